@@ -1,0 +1,1 @@
+"""Rung 1: sound as numbers — a waveform with its rate, reading, resampling, writing, units, basic DSP."""

@@ -1,0 +1,167 @@
+"""Sound out: to a file that is whole or absent, or as raw PCM to a pipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import AudioError, DiskFullError, UsageError
+from noizenet.base.files import TEMPORARY_SUFFIX, explain_os_error
+
+FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+RIFF_LIMIT_BYTES = 2**32 - 2**16
+PIECE = 1 << 14  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
+
+
+class AudioWriter:
+    """Write blocks to ``.wav``, ``.flac`` or ``.ogg``; the name appears only when the file is complete.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where the sound belongs; the ending picks the format.
+    sample_rate : int
+        Hz.
+    channels : int
+        Columns of each block.
+    expected_frames : int, optional
+        Where more than a plain WAV can hold is expected, RF64 is written instead.
+
+    Attributes
+    ----------
+    frames : int
+        Frames written so far.
+    clipped : int
+        Samples beyond full scale, which were limited.
+
+    Raises
+    ------
+    UsageError
+        For an ending that is not known.
+    DiskFullError
+        When the disk fills up; nothing half-written remains.
+    """
+
+    def __init__(self, path: Path | str, sample_rate: int, channels: int = 1, expected_frames: int = 0) -> None:
+        import soundfile
+
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise UsageError(f"{self.path}: cannot write {suffix or 'a file without ending'}; use {known}")
+        kind, subtype = FORMATS[suffix]
+        if kind == "WAV" and expected_frames * channels * 2 > RIFF_LIMIT_BYTES:
+            kind = "RF64"
+        if not self.path.parent.is_dir():
+            raise UsageError(f"{self.path.parent}: no such folder; create it first")
+        if self.path.is_dir():
+            raise UsageError(f"{self.path}: is a folder, expected a file name")
+        self.frames = 0
+        self.clipped = 0
+        self._channels = channels
+        self._temporary = self.path.with_name(f".{self.path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{suffix}")
+        try:
+            self._file: Any = soundfile.SoundFile(
+                str(self._temporary), "w", samplerate=sample_rate, channels=channels, format=kind, subtype=subtype
+            )
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            self._temporary.unlink(missing_ok=True)
+            raise self._explain(error) from error
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Append [n] or [n, C] samples; what lies beyond full scale is limited and counted."""
+        import soundfile
+
+        over = int(np.count_nonzero(np.abs(block) > 1.0))
+        if over:
+            self.clipped += over
+            block = np.clip(block, -1.0, 1.0)
+        # The quantiser rounds (libsndfile would truncate differently between formats).
+        pcm = np.rint(block * 32767.0).astype(np.int16)
+        try:
+            for start in range(0, len(pcm), PIECE):
+                self._file.write(pcm[start : start + PIECE])
+        except (soundfile.SoundFileError, RuntimeError, AssertionError) as error:
+            self.abort()
+            raise self._explain(error) from error
+        self.frames += len(pcm)
+
+    def commit(self) -> None:
+        """Finish the file, make sure that all of it is there, and give it its name."""
+        import soundfile
+
+        try:
+            self._file.close()
+            # libsndfile does not report a failed flush: count what really arrived.
+            if self.frames and soundfile.info(str(self._temporary)).frames != self.frames:
+                raise AudioError(f"{self.path}: the file came out shorter than what was written")
+            with self._temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            self._temporary.replace(self.path)
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+        except (soundfile.SoundFileError, RuntimeError, AudioError) as error:
+            raise self._explain(error) from error
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        import contextlib
+
+        with contextlib.suppress(Exception):
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _explain(self, error: BaseException) -> AudioError | DiskFullError:
+        import shutil
+
+        if shutil.disk_usage(self.path.parent).free < 1 << 16:
+            return DiskFullError(
+                f"{self.path}: the disk is full; free some room and run the command again (nothing half-written remains)"
+            )
+        return AudioError(f"{self.path}: cannot be written ({str(error) or type(error).__name__})")
+
+
+def write(path: Path | str, waveform: Waveform) -> int:
+    """Write a whole waveform; return how many samples had to be limited to full scale."""
+    with AudioWriter(path, waveform.sample_rate, waveform.channels, len(waveform)) as writer:
+        writer.write(waveform.samples)
+    return writer.clipped
+
+
+def write_pcm(stream: IO[bytes], blocks: Iterable[Waveform]) -> int:
+    """Write blocks as 16-bit little-endian PCM to a byte stream; return the number of frames.
+
+    A reader that closes the pipe ends the writing quietly: that is how ``| head`` and players stop.
+    """
+    frames = 0
+    try:
+        for block in blocks:
+            stream.write(np.rint(np.clip(block.samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
+            stream.flush()
+            frames += len(block)
+    except BrokenPipeError:
+        # Point the descriptor elsewhere, or the interpreter complains again when it flushes at exit.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), stream.fileno())
+    return frames

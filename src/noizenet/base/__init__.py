@@ -1,0 +1,1 @@
+"""Rung 0: errors, configuration, registries, safe files and seeds. Standard library only."""

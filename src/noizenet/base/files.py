@@ -1,0 +1,131 @@
+"""Files that are either whole or absent.
+
+Everything noizenet writes goes to a temporary name in the same folder first and is renamed when complete;
+a killed process or a full disk leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from noizenet.base.errors import DiskFullError, NoizenetError
+
+TEMPORARY_SUFFIX = ".part"
+
+
+def explain_os_error(error: OSError, path: Path) -> NoizenetError:
+    """Turn an operating-system error on `path` into one line with a remedy."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(
+            f"{path}: the disk is full; free some room and run the command again "
+            "(what was complete is kept, nothing half-written remains)"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NoizenetError(f"{path}: no permission to write here; choose another place or change its rights")
+    if error.errno == errno.ENAMETOOLONG:
+        return NoizenetError(f"{str(path)[:80]}…: the name is too long for this file system; choose a shorter one")
+    if error.errno == errno.ENOTDIR:
+        return NoizenetError(f"{path}: a folder on the way is a file; choose another place")
+    return NoizenetError(f"{path}: cannot write: {error.strerror or error}")
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and its parents, with a clear error where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NoizenetError(f"{path}: is a file, expected a folder; choose another place") from error
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where the finished file belongs. Its folder must exist.
+
+    Yields
+    ------
+    Path
+        A name in the same folder, with the same ending, to write to.
+
+    Raises
+    ------
+    DiskFullError
+        When the disk fills up.
+    NoizenetError
+        For any other operating-system error while writing.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:  # a rename must not overtake the data
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 `text` to `path`, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON (no NaN, keys in the given order)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `rows` as CSV with a header line."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(columns), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, what: str) -> Iterator[None]:
+    """Hold `folder` for this process alone.
+
+    Raises
+    ------
+    LockedError
+        When another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    from noizenet.base.errors import LockedError
+
+    lock = FileLock(str(folder / ".lock"), timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise LockedError(
+            f"{folder}: another process is working on this {what}; wait until it ends or choose another folder"
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, folder) from error

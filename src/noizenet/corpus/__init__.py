@@ -1,0 +1,22 @@
+"""Rung 2: collections of labelled recordings, prepared for training.
+
+A corpus is a folder::
+
+    corpus.json     format, sample rate, channels, genres, source, licence, citation, how it was split
+    tracks.csv      one line a track: genre, artist, title, split, length, levels, content hash
+    problems.csv    every file that was skipped or kept in part, and why
+    audio/          16-bit WAV files named by the hash of their source, rate and channels
+
+A new kind of source is one module with a class like :class:`noizenet.corpus.source.Source` and one line here.
+"""
+
+from noizenet.base.registry import Registry
+
+CORPORA = Registry(
+    "corpus layout",
+    {
+        "folders": "noizenet.corpus.folder:FolderSource",
+        "fma": "noizenet.corpus.fma:FmaSource",
+        "synthetic": "noizenet.corpus.synthetic:SyntheticSource",
+    },
+)

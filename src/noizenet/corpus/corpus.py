@@ -1,0 +1,168 @@
+"""A prepared corpus on disk, opened for reading."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import OrderedDict
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.base.errors import CorpusError, UsageError
+from noizenet.corpus.split import SPLITS
+
+FORMAT = 1
+OPEN_FILES = 96
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track of a corpus. `frames` counts samples per channel; levels are linear."""
+
+    id: str
+    genre: str
+    artist: str
+    title: str
+    split: str
+    frames: int
+    seconds: float
+    peak: float
+    rms: float
+    content: str
+    audio: str
+    source: str
+
+
+TRACK_COLUMNS = [f.name for f in fields(Track)]
+
+
+class Corpus:
+    """A corpus folder, checked on opening.
+
+    Parameters
+    ----------
+    folder : Path or str
+        What ``noizenet corpus build`` wrote.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    channels : int
+        1 or 2.
+    genres : list of str
+        In alphabetical order; a model's genre numbers are positions in this list.
+    tracks : list of Track
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder, or it is not a corpus.
+    CorpusError
+        If it is damaged or from a newer version.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        about = self._read_about()
+        self.about = about
+        self.sample_rate: int = about["sample_rate"]
+        self.channels: int = about["channels"]
+        self.genres: list[str] = about["genres"]
+        self.tracks = self._read_tracks()
+        self._open: OrderedDict[str, Any] = OrderedDict()
+
+    def split(self, name: str) -> list[Track]:
+        """Return the tracks of ``train``, ``validation`` or ``test``."""
+        if name not in SPLITS:
+            raise UsageError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
+        return [t for t in self.tracks if t.split == name]
+
+    def seconds(self, split: str | None = None) -> float:
+        """Return the total duration of a split, or of everything."""
+        return sum(t.seconds for t in self.tracks if split in (None, t.split))
+
+    def audio_path(self, track: Track) -> Path:
+        """Return where a track's prepared audio lies."""
+        return self.folder / "audio" / track.audio
+
+    def read(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.int16]:
+        """Read 16-bit samples of a track.
+
+        Parameters
+        ----------
+        track : Track
+            One of this corpus.
+        start, count : int
+            In samples per channel; a `count` of -1 reads to the end.
+
+        Returns
+        -------
+        ndarray, int16 [n, C]
+            Fewer than `count` only at the end of the track.
+        """
+        import soundfile
+
+        try:
+            handle = self._open.pop(track.audio, None) or soundfile.SoundFile(str(self.audio_path(track)))
+            handle.seek(start)
+            samples: NDArray[np.int16] = handle.read(count, dtype="int16", always_2d=True)
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            raise CorpusError(
+                f"{self.audio_path(track)}: the prepared audio is missing or damaged; run 'noizenet corpus build' again"
+            ) from error
+        self._open[track.audio] = handle  # most recently used last
+        if len(self._open) > OPEN_FILES:
+            self._open.popitem(last=False)[1].close()
+        return samples
+
+    def close(self) -> None:
+        """Close the audio files that reading has left open."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __enter__(self) -> Corpus:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read_about(self) -> dict[str, Any]:
+        path = self.folder / "corpus.json"
+        if not self.folder.is_dir():
+            raise UsageError(f"{self.folder}: no such corpus folder; make one with 'noizenet corpus build'")
+        if not path.exists():
+            raise UsageError(
+                f"{self.folder}: not a corpus (no corpus.json); make one with 'noizenet corpus build {self.folder} OUT'"
+            )
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            version = about["format"]
+            if version > FORMAT:
+                raise CorpusError(f"{path}: made by a newer noizenet (format {version}, this one reads {FORMAT})")
+            good = (
+                isinstance(about["sample_rate"], int)
+                and about["channels"] in (1, 2)
+                and all(isinstance(g, str) for g in about["genres"])
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorpusError(f"{path}: damaged ({error}); build the corpus again") from error
+        if not good:
+            raise CorpusError(f"{path}: damaged (a field has a wrong type); build the corpus again")
+        return dict(about)
+
+    def _read_tracks(self) -> list[Track]:
+        path = self.folder / "tracks.csv"
+        kinds = {"frames": int, "seconds": float, "peak": float, "rms": float}
+        try:
+            with path.open(newline="", encoding="utf-8") as handle:
+                rows = [
+                    Track(**{c: kinds.get(c, str)(row[c]) for c in TRACK_COLUMNS}) for row in csv.DictReader(handle)
+                ]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise CorpusError(f"{path}: missing or damaged; build the corpus again") from error
+        return rows

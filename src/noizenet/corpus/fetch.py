@@ -1,0 +1,214 @@
+"""Download, check and unpack FMA archives; a broken connection or a killed process resumes where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from noizenet.base.errors import DiskFullError, FetchError, UsageError
+from noizenet.base.files import explain_os_error, folder_lock, make_folder, write_text
+from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build
+from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.fma import SUBSETS, FmaSource
+
+if TYPE_CHECKING:
+    import requests
+
+BASE_URL = "https://os.unil.cloud.switch.ch/fma"
+PIECE = 1 << 20
+TRIES = 6
+
+Transfer = Callable[[str, int, int], None]
+"""Called with (file name, bytes here, bytes in all; 0 where the server does not tell)."""
+
+
+def fetch_fma(
+    name: str,
+    out: Path | str,
+    *,
+    base_url: str = BASE_URL,
+    sample_rate: int = DEFAULT_RATE_HZ,
+    channels: int = 1,
+    keep_archives: bool = False,
+    pause_s: float = 2.0,
+    workers: int | None = None,
+    transfer: Transfer | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Fetch an FMA subset and build a corpus of it.
+
+    Parameters
+    ----------
+    name : str
+        ``fma-small``, ``fma-medium``, ``fma-large`` or ``fma-full``.
+    out : Path or str
+        The corpus folder; archives go to ``out/download``, the tree to ``out/source``.
+    base_url : str
+        Where the archives lie.
+    sample_rate, channels, workers, progress
+        As for :func:`noizenet.corpus.build.build`.
+    keep_archives : bool
+        Keep the archives after unpacking.
+    pause_s : float
+        Pause before the first retry; doubles with each.
+    transfer : callable, optional
+        See :data:`Transfer`.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
+    FetchError
+        If an archive cannot be had, or is not what its checksum says.
+    """
+    subset = name.removeprefix("fma-")
+    if not name.startswith("fma-") or subset not in SUBSETS:
+        raise UsageError(f"unknown dataset {name!r}, expected one of " + ", ".join(f"fma-{s}" for s in SUBSETS))
+    out = Path(out)
+    download, source = make_folder(out / "download"), make_folder(out / "source")
+    with folder_lock(out, "corpus"):
+        for archive in ("fma_metadata.zip", f"fma_{subset}.zip"):
+            done = source / f".unpacked-{archive}"
+            if done.exists():
+                continue
+            path = fetch(
+                f"{base_url}/{archive}", download / archive, FmaSource.checksums[archive],
+                pause_s=pause_s, transfer=transfer,
+            )  # fmt: skip
+            unpack(path, source)
+            write_text(done, FmaSource.checksums[archive] + "\n")
+            if not keep_archives:
+                path.unlink()
+    return build(
+        source, out, layout="fma", sample_rate=sample_rate, channels=channels, workers=workers, progress=progress
+    )
+
+
+def fetch(
+    url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Transfer | None = None
+) -> Path:
+    """Download `url` to `path`, resuming what is already there, and check its SHA-1.
+
+    Raises
+    ------
+    FetchError
+        After repeated failures (what came is kept for the next run), or on a wrong checksum (what came is
+        removed).
+    """
+    import requests
+
+    if path.exists() and _sha1(path) == sha1:
+        return path
+    part = path.with_name(path.name + ".partial")
+    reason = ""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(pause_s * 2 ** (attempt - 1))
+        try:
+            if _continue(url, part, transfer):
+                break
+            reason = "the connection was cut"
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status < 500 and status != 429:
+                raise FetchError(f"{url}: the server answers {status}; check the address") from error
+            reason = f"the server answers {status}"
+        except requests.RequestException as error:
+            reason = f"{type(error).__name__}"
+        except OSError as error:
+            raise explain_os_error(error, part) from error
+    else:
+        kept = part.stat().st_size if part.exists() else 0
+        raise FetchError(
+            f"{url}: {reason}, {TRIES} times; check the network and run the command again "
+            f"({kept:,} bytes are kept and will not be fetched twice)"
+        )
+    found = _sha1(part)
+    if found != sha1:
+        part.unlink()
+        raise FetchError(f"{url}: wrong content (SHA-1 {found}, expected {sha1}); it was removed, run the command again")
+    part.replace(path)
+    return path
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip file below `folder`; members that would land elsewhere are refused.
+
+    Raises
+    ------
+    FetchError
+        If the archive is damaged or unsafe.
+    DiskFullError
+        If it does not fit.
+    """
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            members = bundle.infolist()
+            for member in members:
+                name = PurePosixPath(member.filename)
+                if name.is_absolute() or ".." in name.parts or "\\" in member.filename:
+                    raise FetchError(f"{archive}: unsafe member name {member.filename!r}; not unpacked")
+            need = sum(m.file_size for m in members)
+            free = shutil.disk_usage(folder).free
+            if need > free:
+                raise DiskFullError(
+                    f"{folder}: unpacking {archive.name} needs {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+                    "free some room and run the command again"
+                )
+            for member in members:
+                target = folder / member.filename
+                if target.exists() and not member.is_dir() and target.stat().st_size == member.file_size:
+                    continue
+                bundle.extract(member, folder)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise FetchError(f"{archive}: a damaged archive ({error}); remove it and run the command again") from error
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+
+
+def _continue(url: str, part: Path, transfer: Transfer | None) -> bool:
+    """Fetch from where `part` ends; return True when all is there."""
+    import requests
+
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as answer:
+        if answer.status_code == 416:  # nothing beyond what we have: complete, or the file was replaced
+            return True
+        answer.raise_for_status()
+        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        start = have if resumed else 0
+        total = start + _length(answer)
+        done = start
+        with part.open("ab" if resumed else "wb") as handle, contextlib.suppress(requests.exceptions.ChunkedEncodingError):
+            for piece in answer.iter_content(PIECE):
+                handle.write(piece)
+                done += len(piece)
+                if transfer is not None:
+                    transfer(part.name.removesuffix(".partial"), done, total if total > start else 0)
+        return done == total if total > start else True
+
+
+def _length(answer: requests.Response) -> int:
+    try:
+        return int(answer.headers.get("Content-Length", "0"))
+    except ValueError:
+        return 0
+
+
+def _sha1(path: Path) -> str:
+    digest = hashlib.sha1(usedforsecurity=False)
+    with path.open("rb") as handle:
+        while piece := handle.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Procedural songs: instruments with ADSR envelopes, harmony, rhythm, and four styles that use them."""

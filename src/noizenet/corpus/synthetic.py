@@ -1,0 +1,135 @@
+"""The synthetic corpus: procedural songs in labelled genres, made offline, free of anyone's rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from noizenet.audio.write import AudioWriter
+from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.base.files import folder_lock, make_folder
+from noizenet.base.seeds import derive_seed
+from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build
+from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.folder import FolderSource
+from noizenet.corpus.source import Scan, SourceTrack
+from noizenet.corpus.synth.song import render
+from noizenet.corpus.synth.styles import STYLES
+
+SONG_SECONDS = 40.0
+MIN_SONGS = 3  # a genre: one each to train on, to validate and to test
+
+
+class SyntheticSource:
+    """Songs that :func:`build_synthetic` has rendered, as genre folders."""
+
+    licence: ClassVar[str] = "CC0-1.0: made by a program, no rights reserved"
+    citation: ClassVar[str] = "noizenet's procedural songs (noizenet.corpus.synth)"
+    checksums: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Tell whether the folder holds one folder for each style and nothing else visible."""
+        return folder.is_dir() and {p.name for p in folder.iterdir() if not p.name.startswith(".")} == set(STYLES)
+
+    @classmethod
+    def scan(cls, folder: Path, *, exclude: Path) -> Scan:
+        """List the songs; each is its own artist, as each has its own key, tempo and tune."""
+        found = FolderSource.scan(folder, exclude=exclude)
+        tracks = [SourceTrack(t.path, t.genre, artist=f"procedure {t.path.stem}", title=t.path.stem) for t in found.tracks]
+        return Scan(tracks, found.problems)
+
+
+def build_synthetic(
+    out: Path | str,
+    *,
+    minutes: float = 8.0,
+    seed: int = 0,
+    sample_rate: int = DEFAULT_RATE_HZ,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    on_song: Callable[[int, int], None] | None = None,
+) -> Corpus:
+    """Render procedural songs and build a corpus of them.
+
+    Parameters
+    ----------
+    out : Path or str
+        The corpus folder; the songs stay in ``out/source`` as FLAC files to listen to.
+    minutes : float
+        Total length over all genres.
+    seed : int
+        The same seed gives the same songs.
+    sample_rate : int
+        Hz.
+    workers, progress
+        As for :func:`noizenet.corpus.build.build`.
+    on_song : callable, optional
+        Called with (songs done, songs in all) while rendering.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    UsageError
+        For a length that is not positive.
+    """
+    if not 0 < minutes <= 100_000:
+        raise UsageError(f"minutes: {minutes:g} is not a length between 0 and 100,000 minutes")
+    out = Path(out)
+    source = make_folder(out / "source")
+    per_genre = max(MIN_SONGS, round(minutes * 60 / len(STYLES) / SONG_SECONDS))
+    seconds = minutes * 60 / len(STYLES) / per_genre
+    jobs = [(style, i) for style in STYLES for i in range(per_genre)]
+    with folder_lock(out, "corpus"):
+        for style in STYLES:
+            make_folder(source / style)
+        _render_all(jobs, source, seed, seconds, sample_rate, workers, on_song)
+    return build(
+        source, out, layout="synthetic", sample_rate=sample_rate, workers=workers, seed=seed, progress=progress,
+        min_seconds=min(1.0, seconds / 2),
+    )  # fmt: skip
+
+
+def _render_all(
+    jobs: list[tuple[str, int]],
+    source: Path,
+    seed: int,
+    seconds: float,
+    sample_rate: int,
+    workers: int | None,
+    on_song: Callable[[int, int], None] | None,
+) -> None:
+    from joblib import Parallel, delayed
+
+    wanted: set[Path] = set()
+    calls = []
+    for style, i in jobs:
+        # The name holds all that the sound depends on, so that a finished song is never rendered again.
+        path = source / style / f"{style}-{i:03d}-seed{seed}-{seconds:.3f}s-{sample_rate}.flac"
+        wanted.add(path)
+        if not path.exists():
+            calls.append(delayed(_render_one)(path, style, derive_seed(seed, style, i), seconds, sample_rate))
+    for old in source.rglob("*.flac"):
+        if old not in wanted:
+            old.unlink()
+    done = len(jobs) - len(calls)
+    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(calls):
+        if error is not None:
+            raise error
+        done += 1
+        if on_song is not None:
+            on_song(done, len(jobs))
+
+
+def _render_one(path: Path, style: str, seed: int, seconds: float, sample_rate: int) -> NoizenetError | None:
+    try:
+        with AudioWriter(path, sample_rate) as writer:
+            for block in render(style, seed, seconds, sample_rate):
+                writer.write(block)
+    except NoizenetError as error:
+        return error
+    return None
