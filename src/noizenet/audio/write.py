@@ -20,6 +20,16 @@ RIFF_LIMIT_BYTES = 2**32 - 2**16
 PIECE = 1 << 14  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
 
 
+def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Quantise to 16 bit; 1/32768 a step, as libsndfile reads it back."""
+    return np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767).astype(np.int16)
+
+
+def from_pcm16(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Convert 16-bit samples to float32 in [-1, 1)."""
+    return samples.astype(np.float32) * np.float32(1 / 32768.0)
+
+
 class AudioWriter:
     """Write blocks to ``.wav``, ``.flac`` or ``.ogg``; the name appears only when the file is complete.
 
@@ -94,9 +104,8 @@ class AudioWriter:
         over = int(np.count_nonzero(np.abs(block) > 1.0))
         if over:
             self.clipped += over
-            block = np.clip(block, -1.0, 1.0)
-        # The quantiser rounds (libsndfile would truncate differently between formats).
-        pcm = np.rint(block * 32767.0).astype(np.int16)
+        # We quantise ourselves: libsndfile would round differently between formats.
+        pcm = to_pcm16(block)
         try:
             for start in range(0, len(pcm), PIECE):
                 self._file.write(pcm[start : start + PIECE])
@@ -157,7 +166,7 @@ def write_pcm(stream: IO[bytes], blocks: Iterable[Waveform]) -> int:
     frames = 0
     try:
         for block in blocks:
-            stream.write(np.rint(np.clip(block.samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
+            stream.write(to_pcm16(block.samples).astype("<i2").tobytes())
             stream.flush()
             frames += len(block)
     except BrokenPipeError:

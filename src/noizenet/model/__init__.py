@@ -1,0 +1,24 @@
+"""Rung 3: recurrent networks over frames. This layer never sees audio.
+
+A new cell is one module with a :class:`~noizenet.model.cells.Cell` and one line here (and, to be generated
+from, one branch in :mod:`noizenet.model.kernel`); the contract tests then compare it with ``torch.nn``.
+"""
+
+from noizenet.base.registry import Registry
+
+CELLS = Registry(
+    "cell",
+    {
+        "rnn": "noizenet.model.cells:RnnCell",
+        "lstm": "noizenet.model.cells:LstmCell",
+        "gru": "noizenet.model.cells:GruCell",
+    },
+)
+
+HEADS = Registry(
+    "head",
+    {
+        "point": "noizenet.model.heads:PointHead",
+        "categorical": "noizenet.model.heads:CategoricalHead",
+    },
+)

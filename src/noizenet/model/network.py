@@ -1,0 +1,72 @@
+"""Embed the frame and the genre → recurrent stack → head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from noizenet.model import HEADS
+from noizenet.model.architecture import Architecture
+from noizenet.model.heads import Head, PointHead
+from noizenet.model.stack import Stack
+
+
+class Network(nn.Module):
+    """The whole network: frames in, predictions of the next frames out.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Shapes.
+
+    Notes
+    -----
+    Shapes: frames are int [B, T, 1] (classes) or float [B, T, D] (vectors); a genre mix is float [B, G] whose
+    rows sum to 1 (one-hot in training; anything between in generation); the state is [L, S, B, H].
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        o = a.options
+        self.frame = nn.Embedding(a.levels, o.embedding) if a.kind == "classes" else None
+        self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
+        self.stack = Stack(o.cell, a.frame_size + a.genre_size, o.hidden, o.layers, o.dropout)
+        make = HEADS.load(o.head)
+        self.head: Head = make(o.hidden, a.outputs, o.loss) if make is PointHead else make(o.hidden, a.outputs)
+
+    def zero_state(self, batch: int) -> Tensor:
+        """Return the state of a track's start."""
+        return self.stack.zero_state(batch)
+
+    def genre_vector(self, mix: Tensor) -> Tensor:
+        """Return the embedding [B, E] of a genre mix [B, G]."""
+        assert self.genre is not None
+        return mix @ self.genre.weight
+
+    def forward(self, frames: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict from whole sequences: [B, T, ...] → outputs [B, T, O] and the state after."""
+        x = self._embed(frames)
+        if self.genre is not None:
+            genre = self.genre_vector(mix)[:, None].expand(-1, x.shape[1], -1)
+            x = torch.cat([x, genre], -1)
+        y, state = self.stack(x, state)
+        return self.head(y), state
+
+    def step(self, frame: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict from one frame: [B, ...] → output [B, O] and the state after."""
+        x = self._embed(frame)
+        if self.genre is not None:
+            x = torch.cat([x, self.genre_vector(mix)], -1)
+        y, state = self.stack.step(x, state)
+        return self.head(y), state
+
+    def parameter_count(self) -> int:
+        """Return the number of weights."""
+        return sum(p.numel() for p in self.parameters())
+
+    def _embed(self, frames: Tensor) -> Tensor:
+        if self.frame is None:
+            return frames
+        embedded: Tensor = self.frame(frames[..., 0])
+        return embedded

@@ -1,0 +1,63 @@
+"""How a frame is drawn from a predicted distribution: pure functions, the reference for the compiled kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from noizenet.base.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Sampling controls.
+
+    Parameters
+    ----------
+    temperature : float
+        Divides the logits; 0 always takes the most likely class.
+    top_k : int
+        Keep only the k most likely classes; 0 keeps all.
+    top_p : float
+        Keep the most likely classes that together hold this probability, in (0, 1] (A. Holtzman et al., 2020).
+
+    Raises
+    ------
+    UsageError
+        For a value out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
+            raise UsageError(f"temperature: {self.temperature} is not between 0 and 100")
+        if self.top_k < 0:
+            raise UsageError(f"top-k: {self.top_k} is negative; 0 keeps every class")
+        if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
+            raise UsageError(f"top-p: {self.top_p} is not above 0 and at most 1")
+
+
+def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Return the distribution [..., V] that a class is drawn from.
+
+    Top-k is applied first, then top-p on what is left, then the rest is scaled up to 1.
+    """
+    if sampling.temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    p = torch.softmax(logits / sampling.temperature, -1)
+    if 0 < sampling.top_k < p.shape[-1]:
+        least = p.topk(sampling.top_k, -1).values[..., -1:]
+        p = torch.where(p >= least, p, 0.0)
+    if sampling.top_p < 1:
+        p = p / p.sum(-1, keepdim=True)
+        ordered, order = p.sort(-1, descending=True)
+        before = ordered.cumsum(-1) - ordered
+        kept = torch.where(before < sampling.top_p, ordered, 0.0)
+        p = torch.zeros_like(p).scatter(-1, order, kept)
+    return p / p.sum(-1, keepdim=True)

@@ -1,0 +1,18 @@
+"""Rung 2: sound as frames that a network can predict, and back.
+
+A new representation is one module with a :class:`~noizenet.representation.base.Representation` and one line here;
+the contract tests in ``tests/test_representations.py`` then hold it to its declared bound.
+"""
+
+from noizenet.base.registry import Registry
+
+REPRESENTATIONS = Registry(
+    "representation",
+    {
+        "mu-law": "noizenet.representation.mulaw:MuLaw",
+        "z-score": "noizenet.representation.scaled:ZScore",
+        "min-max": "noizenet.representation.scaled:MinMax",
+        "fft": "noizenet.representation.fft:FftFrames",
+        "log-magnitude": "noizenet.representation.logmagnitude:LogMagnitude",
+    },
+)

@@ -1,0 +1,169 @@
+"""What every representation keeps to.
+
+Frames are arrays [T, ...]: ``classes`` are int16 [T, K] (K codebooks of V levels), ``vectors`` are float32
+[T, D]. Decoding in chunks gives the same samples as decoding at once, because :meth:`Representation.decode`
+*is* the streaming decoder, fed once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.resample import StreamResampler
+from noizenet.audio.waveform import Waveform, mix_channels
+from noizenet.base.config import check, from_dict, option
+from noizenet.base.errors import UsageError
+
+Frames = NDArray[Any]
+
+
+class Bound(NamedTuple):
+    """How far a round trip may be from the original.
+
+    `metric` is ``max-abs`` (largest sample error, full scale 1) or ``spectral-convergence-db``
+    (20 log10 of ‖|S| - |S'|‖ / ‖|S|‖ over magnitude spectrograms); `limit` is in that unit.
+    """
+
+    metric: str
+    limit: float
+
+
+class Decoder(ABC):
+    """A stateful decoder: frames in, samples out, no click where chunks meet."""
+
+    @abstractmethod
+    def push(self, frames: Frames) -> NDArray[np.float32]:
+        """Take [n, ...] frames, return the [m, C] samples that are ready."""
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the samples still inside, [m, C]."""
+        return np.zeros((0, 1), np.float32)
+
+
+@dataclass(frozen=True)
+class Representation(ABC):
+    """Sound as frames.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Hz.
+    channels : int
+        1 or 2.
+    """
+
+    sample_rate: int = option(22_050, "Hz", low=1_000, high=768_000)
+    channels: int = option(1, "1 mono, 2 stereo", low=1, high=2)
+
+    name: ClassVar[str]
+    kind: ClassVar[str]  # "classes" or "vectors"
+    bound: ClassVar[Bound]
+
+    def __post_init__(self) -> None:
+        check(self, "representation")
+
+    @property
+    @abstractmethod
+    def frame_rate(self) -> float:
+        """Frames per second."""
+
+    @property
+    def levels(self) -> int:
+        """V, for ``classes``; 0 for ``vectors``."""
+        return 0
+
+    @property
+    def dim(self) -> int:
+        """D for ``vectors``, K for ``classes``."""
+        return 1
+
+    @property
+    def lead(self) -> int:
+        """Frames to read before a cut in a track so that the frame at the cut is the one of the whole track."""
+        return 1
+
+    @abstractmethod
+    def silence(self) -> Frames:
+        """Return the frame [1, ...] that stands for no sound: what precedes every track."""
+
+    @abstractmethod
+    def _encode(self, samples: NDArray[np.float32]) -> Frames:
+        """Turn [N, C] samples at the right rate into frames."""
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """Return a fresh streaming decoder."""
+
+    def fit(self, waveforms: Iterable[Waveform]) -> Representation:
+        """Return a copy whose constants (mean, range, …) come from training music; most need none."""
+        return self
+
+    def encode(self, waveform: Waveform) -> Frames:
+        """Encode a waveform of any rate and channel count.
+
+        Parameters
+        ----------
+        waveform : Waveform
+            Converted to this representation's rate and channels first.
+
+        Returns
+        -------
+        ndarray
+            Frames [T, ...].
+        """
+        samples = mix_channels(waveform.samples, self.channels)
+        if waveform.sample_rate != self.sample_rate:
+            resampler = StreamResampler(waveform.sample_rate, self.sample_rate, self.channels)
+            samples = np.concatenate([resampler.push(samples), resampler.finish()])
+        return self._encode(samples)
+
+    def decode(self, frames: Frames) -> Waveform:
+        """Decode frames [T, ...] at once."""
+        decoder = self.decoder()
+        parts = [decoder.push(frames), decoder.finish()]
+        return self.as_waveform(np.concatenate([p for p in parts if len(p)] or parts[:1]))
+
+    def as_waveform(self, samples: NDArray[np.float32]) -> Waveform:
+        """Wrap a decoder's [n, C] samples."""
+        return Waveform(samples[:, 0] if self.channels == 1 else samples, self.sample_rate)
+
+    def samples_for(self, frames: int) -> int:
+        """Return how many samples per channel `frames` frames stand for."""
+        return round(frames * self.sample_rate / self.frame_rate)
+
+    def frames_for(self, samples: int) -> int:
+        """Return how many whole frames fit into `samples` samples per channel."""
+        return int(samples * self.frame_rate / self.sample_rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name and constants, as stored with a model."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+def create(values: dict[str, Any], *, sample_rate: int, channels: int) -> Representation:
+    """Make a representation from its configuration section.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, key, type or range.
+    """
+    from noizenet.base.errors import ConfigError
+    from noizenet.representation import REPRESENTATIONS
+
+    rest = dict(values)
+    name = rest.pop("name", None)
+    try:
+        cls = REPRESENTATIONS.load(str(name))
+    except UsageError as error:
+        raise ConfigError(f"representation.name: {error}") from error
+    rest = {"sample_rate": sample_rate, "channels": channels, **rest}
+    made: Representation = from_dict(cls, rest, "representation")
+    return made

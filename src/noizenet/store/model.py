@@ -1,0 +1,214 @@
+"""A model folder (or one zip of it), written and read with suspicion.
+
+::
+
+    model.safetensors   the weights
+    model.json          format version, architecture, representation, genres, digest of the weights, training
+    card.md             for people: what it learned from, how, and how well
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noizenet._version import __version__
+from noizenet.base.config import from_dict
+from noizenet.base.errors import ConfigError, ModelError, UsageError
+from noizenet.base.files import make_folder, write_bytes, write_json, write_text
+from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.network import Network
+from noizenet.representation.base import Representation, create
+
+FORMAT = 1
+WEIGHTS, ABOUT, CARD = "model.safetensors", "model.json", "card.md"
+MAX_WEIGHT_BYTES = 4 << 30
+MAX_ABOUT_BYTES = 16 << 20
+MAX_NUMBERS = 1 << 30
+
+
+@dataclass
+class Model:
+    """A trained network with all that is needed to hear it.
+
+    Parameters
+    ----------
+    network : Network
+    representation : Representation
+    genres : list of str
+        Position = genre number.
+    training : dict
+        How it was made: recipe, options, corpus, seed, metrics. Plain JSON data.
+    """
+
+    network: Network
+    representation: Representation
+    genres: list[str]
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save(model: Model, folder: Path | str, card: str = "") -> None:
+    """Write a model folder: weights, description, card; each file whole or as it was before.
+
+    Raises
+    ------
+    DiskFullError
+        When it does not fit.
+    """
+    from safetensors.torch import save as to_bytes
+
+    folder = make_folder(Path(folder))
+    data = to_bytes({k: v.detach().contiguous().cpu() for k, v in model.network.state_dict().items()})
+    write_bytes(folder / WEIGHTS, data)
+    write_json(folder / ABOUT, describe(model, hashlib.sha256(data).hexdigest()))
+    if card:
+        write_text(folder / CARD, card)
+
+
+def describe(model: Model, digest: str) -> dict[str, Any]:
+    """Return the content of ``model.json``."""
+    return {
+        "format": FORMAT,
+        "noizenet": __version__,
+        "architecture": model.network.architecture.to_dict(),
+        "representation": model.representation.to_dict(),
+        "genres": model.genres,
+        "weights_sha256": digest,
+        "training": model.training,
+    }
+
+
+def load(source: Path | str) -> Model:
+    """Read a model folder or a zip file of one.
+
+    The description is validated field by field, the digest of the weights compared, and every tensor's name,
+    shape and type checked against the description, before any memory is taken for the network.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model.
+    ModelError
+        If a file is missing, damaged, tampered with or from a newer version; the message names it.
+    """
+    source = Path(source)
+    about_bytes, weights = _read_parts(source)
+    try:
+        about = json.loads(about_bytes)
+    except ValueError as error:
+        raise ModelError(f"{source / ABOUT}: damaged (not JSON: {error}); copy the model again") from error
+    _check_version(source, about)
+    if hashlib.sha256(weights).hexdigest() != about.get("weights_sha256"):
+        raise ModelError(
+            f"{source / WEIGHTS}: does not match model.json (damaged, truncated or changed); copy the model again"
+        )
+    try:
+        architecture, representation, genres = _parse(about)
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
+    network = _network(source, architecture, weights)
+    training = about.get("training", {})
+    return Model(network, representation, genres, training if isinstance(training, dict) else {})
+
+
+def _check_version(source: Path, about: Any) -> None:
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+        raise ModelError(f"{source / ABOUT}: damaged (no format version); copy the model again")
+    if about["format"] > FORMAT:
+        raise ModelError(
+            f"{source / ABOUT}: format version {about['format']} is newer than this noizenet reads ({FORMAT}); "
+            "upgrade noizenet"
+        )
+
+
+def _parse(about: dict[str, Any]) -> tuple[Architecture, Representation, list[str]]:
+    shape = dict(about["architecture"])
+    shape["options"] = from_dict(ModelOptions, shape["options"], "model")
+    architecture = Architecture(**shape)
+    values = dict(about["representation"])
+    representation = create(values, sample_rate=values["sample_rate"], channels=values["channels"])
+    genres = about["genres"]
+    if not (isinstance(genres, list) and all(isinstance(g, str) for g in genres)):
+        raise ConfigError("genres: expected a list of names")
+    if len(genres) != architecture.genres:
+        raise ConfigError(f"genres: {len(genres)} names for {architecture.genres} genres")
+    if (representation.kind, representation.dim) != (architecture.kind, architecture.dim):
+        raise ConfigError("architecture and representation do not fit together")
+    if architecture.kind == "classes" and representation.levels != architecture.levels:
+        raise ConfigError("architecture and representation do not fit together")
+    return architecture, representation, genres
+
+
+def _network(source: Path, architecture: Architecture, weights: bytes) -> Network:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    with torch.device("meta"):  # shapes without memory
+        shapes = {k: tuple(v.shape) for k, v in Network(architecture).state_dict().items()}
+    try:
+        tensors = from_bytes(weights)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{source / WEIGHTS}: damaged ({error}); copy the model again") from error
+    found = {k: tuple(v.shape) for k, v in tensors.items()}
+    if found != shapes:
+        wrong = sorted(set(found.items()) ^ set(shapes.items()))[0]
+        raise ModelError(
+            f"{source / WEIGHTS}: does not fit the architecture in model.json (first at {wrong[0]!r}); copy the model again"
+        )
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{source / WEIGHTS}: {name!r} is not finite float32 numbers; train or copy it again")
+    network = Network(architecture)
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def _read_parts(source: Path) -> tuple[bytes, bytes]:
+    if source.is_file():
+        return _read_zip(source)
+    if not source.is_dir():
+        raise UsageError(f"{source}: no such model; give a model folder, or train one with 'noizenet train'")
+    if not (source / ABOUT).exists() and not (source / WEIGHTS).exists():
+        raise UsageError(f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'")
+    parts = []
+    for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
+        path = source / name
+        try:
+            if path.stat().st_size > limit:
+                raise ModelError(f"{path}: larger than any noizenet model ({limit:,} bytes)")
+            parts.append(path.read_bytes())
+        except FileNotFoundError as error:
+            raise ModelError(f"{path}: the file is missing; copy the model again") from error
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    return parts[0], parts[1]
+
+
+def _read_zip(source: Path) -> tuple[bytes, bytes]:
+    """Read the two members of a zip; never more than the limits, whatever its directory claims."""
+    try:
+        with zipfile.ZipFile(source) as bundle:
+            parts = []
+            for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
+                members = [m for m in bundle.namelist() if m.rsplit("/", 1)[-1] == name]
+                if len(members) != 1:
+                    raise ModelError(f"{source}: holds {len(members)} files named {name}, expected one")
+                with bundle.open(members[0]) as handle:
+                    data = handle.read(limit + 1)
+                if len(data) > limit:
+                    raise ModelError(f"{source}: {name} is larger than any noizenet model ({limit:,} bytes)")
+                parts.append(data)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"{source}: neither a model folder nor a sound zip of one ({error})") from error
+    except OSError as error:
+        raise ModelError(f"{source}: cannot be read ({error.strerror})") from error
+    return parts[0], parts[1]
+
+
+def _spell(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,37 @@
+"""Rung 5: windows of frames in, a trained network out.
+
+A new recipe is one TOML file in ``recipes/`` and one line here.
+"""
+
+from noizenet.base.registry import Registry
+
+RECIPES = {
+    "paper-rnn": "the paper's plain recurrent network: z-scored samples, mean-square regression",
+    "paper-lstm": "the paper's LSTM: z-scored samples, mean-square regression",
+    "paper-gru": "the paper's regression with a gated recurrent unit",
+    "paper-fft-rnn": "the paper's FFT frames through a plain recurrent network",
+    "paper-fft-lstm": "the paper's FFT frames through an LSTM",
+    "paper-fft-gru": "the paper's FFT frames through a gated recurrent unit",
+    "sample-lstm": "mu-law samples, a categorical distribution, sampled: music that does not die",
+}
+"""Name → what it is; the file is ``recipes/NAME.toml``."""
+
+OPTIMIZERS = Registry(
+    "optimizer",
+    {
+        "adam": "noizenet.training.optimizers:adam",
+        "adamw": "noizenet.training.optimizers:adamw",
+        "sgd": "noizenet.training.optimizers:sgd",
+        "adadelta": "noizenet.training.optimizers:adadelta",
+    },
+)
+
+SCHEDULES = Registry(
+    "learning-rate schedule",
+    {
+        "constant": "noizenet.training.schedules:constant",
+        "cosine": "noizenet.training.schedules:cosine",
+        "step": "noizenet.training.schedules:step",
+        "plateau": "noizenet.training.schedules:plateau",
+    },
+)

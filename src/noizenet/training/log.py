@@ -1,0 +1,76 @@
+"""What a training measures, line by line: ``metrics.jsonl`` while it runs, ``metrics.csv`` and a picture after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from noizenet.base.errors import UsageError
+from noizenet.base.files import explain_os_error, write_csv, write_text
+
+
+class MetricsLog:
+    """Append-only measurements of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    upto : int
+        On resume: later lines, of steps that will be made again, are dropped. -1: keep nothing.
+    tensorboard : bool
+        Also write TensorBoard events (needs the ``tensorboard`` extra).
+    """
+
+    def __init__(self, folder: Path, upto: int = -1, *, tensorboard: bool = False) -> None:
+        self.path = folder / "metrics.jsonl"
+        kept = [r for r in read_metrics(folder) if r["step"] <= upto] if upto >= 0 else []
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
+        self._folder = folder
+        self._board: Any = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise UsageError("training.tensorboard needs its package: pip install 'noizenet[tensorboard]'") from error
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=upto + 1)  # type: ignore[no-untyped-call]
+
+    def add(self, step: int, values: dict[str, float | str]) -> None:
+        """Append one line."""
+        try:
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps({"step": step, **values}) + "\n")
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+        if self._board is not None:
+            for key, value in values.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(key, value, step)
+
+    def finish(self) -> None:
+        """Write ``metrics.csv`` and ``curves.png`` from all lines."""
+        rows = read_metrics(self._folder)
+        columns = list(dict.fromkeys(k for r in rows for k in r))
+        write_csv(self._folder / "metrics.csv", columns or ["step"], rows)
+        if self._board is not None:
+            self._board.close()
+        if any("loss" in r for r in rows):
+            from noizenet.views.curves import draw_curves
+            from noizenet.views.render import save_figure
+
+            save_figure(draw_curves(rows), self._folder / "curves.png")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's ``metrics.jsonl``; a line cut short by a killed process is left out."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows

@@ -1,0 +1,442 @@
+"""The training loop: read, step, watch, measure, keep the best, be ready to go on after any end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noizenet.base.errors import TrainingError, UsageError
+from noizenet.base.files import folder_lock, make_folder
+from noizenet.base.seeds import derive_seed
+from noizenet.corpus.corpus import Corpus
+from noizenet.model.architecture import Architecture
+from noizenet.model.network import Network
+from noizenet.representation.base import Representation, create
+from noizenet.store import card
+from noizenet.store.model import ABOUT, Model, save
+from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
+from noizenet.training.guard import Guard
+from noizenet.training.log import MetricsLog
+from noizenet.training.options import Config
+from noizenet.training.step import train_step
+from noizenet.training.validation import Validation
+from noizenet.training.windows import WindowReader, excerpts
+
+FIT_SECONDS, FIT_EACH = 300.0, 5.0
+LOG_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop: after `minutes` of training, or after `epochs`; exactly one is given."""
+
+    minutes: float | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.epochs is None):
+            raise UsageError("give either minutes or epochs")
+        for name, value in (("minutes", self.minutes), ("epochs", self.epochs)):
+            if value is not None and not 0 < value < 1e9:
+                raise UsageError(f"{name}: {value} is not above 0")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a training stands; `message` is set when something happened."""
+
+    step: int
+    done: float  # share of the budget, 0 … 1
+    loss: float
+    validation: float | None
+    audio_rate: float  # seconds of sound per second
+    seconds_left: float
+    message: str = ""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user (or the system) asked the training to stop; its resume point is written."""
+
+
+class Trainer:
+    """One run in one folder.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    folder : Path
+        The run folder, which becomes the model folder.
+    config : Config
+    budget : Budget
+    seed : int
+    command : str
+        For the model card.
+    on_progress : callable, optional
+        Called with :class:`Progress` about twice a second.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        folder: Path,
+        config: Config,
+        budget: Budget,
+        seed: int,
+        command: str = "",
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.corpus, self.folder, self.config, self.budget, self.seed = corpus, folder, config, budget, seed
+        self._command, self._on_progress = command, on_progress
+        o = config.training
+        train, held = corpus.split("train"), corpus.split("validation")
+        if not train:
+            raise TrainingError(f"{corpus.folder}: no track to train on; add recordings and build the corpus again")
+        if o.validate and not held:
+            raise UsageError(
+                f"{corpus.folder}: with {len(corpus.tracks)} track(s) none can be held out to validate on; "
+                "add recordings, or train without: --set training.validate=false"
+            )
+        base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
+        self.representation: Representation = base.fit(excerpts(corpus, train, FIT_SECONDS, FIT_EACH))
+        self.architecture = Architecture(
+            config.model, base.kind, base.levels, base.dim, len(corpus.genres)
+        )
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.network = Network(self.architecture).train()
+        self.reader = WindowReader(
+            corpus, train, self.representation,
+            batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed,
+        )  # fmt: skip
+        self.validation = (
+            Validation(
+                corpus, held, self.representation, window=o.window, seconds=o.validation_seconds,
+                seed=derive_seed(seed, "validation"),
+            )
+            if o.validate
+            else None
+        )  # fmt: skip
+        self.optimizer: torch.optim.Optimizer = OPTIMIZERS.load(o.optimizer)(self.network.parameters(), o)
+        self.guard = Guard(self.network, self.optimizer)
+        self.bf16 = use_bf16(o.precision, config)
+        self.every = o.validate_every or self._every()
+        self.state = self.network.zero_state(o.batch)
+        self.best: dict[str, Tensor] = {}
+        self.best_measures: dict[str, float] = {}
+        self.history: list[float] = []
+        self.step = 0
+        self.elapsed = 0.0
+        self._shown = 0.0
+        self._saved = 0.0
+        self._messages: list[str] = []
+
+    def run(self, *, resume: bool) -> Model:
+        """Train until the budget is spent, and return the best network.
+
+        Raises
+        ------
+        Interrupted
+            After SIGINT or SIGTERM; the run can be resumed.
+        TrainingError
+            If the loss cannot be brought under control.
+        """
+        found = checkpoint.read(self.folder) if resume else None
+        if found is not None:
+            self._restore(*found)
+        log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
+        begun = time.perf_counter() - self.elapsed
+        self._saved = self._shown = self.elapsed
+        recent: list[float] = []
+        shown_step = self.step
+        with stop_requests() as stop:
+            while self._done() < 1.0 and not self._early():
+                if stop.is_set():
+                    self._checkpoint()
+                    self._store()
+                    log.finish()
+                    raise Interrupted
+                self._set_rate()
+                result = train_step(
+                    self.network, self.optimizer, self.reader.next(), self.state,
+                    clip=self.config.training.clip, noise=self.config.training.input_noise, bf16=self.bf16,
+                )  # fmt: skip
+                problem = self.guard.verdict(result.loss, result.gradient_norm)
+                self.step += 1
+                if problem:
+                    self._recover(problem, log)
+                else:
+                    self.state = result.state
+                    recent.append(result.loss)
+                self.elapsed = time.perf_counter() - begun
+                if self.step % self.every == 0:
+                    self._validate(log)
+                self.elapsed = time.perf_counter() - begun
+                if recent and self.elapsed - self._shown >= LOG_EVERY_S:
+                    self._show(recent, self.step - shown_step, log)
+                    recent, shown_step = [], self.step
+                if self.elapsed - self._saved >= self.config.training.checkpoint_seconds:
+                    self._checkpoint()
+            if recent:
+                self._show(recent, self.step - shown_step, log)
+        if self.step % self.every or not self.history:
+            self._validate(log)
+        self._checkpoint()
+        model = self._store()
+        log.finish()
+        return model
+
+    def _every(self) -> int:
+        """Steps between validations such that they cost about a twentieth of the time."""
+        if self.validation is None:
+            return 1000
+        o = self.config.training
+        return max(10, round(20 * 0.4 * self.validation.frames / (o.batch * o.window)))
+
+    def _done(self) -> float:
+        if self.budget.minutes is not None:
+            return self.elapsed / (60 * self.budget.minutes)
+        return self.step / max(1, round((self.budget.epochs or 0) * self.reader.steps_per_epoch))
+
+    def _early(self) -> bool:
+        patience = self.config.training.patience
+        if not patience or len(self.history) <= patience:
+            return False
+        return min(self.history[-patience:]) > min(self.history[:-patience])
+
+    def _set_rate(self) -> None:
+        o = self.config.training
+        factor = SCHEDULES.load(o.schedule)(self._done(), self.history)
+        warm = min(1.0, (self.step + 1) / (o.warmup_steps + 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = o.learning_rate * factor * warm * self.guard.scale
+
+    def _recover(self, problem: str, log: MetricsLog) -> None:
+        self.guard.recover(self.network, self.optimizer, problem)
+        self.state = torch.zeros_like(self.state)
+        message = f"step {self.step}: {problem}; back to the last good weights, learning rate × {self.guard.scale:g}"
+        self._messages.append(message)
+        log.add(self.step, {"event": message})
+
+    def _validate(self, log: MetricsLog) -> None:
+        self.guard.remember(self.network, self.optimizer)
+        if self.validation is None:
+            return
+        measures = self.validation.measure(self.network, bf16=self.bf16)
+        self.history.append(measures["loss"])
+        log.add(self.step, {f"validation_{k}": v for k, v in measures.items()} | {"seconds": round(self.elapsed, 3)})
+        if measures["loss"] <= min(self.history):
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            self.best_measures = {**measures, "step": self.step}
+
+    def _show(self, recent: list[float], steps: int, log: MetricsLog) -> None:
+        o = self.config.training
+        loss = sum(recent) / len(recent)
+        rate = steps * o.batch * o.window / self.representation.frame_rate / max(1e-9, self.elapsed - self._shown)
+        self._shown = self.elapsed
+        log.add(
+            self.step,
+            {
+                "loss": loss, "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+                "audio_rate": rate, "seconds": round(self.elapsed, 3),
+            },
+        )  # fmt: skip
+        if self._on_progress is None:
+            return
+        done = min(1.0, self._done())
+        left = self.elapsed * (1 - done) / max(done, 1e-9)
+        message = "\n".join(self._messages)
+        self._messages.clear()
+        held = self.history[-1] if self.history else None
+        self._on_progress(Progress(self.step, done, loss, held, rate, left, message))
+
+    def _store(self) -> Model:
+        """Write the model folder with the best weights so far."""
+        weights = self.best or {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        network = Network(self.architecture)
+        network.load_state_dict(weights)
+        o = self.config.training
+        train = self.corpus.split("train")
+        about: dict[str, Any] = {
+            "recipe": self.config.recipe,
+            "seed": self.seed,
+            "command": self._command,
+            "config": self.config.to_toml(),
+            "genres": self.corpus.genres,
+            "corpus": {
+                "layout": self.corpus.about.get("layout", ""),
+                "licence": self.corpus.about.get("licence", ""),
+                "citation": self.corpus.about.get("citation", ""),
+                "train_tracks": len(train) - len(self.reader.skipped),
+                "train_hours": self.corpus.seconds("train") / 3600,
+                "skipped_short_tracks": [t.id for t in self.reader.skipped],
+                "content": sorted(t.content for t in train),
+            },
+            "metrics": {
+                "steps": self.step,
+                "minutes": self.elapsed / 60,
+                "audio_hours": self.step * o.batch * o.window / self.representation.frame_rate / 3600,
+                "recoveries": self.guard.recoveries,
+                **{f"best_validation_{k}": v for k, v in self.best_measures.items()},
+            },
+        }
+        model = Model(network.eval(), self.representation, list(self.corpus.genres), about)
+        save(model, self.folder, card.render(about, network.parameter_count()))
+        return model
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed."""
+        content = hashlib.sha256("".join(sorted(t.content + t.split for t in self.corpus.tracks)).encode()).hexdigest()
+        training = asdict(self.config.training)
+        for key in ("checkpoint_seconds", "tensorboard", "patience"):  # these do not change a step
+            training.pop(key)
+        shape = self.architecture.to_dict()
+        return {"seed": self.seed, "corpus": content, "architecture": shape, "training": training}
+
+    def _checkpoint(self) -> None:
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"good.{k}": v for k, v in self.guard.weights.items()}
+        moments, groups = checkpoint.flatten_optimizer(self.optimizer.state_dict(), "optimizer.")
+        good, good_groups = checkpoint.flatten_optimizer(self.guard.moments, "good_optimizer.")
+        tensors |= moments | good
+        tensors |= {"state": self.state, "torch_random": torch.get_rng_state()}
+        checkpoint.write(
+            self.folder,
+            tensors,
+            {
+                "identity": self._identity(),
+                "representation": self.representation.to_dict(),
+                "step": self.step,
+                "elapsed": self.elapsed,
+                "reader": self.reader.state(),
+                "guard": self.guard.state(),
+                "groups": groups,
+                "good_groups": good_groups,
+                "history": self.history,
+                "best_measures": self.best_measures,
+            },
+        )
+        self._saved = self.elapsed
+
+    def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        mine, theirs = self._identity(), numbers["identity"]
+        for key, value in mine.items():
+            if theirs.get(key) != value:
+                raise UsageError(
+                    f"{self.folder}: cannot resume, the {key} is not what the run began with; "
+                    "give the same corpus, seed and configuration, or choose another folder"
+                )
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        self.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
+        self.guard.weights = part("good.")
+        self.guard.moments = checkpoint.unflatten_optimizer(tensors, numbers["good_groups"], "good_optimizer.")
+        self.guard.restore(numbers["guard"])
+        self.best = part("best.")
+        self.state = tensors["state"]
+        torch.set_rng_state(tensors["torch_random"])
+        self.reader.restore(numbers["reader"])
+        self.step, self.elapsed = int(numbers["step"]), float(numbers["elapsed"])
+        self.history = [float(v) for v in numbers["history"]]
+        self.best_measures = dict(numbers["best_measures"])
+
+
+def train(
+    corpus: Corpus,
+    folder: Path | str,
+    config: Config,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    command: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Model:
+    """Train a network on a corpus into a model folder.
+
+    With ``Budget(epochs=…)`` a run that was interrupted or killed and is resumed ends with bit for bit the
+    weights of one that was not (same machine, same threads). With ``Budget(minutes=…)`` the clock decides how
+    many steps there are and how far a schedule has come, so only the steps themselves repeat.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    folder : Path or str
+        Must not hold a model yet, unless `resume`.
+    config : Config
+    budget : Budget
+        Time and epochs count from the run's beginning, over all resumes.
+    seed : int
+    resume : bool
+        Go on from the folder's resume point; without one, begin.
+    command : str
+        For the model card.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Model
+        With the weights that were best on held-out tracks.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a model already, or the run to resume is another.
+    TrainingError, LockedError, DiskFullError, Interrupted
+    """
+    folder = Path(folder)
+    taken = next((n for n in (ABOUT, checkpoint.NAME) if (folder / n).exists()), None)
+    if taken and not resume:
+        raise UsageError(f"{folder}: holds a model already ({taken}); go on with --resume or choose another folder")
+    make_folder(folder)
+    before = torch.get_num_threads()
+    with folder_lock(folder, "run"), torch.random.fork_rng(devices=[]):
+        try:
+            torch.set_num_threads(config.training.threads or os.cpu_count() or 1)
+            return Trainer(corpus, folder, config, budget, seed, command, on_progress).run(resume=resume)
+        finally:
+            torch.set_num_threads(before)
+            corpus.close()
+
+
+def use_bf16(precision: str, config: Config) -> bool:
+    """Decide whether to run in bfloat16: "auto" takes it for LSTMs of 64 units or more on processors that have it."""
+    if precision != "auto":
+        return precision == "bf16"
+    return config.model.cell == "lstm" and config.model.hidden >= 64 and config.model.head == "categorical" and has_bf16()
+
+
+def has_bf16() -> bool:
+    """Tell whether this processor multiplies bfloat16 natively."""
+    checks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return any(bool(check()) for check in checks if check is not None)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event that the loop reads between steps (main thread only)."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

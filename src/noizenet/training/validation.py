@@ -1,0 +1,84 @@
+"""Held-out measures during training, on the same stretches every time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from noizenet.corpus.corpus import Corpus, Track
+from noizenet.model.network import Network
+from noizenet.representation.base import Representation
+from noizenet.training.step import autocast, carry, to_tensors
+from noizenet.training.windows import Batch, WindowReader
+
+LANES = 32
+
+
+class Validation:
+    """A fixed set of windows of held-out tracks.
+
+    Parameters
+    ----------
+    corpus, tracks, representation
+        As for :class:`WindowReader`.
+    window : int
+        Frames per window.
+    seconds : float
+        Sound to read.
+    seed : int
+        Fixes the stretches.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tracks: Sequence[Track],
+        representation: Representation,
+        *,
+        window: int,
+        seconds: float,
+        seed: int,
+    ) -> None:
+        windows = max(1, math.ceil(seconds * representation.frame_rate / window))
+        possible = sum(representation.frames_for(t.frames) // window for t in tracks)
+        lanes = max(1, min(LANES, windows, possible))
+        steps = max(1, windows // lanes)
+        segment = steps * window / representation.frame_rate
+        reader = WindowReader(
+            corpus, tracks, representation, batch=lanes, window=window, segment_seconds=segment, seed=seed
+        )
+        self._batches: list[Batch] = [reader.next() for _ in range(steps)]
+        self.frames = steps * lanes * window
+        self._per_second = representation.frame_rate
+
+    def measure(self, network: Network, *, bf16: bool) -> dict[str, float]:
+        """Return the loss and what it means.
+
+        Classes: ``loss`` in nats per frame, ``bits_per_frame``, ``bits_per_second``. Numbers: ``loss``, ``mse``,
+        ``mae``, ``mbe`` (mean bias) and ``persistence_mse``, the error of repeating the last frame.
+        """
+        network.eval()
+        sums: dict[str, float] = {}
+        state = network.zero_state(len(self._batches[0].genres))
+        with torch.inference_mode():
+            for batch in self._batches:
+                inputs, targets, mix = to_tensors(batch, network.architecture.genres)
+                with autocast(bf16):
+                    output, state = network(inputs, mix, carry(state, batch.fresh))
+                values = {"loss": float(network.head.loss(output, targets))}
+                if network.architecture.kind == "vectors":
+                    error = output.float() - targets
+                    values["mse"] = float(error.square().mean())
+                    values["mae"] = float(error.abs().mean())
+                    values["mbe"] = float(error.mean())
+                    values["persistence_mse"] = float((inputs - targets).square().mean())
+                for key, value in values.items():
+                    sums[key] = sums.get(key, 0.0) + value / len(self._batches)
+        network.train()
+        if network.architecture.kind == "classes":
+            sums["bits_per_frame"] = sums["loss"] / math.log(2)
+            sums["bits_per_second"] = sums["bits_per_frame"] * self._per_second
+        return {k: float(np.float64(v)) for k, v in sums.items()}

@@ -1,0 +1,193 @@
+"""Windows for truncated back-propagation through time: B lanes, each walking along a stretch of a track.
+
+Every epoch cuts the tracks into segments of some seconds, shuffles them and deals them to the lanes. A lane
+reads its segment window by window with its state carried; at a segment's start the state is reset. What is
+read depends only on the seed and on the number of windows read, so that a resumed run reads the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.waveform import Waveform
+from noizenet.audio.write import from_pcm16
+from noizenet.base.errors import TrainingError
+from noizenet.base.seeds import derive_seed
+from noizenet.corpus.corpus import Corpus, Track
+from noizenet.representation.base import Frames, Representation
+
+
+class Batch(NamedTuple):
+    """One window of every lane.
+
+    `frames` [B, T + 1, ...] holds the frame before the window, then the window: inputs are all but the last,
+    targets all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment.
+    """
+
+    frames: NDArray[Any]
+    genres: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
+
+
+class Segment(NamedTuple):
+    """A stretch of a track: first frame and number of windows."""
+
+    track: int
+    start: int
+    windows: int
+
+
+class WindowReader:
+    """Deals windows of a corpus's tracks.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    tracks : sequence of Track
+        Those to read.
+    representation : Representation
+    batch, window : int
+        Lanes, and frames per window.
+    segment_seconds : float
+        About how long a lane stays with one stretch.
+    seed : int
+
+    Attributes
+    ----------
+    skipped : list of Track
+        Tracks shorter than one window.
+    windows_per_epoch : int
+
+    Raises
+    ------
+    TrainingError
+        If no track holds a single window.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tracks: Sequence[Track],
+        representation: Representation,
+        *,
+        batch: int,
+        window: int,
+        segment_seconds: float,
+        seed: int,
+    ) -> None:
+        self._corpus, self._r, self._seed = corpus, representation, seed
+        self._batch, self._window = batch, window
+        lengths = {t.id: representation.frames_for(t.frames) for t in tracks}
+        self.skipped = [t for t in tracks if lengths[t.id] < window]
+        self._tracks = [t for t in tracks if lengths[t.id] >= window]
+        if not self._tracks:
+            seconds = window / representation.frame_rate
+            raise TrainingError(
+                f"every track is shorter than one window ({window} frames = {seconds:.2f} s); "
+                "add longer recordings or lower training.window"
+            )
+        self._lengths = [lengths[t.id] for t in self._tracks]
+        self._genres = [corpus.genres.index(t.genre) for t in self._tracks]
+        self._segment_windows = max(1, round(segment_seconds * representation.frame_rate / window))
+        self.windows_per_epoch = sum(n // window for n in self._lengths)
+        self._deal = 0  # segments dealt so far, over all epochs
+        self._epoch, self._order = -1, list[Segment]()
+        self._dealt_before = 0  # segments in the epochs before the current one
+        self._lanes: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the deal, window within it)
+        self._held: list[tuple[int, Segment, Frames] | None] = [None] * batch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which about every window was read once."""
+        return max(1, self.windows_per_epoch // self._batch)
+
+    def next(self) -> Batch:
+        """Return the next window of every lane."""
+        frames, genres = [], np.zeros(self._batch, np.int64)
+        fresh = np.zeros(self._batch, bool)
+        for lane in range(self._batch):
+            number, at = self._lanes[lane]
+            held = self._held[lane]
+            if held is None and number >= 0:
+                held = self._held[lane] = self._load(number)
+            if held is None or at >= held[1].windows:
+                number, at = self._deal, 0
+                self._deal += 1
+                held = self._held[lane] = self._load(number)
+            first = at * self._window
+            frames.append(held[2][first : first + self._window + 1])
+            genres[lane] = self._genres[held[1].track]
+            fresh[lane] = at == 0
+            self._lanes[lane] = (number, at + 1)
+        return Batch(np.stack(frames), genres, fresh)
+
+    def state(self) -> dict[str, Any]:
+        """Return where the reader stands, as plain data."""
+        return {"deal": self._deal, "lanes": [list(lane) for lane in self._lanes]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go to where :meth:`state` was taken."""
+        self._deal = int(state["deal"])
+        self._lanes = [(int(n), int(at)) for n, at in state["lanes"]]
+        self._held = [None] * self._batch
+
+    def _load(self, number: int) -> tuple[int, Segment, Frames]:
+        segment = self._segment(number)
+        return number, segment, self._read(segment)
+
+    def _segment(self, number: int) -> Segment:
+        """Return the segment of a deal; epochs are laid out as they are reached (or, on resume, again)."""
+        if number < self._dealt_before:
+            self._epoch, self._order, self._dealt_before = -1, [], 0
+        while number >= self._dealt_before + len(self._order):
+            self._dealt_before += len(self._order)
+            self._epoch += 1
+            self._order = self._shuffled(self._epoch)
+        return self._order[number - self._dealt_before]
+
+    def _shuffled(self, epoch: int) -> list[Segment]:
+        rng = np.random.default_rng(derive_seed(self._seed, "windows", epoch))
+        segments = []
+        for index, length in enumerate(self._lengths):
+            # Another offset in each epoch, so that windows do not always end at the same sounds.
+            offset = int(rng.integers(0, min(self._window, length - self._window) + 1)) if epoch else 0
+            windows = (length - offset) // self._window
+            for first in range(0, windows, self._segment_windows):
+                count = min(self._segment_windows, windows - first)
+                segments.append(Segment(index, offset + first * self._window, count))
+        rng.shuffle(segments)  # type: ignore[arg-type]
+        return [Segment(*map(int, s)) for s in segments]
+
+    def _read(self, segment: Segment) -> Frames:
+        r = self._r
+        count = segment.windows * self._window
+        lead = min(r.lead, segment.start)
+        first = r.samples_for(segment.start - lead)
+        pcm = self._corpus.read(self._tracks[segment.track], first, r.samples_for(lead + count))
+        samples = from_pcm16(pcm)
+        frames = r.encode(Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, self._corpus.sample_rate))
+        if lead:
+            return frames[lead - 1 : lead + count]
+        return np.concatenate([r.silence(), frames[:count]])
+
+
+def excerpts(corpus: Corpus, tracks: Sequence[Track], seconds: float, each: float) -> list[Waveform]:
+    """Return short pieces, spread evenly over `tracks`, of together about `seconds` seconds."""
+    total = sum(t.seconds for t in tracks)
+    count = max(1, round(min(seconds, total) / each))
+    pieces = []
+    for i in range(count):
+        at, index = (i + 0.5) / count * total, 0
+        while at > tracks[index].seconds and index < len(tracks) - 1:
+            at -= tracks[index].seconds
+            index += 1
+        track = tracks[index]
+        start = max(0.0, min(at, track.seconds - each))
+        pcm = corpus.read(track, int(start * corpus.sample_rate), int(each * corpus.sample_rate))
+        samples = from_pcm16(pcm)
+        pieces.append(Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, corpus.sample_rate))
+    return pieces
