@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,9 @@ class Network(nn.Module):
         self.architecture = a = architecture
         o = a.options
         self.frame = nn.Embedding(a.levels, o.embedding) if a.kind == "classes" else None
+        if self.frame is not None:
+            with torch.no_grad():
+                self.frame.weight.copy_(ordinal_code(a.levels, o.embedding))
         self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
         self.stack = Stack(o.cell, a.frame_size + a.genre_size, o.hidden, o.layers, o.dropout)
         make = HEADS.load(o.head)
@@ -70,3 +75,19 @@ class Network(nn.Module):
             return frames
         embedded: Tensor = self.frame(frames[..., 0])
         return embedded
+
+
+def ordinal_code(levels: int, size: int) -> Tensor:
+    """Return where a class embedding begins to learn: neighbouring classes alike, [levels, size].
+
+    Classes of a quantiser are ordered. Beginning with smooth functions of the order (the position, its
+    exponential curve, then sines and cosines) instead of random numbers spares the network from finding that
+    out: at 45 seconds of training it is worth 0.7 bits a sample (docs/results.md).
+    """
+    y = torch.linspace(-1, 1, levels)
+    columns = [1.7 * y, 3 * torch.sign(y) * torch.expm1(y.abs() * math.log(levels)) / (levels - 1)]
+    k = 1
+    while len(columns) < size:
+        columns += [torch.sin(math.pi * k * y / 2), torch.cos(math.pi * k * y / 2)]
+        k += 1
+    return torch.stack(columns[:size], 1)

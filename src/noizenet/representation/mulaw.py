@@ -33,6 +33,16 @@ class MuLaw(Representation):
         """One frame per sample and channel."""
         return float(self.sample_rate * self.channels)
 
+    @property
+    def granule(self) -> int:
+        """Left and right of one instant belong together."""
+        return self.channels
+
+    @property
+    def lead(self) -> int:
+        """One instant."""
+        return self.channels
+
     def silence(self) -> Frames:
         """Return the class of 0."""
         return self._encode(np.zeros((1, 1), np.float32))

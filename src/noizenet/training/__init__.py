@@ -6,13 +6,13 @@ A new recipe is one TOML file in ``recipes/`` and one line here.
 from noizenet.base.registry import Registry
 
 RECIPES = {
-    "paper-rnn": "the paper's plain recurrent network: z-scored samples, mean-square regression",
-    "paper-lstm": "the paper's LSTM: z-scored samples, mean-square regression",
-    "paper-gru": "the paper's regression with a gated recurrent unit",
-    "paper-fft-rnn": "the paper's FFT frames through a plain recurrent network",
-    "paper-fft-lstm": "the paper's FFT frames through an LSTM",
-    "paper-fft-gru": "the paper's FFT frames through a gated recurrent unit",
-    "sample-lstm": "mu-law samples, a categorical distribution, sampled: music that does not die",
+    "paper-rnn": "the paper's plain recurrent network, regression",
+    "paper-lstm": "the paper's LSTM, regression",
+    "paper-gru": "the same with a gated recurrent unit",
+    "paper-fft-rnn": "the paper's FFT frames",
+    "paper-fft-lstm": "the paper's FFT frames, LSTM",
+    "paper-fft-gru": "the paper's FFT frames, gated recurrent unit",
+    "sample-lstm": "a distribution, sampled: it lives",
 }
 """Name → what it is; the file is ``recipes/NAME.toml``."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import from_pcm16
-from noizenet.base.errors import TrainingError
+from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.base import Frames, Representation
@@ -81,6 +81,8 @@ class WindowReader:
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
         self._batch, self._window = batch, window
+        if window % representation.granule:
+            raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
         lengths = {t.id: representation.frames_for(t.frames) for t in tracks}
         self.skipped = [t for t in tracks if lengths[t.id] < window]
         self._tracks = [t for t in tracks if lengths[t.id] >= window]
@@ -155,6 +157,7 @@ class WindowReader:
         for index, length in enumerate(self._lengths):
             # Another offset in each epoch, so that windows do not always end at the same sounds.
             offset = int(rng.integers(0, min(self._window, length - self._window) + 1)) if epoch else 0
+            offset -= offset % self._r.granule
             windows = (length - offset) // self._window
             for first in range(0, windows, self._segment_windows):
                 count = min(self._segment_windows, windows - first)

@@ -1,0 +1,5 @@
+"""``python -m noizenet``."""
+
+from noizenet.cli.main import run
+
+run()

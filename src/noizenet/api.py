@@ -1,0 +1,253 @@
+"""The only door: everything that the command line does, as functions.
+
+The layers below never import each other sideways; where one needs another's work (generation is watched by
+evaluation, say), it is passed a function here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noizenet.audio.read import AudioReader, read
+from noizenet.audio.waveform import Waveform, mix_channels
+from noizenet.audio.write import AudioWriter, write
+from noizenet.base.errors import UsageError
+from noizenet.corpus.build import build
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.aliveness import Aliveness, Report
+from noizenet.generation.controls import Controls
+from noizenet.generation.genre import spell_mix
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from noizenet.generation.reproduce import Reproduction
+    from noizenet.generation.stream import Stream
+    from noizenet.store.model import Model
+    from noizenet.training.loop import Progress
+
+__all__ = [
+    "Controls",
+    "Corpus",
+    "Generated",
+    "Waveform",
+    "aliveness",
+    "build_corpus",
+    "demo_corpus",
+    "fetch_corpus",
+    "generate",
+    "load_corpus",
+    "load_model",
+    "read",
+    "reproduce",
+    "stream",
+    "train",
+    "view",
+    "write",
+]
+
+DEFAULT_MINUTES = 10.0
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What :func:`generate` has written."""
+
+    path: Path
+    seconds: float
+    genre: str
+    real_time_factor: float
+    clipped: int
+    aliveness: Report
+
+
+def build_corpus(source: Path | str, out: Path | str, **options: Any) -> Corpus:
+    """Build a corpus from recordings; see :func:`noizenet.corpus.build.build` for the options."""
+    return build(source, out, **options)
+
+
+def demo_corpus(out: Path | str, **options: Any) -> Corpus:
+    """Build the synthetic corpus; see :func:`noizenet.corpus.synthetic.build_synthetic` for the options."""
+    from noizenet.corpus.synthetic import build_synthetic
+
+    return build_synthetic(out, **options)
+
+
+def fetch_corpus(name: str, out: Path | str, **options: Any) -> Corpus:
+    """Download an FMA subset and build it; see :func:`noizenet.corpus.fetch.fetch_fma` for the options."""
+    from noizenet.corpus.fetch import fetch_fma
+
+    return fetch_fma(name, out, **options)
+
+
+def load_corpus(folder: Path | str) -> Corpus:
+    """Open a corpus folder."""
+    return Corpus(folder)
+
+
+def load_model(source: Path | str) -> Model:
+    """Read a model folder or zip; nothing in it is executed."""
+    from noizenet.store.model import load
+
+    return load(source)
+
+
+def train(
+    corpus: Corpus | Path | str,
+    out: Path | str,
+    *,
+    model: str = "sample-lstm",
+    config: Path | str | None = None,
+    set: Sequence[str] = (),  # noqa: A002 - as on the command line
+    minutes: float | None = None,
+    epochs: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    command: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Model:
+    """Train a model on a corpus.
+
+    Parameters
+    ----------
+    corpus : Corpus, Path or str
+    out : Path or str
+        The model folder.
+    model : str
+        A recipe's name.
+    config : Path or str, optional
+        TOML file laid over the recipe.
+    set : sequence of str
+        ``section.key=value``, laid over that.
+    minutes, epochs : float, optional
+        Budget; ten minutes where neither is given.
+    seed : int
+    resume : bool
+    command : str
+        For the model card.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Model
+    """
+    from noizenet.training.loop import Budget
+    from noizenet.training.loop import train as run
+    from noizenet.training.options import configure
+
+    if minutes is None and epochs is None:
+        minutes = DEFAULT_MINUTES
+    chosen = configure(model, Path(config) if config is not None else None, tuple(set))
+    opened = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    return run(
+        opened, out, chosen, Budget(minutes, epochs), seed=seed, resume=resume, command=command,
+        on_progress=on_progress,
+    )  # fmt: skip
+
+
+def stream(model: Model | Path | str, controls: Controls) -> Stream:
+    """Play: an iterator of waveform blocks, endless where ``controls.seconds`` is None."""
+    from noizenet.generation.stream import Stream
+
+    return Stream(load_model(model) if isinstance(model, (str, Path)) else model, controls)
+
+
+def generate(
+    model: Model | Path | str,
+    out: Path | str,
+    controls: Controls,
+    *,
+    on_block: Callable[[float], None] | None = None,
+) -> Generated:
+    """Write new music to a file.
+
+    Parameters
+    ----------
+    model : Model, Path or str
+    out : Path or str
+        ``.wav``, ``.flac`` or ``.ogg``; appears only when complete.
+    controls : Controls
+        With a length.
+    on_block : callable, optional
+        Called with the seconds made so far.
+
+    Returns
+    -------
+    Generated
+    """
+    import time
+
+    if controls.seconds is None:
+        raise UsageError("a file needs a length: give seconds")
+    blocks = stream(model, controls)
+    expected = round((controls.seconds + controls.seed_seconds) * blocks.sample_rate)
+    watch = Aliveness(blocks.sample_rate)
+    begun = time.perf_counter()
+    with AudioWriter(out, blocks.sample_rate, blocks.channels, expected) as writer:
+        for block in blocks:
+            writer.write(block.samples)
+            watch.push(block.samples)
+            if on_block is not None:
+                on_block(writer.frames / blocks.sample_rate)
+    seconds = writer.frames / blocks.sample_rate
+    genre = " > ".join(spell_mix(m, blocks.genres) for m in blocks.path.mixes) if blocks.conditioned else ""
+    return Generated(
+        Path(out), seconds, genre, seconds / max(1e-9, time.perf_counter() - begun), writer.clipped, watch.finish()
+    )
+
+
+def reproduce(
+    model: Model | Path | str, song: Path | str, out: Path | str, *, genre: str | None = None
+) -> tuple[Reproduction, Path]:
+    """Write the teacher-forced echo of a song to `out` and the persistence baseline beside it.
+
+    Returns
+    -------
+    tuple of Reproduction and Path
+        The errors of both, and where the baseline was written.
+    """
+    from noizenet.generation.reproduce import reproduce as run
+
+    out = Path(out)
+    beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
+    loaded = load_model(model) if isinstance(model, (str, Path)) else model
+    return run(loaded, Path(song), out, beside, genre), beside
+
+
+def view(
+    sources: Path | str | Waveform | Sequence[Path | str | Waveform],
+    out: Path | str | None = None,
+    *,
+    kind: str = "all",
+    scale: str = "log",
+    names: Sequence[str] = (),
+) -> Figure:
+    """Draw one recording, or several side by side; write PNG or SVG where `out` is given.
+
+    For the arrays behind a picture see :func:`noizenet.views.page.analyse`.
+    """
+    from noizenet.views.page import draw_page
+    from noizenet.views.render import save_figure
+
+    many = [sources] if isinstance(sources, (str, Path, Waveform)) else list(sources)
+    figure = draw_page(many, kind, scale=scale, names=names)
+    if out is not None:
+        save_figure(figure, out)
+    return figure
+
+
+def aliveness(source: Path | str | Waveform) -> Report:
+    """Judge whether a recording is alive; see :mod:`noizenet.evaluation.aliveness`."""
+    if isinstance(source, Waveform):
+        watch = Aliveness(source.sample_rate)
+        watch.push(source.samples)
+        return watch.finish()
+    with AudioReader(source) as reader:
+        watch = Aliveness(reader.info.sample_rate)
+        for block in reader.blocks():
+            watch.push(mix_channels(block, 1)[:, 0])
+    return watch.finish()
+

@@ -1,0 +1,68 @@
+"""Corpus building against the bare decoding loop."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from noizenet.bench.figure import Figure, in_turn
+from noizenet.corpus.build import build
+from noizenet.corpus.synth.song import render
+from noizenet.corpus.synth.styles import STYLES
+
+RATE, SONGS, SONG_S = 44_100, 16, 75.0
+
+
+def measure(audio: Path | None, rounds: int) -> list[Figure]:
+    """Measure building on a folder of recordings, or on procedural songs as stereo Ogg Vorbis.
+
+    The bare loop reads with soundfile, mixes to mono and resamples with soxr, in one process, and keeps
+    nothing; ours does the same, measures levels, hashes and writes.
+    """
+    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
+        work = Path(place)
+        source = audio or _songs(work / "songs")
+        files = sorted(p for p in source.rglob("*") if p.suffix in (".ogg", ".opus", ".mp3", ".flac", ".wav"))
+
+        def ours(workers: int) -> None:
+            shutil.rmtree(work / "corpus", ignore_errors=True)
+            build(source, work / "corpus", layout="folders", workers=workers)
+
+        def bare() -> None:
+            for path in files:
+                _bare(path)
+
+        ours(2)  # starts the worker processes, fills the page cache
+        one, loop, single = in_turn(lambda: ours(1), bare, rounds)
+        two, _, double = in_turn(lambda: ours(2), bare, rounds)
+    detail = f"{len(files)} files; bare {loop:.1f} s, 1 worker {one:.1f} s, 2 workers {two:.1f} s"
+    return [
+        Figure("building, one process ÷ bare soundfile + soxr loop", single, "×", 0.9, detail=detail),
+        Figure("building, two processes ÷ bare loop", double, "×", 1.7, detail=detail),
+    ]
+
+
+def _bare(path: Path) -> None:
+    import soundfile
+    import soxr
+
+    with soundfile.SoundFile(str(path)) as handle:
+        resampler = soxr.ResampleStream(handle.samplerate, 22_050, 1, dtype="float32", quality="HQ")
+        while len(block := handle.read(8 * handle.samplerate, dtype="float32", always_2d=True)):
+            resampler.resample_chunk(np.ascontiguousarray(block.mean(axis=1, dtype=np.float32)))
+        resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _songs(folder: Path) -> Path:
+    from noizenet.audio.write import AudioWriter
+
+    for i in range(SONGS):
+        style = sorted(STYLES)[i % len(STYLES)]
+        (folder / style).mkdir(parents=True, exist_ok=True)
+        with AudioWriter(folder / style / f"{i}.ogg", RATE, 2) as writer:
+            for block in render(style, i, SONG_S, RATE):
+                writer.write(np.stack([block, 0.9 * block], axis=1))
+    return folder

@@ -1,0 +1,24 @@
+"""Rung 7: the command line. A command is one thin function that calls one function of the API.
+
+A new command is one module here and one line in this table.
+"""
+
+from noizenet.base.registry import Registry
+
+COMMANDS = Registry(
+    "command",
+    {
+        "corpus demo": "noizenet.cli.corpus:demo",
+        "corpus build": "noizenet.cli.corpus:build",
+        "corpus fetch": "noizenet.cli.corpus:fetch",
+        "corpus show": "noizenet.cli.corpus:show",
+        "train": "noizenet.cli.train:train",
+        "generate": "noizenet.cli.generate:generate",
+        "play": "noizenet.cli.play:play",
+        "reproduce": "noizenet.cli.reproduce:reproduce",
+        "view": "noizenet.cli.view:view",
+        "models": "noizenet.cli.models:models",
+        "bench": "noizenet.cli.bench:bench",
+        "doctor": "noizenet.cli.doctor:doctor",
+    },
+)

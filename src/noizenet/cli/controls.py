@@ -1,0 +1,29 @@
+"""Options that ``generate`` and ``play`` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from noizenet.generation.controls import Controls
+
+Genre = Annotated[str | None, typer.Option("--genre", help='A genre, or a mix: "A:0.7,B:0.3".')]
+Temperature = Annotated[float | None, typer.Option("--temperature", help="Sampling: below 1 safer, above 1 wilder.")]
+TopP = Annotated[float | None, typer.Option("--top-p", help="Sampling: keep the likeliest classes up to this sum.")]
+TopK = Annotated[int | None, typer.Option("--top-k", help="Sampling: keep the k likeliest classes.")]
+SeedAudio = Annotated[Path | None, typer.Option("--seed-audio", help="A song to go on from.")]
+SeedNoise = Annotated[str | None, typer.Option("--seed-noise", help="Begin from noise: normal or perlin.")]
+SeedSeconds = Annotated[float, typer.Option("--seed-seconds", help="How much the network hears first.")]
+Inject = Annotated[str | None, typer.Option("--inject-noise", help="EVERY:AMOUNT, seconds and strength.")]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same sound.")]
+
+
+def make_controls(inject: str | None = None, **values: Any) -> Controls:
+    """Turn command-line values into controls."""
+    from noizenet.generation.controls import Controls, parse_injection
+
+    every, amount = parse_injection(inject) if inject is not None else (0.0, 0.0)
+    return Controls(inject_every=every, inject_amount=amount, **values)

@@ -1,0 +1,156 @@
+"""``noizenet corpus demo|build|fetch|show``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noizenet.cli.output import bar, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from noizenet.corpus.corpus import Corpus
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Rate = Annotated[int, typer.Option("--sample-rate", help="Hz.")]
+Channels = Annotated[int, typer.Option("--channels", help="1 mono, 2 stereo.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes; 0: one per core.")]
+SHOWN_PROBLEMS = 12
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="The corpus folder to make.")],
+    minutes: Annotated[float, typer.Option(help="Length of all songs together.")] = 8.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same songs.")] = 0,
+    sample_rate: Rate = 22_050,
+    json: Json = False,
+) -> None:
+    """Make procedural songs in labelled genres: a corpus without any download."""
+    from noizenet.api import demo_corpus
+
+    with bar("rendering songs") as update:
+        corpus = demo_corpus(
+            out, minutes=minutes, seed=seed, sample_rate=sample_rate,
+            on_song=lambda done, total: update(done, total, f"{done} of {total} songs"),
+        )  # fmt: skip
+    _report(corpus, json)
+
+
+def build(
+    source: Annotated[Path, typer.Argument(help="Folder of genre folders, flat folder, or FMA tree.")],
+    out: Annotated[Path, typer.Argument(help="The corpus folder to make or complete.")],
+    layout: Annotated[str, typer.Option(help="auto, fma or folders.")] = "auto",
+    sample_rate: Rate = 22_050,
+    channels: Channels = 1,
+    min_seconds: Annotated[float, typer.Option(help="Shorter recordings are refused.")] = 1.0,
+    workers: Workers = 0,
+    seed: Annotated[int, typer.Option(help="Of the split into train, validation and test.")] = 0,
+    json: Json = False,
+) -> None:
+    """Prepare recordings for training: decode, resample, split by artist or track."""
+    from noizenet.api import build_corpus
+
+    with bar("preparing recordings") as update:
+        corpus = build_corpus(
+            source, out, layout=layout, sample_rate=sample_rate, channels=channels, min_seconds=min_seconds,
+            workers=workers or None, seed=seed, progress=_progress(update),
+        )  # fmt: skip
+    _report(corpus, json)
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="fma-small, fma-medium, fma-large or fma-full.")],
+    out: Annotated[Path, typer.Argument(help="The corpus folder to make or complete.")],
+    sample_rate: Rate = 22_050,
+    channels: Channels = 1,
+    keep_archives: Annotated[bool, typer.Option(help="Keep the zip files after unpacking.")] = False,
+    base_url: Annotated[str, typer.Option(help="Where the archives lie.")] = "",
+    json: Json = False,
+) -> None:
+    """Download a Free Music Archive dataset (resumable, checked), unpack and build it."""
+    from noizenet.api import fetch_corpus
+
+    extra: dict[str, Any] = {"base_url": base_url.rstrip("/")} if base_url else {}
+    with bar("downloading") as update:
+        corpus = fetch_corpus(
+            name, out, sample_rate=sample_rate, channels=channels, keep_archives=keep_archives,
+            transfer=lambda file, done, total: update(done, total, f"{file}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"),
+            progress=_progress(update), **extra,
+        )  # fmt: skip
+    _report(corpus, json)
+
+
+def show(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    json: Json = False,
+) -> None:
+    """Show what a corpus holds and what was left out of it."""
+    from noizenet.api import load_corpus
+
+    _report(load_corpus(corpus), json)
+
+
+def _progress(update: Any) -> Any:
+    def on_file(done: int, total: int, seconds: float) -> None:
+        update(done, total, f"{done} of {total} files, {seconds / 60:.0f} min of sound")
+
+    return on_file
+
+
+def summary(corpus: Corpus) -> dict[str, Any]:
+    """Return a corpus as plain data: genres with tracks and minutes per split, and the problems."""
+    from noizenet.corpus.build import read_problems
+    from noizenet.corpus.split import SPLITS
+
+    tracks: Counter[tuple[str, str]] = Counter()
+    minutes: Counter[tuple[str, str]] = Counter()
+    for t in corpus.tracks:
+        tracks[t.genre, t.split] += 1
+        minutes[t.genre, t.split] += t.seconds / 60  # type: ignore[assignment]
+    problems = read_problems(corpus.folder)
+    return {
+        "corpus": str(corpus.folder),
+        "sample_rate": corpus.sample_rate,
+        "channels": corpus.channels,
+        "tracks": len(corpus.tracks),
+        "hours": round(corpus.seconds() / 3600, 4),
+        "genres": {
+            g: {
+                "split_by": corpus.about.get("split_by", {}).get(g, ""),
+                **{s: {"tracks": tracks[g, s], "minutes": round(minutes[g, s], 2)} for s in SPLITS},
+            }
+            for g in corpus.genres
+        },
+        "problems": [{"path": p.path, "reason": p.reason, "action": p.action} for p in problems],
+        "licence": corpus.about.get("licence", ""),
+        "citation": corpus.about.get("citation", ""),
+    }
+
+
+def _report(corpus: Corpus, json: bool) -> None:
+    found = summary(corpus)
+    if json:
+        print_json(found)
+        return
+    rows = []
+    for genre, parts in found["genres"].items():
+        cells = [f"{parts[s]['tracks']} ({parts[s]['minutes']:.1f} min)" for s in ("train", "validation", "test")]
+        rows.append([genre, *cells, parts["split_by"]])
+    title = (
+        f"{found['corpus']}: {found['tracks']} tracks, {found['hours']:.2f} hours, "
+        f"{found['sample_rate']} Hz, {'mono' if found['channels'] == 1 else 'stereo'}"
+    )
+    print_table(title, ["genre", "train", "validation", "test", "split by"], rows)
+    problems = found["problems"]
+    if problems:
+        counts = Counter(p["action"] for p in problems)
+        told = ", ".join(f"{n} {action}" for action, n in sorted(counts.items()))
+        say(f"{told}; all of them with the reason: {corpus.folder / 'problems.csv'}")
+        for p in problems[:SHOWN_PROBLEMS]:
+            say(f"  {p['action']}: {p['path']}: {p['reason']}")
+        if len(problems) > SHOWN_PROBLEMS:
+            say(f"  … and {len(problems) - SHOWN_PROBLEMS} more")
+    if len(corpus.tracks) < 3:
+        say("With fewer than 3 tracks not every split can be filled; add recordings for an honest test.")

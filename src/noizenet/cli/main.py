@@ -1,0 +1,121 @@
+"""Assemble the commands, run one, turn errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from noizenet._version import __version__
+from noizenet.base.errors import NoizenetError
+from noizenet.cli import COMMANDS
+
+# Typer's own base of "wrong use"; where it is defined depends on Typer's version.
+_WrongUse: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+def build_app() -> typer.Typer:
+    """Return the Typer application with every command of :data:`noizenet.cli.COMMANDS`."""
+    app = typer.Typer(
+        name="noizenet",
+        help="Learn music from recordings and play new music, live, on an ordinary computer.",
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    )  # fmt: skip
+    groups: dict[str, typer.Typer] = {}
+
+    @app.callback()
+    def _root(
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+        ] = False,
+    ) -> None:
+        pass
+
+    for name in COMMANDS:
+        group, _, command = name.rpartition(" ")
+        target = app
+        if group:
+            if group not in groups:
+                groups[group] = typer.Typer(no_args_is_help=True, help=f"Make, fetch and look at a {group}.")
+                app.add_typer(groups[group], name=group)
+            target = groups[group]
+        target.command(command)(COMMANDS.load(name))
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        ``sys.argv`` by default.
+
+    Returns
+    -------
+    int
+        0 done, 1 failed, 2 wrong use, 130 interrupted.
+    """
+    try:
+        result = build_app()(args=arguments, standalone_mode=False)
+        return result if isinstance(result, int) else DONE
+    except NoizenetError as error:
+        return _complain(str(error), error.exit_code)
+    except typer.Exit as error:
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return _complain(str(error) or "interrupted", INTERRUPTED)
+    except _WrongUse as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.stderr.write(f"{error}\n")
+            return WRONG_USE
+        text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+        return _complain(f"{text}; see noizenet --help", WRONG_USE)
+    except BrokenPipeError:
+        _silence_stdout()
+        return DONE
+    except OSError as error:
+        if _debugging():
+            raise
+        name = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{name}{error.strerror or error}", FAILED)
+    except Exception as error:
+        if _debugging():
+            raise
+        return _complain(
+            f"unexpected {type(error).__name__}: {error} (a bug in noizenet; NOIZENET_DEBUG=1 shows where)", FAILED
+        )
+
+
+def run() -> None:
+    """Entry point of the ``noizenet`` script."""
+    sys.exit(main())
+
+
+def _complain(text: str, code: int) -> int:
+    line = " ".join(text.split())
+    sys.stderr.write(f"noizenet: {line}\n")
+    return code
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("NOIZENET_DEBUG"))
+
+
+def _silence_stdout() -> None:
+    # The pipe is gone; without this the interpreter complains when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"noizenet {__version__}\n")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    run()

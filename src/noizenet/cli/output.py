@@ -1,0 +1,71 @@
+"""Where words go: results to standard output, progress and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+
+def results() -> Console:
+    """Return the console for results."""
+    return Console(highlight=False)
+
+
+def messages() -> Console:
+    """Return the console for progress and remarks."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a remark; file names with brackets in them stay as they are."""
+    messages().print(text, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table of results; numbers are set right."""
+    table = Table(
+        title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, show_header=any(columns),
+        pad_edge=False,
+    )  # fmt: skip
+    for i, column in enumerate(columns):
+        numeric = all(isinstance(r[i], (int, float)) for r in rows) and rows
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_escape(str(v)) for v in row])
+    results().print(table)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Any]:
+    """Show a progress bar; yields ``update(done, total, text)``."""
+    console = messages()
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None, text="")
+
+        def update(done: float, total: float, text: str = "") -> None:
+            progress.update(task, completed=done, total=total or None, text=text)
+
+        yield update
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,97 @@
+"""``noizenet train``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from noizenet.cli.output import messages, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from noizenet.training.loop import Progress
+
+PLAIN_EVERY_S = 15.0
+
+
+def train(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    out: Annotated[Path, typer.Argument(help="The model folder to make.")],
+    model: Annotated[str, typer.Option(help="A recipe; 'noizenet models' lists them.")] = "sample-lstm",
+    config: Annotated[Path | None, typer.Option(help="TOML file laid over the recipe.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, may be repeated.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time to train (10 by default).")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the corpus, instead of minutes.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped.")] = False,
+    seed: Annotated[int, typer.Option(help="Makes the run repeatable.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a recurrent network on a corpus."""
+    from noizenet.api import train as run
+
+    if minutes is not None and epochs is not None:
+        raise typer.BadParameter("give either --minutes or --epochs, not both")
+    display = _Display()
+    try:
+        with display:
+            trained = run(
+                corpus, out, model=model, config=config, set=tuple(set_ or ()), minutes=minutes, epochs=epochs,
+                seed=seed, resume=resume, command=shlex.join(["noizenet", *sys.argv[1:]]), on_progress=display.update,
+            )  # fmt: skip
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"interrupted; the model so far is in {out}, go on with the same command and --resume"
+        ) from error
+    metrics = trained.training["metrics"]
+    skipped = trained.training["corpus"]["skipped_short_tracks"]
+    if json:
+        print_json({"model": str(out), "recipe": model, "seed": seed, **metrics, "skipped_short_tracks": skipped})
+        return
+    rows = [[k.replace("_", " "), f"{v:.5g}" if isinstance(v, float) else v] for k, v in metrics.items()]
+    print_table(f"{out}: {model}, {trained.network.parameter_count():,} weights", ["measure", "value"], rows)
+    if skipped:
+        say(f"{len(skipped)} tracks shorter than one window were left out: {', '.join(skipped[:5])}")
+    say(f"Hear it: noizenet generate {shlex.quote(str(out))} new.wav --seconds 30    Curves: {out / 'curves.png'}")
+
+
+class _Display:
+    """A live line on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        console = messages()
+        self._live = console.is_terminal
+        columns = (
+            TextColumn("training"), BarColumn(bar_width=20), TaskProgressColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=console, transient=True, disable=not self._live)
+        self._task = self._progress.add_task("", total=1.0, text="starting …")
+        self._last = 0.0
+
+    def __enter__(self) -> _Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, p: Progress) -> None:
+        from noizenet.audio.units import format_seconds
+
+        held = f", held-out {p.validation:.4g}" if p.validation is not None else ""
+        text = (
+            f"step {p.step:,}  loss {p.loss:.4g}{held}  {p.audio_rate:.1f} s of sound/s  "
+            f"{format_seconds(p.seconds_left)} left"
+        )
+        for line in filter(None, p.message.split("\n")):
+            self._progress.console.print(f"warning: {line}", markup=False)
+        self._progress.update(self._task, completed=p.done, text=text)
+        if not self._live and time.monotonic() - self._last >= PLAIN_EVERY_S:
+            self._last = time.monotonic()
+            say(f"{p.done:4.0%}  {text}")

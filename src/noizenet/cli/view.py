@@ -1,0 +1,28 @@
+"""``noizenet view``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from noizenet.cli.output import print_json, say
+
+
+def view(
+    audio: Annotated[Path, typer.Argument(help="A recording.")],
+    out: Annotated[Path, typer.Argument(help="OUT.png or OUT.svg.")],
+    kind: Annotated[str, typer.Option(help="waveform, envelope, spectrogram or all.")] = "all",
+    scale: Annotated[str, typer.Option(help="Frequencies: log or linear.")] = "log",
+    compare: Annotated[Path | None, typer.Option(help="A second recording, drawn beside it.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Draw a recording: waveform, envelope with ADSR, spectrogram; or two side by side."""
+    from noizenet import api
+
+    api.view([audio] if compare is None else [audio, compare], out, kind=kind, scale=scale)
+    if json:
+        print_json({"path": str(out), "kind": kind, "scale": scale})
+    else:
+        say(f"drawn: {out}")

@@ -1,0 +1,11 @@
+"""Rung 5: a trained network plays: seeds, controls, one stream for everything, and the teacher-forced echo."""
+
+from noizenet.base.registry import Registry
+
+NOISE_SEEDS = Registry(
+    "noise seed",
+    {
+        "normal": "noizenet.generation.noise:normal",
+        "perlin": "noizenet.generation.noise:perlin",
+    },
+)

@@ -1,0 +1,111 @@
+"""Everything a listener can ask for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from noizenet.base.errors import UsageError
+from noizenet.generation import NOISE_SEEDS
+from noizenet.model.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What to play.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        Length; None plays without end.
+    seed : int
+        Same model, seed, controls and machine: the same bytes.
+    genre : str, optional
+        ``"A"`` or ``"A:0.7,B:0.3"``.
+    morph : str, optional
+        ``"A>B"``: from one genre to another over the whole length.
+    temperature : float, optional
+        Of the sampling, 0 to 100; default 1. Only for models that predict a distribution.
+    top_k, top_p : int, float, optional
+        See :class:`noizenet.model.sampling.Sampling`.
+    seed_audio : Path, optional
+        A song to go on from.
+    seed_noise : str, optional
+        ``normal`` or ``perlin``: begin from noise.
+    seed_seconds : float
+        How much of the song's end (or how much noise) the network hears first.
+    include_seed : bool
+        Put what the network heard in front of what it plays.
+    inject_every, inject_amount : float
+        Disturb what is fed back every so many seconds by Gaussian noise; see
+        :meth:`noizenet.model.stepper.Stepper.run` for the amount's unit.
+    block_seconds : float
+        Length of one block of the stream.
+    """
+
+    seconds: float | None = 10.0
+    seed: int = 0
+    genre: str | None = None
+    morph: str | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed_audio: Path | None = None
+    seed_noise: str | None = None
+    seed_seconds: float = 5.0
+    include_seed: bool = False
+    inject_every: float = 0.0
+    inject_amount: float = 0.0
+    block_seconds: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not 0 < self.seconds <= 1e7:
+            raise UsageError(f"seconds: {self.seconds} is not a length between 0 and 10,000,000")
+        if self.seconds is None and self.morph is not None:
+            raise UsageError("morph: a morph needs a length to be spread over")
+        if self.seed_audio is not None and self.seed_noise is not None:
+            raise UsageError("give either a song or noise to begin from, not both")
+        if self.seed_noise is not None:
+            NOISE_SEEDS.load(self.seed_noise)
+        for name in ("seed_seconds", "block_seconds"):
+            if not 0 < getattr(self, name) <= 600:
+                raise UsageError(f"{name.replace('_', ' ')}: {getattr(self, name)} is not between 0 and 600 seconds")
+        for name in ("inject_every", "inject_amount"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"inject noise: {value} is not a number of at least 0")
+        if self.seed < 0:
+            raise UsageError(f"seed: {self.seed} is negative")
+        self.sampling()
+
+    def sampling(self) -> Sampling:
+        """Return the sampling controls, defaults filled in."""
+        return Sampling(
+            1.0 if self.temperature is None else self.temperature,
+            0 if self.top_k is None else self.top_k,
+            1.0 if self.top_p is None else self.top_p,
+        )
+
+    @property
+    def samples_differently(self) -> bool:
+        """Tell whether any sampling control was set."""
+        return any(v is not None for v in (self.temperature, self.top_k, self.top_p))
+
+
+def parse_injection(text: str) -> tuple[float, float]:
+    """Parse ``EVERY:AMOUNT``, for instance ``0.5:0.1``.
+
+    Examples
+    --------
+    >>> parse_injection("0.5:0.1")
+    (0.5, 0.1)
+    """
+    every, colon, amount = text.partition(":")
+    try:
+        values = float(every), float(amount)
+    except ValueError:
+        colon, values = "", (0.0, 0.0)
+    if not colon or not values[0] > 0:
+        raise UsageError(f"inject noise: {text!r} is not EVERY:AMOUNT, for instance 0.5:0.1 (seconds, strength)")
+    return values

@@ -1,0 +1,159 @@
+"""The one loop in which a network plays: for the command line, the studio and the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.read import AudioReader, converted_blocks
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import AudioError, UsageError
+from noizenet.base.seeds import derive_seed
+from noizenet.generation import NOISE_SEEDS
+from noizenet.generation.controls import Controls
+from noizenet.generation.genre import GenrePath, parse_path
+from noizenet.model.stepper import Stepper
+from noizenet.representation.base import Decoder, Representation
+from noizenet.store.model import Model
+
+
+class Stream(Iterator[Waveform]):
+    """Blocks of new music.
+
+    Parameters
+    ----------
+    model : Model
+    controls : Controls
+
+    Attributes
+    ----------
+    sample_rate, channels : int
+    genres : list of str
+    conditioned : bool
+        Whether the model was told genres.
+    path : GenrePath
+        What is played, genre by genre.
+
+    Raises
+    ------
+    UsageError
+        If the model cannot do what the controls ask for.
+
+    Notes
+    -----
+    Memory does not grow with the length. The size of the blocks does not change the sound, except where the
+    genre moves: it does so from block to block.
+    """
+
+    def __init__(self, model: Model, controls: Controls) -> None:
+        self._model, self._controls = model, controls
+        r = self._r = model.representation
+        a = model.network.architecture
+        if controls.samples_differently and not model.network.head.distribution:
+            raise UsageError(
+                "this model predicts a single value, there is nothing to sample; leave out temperature, top-k and top-p"
+            )
+        self.sample_rate, self.channels = r.sample_rate, r.channels
+        self.genres, self.conditioned = model.genres, a.genre_size > 0
+        self.path: GenrePath = parse_path(
+            controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed
+        )
+        self._total = None if controls.seconds is None else max(1, round(controls.seconds * r.sample_rate))
+        self._frames = None if self._total is None else self._frames_needed(self._total)
+        self._block = max(1, round(controls.block_seconds * r.frame_rate))
+        self._every = max(1, round(controls.inject_every * r.frame_rate)) if controls.inject_every else 0
+        self._sampling = controls.sampling()
+        self._played = 0  # frames
+        self._given = 0  # samples
+        self._finished = False
+        self._begin()
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Waveform:
+        while not self._ready:
+            self._advance()
+        return self._r.as_waveform(self._ready.pop(0))
+
+    def _begin(self) -> None:
+        c = self._controls
+        seed = seed_waveform(c, self._r)
+        self._stepper = Stepper(self._model.network, self._r.silence(), derive_seed(c.seed, "stream"))
+        self._decoder: Decoder = self._r.decoder()
+        self._ready: list[NDArray[np.float32]] = []
+        self._stepper.set_genre(self.path.at(0.0))
+        if seed is not None:
+            frames = self._r.encode(seed)
+            self._stepper.warm(frames)
+            heard = self._decoder.push(frames)  # the decoder hears the seed too: no click at the join
+            if c.include_seed:
+                self._ready.append(heard)
+                if self._total is not None:
+                    self._total += len(heard)
+                    self._given = len(heard)
+
+    def _advance(self) -> None:
+        if self._finished:
+            raise StopIteration
+        left = None if self._frames is None else self._frames - self._played
+        count = self._block if left is None else min(self._block, left)
+        if self.path.moves and self._frames:
+            self._stepper.set_genre(self.path.at(self._played / self._frames))
+        frames = self._stepper.run(
+            count, self._sampling, inject_every=self._every, inject_amount=self._controls.inject_amount
+        )
+        self._played += count
+        samples = self._decoder.push(frames)
+        if left is not None and count == left:
+            self._finished = True
+            samples = np.concatenate([samples, self._decoder.finish()]) if len(samples) else self._decoder.finish()
+            if not len(samples):
+                raise StopIteration
+        if self._total is not None:
+            samples = samples[: self._total - self._given]
+        self._given += len(samples)
+        if len(samples):
+            self._ready.append(samples)
+        elif self._finished:
+            raise StopIteration
+
+    def _frames_needed(self, samples: int) -> int:
+        count = self._r.frames_for(samples)
+        while self._r.samples_for(count) < samples:
+            count += 1
+        return count
+
+
+def seed_waveform(controls: Controls, representation: Representation) -> Waveform | None:
+    """Return what the network hears first, at the representation's rate; None for nothing.
+
+    Raises
+    ------
+    AudioError
+        If the song cannot be read, or holds less than a frame.
+    """
+    rate, channels = representation.sample_rate, representation.channels
+    count = max(1, round(controls.seed_seconds * rate))
+    if controls.seed_audio is not None:
+        return _tail(controls.seed_audio, rate, channels, count)
+    if controls.seed_noise is None:
+        return None
+    make = NOISE_SEEDS.load(controls.seed_noise)
+    rng = np.random.default_rng(derive_seed(controls.seed, "seed noise"))
+    columns = [make(rng, count, rate) for _ in range(channels)]
+    return representation.as_waveform(np.stack(columns, axis=1))
+
+
+def _tail(path: Path, rate: int, channels: int, count: int) -> Waveform:
+    """Return the last `count` samples of a song, read block by block."""
+    kept = np.zeros((0, channels), np.float32)
+    with AudioReader(path) as reader:
+        for block in converted_blocks(reader, rate, channels):
+            kept = np.concatenate([kept, block])[-count:]
+    if not len(kept):
+        raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
+    return Waveform(kept[:, 0] if channels == 1 else kept, rate)

@@ -1,0 +1,89 @@
+"""A page of views: one recording from above to below, or two side by side on the same scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import UsageError
+from noizenet.views import VIEWS
+from noizenet.views.base import DrawOptions, View
+from noizenet.views.render import new_figure
+from noizenet.views.sound import open_sound
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Source = Path | str | Waveform
+WIDTH = 10.0
+
+
+def choose(kind: str) -> list[str]:
+    """Return the views that a ``--kind`` stands for.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind.
+    """
+    if kind == "all":
+        return list(VIEWS)
+    VIEWS.load(kind)
+    return [kind]
+
+
+def analyse(source: Source, kind: str, name: str = "") -> Any:
+    """Return a view's arrays of a file or a waveform (see the view's ``analyse``)."""
+    view: View = VIEWS.load(kind)()
+    with open_sound(source, name) as sound:
+        return view.analyse(sound)
+
+
+def draw_page(sources: Sequence[Source], kind: str = "all", *, scale: str = "log", names: Sequence[str] = ()) -> Figure:
+    """Draw one or more recordings as columns, the chosen views as rows.
+
+    Parameters
+    ----------
+    sources : sequence of Path, str or Waveform
+        Files are read block by block: a three-hour one takes no more memory than a song.
+    kind : str
+        A name of :data:`noizenet.views.VIEWS`, or ``all``.
+    scale : str
+        ``log`` or ``linear`` frequency.
+    names : sequence of str
+        Titles of the columns; the file names by default.
+
+    Returns
+    -------
+    Figure
+    """
+    if scale not in ("log", "linear"):
+        raise UsageError(f"scale: {scale!r} is not 'log' or 'linear'")
+    kinds = choose(kind)
+    views: list[View] = [VIEWS.load(k)() for k in kinds]
+    width = WIDTH if len(sources) == 1 else 7.0 * len(sources)
+    figure = new_figure(width, sum(v.height for v in views) + 0.3)
+    grid = figure.subplots(
+        len(views), len(sources), squeeze=False, gridspec_kw={"height_ratios": [v.height for v in views]}
+    )
+    for column, source in enumerate(sources):
+        for row, view in enumerate(views):
+            with open_sound(source, names[column] if names else "") as sound:
+                data = view.analyse(sound)
+            title = sound.name if row == 0 else ""
+            view.draw(data, grid[row][column], figure, DrawOptions(scale=scale, title=_short(title)))
+    for row, view in enumerate(views):
+        if len(sources) > 1 and view.name != "spectrogram":  # the same scale, or the eye compares nothing
+            top = max(a.get_ylim()[1] for a in grid[row])
+            bottom = min(a.get_ylim()[0] for a in grid[row])
+            for axes in grid[row]:
+                axes.set_ylim(bottom, top)
+    return figure
+
+
+def _short(text: str, most: int = 70) -> str:
+    # A dollar sign would start a formula.
+    text = text.replace("$", r"\$")
+    return text if len(text) <= most else text[: most - 1] + "…"
