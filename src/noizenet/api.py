@@ -52,6 +52,14 @@ __all__ = [
 DEFAULT_MINUTES = 10.0
 
 
+def __getattr__(name: str) -> Any:
+    if name == "Model":  # loads torch: only when it is asked for
+        from noizenet.store.model import Model
+
+        return Model
+    raise AttributeError(f"module 'noizenet.api' has no attribute {name!r}")
+
+
 @dataclass(frozen=True)
 class Generated:
     """What :func:`generate` has written."""
@@ -101,7 +109,7 @@ def train(
     *,
     model: str = "sample-lstm",
     config: Path | str | None = None,
-    set: Sequence[str] = (),  # noqa: A002 - as on the command line
+    set: Sequence[str] = (),
     minutes: float | None = None,
     epochs: float | None = None,
     seed: int = 0,
@@ -195,7 +203,12 @@ def generate(
     seconds = writer.frames / blocks.sample_rate
     genre = " > ".join(spell_mix(m, blocks.genres) for m in blocks.path.mixes) if blocks.conditioned else ""
     return Generated(
-        Path(out), seconds, genre, seconds / max(1e-9, time.perf_counter() - begun), writer.clipped, watch.finish()
+        Path(out),
+        seconds,
+        genre,
+        seconds / max(1e-9, time.perf_counter() - begun),
+        writer.clipped,
+        watch.finish(),
     )
 
 
@@ -250,4 +263,3 @@ def aliveness(source: Path | str | Waveform) -> Report:
         for block in reader.blocks():
             watch.push(mix_channels(block, 1)[:, 0])
     return watch.finish()
-

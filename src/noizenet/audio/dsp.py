@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def stream_frames(
-    blocks: Iterable[NDArray[np.float32]], length: int, hop: int
-) -> Iterator[NDArray[np.float32]]:
+def stream_frames(blocks: Iterable[NDArray[np.float32]], length: int, hop: int) -> Iterator[NDArray[np.float32]]:
     """Cut a stream of mono blocks into overlapping frames.
 
     Parameters
@@ -44,7 +42,8 @@ def stream_frames(
 
 def rms(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the root mean square of each frame, [m, length] → [m]."""
-    return np.sqrt(np.mean(np.square(frames, dtype=np.float64), axis=-1)).astype(np.float32)
+    level: NDArray[np.float32] = np.sqrt(np.mean(np.square(frames, dtype=np.float64), axis=-1)).astype(np.float32)
+    return level
 
 
 def magnitude_spectra(frames: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,10 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.resample import StreamResampler
-from noizenet.audio.waveform import Waveform, mix_channels
+from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ, Waveform, mix_channels
 from noizenet.base.errors import AudioError, UsageError
 
-NATIVE_SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf"})
+NATIVE_SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".wave",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".w64",
+        ".rf64",
+        ".caf",
+    }
+)
 FFMPEG_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".wma", ".m4b", ".webm", ".mka"})
 AUDIO_SUFFIXES = NATIVE_SUFFIXES | FFMPEG_SUFFIXES
 BLOCK_SECONDS = 8.0
@@ -62,6 +78,12 @@ class AudioReader:
         self._stderr: IO[bytes] | None = None
         _check_readable(self.path)
         self.info = self._open()
+        if not (MIN_RATE_HZ <= self.info.sample_rate <= MAX_RATE_HZ and self.info.channels >= 1):
+            self.close()
+            raise AudioError(
+                f"{self.path}: claims {self.info.sample_rate} Hz and {self.info.channels} channels; "
+                "the header is damaged, export the recording again"
+            )
 
     def __enter__(self) -> AudioReader:
         return self
@@ -110,8 +132,7 @@ class AudioReader:
             except (soundfile.SoundFileError, RuntimeError, TypeError, OSError) as error:
                 if not shutil.which("ffmpeg"):
                     raise AudioError(
-                        f"{self.path}: not a readable recording ({_reason(error)}); "
-                        "convert it to wav, flac, ogg or mp3"
+                        f"{self.path}: not a readable recording ({_reason(error)}); convert it to wav, flac, ogg or mp3"
                     ) from error
         if self._file is None:
             return self._open_ffmpeg()
@@ -153,7 +174,10 @@ class AudioReader:
                 "install ffmpeg or convert the file to wav, flac, ogg or mp3"
             )
         command = ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json", "-show_entries"]
-        command += ["stream=sample_rate,channels:format=duration:format_tags=artist,title", f"file:{self.path}"]
+        command += [
+            "stream=sample_rate,channels:format=duration:format_tags=artist,title",
+            f"file:{self.path}",
+        ]
         probe = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
             found = json.loads(probe.stdout)
@@ -170,8 +194,20 @@ class AudioReader:
 
     def _ffmpeg_blocks(self, size: int) -> Iterator[NDArray[np.float32]]:
         channels = self.info.channels
-        self._stderr = tempfile.TemporaryFile()
-        command = ["ffmpeg", "-v", "error", "-nostdin", "-i", f"file:{self.path}", "-map", "a:0", "-f", "f32le", "-"]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            "-i",
+            f"file:{self.path}",
+            "-map",
+            "a:0",
+            "-f",
+            "f32le",
+            "-",
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr)
         assert self._process.stdout is not None
         done = 0

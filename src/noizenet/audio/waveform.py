@@ -46,9 +46,7 @@ class Waveform:
         if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
             raise UsageError(f"a waveform has shape [N] or [N, C], got {samples.shape}")
         if not MIN_RATE_HZ <= self.sample_rate <= MAX_RATE_HZ:
-            raise UsageError(
-                f"sample rate {self.sample_rate} Hz is outside {MIN_RATE_HZ}–{MAX_RATE_HZ} Hz"
-            )
+            raise UsageError(f"sample rate {self.sample_rate} Hz is outside {MIN_RATE_HZ}–{MAX_RATE_HZ} Hz")
         if not np.isfinite(samples).all():
             raise AudioError("the samples contain NaN or infinity; they are not sound")
         if samples is self.samples:
@@ -107,7 +105,7 @@ def mix_channels(samples: NDArray[np.float32], channels: int) -> NDArray[np.floa
     if have == channels:
         return np.ascontiguousarray(x)
     if channels == 1:
-        return x.mean(axis=1, dtype=np.float32, keepdims=True)
+        return np.asarray(x.mean(axis=1, dtype=np.float32, keepdims=True), np.float32)
     if have == 1:
         return np.repeat(x, channels, axis=1)
     if channels != 2:
@@ -115,5 +113,5 @@ def mix_channels(samples: NDArray[np.float32], channels: int) -> NDArray[np.floa
     if have == 6:  # L R C LFE Ls Rs
         half = np.float32(np.sqrt(0.5))
         left, right = (x[:, i] + half * x[:, 2] + half * x[:, 4 + i] for i in (0, 1))
-        return np.stack([left, right], axis=1) / np.float32(1 + 2 * half)
+        return np.asarray(np.stack([left, right], axis=1) / np.float32(1 + 2 * half), np.float32)
     return np.stack([x[:, 0::2].mean(axis=1), x[:, 1::2].mean(axis=1)], axis=1).astype(np.float32)

@@ -22,7 +22,7 @@ PIECE = 1 << 14  # frames per write: libsndfile's Vorbis encoder needs stack in 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Quantise to 16 bit; 1/32768 a step, as libsndfile reads it back."""
-    return np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767), np.int16)
 
 
 def from_pcm16(samples: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -80,7 +80,12 @@ class AudioWriter:
         self._temporary = self.path.with_name(f".{self.path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{suffix}")
         try:
             self._file: Any = soundfile.SoundFile(
-                str(self._temporary), "w", samplerate=sample_rate, channels=channels, format=kind, subtype=subtype
+                str(self._temporary),
+                "w",
+                samplerate=sample_rate,
+                channels=channels,
+                format=kind,
+                subtype=subtype,
             )
         except (soundfile.SoundFileError, RuntimeError) as error:
             self._temporary.unlink(missing_ok=True)
@@ -146,7 +151,8 @@ class AudioWriter:
 
         if shutil.disk_usage(self.path.parent).free < 1 << 16:
             return DiskFullError(
-                f"{self.path}: the disk is full; free some room and run the command again (nothing half-written remains)"
+                f"{self.path}: the disk is full; free some room and run the command again "
+                "(nothing half-written remains)"
             )
         return AudioError(f"{self.path}: cannot be written ({str(error) or type(error).__name__})")
 

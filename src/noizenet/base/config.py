@@ -27,16 +27,14 @@ C = TypeVar("C")
 
 def option(
     default: Any,
-    help: str,  # noqa: A002 - the word every option parser uses
+    help: str,
     *,
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
     """Declare one configuration field with its documentation and its limits."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
-    )
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
 def check(config: Any, section: str) -> None:
@@ -111,9 +109,7 @@ def write_toml(values: Mapping[str, Any]) -> str:
     import tomli_w
 
     def clean(mapping: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            k: clean(v) if isinstance(v, Mapping) else v for k, v in mapping.items() if v is not None
-        }
+        return {k: clean(v) if isinstance(v, Mapping) else v for k, v in mapping.items() if v is not None}
 
     return tomli_w.dumps(clean(values))
 

@@ -42,7 +42,10 @@ def measure(audio: Path | None) -> list[Figure]:
         peak = _peak_rss([_PREPARE, str(audio), str(work / "corpus"), str(work / "model")])
         hours = json.loads((work / "corpus" / "corpus.json").read_text())["hours"]
         run = subprocess.run(
-            [sys.executable, "-c", _GENERATE, str(work / "model")], capture_output=True, text=True, check=False
+            [sys.executable, "-c", _GENERATE, str(work / "model")],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if run.returncode:
             raise NoizenetError(f"the memory benchmark failed: {run.stderr.strip().splitlines()[-1]}")

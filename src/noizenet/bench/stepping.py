@@ -37,10 +37,18 @@ def _at(hidden: int, rounds: int) -> list[Figure]:
     rate, theirs = OUR_STEPS / ours, EAGER_STEPS / eager
     detail = f"{rate:,.0f} against {theirs:,.0f} steps/s; {stepper.weight_bytes / 1e3:,.0f} kB of weights a step"
     figures = [
-        Figure(f"stepping, {hidden} hidden ÷ eager LSTMCell loop", rate / theirs, "×", TARGETS.get(hidden), detail=detail)
+        Figure(
+            f"stepping, {hidden} hidden ÷ eager LSTMCell loop",
+            rate / theirs,
+            "×",
+            TARGETS.get(hidden),
+            detail=detail,
+        )
     ]
     if hidden == 128:
-        figures.append(Figure("stepping, 128 hidden, real time at 22,050 Hz", rate / RATE, "×", 1.0, detail="one thread"))
+        figures.append(
+            Figure("stepping, 128 hidden, real time at 22,050 Hz", rate / RATE, "×", 1.0, detail="one thread")
+        )
     return figures
 
 

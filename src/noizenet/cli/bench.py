@@ -35,12 +35,30 @@ def bench(
         figures += _measure(part, audio, rounds)
     if json:
         print_json(
-            {"figures": [{"name": f.name, "value": f.value, "unit": f.unit, "target": f.target, "met": f.met, "detail": f.detail} for f in figures]}
+            {
+                "figures": [
+                    {
+                        "name": f.name,
+                        "value": f.value,
+                        "unit": f.unit,
+                        "target": f.target,
+                        "met": f.met,
+                        "detail": f.detail,
+                    }
+                    for f in figures
+                ]
+            }
         )
         return
     words = {True: "met", False: "MISSED", None: ""}
     rows = [
-        [f.name, f"{f.value:.3g} {f.unit}", "" if f.target is None else f"{'≥' if f.higher else '≤'} {f.target:.3g}", words[f.met], f.detail]
+        [
+            f.name,
+            f"{f.value:.3g} {f.unit}",
+            "" if f.target is None else f"{'≥' if f.higher else '≤'} {f.target:.3g}",
+            words[f.met],
+            f.detail,
+        ]
         for f in figures
     ]
     print_table("", ["figure", "measured", "target", "", ""], rows)

@@ -76,7 +76,7 @@ def fetch(
     with bar("downloading") as update:
         corpus = fetch_corpus(
             name, out, sample_rate=sample_rate, channels=channels, keep_archives=keep_archives,
-            transfer=lambda file, done, total: update(done, total, f"{file}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"),
+            transfer=lambda file, done, total: update(done, total, f"{file}: {done / 1e6:,.0f}/{total / 1e6:,.0f} MB"),
             progress=_progress(update), **extra,
         )  # fmt: skip
     _report(corpus, json)

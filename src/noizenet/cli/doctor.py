@@ -54,7 +54,11 @@ def _processor() -> Check:
 
     from noizenet.training.loop import has_bf16
 
-    return "processor", True, f"{os.cpu_count()} cores, bfloat16 {'yes' if has_bf16() else 'no (training is slower)'}"
+    return (
+        "processor",
+        True,
+        f"{os.cpu_count()} cores, bfloat16 {'yes' if has_bf16() else 'no (training is slower)'}",
+    )
 
 
 def _formats() -> Check:
@@ -63,8 +67,11 @@ def _formats() -> Check:
     known = soundfile.available_formats()
     wanted = {"WAV", "FLAC", "OGG", "MP3"}
     missing = wanted - set(known)
-    return "audio formats", not missing, f"libsndfile {soundfile.__libsndfile_version__}" + (
-        f" lacks {', '.join(sorted(missing))}" if missing else ": wav, flac, ogg, opus, mp3"
+    return (
+        "audio formats",
+        not missing,
+        f"libsndfile {soundfile.__libsndfile_version__}"
+        + (f" lacks {', '.join(sorted(missing))}" if missing else ": wav, flac, ogg, opus, mp3"),
     )
 
 
@@ -72,7 +79,11 @@ def _ffmpeg() -> Check:
     import shutil
 
     there = shutil.which("ffmpeg") and shutil.which("ffprobe")
-    return "ffmpeg", True if there else None, "found" if there else "not found: m4a, aac and wma cannot be read"
+    return (
+        "ffmpeg",
+        True if there else None,
+        "found" if there else "not found: m4a, aac and wma cannot be read",
+    )
 
 
 def _sound_card() -> Check:

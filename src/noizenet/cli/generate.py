@@ -55,7 +55,10 @@ def generate(
         )  # fmt: skip
         return
     verdict = "yes" if alive.death_s is None else f"dead from {alive.death_s:.1f} s on ({', '.join(alive.causes)})"
-    rows: list[list[object]] = [["seconds", f"{made.seconds:.2f}"], ["real time", f"× {made.real_time_factor:.2f}"]]
+    rows: list[list[object]] = [
+        ["seconds", f"{made.seconds:.2f}"],
+        ["real time", f"× {made.real_time_factor:.2f}"],
+    ]
     if made.genre:
         rows.append(["genre", made.genre + ("" if genre or morph else "  (picked by the seed)")])
     rows += [["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"], ["verdict", verdict]]

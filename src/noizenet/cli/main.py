@@ -30,7 +30,8 @@ def build_app() -> typer.Typer:
     @app.callback()
     def _root(
         version: Annotated[
-            bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+            bool,
+            typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version),
         ] = False,
     ) -> None:
         pass
@@ -87,7 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
         if _debugging():
             raise
         return _complain(
-            f"unexpected {type(error).__name__}: {error} (a bug in noizenet; NOIZENET_DEBUG=1 shows where)", FAILED
+            f"unexpected {type(error).__name__}: {error} (a bug in noizenet; NOIZENET_DEBUG=1 shows where)",
+            FAILED,
         )
 
 

@@ -157,7 +157,11 @@ def _prepare_all(
 
 
 def _run(
-    tracks: Sequence[SourceTrack], order: list[int], audio: Path, settings: tuple[int, int, float], workers: int
+    tracks: Sequence[SourceTrack],
+    order: list[int],
+    audio: Path,
+    settings: tuple[int, int, float],
+    workers: int,
 ) -> Iterator[tuple[int, Prepared | DiskFullError]]:
     """Prepare in worker processes, so that a file that crashes a decoder costs only itself."""
     from joblib import Parallel, delayed
@@ -167,7 +171,9 @@ def _run(
     if min(workers, len(order)) > 1:
         jobs = (delayed(_job)(i, tracks[i].path, audio, settings) for i in order)
         try:
-            for index, result in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs):
+            for index, result in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(
+                jobs
+            ):
                 waiting.pop(index, None)
                 yield index, result
         except TerminatedWorkerError:
@@ -185,9 +191,7 @@ def _run(
         yield _job(index, tracks[index].path, audio, settings)
 
 
-def _job(
-    index: int, path: Path, audio: Path, settings: tuple[int, int, float]
-) -> tuple[int, Prepared | DiskFullError]:
+def _job(index: int, path: Path, audio: Path, settings: tuple[int, int, float]) -> tuple[int, Prepared | DiskFullError]:
     return index, safe_prepare(path, audio, *settings)
 
 

@@ -90,13 +90,17 @@ def fetch_fma(
             if not keep_archives:
                 path.unlink()
     return build(
-        source, out, layout="fma", sample_rate=sample_rate, channels=channels, workers=workers, progress=progress
+        source,
+        out,
+        layout="fma",
+        sample_rate=sample_rate,
+        channels=channels,
+        workers=workers,
+        progress=progress,
     )
 
 
-def fetch(
-    url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Transfer | None = None
-) -> Path:
+def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Transfer | None = None) -> Path:
     """Download `url` to `path`, resuming what is already there, and check its SHA-1.
 
     Raises
@@ -136,7 +140,9 @@ def fetch(
     found = _sha1(part)
     if found != sha1:
         part.unlink()
-        raise FetchError(f"{url}: wrong content (SHA-1 {found}, expected {sha1}); it was removed, run the command again")
+        raise FetchError(
+            f"{url}: wrong content (SHA-1 {found}, expected {sha1}); it was removed, run the command again"
+        )
     part.replace(path)
     return path
 
@@ -190,7 +196,10 @@ def _continue(url: str, part: Path, transfer: Transfer | None) -> bool:
         start = have if resumed else 0
         total = start + _length(answer)
         done = start
-        with part.open("ab" if resumed else "wb") as handle, contextlib.suppress(requests.exceptions.ChunkedEncodingError):
+        with (
+            part.open("ab" if resumed else "wb") as handle,
+            contextlib.suppress(requests.exceptions.ChunkedEncodingError),
+        ):
             for piece in answer.iter_content(PIECE):
                 handle.write(piece)
                 done += len(piece)

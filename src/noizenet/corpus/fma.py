@@ -34,7 +34,9 @@ _DEPTH = 2
 class FmaSource:
     """The FMA tree: official split, top-level genres, artists from the metadata."""
 
-    licence: ClassVar[str] = "metadata CC BY 4.0; each recording under its artist's licence (tracks.csv, column license)"
+    licence: ClassVar[str] = (
+        "metadata CC BY 4.0; each recording under its artist's licence (tracks.csv, column license)"
+    )
     citation: ClassVar[str] = (
         "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson: FMA: A Dataset for Music Analysis. "
         "ISMIR 2017. arXiv:1612.01840"
@@ -121,7 +123,7 @@ def read_tracks(path: Path) -> pd.DataFrame:
         raw["track", "license"] = ""
     table = raw[list(wanted)].copy()
     table.columns = pd.Index(list(wanted.values()))
-    table.index = pd.to_numeric(table.index, errors="coerce")
+    table.index = pd.Index(pd.to_numeric(table.index.to_series(), errors="coerce"))
     table = table[table.index.notna()]
     table.index = table.index.astype(int)
     return table.fillna({"genre": "", "split": "", "subset": "", "artist": "", "title": "", "licence": ""})
@@ -136,9 +138,7 @@ def read_genres(path: Path) -> dict[int, str]:
     return {int(str(i)): str(titles[top]) for i, top in table["top_level"].items()}
 
 
-def _describe(
-    path: Path, table: pd.DataFrame, names: Mapping[int, str], *, clips: bool
-) -> SourceTrack | str:
+def _describe(path: Path, table: pd.DataFrame, names: Mapping[int, str], *, clips: bool) -> SourceTrack | str:
     try:
         number = int(path.stem)
     except ValueError:
@@ -150,7 +150,7 @@ def _describe(
     row = table.loc[number]
     if not row["genre"]:
         return "no top-level genre in tracks.csv"
-    artist_id = int(row["artist_id"])
+    artist_id = int(str(row["artist_id"]))
     return SourceTrack(
         path=path,
         genre=str(row["genre"]),
@@ -185,6 +185,5 @@ def _audio_roots(folder: Path) -> list[Path]:
     roots = []
     for depth in range(_DEPTH + 1):
         for place in sorted(folder.glob("*/" * depth) if depth else [folder]):
-            if place.is_dir() and any(place.glob("[0-9][0-9][0-9]/[0-9]*.mp3")):
-                roots.append(place)
+            roots += [place] if place.is_dir() and any(place.glob("[0-9][0-9][0-9]/[0-9]*.mp3")) else []
     return roots

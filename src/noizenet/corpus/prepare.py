@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noizenet.audio.read import AudioReader, converted_blocks
 from noizenet.audio.write import AudioWriter
@@ -146,7 +148,7 @@ def _decode(
     )
 
 
-def _blocks(reader: AudioReader, sample_rate: int, channels: int):  # type: ignore[no-untyped-def]
+def _blocks(reader: AudioReader, sample_rate: int, channels: int) -> Iterator[NDArray[np.float32] | str]:
     """Yield blocks; a damaged file ends with the description of the damage instead of an exception."""
     try:
         yield from converted_blocks(reader, sample_rate, channels)

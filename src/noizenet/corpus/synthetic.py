@@ -37,7 +37,9 @@ class SyntheticSource:
     def scan(cls, folder: Path, *, exclude: Path) -> Scan:
         """List the songs; each is its own artist, as each has its own key, tempo and tune."""
         found = FolderSource.scan(folder, exclude=exclude)
-        tracks = [SourceTrack(t.path, t.genre, artist=f"procedure {t.path.stem}", title=t.path.stem) for t in found.tracks]
+        tracks = [
+            SourceTrack(t.path, t.genre, artist=f"procedure {t.path.stem}", title=t.path.stem) for t in found.tracks
+        ]
         return Scan(tracks, found.problems)
 
 

@@ -1,4 +1,7 @@
-"""Rung 5: what generated sound is worth. A measure says its unit and its better direction, and is tested on known cases."""
+"""Rung 5: what generated sound is worth.
+
+A measure says its unit and its better direction, and is tested on cases whose answer is known.
+"""
 
 from noizenet.base.registry import Registry
 

@@ -64,7 +64,7 @@ def parse_mix(text: str, genres: list[str]) -> Mix:
         mix[genres.index(name)] += weight
     if mix.sum() <= 0:
         raise UsageError(f"genre {text!r}: all weights are 0")
-    return mix / mix.sum()
+    return np.asarray(mix / mix.sum(), np.float32)
 
 
 def parse_path(genre: str | None, morph: str | None, genres: list[str], conditioned: bool, seed: int) -> GenrePath:

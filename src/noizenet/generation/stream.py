@@ -58,9 +58,7 @@ class Stream(Iterator[Waveform]):
             )
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
-        self.path: GenrePath = parse_path(
-            controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed
-        )
+        self.path: GenrePath = parse_path(controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed)
         self._total = None if controls.seconds is None else max(1, round(controls.seconds * r.sample_rate))
         self._frames = None if self._total is None else self._frames_needed(self._total)
         self._block = max(1, round(controls.block_seconds * r.frame_rate))

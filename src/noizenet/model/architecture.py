@@ -20,7 +20,9 @@ class ModelOptions:
     head: str = option("categorical", "what is predicted", choices=("categorical", "point"))
     loss: str = option("mse", "of the point head", choices=("mse", "mae"))
     embedding: int = option(32, "size of a class's embedding", low=1, high=1024)
-    genre_embedding: int = option(16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256)
+    genre_embedding: int = option(
+        16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256
+    )
 
     def __post_init__(self) -> None:
         check(self, "model")

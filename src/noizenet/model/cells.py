@@ -23,7 +23,7 @@ class Cell(nn.Module):
     """
 
     states: ClassVar[int] = 1
-    kernel_class: ClassVar[type[nn.RNNBase]]
+    kernel_class: ClassVar[type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]]
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class RnnCell(Cell):
     kernel_class = nn.RNN
 
     def gates(self, x: Tensor, state: Tensor) -> dict[str, Tensor]:
-        """The only activation is the new hidden state itself."""
+        """Return the only activation, the new hidden state itself."""
         return {"h": torch.tanh(x @ self.w_ih.T + self.b_ih + state[0] @ self.w_hh.T + self.b_hh)}
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

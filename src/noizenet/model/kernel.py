@@ -128,8 +128,10 @@ def _upper_layers(cell: Any, weights: Any, layout: Any, h: Any, c: Any, z: Any, 
 
 @numba.njit(cache=True, fastmath=True)
 def _cut(p: Any, target: Any, count: Any) -> None:
-    """Zero the small entries of p: keep the least set of largest ones that sums to `target` (count = 0) or the
-    `count` largest. The threshold is found by bisection: no sorting, no allocation.
+    """Zero the small entries of p.
+
+    Kept is the least set of largest ones that sums to `target` (count = 0), or the `count` largest. The threshold
+    is found by bisection: no sorting, no allocation.
     """
     low, high = float32(0.0), float32(0.0)
     for j in range(p.shape[0]):
@@ -223,10 +225,7 @@ def run_classes(
         if record.shape[0] > 0:
             for j in range(V):
                 record[t, j] = logits[j]
-        if forced.shape[0] > 0:
-            chosen = forced[t]
-        else:
-            chosen = _draw(logits, uniforms[t], temperature, top_k, top_p)
+        chosen = forced[t] if forced.shape[0] > 0 else _draw(logits, uniforms[t], temperature, top_k, top_p)
         if jumps.shape[0] > 0:
             chosen = min(max(chosen + jumps[t], 0), V - 1)
         out[t] = chosen

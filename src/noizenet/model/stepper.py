@@ -15,6 +15,7 @@ from noizenet.model.kernel import CELL_NUMBERS, GRU, run_classes, run_vectors
 from noizenet.model.network import Network
 from noizenet.model.sampling import Sampling
 
+PLAIN = Sampling()
 F32 = NDArray[np.float32]
 
 
@@ -82,7 +83,12 @@ class Stepper:
             self._genre_bias += self._genre_weights @ (self._mix @ self._genre_table)
 
     def run(
-        self, count: int, sampling: Sampling = Sampling(), *, inject_every: int = 0, inject_amount: float = 0.0  # noqa: B008
+        self,
+        count: int,
+        sampling: Sampling = PLAIN,
+        *,
+        inject_every: int = 0,
+        inject_amount: float = 0.0,
     ) -> NDArray[Any]:
         """Generate `count` frames.
 
@@ -140,7 +146,14 @@ class Stepper:
         return int(self._weights.nbytes) + row
 
     def _advance(
-        self, count: int, forced: NDArray[Any] | None, sampling: Sampling, every: int, amount: float, *, record: bool
+        self,
+        count: int,
+        forced: NDArray[Any] | None,
+        sampling: Sampling,
+        every: int,
+        amount: float,
+        *,
+        record: bool,
     ) -> tuple[NDArray[Any], F32]:
         a = self._a
         classes = a.kind == "classes"

@@ -45,9 +45,7 @@ class LogMagnitude(Representation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n_fft % 2 or self.n_fft % self.hop or self.n_fft // self.hop < 4:
-            raise ConfigError(
-                f"representation.hop: {self.hop} does not divide n_fft = {self.n_fft} four times or more"
-            )
+            raise ConfigError(f"representation.hop: {self.hop} does not divide n_fft = {self.n_fft} four times or more")
         if self.mean and not len(self.mean) == len(self.std) == self.dim:
             raise ConfigError(f"representation.mean: {len(self.mean)} numbers, expected {self.dim}")
 

@@ -22,7 +22,7 @@ class MuLaw(Representation):
     Stereo interleaves left and right, so that each is predicted knowing the other.
     """
 
-    levels: int = option(256, "number of classes", low=2, high=4096)  # type: ignore[misc]
+    levels: int = option(256, "number of classes", low=2, high=4096)
 
     name: ClassVar[str] = "mu-law"
     kind: ClassVar[str] = "classes"
@@ -76,14 +76,14 @@ def compress(samples: NDArray[np.floating], levels: int) -> NDArray[np.int16]:
     """Map samples in [-1, 1] to classes 0 … levels - 1."""
     mu = levels - 1
     y = np.sign(samples) * np.log1p(mu * np.abs(samples)) / np.log1p(mu)
-    return np.floor((y + 1) / 2 * mu + 0.5).astype(np.int16)
+    return np.asarray(np.floor((y + 1) / 2 * mu + 0.5), np.int16)
 
 
 def expand(classes: NDArray[np.integer], levels: int) -> NDArray[np.float32]:
     """Map classes back to samples in [-1, 1]."""
     mu = levels - 1
     y = 2.0 * np.asarray(classes, np.float64) / mu - 1.0
-    return (np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu).astype(np.float32)
+    return np.asarray(np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu, np.float32)
 
 
 @lru_cache(maxsize=4)

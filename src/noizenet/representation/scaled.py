@@ -24,7 +24,7 @@ class _ScaledDecoder(Decoder):
 
     def push(self, frames: Frames) -> NDArray[np.float32]:
         samples = frames * np.float32(self._scale) + np.float32(self._offset)
-        return np.clip(samples, -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(samples, -1.0, 1.0), np.float32)
 
     def finish(self) -> NDArray[np.float32]:
         return np.zeros((0, self._channels), np.float32)

@@ -20,8 +20,8 @@ def render(about: Mapping[str, Any], parameters: int) -> str:
     lines = [
         f"# {about.get('recipe', 'model')}",
         "",
-        f"A recurrent network of {parameters:,} weights, trained by noizenet on {corpus.get('train_hours', 0):.2f} hours "
-        f"({corpus.get('train_tracks', 0)} tracks) of recordings.",
+        f"A recurrent network of {parameters:,} weights, trained by noizenet on "
+        f"{corpus.get('train_hours', 0):.2f} hours ({corpus.get('train_tracks', 0)} tracks) of recordings.",
         "",
         "| | |",
         "|---|---|",
@@ -34,7 +34,9 @@ def render(about: Mapping[str, Any], parameters: int) -> str:
     ]
     for key in sorted(k for k in metrics if k.startswith(("best_", "validation"))):
         value = metrics[key]
-        lines.append(f"| {key.replace('_', ' ')} | {value:.5g} |" if isinstance(value, float) else f"| {key} | {value} |")
+        lines.append(
+            f"| {key.replace('_', ' ')} | {value:.5g} |" if isinstance(value, float) else f"| {key} | {value} |"
+        )
     lines += ["", "Made by", "", "```", str(about.get("command", "noizenet.train(...)")), "```", ""]
     lines += ["Configuration:", "", "```toml", str(about.get("config", "")).strip(), "```", ""]
     return "\n".join(lines)

@@ -158,7 +158,8 @@ def _network(source: Path, architecture: Architecture, weights: bytes) -> Networ
     if found != shapes:
         wrong = sorted(set(found.items()) ^ set(shapes.items()))[0]
         raise ModelError(
-            f"{source / WEIGHTS}: does not fit the architecture in model.json (first at {wrong[0]!r}); copy the model again"
+            f"{source / WEIGHTS}: does not fit the architecture in model.json (first at {wrong[0]!r}); "
+            "copy the model again"
         )
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
@@ -174,7 +175,9 @@ def _read_parts(source: Path) -> tuple[bytes, bytes]:
     if not source.is_dir():
         raise UsageError(f"{source}: no such model; give a model folder, or train one with 'noizenet train'")
     if not (source / ABOUT).exists() and not (source / WEIGHTS).exists():
-        raise UsageError(f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'")
+        raise UsageError(
+            f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'"
+        )
     parts = []
     for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
         path = source / name

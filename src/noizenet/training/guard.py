@@ -84,4 +84,8 @@ class Guard:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` returned."""
         self.scale, self.recoveries = float(state["scale"]), int(state["recoveries"])
-        self._seen, self._first, self._smooth = int(state["seen"]), float(state["first"]), float(state["smooth"])
+        self._seen, self._first, self._smooth = (
+            int(state["seen"]),
+            float(state["first"]),
+            float(state["smooth"]),
+        )

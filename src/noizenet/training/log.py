@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ class MetricsLog:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise UsageError("training.tensorboard needs its package: pip install 'noizenet[tensorboard]'") from error
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=upto + 1)  # type: ignore[no-untyped-call]
+                raise UsageError(
+                    "training.tensorboard needs its package: pip install 'noizenet[tensorboard]'"
+                ) from error
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=upto + 1)
 
-    def add(self, step: int, values: dict[str, float | str]) -> None:
+    def add(self, step: int, values: Mapping[str, float | str]) -> None:
         """Append one line."""
         try:
             with self.path.open("a", encoding="utf-8") as handle:

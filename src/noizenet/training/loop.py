@@ -109,9 +109,7 @@ class Trainer:
             )
         base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
         self.representation: Representation = base.fit(excerpts(corpus, train, FIT_SECONDS, FIT_EACH))
-        self.architecture = Architecture(
-            config.model, base.kind, base.levels, base.dim, len(corpus.genres)
-        )
+        self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = Network(self.architecture).train()
         self.reader = WindowReader(
@@ -196,7 +194,7 @@ class Trainer:
         return model
 
     def _every(self) -> int:
-        """Steps between validations such that they cost about a twentieth of the time."""
+        """Return the steps between validations such that they cost about a twentieth of the time."""
         if self.validation is None:
             return 1000
         o = self.config.training
@@ -233,7 +231,10 @@ class Trainer:
             return
         measures = self.validation.measure(self.network, bf16=self.bf16)
         self.history.append(measures["loss"])
-        log.add(self.step, {f"validation_{k}": v for k, v in measures.items()} | {"seconds": round(self.elapsed, 3)})
+        log.add(
+            self.step,
+            {f"validation_{k}": v for k, v in measures.items()} | {"seconds": round(self.elapsed, 3)},
+        )
         if measures["loss"] <= min(self.history):
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
             self.best_measures = {**measures, "step": self.step}
@@ -294,7 +295,7 @@ class Trainer:
         return model
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed."""
+        """Return what must be the same when a run is resumed."""
         content = hashlib.sha256("".join(sorted(t.content + t.split for t in self.corpus.tracks)).encode()).hexdigest()
         training = asdict(self.config.training)
         for key in ("checkpoint_seconds", "tensorboard", "patience"):  # these do not change a step
@@ -416,7 +417,9 @@ def use_bf16(precision: str, config: Config) -> bool:
     """Decide whether to run in bfloat16: "auto" takes it for LSTMs of 64 units or more on processors that have it."""
     if precision != "auto":
         return precision == "bf16"
-    return config.model.cell == "lstm" and config.model.hidden >= 64 and config.model.head == "categorical" and has_bf16()
+    return (
+        config.model.cell == "lstm" and config.model.hidden >= 64 and config.model.head == "categorical" and has_bf16()
+    )
 
 
 def has_bf16() -> bool:

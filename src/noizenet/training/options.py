@@ -40,7 +40,9 @@ class TrainingOptions:
     precision: str = option("auto", "bf16 where the processor has it and it pays", choices=("auto", "fp32", "bf16"))
     validate: bool = option(True, "hold tracks back, measure on them, keep the best weights")
     validation_seconds: float = option(30.0, "sound read for one validation", low=0.1, high=36_000)
-    validate_every: int = option(0, "steps between validations; 0: as often as costs a twentieth", low=0, high=10_000_000)
+    validate_every: int = option(
+        0, "steps between validations; 0: as often as costs a twentieth", low=0, high=10_000_000
+    )
     patience: int = option(0, "validations without gain before stopping early; 0: never", low=0, high=10_000)
     checkpoint_seconds: float = option(30.0, "time between resume points", low=0, high=36_000)
     tensorboard: bool = option(False, "write TensorBoard events too (needs noizenet[tensorboard])")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from noizenet.model.network import Network
@@ -30,7 +31,7 @@ def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor]:
     return frames[:, :-1], frames[:, 1:], mix
 
 
-def carry(state: Tensor, fresh: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def carry(state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
     """Detach the state and zero the lanes that begin a new segment."""
     keep = torch.from_numpy(~fresh).to(state.dtype)
     return state.detach().float() * keep[None, None, :, None]

@@ -162,7 +162,7 @@ class WindowReader:
             for first in range(0, windows, self._segment_windows):
                 count = min(self._segment_windows, windows - first)
                 segments.append(Segment(index, offset + first * self._window, count))
-        rng.shuffle(segments)  # type: ignore[arg-type]
+        rng.shuffle(segments)
         return [Segment(*map(int, s)) for s in segments]
 
     def _read(self, segment: Segment) -> Frames:

@@ -7,6 +7,7 @@ time in which it dies away.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -119,7 +120,9 @@ def find_notes(level: NDArray[np.float32], step_s: float) -> list[Note]:
     earlier = np.concatenate([np.full(back, FLOOR_DB), decibels[:-back]])
     rise = np.maximum(decibels - earlier, 0)
     wait = max(1, round(MIN_NOTE_S / step_s))
-    peaks = librosa.util.peak_pick(rise, pre_max=wait, post_max=wait, pre_avg=wait, post_avg=wait, delta=RISE_DB / 3, wait=wait)
+    peaks = librosa.util.peak_pick(
+        rise, pre_max=wait, post_max=wait, pre_avg=wait, post_avg=wait, delta=RISE_DB / 3, wait=wait
+    )
     starts = [max(0, int(p) - back) for p in peaks if rise[p] >= RISE_DB and decibels[p] > FLOOR_DB + 10]
     notes = []
     for i, start in enumerate(starts):
@@ -137,7 +140,9 @@ def clearest(notes: list[Note]) -> Note | None:
 
 def summary(notes: list[Note]) -> str:
     """Return the medians of all notes in three short lines."""
-    a, d, s, r = (np.median(v) for v in zip(*[(n.attack, n.decay, n.sustain / n.peak, n.release) for n in notes], strict=True))
+    a, d, s, r = (
+        np.median(v) for v in zip(*[(n.attack, n.decay, n.sustain / n.peak, n.release) for n in notes], strict=True)
+    )
     return (
         f"{len(notes)} notes (medians):\nattack {a * 1e3:.0f} ms, decay {d * 1e3:.0f} ms,\n"
         f"sustain {s:.0%} of peak, release {r * 1e3:.0f} ms"
@@ -160,9 +165,7 @@ def _measure(x: NDArray[np.float64], step: float, onset: float, *, cut: bool) ->
     settled = np.nonzero(x[top : until + 1] <= sustain + 0.1 * (peak - sustain))[0]
     decay = int(settled[0]) if len(settled) else until - top
     release = 0.0 if cut and last >= len(x) - 2 else (last - until) * step
-    return Note(
-        onset + first * step, (top - first) * step, decay * step, sustain, release, peak, onset + until * step
-    )
+    return Note(onset + first * step, (top - first) * step, decay * step, sustain, release, peak, onset + until * step)
 
 
 def _length(note: Note) -> float:
@@ -190,8 +193,14 @@ def _draw_note(axes: Axes, envelope: Envelope, note: Note) -> None:
     peak = note.attack
     corners = [0.0, peak, peak + note.decay, note.sustained_until - note.onset, _length(note)]
     corners = [c * 1e3 for c in np.maximum.accumulate(corners)]
-    heights = [0.1 * note.peak, note.peak, note.sustain, note.sustain, 0.1 * note.peak if note.release else note.sustain]
-    spans = dict(zip("ADSR", zip(corners, corners[1:], strict=False), strict=True))
+    heights = [
+        0.1 * note.peak,
+        note.peak,
+        note.sustain,
+        note.sustain,
+        0.1 * note.peak if note.release else note.sustain,
+    ]
+    spans = dict(zip("ADSR", pairwise(corners), strict=True))
     for i, (letter, (left, right)) in enumerate(spans.items()):
         if right - left <= 0:
             continue
@@ -199,9 +208,18 @@ def _draw_note(axes: Axes, envelope: Envelope, note: Note) -> None:
         axes.axvspan(left, right, color=COLOURS[letter], alpha=0.10, lw=0)
     times = (note.attack, note.decay, spans["S"][1] / 1e3 - spans["S"][0] / 1e3, note.release)
     axes.set_title(
-        "  ".join(f"{k} {v * 1e3:.0f} ms" for k, v in zip("ADSR", times, strict=True)) + f"  (note at {note.onset:.2f} s)", fontsize=7, pad=2
+        "  ".join(f"{k} {v * 1e3:.0f} ms" for k, v in zip("ADSR", times, strict=True))
+        + f"  (note at {note.onset:.2f} s)",
+        fontsize=7,
+        pad=2,
     )
-    axes.set_yticks([note.sustain, note.peak], [f"S {note.sustain:.2f}", f"peak {note.peak:.2f}"] if note.peak > 1.15 * note.sustain else ["", f"S≈peak {note.peak:.2f}"], fontsize=6)
+    axes.set_yticks(
+        [note.sustain, note.peak],
+        [f"S {note.sustain:.2f}", f"peak {note.peak:.2f}"]
+        if note.peak > 1.15 * note.sustain
+        else ["", f"S≈peak {note.peak:.2f}"],
+        fontsize=6,
+    )
     axes.tick_params(axis="x", labelsize=6, pad=1)
     axes.set_ylim(0, note.peak * 1.15)
     axes.set_xlim((begin - note.onset) * 1e3, (end - note.onset) * 1e3)

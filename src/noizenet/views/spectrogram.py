@@ -83,7 +83,14 @@ class SpectrogramView(View):
         df = spec.frequencies[1]
         rows = np.append(np.maximum(spec.frequencies - df / 2, 0), spec.frequencies[-1] + df / 2)
         mesh = axes.pcolormesh(
-            edges, rows, spec.levels_db, cmap=MAP, vmin=top - RANGE_DB, vmax=top, rasterized=True, shading="flat"
+            edges,
+            rows,
+            spec.levels_db,
+            cmap=MAP,
+            vmin=top - RANGE_DB,
+            vmax=top,
+            rasterized=True,
+            shading="flat",
         )
         highest = float(spec.frequencies[-1])
         if log:

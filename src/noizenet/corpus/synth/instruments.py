@@ -36,13 +36,20 @@ def envelope(shape: Adsr, held_s: float, rate: int) -> Samples:
     """
     held = max(2, int(held_s * rate))
     tail = max(2, int(shape.release_s * rate))
-    times = [0.0, shape.attack_s, shape.attack_s + shape.decay_s, max(held_s, shape.attack_s + shape.decay_s + 1e-6)]
+    times = [
+        0.0,
+        shape.attack_s,
+        shape.attack_s + shape.decay_s,
+        max(held_s, shape.attack_s + shape.decay_s + 1e-6),
+    ]
     gate = np.interp(np.arange(held) / rate, times, [0.0, 1.0, shape.sustain, shape.sustain])
     fall = np.linspace(1.0, 0.0, tail) ** 2 * gate[-1]
     return np.concatenate([gate, fall]).astype(np.float32)
 
 
-def _partials(note: float, count: int, rate: int, weights: Callable[[int], float], shape: Samples, detune: float = 0.0) -> Samples:
+def _partials(
+    note: float, count: int, rate: int, weights: Callable[[int], float], shape: Samples, detune: float = 0.0
+) -> Samples:
     """Sum harmonics below the Nyquist frequency under an envelope."""
     hz = midi_to_hz(note) * 2 ** (detune / 1200)
     phase = 2 * np.pi * hz / rate * np.arange(len(shape))
@@ -93,7 +100,7 @@ def pluck(note: float, held_s: float, rate: int) -> Samples:
     feedback = np.zeros(period + 2)
     feedback[0], feedback[period], feedback[period + 1] = 1.0, -0.498, -0.498
     string = lfilter([1.0], feedback, burst)
-    return (0.9 * string / max(1e-9, np.abs(string).max())).astype(np.float32) * shape
+    return np.asarray(0.9 * string / max(1e-9, np.abs(string).max()) * shape, np.float32)
 
 
 def acid_bass(note: float, held_s: float, rate: int) -> Samples:

@@ -97,9 +97,8 @@ class Ambient(Style):
         chord, rng = self._chord(number), self._rng(number)
         notes = [Note("pad", n - 12, 0.0, 4.2, 0.4) for n in triad(self.root, self.scale, chord)]
         notes.append(Note("pad", self._note(chord, -2), 0.0, 4.4, 0.5))
-        for degree in self._motif(number)[: int(rng.integers(1, 4))]:
-            notes.append(Note("bell", self._note(chord + degree, 1), float(rng.integers(0, 8)) / 2, 1.5, 0.4))
-        return notes
+        bells = self._motif(number)[: int(rng.integers(1, 4))]
+        return notes + [Note("bell", self._note(chord + d, 1), float(rng.integers(0, 8)) / 2, 1.5, 0.4) for d in bells]
 
 
 class Techno(Style):

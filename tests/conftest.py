@@ -1,0 +1,103 @@
+"""Fixtures: small corpora and small trained models, made once a session from procedural songs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from noizenet.audio.waveform import Waveform, concatenate
+from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.synth.song import render
+from noizenet.corpus.synthetic import build_synthetic
+from noizenet.store.model import Model
+from noizenet.training.loop import Budget, train
+from noizenet.training.options import configure
+
+RATE = 8_000
+QUICK = (
+    "training.batch=4",
+    "training.window=64",
+    "training.segment_seconds=1",
+    "training.validation_seconds=1",
+    "training.validate_every=10",
+    "model.hidden=24",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers(request: pytest.FixtureRequest) -> object:
+    """No test may leave a temporary file of ours behind."""
+    folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        assert not [p for p in folder.rglob("*.part*") if p.is_file()]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Twelve procedural songs of five seconds, four genres, 8 kHz."""
+    return build_synthetic(tmp_path_factory.mktemp("corpus"), minutes=1.0, sample_rate=RATE, workers=1)
+
+
+@pytest.fixture(scope="session")
+def song() -> Waveform:
+    """Ten seconds of a procedural waltz at 22,050 Hz."""
+    return concatenate([Waveform(b, 22_050) for b in render("waltz", 3, 10.0, 22_050)])
+
+
+def quick_train(corpus: Corpus, folder: Path, recipe: str, *extra: str, epochs: float = 0.5) -> Model:
+    return train(corpus, folder, configure(recipe, None, (*QUICK, *extra)), Budget(epochs=epochs))
+
+
+@pytest.fixture(scope="session")
+def sample_model(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `sample-lstm` trained for a moment."""
+    folder = tmp_path_factory.mktemp("models") / "sample-lstm"
+    quick_train(corpus, folder, "sample-lstm")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def paper_model(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `paper-lstm` trained for a moment."""
+    folder = tmp_path_factory.mktemp("models") / "paper-lstm"
+    quick_train(corpus, folder, "paper-lstm")
+    return folder
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process; returns exit code, standard output, standard error."""
+    from noizenet.cli.main import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+def noizenet(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "noizenet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload]
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def tone(seconds: float, rate: int = RATE, hz: float = 220.0) -> np.ndarray:
+    """Three decaying harmonics, repeated twice a second: enough to pass for music."""
+    t = np.arange(int(seconds * rate)) / rate
+    wave = sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3))
+    return (0.3 * wave * np.exp(-3 * (t % 0.5)) * (1 + 0.2 * np.sin(t))).astype(np.float32)

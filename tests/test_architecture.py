@@ -1,0 +1,94 @@
+"""The map holds: imports point downwards, importing is light, files stay small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import noizenet
+
+PACKAGE = Path(noizenet.__file__).parent
+RUNGS = {
+    "base": 0, "audio": 1, "corpus": 2, "representation": 2, "views": 2, "model": 3, "store": 4,
+    "training": 5, "generation": 5, "evaluation": 5, "api": 6, "bench": 6, "cli": 7,
+}  # fmt: skip
+FREE = {"__init__", "__main__", "_version"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_layers(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+            if node.module == "noizenet":
+                names = [f"noizenet.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        found |= {n.split(".")[1] for n in names if n.startswith("noizenet.")}
+    return found - FREE
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    here = layer(path)
+    if here in FREE:
+        return
+    assert here in RUNGS, f"{here} has no rung: add it to the map"
+    for other in imported_layers(path) - {here}:
+        assert other in RUNGS
+        assert RUNGS[other] < RUNGS[here], f"{path} (rung {RUNGS[here]}) imports {other} (rung {RUNGS[other]})"
+        if here == "model":
+            assert other == "base", "the model layer never sees audio"
+        if here == "cli" and other not in ("api", "base"):
+            # Thin: beyond the API, commands may only name types, units, tables and errors.
+            assert other in ("audio", "corpus", "training", "generation", "bench", "model")
+
+
+def test_base_needs_only_the_standard_library() -> None:
+    allowed = {"filelock", "tomli", "tomli_w", "noizenet"}  # small, and imported where used
+    for path in (PACKAGE / "base").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                top = name.split(".")[0]
+                assert top in sys.stdlib_module_names or top in allowed, f"{path} imports {top}"
+
+
+def test_importing_is_light_and_changes_nothing() -> None:
+    code = (
+        "import sys, logging, warnings; before = (len(warnings.filters), logging.root.level); import noizenet;"
+        "heavy = {'torch', 'librosa', 'matplotlib', 'numba', 'pandas', 'scipy', 'numpy', 'sklearn'} & set(sys.modules);"
+        "assert not heavy, heavy; assert before == (len(warnings.filters), logging.root.level)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_everything_public_is_reachable() -> None:
+    for name in noizenet.__all__:
+        assert getattr(noizenet, name) is not None
+    with pytest.raises(AttributeError):
+        noizenet.nothing  # noqa: B018
+
+
+def test_files_stay_small() -> None:
+    long = {str(p.relative_to(PACKAGE)): n for p in FILES if (n := len(p.read_text().splitlines())) > 480}
+    assert not long
+
+
+def test_one_version() -> None:
+    import importlib.metadata
+
+    assert importlib.metadata.version("noizenet") == noizenet.__version__
