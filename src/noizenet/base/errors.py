@@ -51,6 +51,12 @@ class LockedError(NoizenetError):
     """Another process works on the same folder."""
 
 
+class InterruptedRunError(NoizenetError):
+    """The user stopped a long piece of work; it can go on."""
+
+    exit_code = 130
+
+
 def suggest(name: str, known: list[str]) -> str:
     """Return a hint for a mistyped name.
 

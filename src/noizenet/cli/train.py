@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from noizenet.base.errors import InterruptedRunError
 from noizenet.cli.output import messages, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def train(
                 seed=seed, resume=resume, command=shlex.join(["noizenet", *sys.argv[1:]]), on_progress=display.update,
             )  # fmt: skip
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(
+        raise InterruptedRunError(
             f"interrupted; the model so far is in {out}, go on with the same command and --resume"
         ) from error
     metrics = trained.training["metrics"]

@@ -209,7 +209,7 @@ class Trainer:
         patience = self.config.training.patience
         if not patience or len(self.history) <= patience:
             return False
-        return min(self.history[-patience:]) > min(self.history[:-patience])
+        return min(self.history[-patience:]) >= min(self.history[:-patience])
 
     def _set_rate(self) -> None:
         o = self.config.training

@@ -1,7 +1,7 @@
 """The envelope: loudness over time, and in it attack, decay, sustain and release of every note.
 
 The four numbers follow the synthesiser's convention (M. Vail, The Synthesizer, 2013): attack is the time from
-the onset to the peak, decay from the peak down to the level that is held, sustain is that level, release the
+the onset to (nine tenths of) the peak, decay from there down to the level that is held, sustain is that level, release the
 time in which it dies away.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FRAME_S, HOP_S = 0.012, 0.004
 RISE_DB = 6.0  # a note must rise by this much over what sounded before
 FLOOR_DB = -60.0
-MIN_NOTE_S = 0.05
+MIN_NOTE_S, MAX_NOTE_S = 0.05, 8.0
 COLUMNS = 4000
 COLOURS = {"A": "#1b9e77", "D": "#d95f02", "S": "#7570b3", "R": "#e7298a"}
 
@@ -150,21 +150,20 @@ def summary(notes: list[Note]) -> str:
 
 
 def _measure(x: NDArray[np.float64], step: float, onset: float, *, cut: bool) -> Note | None:
-    top = int(np.argmax(x))
-    peak = float(x[top])
+    x = x[: round(MAX_NOTE_S / step)]
+    peak = float(x.max(initial=0.0))
     if len(x) * step < MIN_NOTE_S or peak <= 0:
         return None
     first = int(np.argmax(x >= 0.1 * peak))  # the sound begins where a tenth of the peak is reached
-    # The note is held until it falls for good below half of what it had in its middle.
-    alive = np.nonzero(x >= 0.1 * peak)[0]
-    last = int(alive[-1])
+    top = int(np.argmax(x >= 0.9 * peak))  # a held note may have its very highest point anywhere
+    last = int(np.nonzero(x >= 0.1 * peak)[0][-1])
     middle = x[top + (last - top) // 3 : max(top + 1, top + 2 * (last - top) // 3) + 1]
     sustain = float(min(peak, np.median(middle)))
-    held = np.nonzero(x >= 0.7 * sustain)[0]
-    until = max(top, int(held[-1]))
+    # It is held until it falls for good below 0.7 of what it had in its middle.
+    until = max(top, int(np.nonzero(x >= min(0.7 * sustain, peak))[0][-1]))
     settled = np.nonzero(x[top : until + 1] <= sustain + 0.1 * (peak - sustain))[0]
     decay = int(settled[0]) if len(settled) else until - top
-    release = 0.0 if cut and last >= len(x) - 2 else (last - until) * step
+    release = 0.0 if cut and last >= len(x) - 2 else max(0.0, (last - until) * step)
     return Note(onset + first * step, (top - first) * step, decay * step, sustain, release, peak, onset + until * step)
 
 
@@ -207,12 +206,8 @@ def _draw_note(axes: Axes, envelope: Envelope, note: Note) -> None:
         axes.plot([left, right], heights[i : i + 2], color=COLOURS[letter], lw=2.2, solid_capstyle="round")
         axes.axvspan(left, right, color=COLOURS[letter], alpha=0.10, lw=0)
     times = (note.attack, note.decay, spans["S"][1] / 1e3 - spans["S"][0] / 1e3, note.release)
-    axes.set_title(
-        "  ".join(f"{k} {v * 1e3:.0f} ms" for k, v in zip("ADSR", times, strict=True))
-        + f"  (note at {note.onset:.2f} s)",
-        fontsize=7,
-        pad=2,
-    )
+    text = "  ".join(f"{k} {v * 1e3:.0f}" for k, v in zip("ADSR", times, strict=True))
+    axes.set_title(f"{text} ms, at {note.onset:.2f} s", fontsize=7, pad=2, loc="right")
     axes.set_yticks(
         [note.sustain, note.peak],
         [f"S {note.sustain:.2f}", f"peak {note.peak:.2f}"]

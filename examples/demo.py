@@ -1,0 +1,186 @@
+"""The whole path in a few minutes: corpus, two trainings, new music, one page to hear and see it.
+
+    python examples/demo.py [OUT] [--corpus FOLDER] [--minutes M]
+
+Without ``--corpus`` the procedural songs are used. The page, OUT/demo.html, holds everything it shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import io
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import noizenet
+from noizenet.audio.read import read
+from noizenet.training.log import read_metrics
+from noizenet.views.curves import draw_curves
+
+SECONDS = 20.0
+RECIPES = ("paper-lstm", "sample-lstm")
+SHARES = {"paper-lstm": 0.25, "sample-lstm": 0.75}  # of the training time
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("demo-out"))
+    parser.add_argument("--corpus", type=Path, help="a corpus folder (default: procedural songs)")
+    parser.add_argument("--minutes", type=float, default=2.8, help="training time of both models together")
+    options = parser.parse_args()
+    out: Path = options.out
+    if out.exists() and not (out / "demo.json").exists() and any(out.iterdir()):
+        sys.exit(f"{out}: holds something else; choose another folder")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / "demo.json").write_text("{}\n")
+    begun = time.perf_counter()
+    facts = build(out, options.corpus, options.minutes)
+    facts["minutes"] = (time.perf_counter() - begun) / 60
+    (out / "demo.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
+    print(f"\nDone in {facts['minutes']:.1f} minutes. Open this page in a browser:\n{(out / 'demo.html').resolve()}")
+
+
+def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
+    """Do the work and write the page; return what was measured."""
+    if folder is None:
+        step("making procedural songs")
+        corpus = noizenet.demo_corpus(out / "corpus", minutes=12)
+    else:
+        corpus = noizenet.load_corpus(folder)
+    held = (corpus.split("test") or corpus.tracks)[0]
+    real = read(corpus.audio_path(held)).mono().cut(2, 2 + SECONDS)
+    noizenet.write(out / "real.wav", real)
+    facts: dict[str, Any] = {"corpus": {"tracks": len(corpus.tracks), "hours": corpus.seconds() / 3600, "genres": corpus.genres}}
+    for recipe in RECIPES:
+        step(f"training {recipe}")
+        model = noizenet.train(
+            corpus, out / recipe, model=recipe, minutes=minutes * SHARES[recipe], command=" ".join(["python", *sys.argv]),
+            on_progress=lambda p: print(f"\r  step {p.step:,}, loss {p.loss:.4g}, {p.seconds_left:.0f} s left   ", end=""),
+        )  # fmt: skip
+        facts[recipe] = {"training": model.training["metrics"], "weights": model.network.parameter_count()}
+    step("playing")
+    facts["paper-lstm"]["generated"] = play(out, "paper-lstm", "", noizenet.Controls(SECONDS, seed_audio=out / "real.wav"))
+    for genre in corpus.genres:
+        facts["sample-lstm"][genre] = play(out, "sample-lstm", f"-{genre}", noizenet.Controls(SECONDS, genre=genre))
+    echo, _ = noizenet.reproduce(out / "paper-lstm", out / "real.wav", out / "echo.wav")
+    facts["echo"] = {"model": echo.model, "persistence": echo.persistence}
+    facts["real"] = noizenet.aliveness(real).to_dict()
+    step("drawing")
+    sampled = out / f"sample-lstm-{held.genre}.wav"
+    columns = [out / "real.wav", out / "paper-lstm.wav", sampled]
+    names = [f"real ({held.genre}, held out)", "paper-lstm, free-running", f"sample-lstm, {held.genre}"]
+    noizenet.view(columns, out / "views.png", names=names)
+    (out / "demo.html").write_text(page(out, corpus, facts, held.genre), encoding="utf-8")
+    return facts
+
+
+def play(out: Path, recipe: str, suffix: str, controls: noizenet.Controls) -> dict[str, Any]:
+    """Generate one piece and return what was measured on it."""
+    made = noizenet.generate(out / recipe, out / f"{recipe}{suffix}.wav", controls)
+    return {"real_time_factor": made.real_time_factor, **made.aliveness.to_dict()}
+
+
+def page(out: Path, corpus: noizenet.Corpus, facts: dict[str, Any], genre: str) -> str:
+    """Return the page as one file: sound as Ogg, pictures as PNG, both inside."""
+    players = [("Real music", f"a held-out song of the corpus ({genre})", "real.wav")]
+    players.append(("paper-lstm", "the paper's regression, going on from that song: it dies", "paper-lstm.wav"))
+    players += [("sample-lstm", f"the sampled distribution, {g}", f"sample-lstm-{g}.wav") for g in corpus.genres]
+    players.append(("Echo of paper-lstm", "the true sample is fed in at every step: it sounds good and means little", "echo.wav"))
+    sounds = "".join(
+        f'<div class="card"><h3>{html.escape(t)}</h3><p>{html.escape(d)}</p>'
+        f'<audio controls preload="none" src="{sound(out / f)}"></audio></div>'
+        for t, d, f in players
+    )
+    curves = "".join(
+        f"<figure>{picture(draw_curves(read_metrics(out / r), r))}</figure>" for r in RECIPES
+    )
+    views = base64.b64encode((out / "views.png").read_bytes()).decode()
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>noizenet: the demo</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8885; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }}
+img {{ width: 100%; height: auto; background: #fff; border-radius: 6px; }}
+figure {{ margin: 0; }}
+.grid {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); }}
+.card {{ border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; }}
+.card h3, .card p {{ margin: 0 0 .4rem; }} audio {{ width: 100%; }}
+.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; }}
+td, th {{ border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; }}
+td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
+</style></head><body>
+<h1>noizenet: from songs to new music</h1>
+<p>Learned from {len(corpus.split("train"))} songs ({corpus.seconds("train") / 60:.1f} minutes) on this computer.
+The first model is the paper's and falls silent when it plays on its own; the second predicts a
+distribution and draws from it.</p>
+<h2>Listen</h2><div class="grid">{sounds}</div>
+<h2>Look</h2><figure><img alt="Waveform, envelope and spectrogram of real, paper and sampled music, side by side"
+src="data:image/png;base64,{views}"></figure>
+<h2>Learning</h2><div class="grid" style="grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr))">{curves}</div>
+<h2>Measured</h2><div class="scroll">{measured(corpus, facts)}</div>
+<p>Errors of the echo on samples (full scale 1), mean square: paper-lstm {facts["echo"]["model"]["mse"]:.3g},
+repeating the last sample {facts["echo"]["persistence"]["mse"]:.3g}.</p>
+</body></html>
+"""
+
+
+def measured(corpus: noizenet.Corpus, facts: dict[str, Any]) -> str:
+    """Return the table of figures."""
+    rows = [["real music (held out)", "", "", "", *verdict(facts["real"]), ""]]
+    paper, ours = facts["paper-lstm"], facts["sample-lstm"]
+    t = paper["training"]
+    error = f"MSE {t['best_validation_mse']:.4g} (persistence {t['best_validation_persistence_mse']:.4g})"
+    rows.append(row("paper-lstm", paper, error, paper["generated"]))
+    bits = f"{ours['training']['best_validation_bits_per_frame']:.2f} bits/sample"
+    rows += [row(f"sample-lstm, {g}", ours, bits, ours[g]) for g in corpus.genres]
+    head = ["", "weights", "training", "held-out", "alive", "dead from", "played at"]
+    cells = "".join(f"<th>{h}</th>" for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in r) + "</tr>" for r in rows)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def row(name: str, model: dict[str, Any], error: str, made: dict[str, Any]) -> list[str]:
+    """Return one line of the table."""
+    t = model["training"]
+    speed = f"× {made['real_time_factor']:.1f} real time"
+    return [name, f"{model['weights']:,}", f"{t['minutes']:.1f} min, {t['steps']:,} steps", error, *verdict(made), speed]
+
+
+def verdict(alive: dict[str, Any]) -> list[str]:
+    """Return the share of time alive and the time of death."""
+    death = alive["death_s"]
+    causes = ", ".join(alive["causes"])
+    return [f"{alive['alive']:.0%}", "never" if death is None else f"{death:.0f} s ({causes})"]
+
+
+def sound(path: Path) -> str:
+    """Return a sound file as a data address, Ogg Vorbis."""
+    ogg = path.with_suffix(".ogg")
+    noizenet.write(ogg, noizenet.read(path))
+    data = base64.b64encode(ogg.read_bytes()).decode()
+    ogg.unlink()
+    return f"data:audio/ogg;base64,{data}"
+
+
+def picture(figure: Any) -> str:
+    """Return a figure as an image element."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f'<img alt="Loss over time" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def step(text: str) -> None:
+    """Say what happens now."""
+    print(f"\n{text} …", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,362 @@
+"""Training: it learns, it resumes bit for bit, it survives bad numbers, it reads everything once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import QUICK, quick_train
+from safetensors.torch import load_file
+
+from noizenet.base.errors import ConfigError, LockedError, TrainingError, UsageError
+from noizenet.corpus.build import build
+from noizenet.corpus.corpus import Corpus
+from noizenet.model.network import Network
+from noizenet.representation import REPRESENTATIONS
+from noizenet.store.model import load
+from noizenet.training import OPTIMIZERS, checkpoint
+from noizenet.training.guard import MAX_RECOVERIES, Guard
+from noizenet.training.log import read_metrics
+from noizenet.training.loop import Budget, Trainer, train
+from noizenet.training.options import configure
+from noizenet.training.windows import WindowReader
+
+
+class TestReader:
+    def make(self, corpus: Corpus, batch: int = 3, window: int = 200, name: str = "mu-law") -> WindowReader:
+        r = REPRESENTATIONS.load(name)(sample_rate=corpus.sample_rate)
+        return WindowReader(
+            corpus, corpus.split("train"), r, batch=batch, window=window, segment_seconds=0.5, seed=4
+        )
+
+    def test_an_epoch_reads_every_window_once(self, corpus: Corpus) -> None:
+        reader = self.make(corpus, batch=1)
+        seen = [reader.next().frames[0, 1:, 0].tobytes() for _ in range(reader.windows_per_epoch)]
+        r = REPRESENTATIONS.load("mu-law")(sample_rate=corpus.sample_rate)
+        expected = []
+        for t in corpus.split("train"):
+            frames = r._encode(corpus.read(t).astype(np.float32) / 32768)[:, 0]
+            expected += [frames[i : i + 200].tobytes() for i in range(0, len(frames) - 199, 200)]
+        assert sorted(seen) == sorted(expected)
+
+    @pytest.mark.parametrize("name", ["mu-law", "fft", "log-magnitude"])
+    def test_windows_follow_one_another(self, corpus: Corpus, name: str) -> None:
+        reader = self.make(corpus, window=10 if name != "mu-law" else 200, name=name)
+        last = reader.next()
+        assert last.fresh.all()
+        for _ in range(20):
+            batch = reader.next()
+            for lane in range(3):
+                if not batch.fresh[lane]:
+                    assert np.array_equal(batch.frames[lane, 0], last.frames[lane, -1])
+                    assert batch.genres[lane] == last.genres[lane]
+            last = batch
+
+    def test_restoring_reads_the_same(self, corpus: Corpus) -> None:
+        reader = self.make(corpus)
+        for _ in range(137):
+            reader.next()
+        state = json.loads(json.dumps(reader.state()))
+        expected = [reader.next() for _ in range(200)]
+        other = self.make(corpus)
+        other.restore(state)
+        for batch in expected:
+            again = other.next()
+            for a, b in zip(batch, again, strict=True):
+                assert np.array_equal(a, b)
+
+    def test_tracks_that_are_too_short_are_listed(self, corpus: Corpus) -> None:
+        with pytest.raises(TrainingError, match="shorter than one window"):
+            self.make(corpus, window=100_000_000)
+
+    def test_a_track_starts_from_silence(self, corpus: Corpus) -> None:
+        reader = self.make(corpus, batch=8)
+        silence = REPRESENTATIONS.load("mu-law")(sample_rate=corpus.sample_rate).silence()
+        starts = [s for s in reader._shuffled(0) if s.start == 0]
+        assert len(starts) == len(corpus.split("train"))
+        assert np.array_equal(reader._read(starts[0])[:1], silence)
+
+
+@pytest.mark.parametrize("recipe", ["sample-lstm", "paper-rnn", "paper-lstm", "paper-gru", "paper-fft-lstm"])
+def test_every_kind_of_model_learns(recipe: str, corpus: Corpus, tmp_path: Path) -> None:
+    extra = ("training.window=8",) if "fft" in recipe else ()
+    model = quick_train(corpus, tmp_path / "m", recipe, *extra, epochs=1 if "fft" in recipe else 0.4)
+    rows = read_metrics(tmp_path / "m")
+    held = [r["validation_loss"] for r in rows if "validation_loss" in r]
+    assert held[-1] < held[0]
+    for name in ("model.safetensors", "model.json", "card.md", "metrics.jsonl", "metrics.csv", "curves.png"):
+        assert (tmp_path / "m" / name).stat().st_size > 0
+    card = (tmp_path / "m" / "card.md").read_text()
+    assert "CC0" in card
+    assert recipe in card
+    if recipe.startswith("paper"):
+        assert {"mse", "mae", "mbe", "persistence_mse"} <= {k.removeprefix("validation_") for r in rows for k in r}
+    again = load(tmp_path / "m")
+    for a, b in zip(model.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizers_resume_bit_for_bit(optimizer: str, corpus: Corpus, tmp_path: Path) -> None:
+    sets = (
+        f"training.optimizer={optimizer}", "model.layers=2", "model.dropout=0.2", "training.schedule=plateau",
+        "training.threads=1",
+    )  # fmt: skip
+    quick_train(corpus, tmp_path / "whole", "sample-lstm", *sets, epochs=0.2)
+    config = configure("sample-lstm", None, (*QUICK, *sets))
+    train(corpus, tmp_path / "cut", config, Budget(epochs=0.07))
+    train(corpus, tmp_path / "cut", config, Budget(epochs=0.2), resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
+    one, two = load_file(a / checkpoint.NAME), load_file(b / checkpoint.NAME)
+    assert set(one) == set(two)
+    for key, value in one.items():
+        assert torch.equal(value, two[key]), key
+    losses = [[(r["step"], r["validation_loss"]) for r in read_metrics(p) if "validation_loss" in r] for p in (a, b)]
+    common = set(losses[0]) & set(losses[1])
+    assert len(common) >= len(losses[0]) - 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_loses_nothing(number: int, corpus: Corpus, tmp_path: Path) -> None:
+    """Stopped in the middle and resumed, a run ends with the same bytes as one that was left alone."""
+    sets = [*QUICK, "training.checkpoint_seconds=0.05", "training.threads=1", "model.hidden=48"]
+    command = [
+        sys.executable, "-m", "noizenet", "train", str(corpus.folder), "OUT", "--epochs", "0.3",
+        *[x for s in sets for x in ("--set", s)],
+    ]  # fmt: skip
+
+    def start(out: str, *more: str) -> subprocess.Popen[str]:
+        arguments = [str(tmp_path / out) if a == "OUT" else a for a in command]
+        return subprocess.Popen([*arguments, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    whole = start("whole")
+    _, err = whole.communicate(timeout=200)
+    assert whole.returncode == 0, err
+    cut = start("cut")
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and not (tmp_path / "cut" / checkpoint.NAME).exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    cut.send_signal(number)
+    _, err = cut.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert cut.returncode == -signal.SIGKILL
+    else:
+        assert cut.returncode == 130, err
+        assert "--resume" in err.strip().splitlines()[-1]
+        assert (tmp_path / "cut" / "model.safetensors").exists()
+    assert "Traceback" not in err
+    total = json.loads((tmp_path / "whole" / "model.json").read_text())["training"]["metrics"]["steps"]
+    _, numbers = checkpoint.read(tmp_path / "cut") or ({}, {"step": total})
+    assert numbers["step"] < total, "the run ended before the signal came: nothing was tested"
+    again = start("cut", "--resume")
+    _, err = again.communicate(timeout=200)
+    assert again.returncode == 0, err
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    for leftover in (tmp_path / "cut").glob(".*.part*"):
+        leftover.unlink()  # of the killed process
+
+
+class TestGuard:
+    def test_nan_is_named_and_recovered(self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from noizenet.model.heads import CategoricalHead
+
+        real, calls = CategoricalHead.loss, {"n": 0}
+
+        def loss(self: CategoricalHead, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            calls["n"] += 1
+            return real(self, output, target) * (float("nan") if calls["n"] in (30, 50) else 1.0)
+
+        monkeypatch.setattr(CategoricalHead, "loss", loss)
+        model = quick_train(corpus, tmp_path / "m", "sample-lstm", epochs=0.5)
+        events = [r["event"] for r in read_metrics(tmp_path / "m") if "event" in r]
+        assert events
+        assert "the loss is nan" in events[0]
+        assert model.training["metrics"]["recoveries"] == len(events)
+        assert all(torch.isfinite(p).all() for p in model.network.parameters())
+
+    def test_a_hopeless_run_ends_with_advice(self, corpus: Corpus, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
+            quick_train(
+                corpus, tmp_path / "m", "sample-lstm", "training.optimizer=sgd", "training.learning_rate=10",
+                "training.clip=0", "training.momentum=0.99", "training.warmup_steps=0", "training.window=8", epochs=40,
+            )  # fmt: skip
+
+    def test_divergence_goes_back_to_good_weights(self) -> None:
+        network = Network(configure_architecture())
+        optimizer = torch.optim.Adam(network.parameters(), 0.1)
+        guard = Guard(network, optimizer)
+        good = {k: v.clone() for k, v in network.state_dict().items()}
+        for _ in range(30):
+            assert guard.verdict(1.0, 1.0) == ""
+        with torch.no_grad():
+            for p in network.parameters():
+                p.add_(1)
+        assert "diverged" in guard.verdict(100.0, 1.0)
+        guard.recover(network, optimizer, "x")
+        assert guard.scale == 0.5
+        assert all(torch.equal(v, good[k]) for k, v in network.state_dict().items())
+        assert "gradient is inf" in guard.verdict(1.0, float("inf"))
+        with pytest.raises(TrainingError, match="did not help"):
+            for _ in range(MAX_RECOVERIES + 1):
+                guard.recover(network, optimizer, "x")
+
+
+def configure_architecture() -> object:
+    from noizenet.model.architecture import Architecture, ModelOptions
+
+    return Architecture(ModelOptions(hidden=4, embedding=3), "classes", 8, 1, 2)
+
+
+def test_early_stopping(corpus: Corpus, tmp_path: Path) -> None:
+    quick_train(corpus, tmp_path / "m", "sample-lstm", "training.optimizer=sgd", "training.learning_rate=1e-8", "training.patience=2", epochs=5)
+    metrics = load(tmp_path / "m").training["metrics"]
+    assert metrics["steps"] < 200
+
+
+def test_the_best_weights_are_kept(corpus: Corpus, tmp_path: Path) -> None:
+    quick_train(corpus, tmp_path / "m", "sample-lstm", "training.learning_rate=0.05", epochs=0.4)
+    rows = [r for r in read_metrics(tmp_path / "m") if "validation_loss" in r]
+    metrics = load(tmp_path / "m").training["metrics"]
+    assert metrics["best_validation_loss"] == min(r["validation_loss"] for r in rows)
+
+
+def test_nesterov_and_bf16_run(corpus: Corpus, tmp_path: Path) -> None:
+    quick_train(corpus, tmp_path / "a", "sample-lstm", "training.optimizer=sgd", "training.nesterov=true", epochs=0.05)
+    quick_train(corpus, tmp_path / "b", "sample-lstm", "training.precision=bf16", epochs=0.05)
+
+
+def test_input_noise_and_log_magnitude_run(corpus: Corpus, tmp_path: Path) -> None:
+    quick_train(
+        corpus, tmp_path / "m", "paper-lstm", "representation.name=log-magnitude", "training.input_noise=0.1",
+        "training.window=8", epochs=0.5,
+    )  # fmt: skip
+
+
+def test_stereo_trains_and_keeps_two_channels(tmp_path: Path) -> None:
+    import soundfile
+    from conftest import RATE, tone
+
+    (tmp_path / "src").mkdir()
+    for i in range(3):
+        x = tone(3.0, hz=200 + 30 * i)
+        soundfile.write(tmp_path / "src" / f"{i}.wav", np.stack([x, np.roll(x, 5)], 1), RATE)
+    c = build(tmp_path / "src", tmp_path / "c", sample_rate=RATE, channels=2, workers=1)
+    for recipe in ("sample-lstm", "paper-lstm"):
+        model = quick_train(c, tmp_path / recipe, recipe, epochs=0.3)
+        assert model.representation.channels == 2
+    with pytest.raises(UsageError, match="even number"):
+        quick_train(c, tmp_path / "odd", "sample-lstm", "training.window=63")
+
+
+class TestWrongUse:
+    def test_a_folder_that_holds_a_model(self, corpus: Corpus, sample_model: Path) -> None:
+        with pytest.raises(UsageError, match="holds a model already"):
+            quick_train(corpus, sample_model, "sample-lstm")
+
+    def test_resuming_something_else(self, corpus: Corpus, sample_model: Path) -> None:
+        for sets, seed, what in ((("model.hidden=25",), 0, "architecture"), ((), 1, "seed")):
+            config = configure("sample-lstm", None, (*QUICK, *sets))
+            with pytest.raises(UsageError, match=f"the {what} is not"):
+                train(corpus, sample_model, config, Budget(epochs=1), seed=seed, resume=True)
+
+    def test_a_damaged_resume_point(self, corpus: Corpus, tmp_path: Path) -> None:
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / checkpoint.NAME).write_bytes(b"nonsense")
+        with pytest.raises(TrainingError, match="damaged"):
+            train(corpus, tmp_path / "m", configure("sample-lstm"), Budget(epochs=1), resume=True)
+
+    def test_two_runs_in_one_folder(self, corpus: Corpus, tmp_path: Path) -> None:
+        from filelock import FileLock
+
+        (tmp_path / "m").mkdir()
+        with FileLock(str(tmp_path / "m" / ".lock")), pytest.raises(LockedError, match="another process"):
+            quick_train(corpus, tmp_path / "m", "sample-lstm")
+
+    def test_a_corpus_of_one_track(self, tmp_path: Path) -> None:
+        import soundfile
+        from conftest import RATE, tone
+
+        (tmp_path / "src").mkdir()
+        soundfile.write(tmp_path / "src" / "only.wav", tone(5.0), RATE)
+        c = build(tmp_path / "src", tmp_path / "c", sample_rate=RATE, workers=1)
+        with pytest.raises(UsageError, match=r"--set training\.validate=false"):
+            quick_train(c, tmp_path / "m", "sample-lstm")
+        quick_train(c, tmp_path / "m", "sample-lstm", "training.validate=false")
+        assert (tmp_path / "m" / "model.safetensors").exists()
+
+    @pytest.mark.parametrize(
+        ("sets", "message"),
+        [
+            (("model.hiden=3",), "did you mean 'hidden'"),
+            (("model.hidden=many",), "whole number"),
+            (("model.hidden=0",), "too small"),
+            (("nodel.hidden=1",), "did you mean 'model'"),
+            (("hidden=1",), "section.key=value"),
+            (("model.hidden",), "section.key=value"),
+            (("training.optimizer=adm",), "did you mean 'adam'"),
+            (("training.learning_rate=nan",), "finite"),
+            (("model.dropout=true",), "a number"),
+            (("model.a.b=1",), "section.key=value"),
+        ],
+    )
+    def test_configuration_errors(self, sets: tuple[str, ...], message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            configure("sample-lstm", None, sets)
+
+    def test_configuration_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.toml"
+        path.write_text("[model]\nhidden = 99\n")
+        assert configure("sample-lstm", path).model.hidden == 99
+        assert configure("sample-lstm", path, ("model.hidden=7",)).model.hidden == 7
+        path.write_text("[model\nhidden")
+        with pytest.raises(ConfigError, match=r"c\.toml.*TOML"):
+            configure("sample-lstm", path)
+        path.write_text("model = 3\n")
+        with pytest.raises(ConfigError, match="section"):
+            configure("sample-lstm", path)
+        with pytest.raises(ConfigError, match="cannot read"):
+            configure("sample-lstm", tmp_path / "none.toml")
+        with pytest.raises(UsageError, match="did you mean 'sample-lstm'"):
+            configure("sampel-lstm")
+
+    @pytest.mark.parametrize("budget", [{"minutes": 0}, {"epochs": -1}, {}, {"minutes": 1, "epochs": 1}, {"minutes": float("nan")}])
+    def test_budgets(self, budget: dict[str, float]) -> None:
+        with pytest.raises(UsageError):
+            Budget(**budget)
+
+
+def test_training_leaves_torch_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    quick_train(corpus, tmp_path / "m", "sample-lstm", epochs=0.02)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler or os.environ.get("CI")
+
+
+def test_the_validation_measures_what_it_says(corpus: Corpus, tmp_path: Path) -> None:
+    """A network that says nothing scores log V nats; persistence is the mean square of differences."""
+    config = configure("sample-lstm", None, QUICK)
+    trainer = Trainer(corpus, tmp_path, config, Budget(epochs=1), 0)
+    with torch.no_grad():
+        for p in trainer.network.head.parameters():
+            p.zero_()
+    assert trainer.validation is not None
+    measures = trainer.validation.measure(trainer.network, bf16=False)
+    assert measures["loss"] == pytest.approx(np.log(256), abs=1e-5)
+    assert measures["bits_per_frame"] == pytest.approx(8, abs=1e-5)
+    assert measures["bits_per_second"] == pytest.approx(8 * corpus.sample_rate, rel=1e-5)
