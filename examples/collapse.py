@@ -87,7 +87,9 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
     track = held[seed % len(held)]
     rng = np.random.default_rng(seed)
     first = int(rng.integers(0, max(1, track.frames - 2 * corpus.sample_rate)))
-    song = Waveform(from_pcm16(corpus.read(track, first, int(SEED_SECONDS * corpus.sample_rate)))[:, 0], corpus.sample_rate)
+    song = Waveform(
+        from_pcm16(corpus.read(track, first, int(SEED_SECONDS * corpus.sample_rate)))[:, 0], corpus.sample_rate
+    )
     count = int(seconds * corpus.sample_rate)
     short = max(count // 5, 6 * corpus.sample_rate)
     paper, sampler = models["paper-lstm"], models["sample-lstm"]
@@ -104,7 +106,14 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
 
 
 def compiled(
-    model: Model, song: Waveform, genre: np.ndarray, seed: int, count: int, *, temperature: float = 1.0, inject: float = 0.0
+    model: Model,
+    song: Waveform,
+    genre: np.ndarray,
+    seed: int,
+    count: int,
+    *,
+    temperature: float = 1.0,
+    inject: float = 0.0,
 ) -> np.ndarray:
     """Run free with the product's own stepper."""
     from noizenet.model.sampling import Sampling
@@ -176,7 +185,9 @@ def draw(results: dict[str, list[dict[str, object]]], seconds: float, path: Path
         shares = [100 * float(str(r["alive"])) for r in rows]
         colour = WAVE if name == "sampled" else ACCENT
         axes.barh(row, statistics.mean(shares), color=colour, alpha=0.35, height=0.6)
-        axes.plot(shares, [row + 0.12 * (i - (len(shares) - 1) / 2) for i in range(len(shares))], "o", color=colour, ms=4)
+        axes.plot(
+            shares, [row + 0.12 * (i - (len(shares) - 1) / 2) for i in range(len(shares))], "o", color=colour, ms=4
+        )
     axes.set_yticks(range(len(results)), [LABELS[n] for n in results])
     axes.invert_yaxis()
     axes.set(xlabel="share of a free run that is alive (%), a dot a seed", xlim=(0, 103))

@@ -57,7 +57,9 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     held = (corpus.split("test") or corpus.tracks)[0]
     real = read(corpus.audio_path(held)).mono().cut(2, 2 + SECONDS)
     noizenet.write(out / "real.wav", real)
-    facts: dict[str, Any] = {"corpus": {"tracks": len(corpus.tracks), "hours": corpus.seconds() / 3600, "genres": corpus.genres}}
+    facts: dict[str, Any] = {
+        "corpus": {"tracks": len(corpus.tracks), "hours": corpus.seconds() / 3600, "genres": corpus.genres}
+    }
     for recipe in RECIPES:
         step(f"training {recipe}")
         model = noizenet.train(
@@ -66,7 +68,9 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
         )  # fmt: skip
         facts[recipe] = {"training": model.training["metrics"], "weights": model.network.parameter_count()}
     step("playing")
-    facts["paper-lstm"]["generated"] = play(out, "paper-lstm", "", noizenet.Controls(SECONDS, seed_audio=out / "real.wav"))
+    facts["paper-lstm"]["generated"] = play(
+        out, "paper-lstm", "", noizenet.Controls(SECONDS, seed_audio=out / "real.wav")
+    )
     for genre in corpus.genres:
         facts["sample-lstm"][genre] = play(out, "sample-lstm", f"-{genre}", noizenet.Controls(SECONDS, genre=genre))
     echo, _ = noizenet.reproduce(out / "paper-lstm", out / "real.wav", out / "echo.wav")
@@ -92,15 +96,15 @@ def page(out: Path, corpus: noizenet.Corpus, facts: dict[str, Any], genre: str) 
     players = [("Real music", f"a held-out song of the corpus ({genre})", "real.wav")]
     players.append(("paper-lstm", "the paper's regression, going on from that song: it dies", "paper-lstm.wav"))
     players += [("sample-lstm", f"the sampled distribution, {g}", f"sample-lstm-{g}.wav") for g in corpus.genres]
-    players.append(("Echo of paper-lstm", "the true sample is fed in at every step: it sounds good and means little", "echo.wav"))
+    players.append(
+        ("Echo of paper-lstm", "the true sample is fed in at every step: it sounds good and means little", "echo.wav")
+    )
     sounds = "".join(
         f'<div class="card"><h3>{html.escape(t)}</h3><p>{html.escape(d)}</p>'
         f'<audio controls preload="none" src="{sound(out / f)}"></audio></div>'
         for t, d, f in players
     )
-    curves = "".join(
-        f"<figure>{picture(draw_curves(read_metrics(out / r), r))}</figure>" for r in RECIPES
-    )
+    curves = "".join(f"<figure>{picture(draw_curves(read_metrics(out / r), r))}</figure>" for r in RECIPES)
     views = base64.b64encode((out / "views.png").read_bytes()).decode()
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -151,7 +155,14 @@ def row(name: str, model: dict[str, Any], error: str, made: dict[str, Any]) -> l
     """Return one line of the table."""
     t = model["training"]
     speed = f"× {made['real_time_factor']:.1f} real time"
-    return [name, f"{model['weights']:,}", f"{t['minutes']:.1f} min, {t['steps']:,} steps", error, *verdict(made), speed]
+    return [
+        name,
+        f"{model['weights']:,}",
+        f"{t['minutes']:.1f} min, {t['steps']:,} steps",
+        error,
+        *verdict(made),
+        speed,
+    ]
 
 
 def verdict(alive: dict[str, Any]) -> list[str]:

@@ -201,7 +201,20 @@ class TestBadInput:
         path = tmp_path / "header.wav"
         body = to_pcm16(tone(0.5)).tobytes()
         header = struct.pack(
-            "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(body), b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", len(body)
+            "<4sI4s4sIHHIIHH4sI",
+            b"RIFF",
+            36 + len(body),
+            b"WAVE",
+            b"fmt ",
+            16,
+            1,
+            1,
+            8000,
+            16000,
+            2,
+            16,
+            b"data",
+            len(body),
         )
         data = bytearray(header + body)
         data[at] = value
@@ -247,9 +260,7 @@ class TestWriting:
             assert read(tmp_path / name).seconds == 0.5
 
 
-@given(
-    length=st.integers(1, 64), hop=st.integers(1, 90), sizes=st.lists(st.integers(0, 200), min_size=1, max_size=12)
-)
+@given(length=st.integers(1, 64), hop=st.integers(1, 90), sizes=st.lists(st.integers(0, 200), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_streamed_frames_equal_librosas(length: int, hop: int, sizes: list[int]) -> None:
     x = np.arange(sum(sizes), dtype=np.float32)

@@ -314,7 +314,12 @@ class TestFma:
         assert "Defferrard" in c.about["citation"]
         tracks = {int(Path(t.source).stem): t for t in c.tracks}
         assert sorted(tracks) == [2, 5, 10]
-        assert (tracks[2].genre, tracks[2].artist, tracks[2].title, tracks[2].split) == ("Hip-Hop", "AWOL", "Food", "train")
+        assert (tracks[2].genre, tracks[2].artist, tracks[2].title, tracks[2].split) == (
+            "Hip-Hop",
+            "AWOL",
+            "Food",
+            "train",
+        )
         assert (tracks[10].artist, tracks[10].split) == ("Kurt Vile", "validation")
         reasons = {int(Path(p.path).stem): p.reason for p in read_problems(c.folder)}
         assert "known-bad" in reasons[99134]
@@ -399,4 +404,6 @@ def test_problems_csv_is_plain_csv(tmp_path: Path) -> None:
     c = quick(tmp_path / "src", tmp_path / "out")
     with (c.folder / "problems.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert rows == [{"path": 'b,"x".mp3', "reason": "the file is empty; copy or download it again", "action": "skipped"}]
+    assert rows == [
+        {"path": 'b,"x".mp3', "reason": "the file is empty; copy or download it again", "action": "skipped"}
+    ]

@@ -52,7 +52,9 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, layers: int, kin
     ours = stepper.predict(given_frames)
     before = torch.from_numpy(np.concatenate([start(network), given_frames[:-1]]).astype(given_frames.dtype))[None]
     with torch.inference_mode():
-        whole, _ = network(before.int() if kind == "classes" else before, torch.from_numpy(mix)[None], network.zero_state(1))
+        whole, _ = network(
+            before.int() if kind == "classes" else before, torch.from_numpy(mix)[None], network.zero_state(1)
+        )
     assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
 
 

@@ -33,9 +33,7 @@ from noizenet.training.windows import WindowReader
 class TestReader:
     def make(self, corpus: Corpus, batch: int = 3, window: int = 200, name: str = "mu-law") -> WindowReader:
         r = REPRESENTATIONS.load(name)(sample_rate=corpus.sample_rate)
-        return WindowReader(
-            corpus, corpus.split("train"), r, batch=batch, window=window, segment_seconds=0.5, seed=4
-        )
+        return WindowReader(corpus, corpus.split("train"), r, batch=batch, window=window, segment_seconds=0.5, seed=4)
 
     def test_an_epoch_reads_every_window_once(self, corpus: Corpus) -> None:
         reader = self.make(corpus, batch=1)
@@ -221,7 +219,15 @@ def configure_architecture() -> object:
 
 
 def test_early_stopping(corpus: Corpus, tmp_path: Path) -> None:
-    quick_train(corpus, tmp_path / "m", "sample-lstm", "training.optimizer=sgd", "training.learning_rate=1e-8", "training.patience=2", epochs=5)
+    quick_train(
+        corpus,
+        tmp_path / "m",
+        "sample-lstm",
+        "training.optimizer=sgd",
+        "training.learning_rate=1e-8",
+        "training.patience=2",
+        epochs=5,
+    )
     metrics = load(tmp_path / "m").training["metrics"]
     assert metrics["steps"] < 200
 
@@ -332,7 +338,9 @@ class TestWrongUse:
         with pytest.raises(UsageError, match="did you mean 'sample-lstm'"):
             configure("sampel-lstm")
 
-    @pytest.mark.parametrize("budget", [{"minutes": 0}, {"epochs": -1}, {}, {"minutes": 1, "epochs": 1}, {"minutes": float("nan")}])
+    @pytest.mark.parametrize(
+        "budget", [{"minutes": 0}, {"epochs": -1}, {}, {"minutes": 1, "epochs": 1}, {"minutes": float("nan")}]
+    )
     def test_budgets(self, budget: dict[str, float]) -> None:
         with pytest.raises(UsageError):
             Budget(**budget)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://os.unil.cloud.switch.ch/fma"
 PIECE = 1 << 20
-TRIES = 6
+TRANSFER_PIECE = 1 << 14  # what a cut connection can lose
+TRIES = 6  # in a row without a byte of progress
 
 Transfer = Callable[[str, int, int], None]
 """Called with (file name, bytes here, bytes in all; 0 where the server does not tell)."""
@@ -115,9 +116,11 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
         return path
     part = path.with_name(path.name + ".partial")
     reason = ""
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(pause_s * 2 ** (attempt - 1))
+    failures = 0
+    while failures < TRIES:
+        have = _size(part)
+        if failures:
+            time.sleep(pause_s * 2 ** (failures - 1))
         try:
             if _continue(url, part, transfer):
                 break
@@ -131,10 +134,11 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
             reason = f"{type(error).__name__}"
         except OSError as error:
             raise explain_os_error(error, part) from error
+        failures = 1 if _size(part) > have else failures + 1
     else:
-        kept = part.stat().st_size if part.exists() else 0
+        kept = _size(part)
         raise FetchError(
-            f"{url}: {reason}, {TRIES} times; check the network and run the command again "
+            f"{url}: {reason}, {TRIES} times in a row; check the network and run the command again "
             f"({kept:,} bytes are kept and will not be fetched twice)"
         )
     found = _sha1(part)
@@ -186,7 +190,7 @@ def _continue(url: str, part: Path, transfer: Transfer | None) -> bool:
     """Fetch from where `part` ends; return True when all is there."""
     import requests
 
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as answer:
         if answer.status_code == 416:  # nothing beyond what we have: complete, or the file was replaced
@@ -200,7 +204,7 @@ def _continue(url: str, part: Path, transfer: Transfer | None) -> bool:
             part.open("ab" if resumed else "wb") as handle,
             contextlib.suppress(requests.exceptions.ChunkedEncodingError),
         ):
-            for piece in answer.iter_content(PIECE):
+            for piece in answer.iter_content(TRANSFER_PIECE):
                 handle.write(piece)
                 done += len(piece)
                 if transfer is not None:
@@ -213,6 +217,10 @@ def _length(answer: requests.Response) -> int:
         return int(answer.headers.get("Content-Length", "0"))
     except ValueError:
         return 0
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sha1(path: Path) -> str:

@@ -68,7 +68,9 @@ class FmaSource:
         table_path = _find(folder, "tracks.csv")
         if table_path is None:
             raise UsageError(f"{folder}: no tracks.csv found; unpack fma_metadata.zip here, or use --layout folders")
-        roots = [root for root in _audio_roots(folder) if exclude not in (root, *root.parents)]
+        hidden = exclude.resolve()
+        inside = folder.resolve() in hidden.parents  # the corpus folder may lie below its own source
+        roots = [r for r in _audio_roots(folder) if not (inside and hidden in (r.resolve(), *r.resolve().parents))]
         if not roots:
             raise UsageError(f"{folder}: no audio folders 000, 001, … found; unpack fma_small.zip (or larger) here")
         table = read_tracks(table_path)

@@ -5,7 +5,7 @@ A stretch of 3 seconds is **dead** when one of these holds over all of it:
 ========== =====================================================================================
 silence    no sample is farther than -60 dB from zero
 dc         no sample is farther than -60 dB from a constant that is not zero
-frozen     a tenth of the stretch or less are changes of value: stuck, with rare jumps
+frozen     nine tenths of the stretch stay at one value for 15 ms and more at a time: stuck, with rare jumps
 tone       99.9 % of the energy lies in one spectral line that keeps its level within 0.5 dB
 loop       the stretch repeats itself: some lag up to 1 s explains 99.98 % of its energy
 noise      its spectrum is flat (spectral flatness over 0.8): white noise
@@ -29,7 +29,7 @@ from noizenet.audio.waveform import Waveform, mix_channels
 
 STRETCH_S, HOP_S = 3.0, 1.0
 QUIET = 10 ** (-60 / 20)
-CHANGES = 0.1
+FROZEN_SHARE, FROZEN_RUN_S = 0.9, 0.015
 TONE_SHARE, TONE_DRIFT_DB = 0.999, 0.5
 LOOP_RESIDUAL, LOOP_MAX_S = 2e-4, 1.0
 FLATNESS = 0.8
@@ -144,7 +144,7 @@ def cause_of_death(stretch: NDArray[np.float32], sample_rate: int) -> str:
     x = x - x.mean()
     if np.abs(x).max() < QUIET:
         return "dc"
-    if np.count_nonzero(np.diff(stretch)) < CHANGES * len(stretch):
+    if _is_frozen(stretch, sample_rate):
         return "frozen"
     power = _spectra(x)
     if _is_tone(power):
@@ -160,6 +160,13 @@ def cause_of_death(stretch: NDArray[np.float32], sample_rate: int) -> str:
 def _spectra(x: NDArray[np.float64]) -> NDArray[np.float64]:
     frames = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[:: N_FFT // 2]
     return np.square(np.abs(np.fft.rfft(frames * hann(N_FFT), axis=-1)))
+
+
+def _is_frozen(stretch: NDArray[np.float32], sample_rate: int) -> bool:
+    """Tell whether most of the time no sample differs from the one before."""
+    edges = np.flatnonzero(np.diff(stretch)) + 1
+    runs = np.diff(np.concatenate([[0], edges, [len(stretch)]]))
+    return bool(runs[runs >= FROZEN_RUN_S * sample_rate].sum() > FROZEN_SHARE * len(stretch))
 
 
 def _is_tone(power: NDArray[np.float64]) -> bool:

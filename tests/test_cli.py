@@ -1,0 +1,193 @@
+"""The command line as users and scripts meet it: results, JSON, exit codes, one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import QUICK, RATE, noizenet, tone
+
+from noizenet.cli import COMMANDS
+from noizenet.corpus.corpus import Corpus
+
+Run = Callable[..., tuple[int, str, str]]
+SETS = [x for s in QUICK for x in ("--set", s)]
+
+
+def test_help_names_every_command(cli: Run) -> None:
+    code, out, _ = cli("--help")
+    assert code == 0
+    for name in COMMANDS:
+        assert name.split()[0] in out
+        code, text, _ = cli(*name.split(), "--help")
+        assert code == 0
+        assert "Usage" in text
+    assert cli("--version")[1].startswith("noizenet ")
+
+
+def test_the_whole_path(cli: Run, tmp_path: Path) -> None:
+    """Songs → corpus → model → music → pictures, in JSON all the way."""
+    code, out, _ = cli("corpus", "demo", tmp_path / "c", "--minutes", 0.6, "--sample-rate", RATE, "--json")
+    assert code == 0
+    assert json.loads(out)["tracks"] == 12
+    code, out, _ = cli("corpus", "show", tmp_path / "c")
+    assert code == 0
+    assert "techno" in out
+    code, out, _ = cli("train", tmp_path / "c", tmp_path / "m", "--epochs", 0.1, *SETS, "--json")
+    assert code == 0
+    assert json.loads(out)["steps"] > 5
+    code, out, _ = cli("generate", tmp_path / "m", tmp_path / "a.flac", "--seconds", 1, "--genre", "techno", "--json")
+    made = json.loads(out)
+    assert code == 0
+    assert made["seconds"] == 1.0
+    assert made["aliveness"]["seconds"] == 1.0
+    code, out, _ = cli("reproduce", tmp_path / "m", tmp_path / "a.flac", tmp_path / "e.wav", "--json")
+    assert code == 0
+    assert set(json.loads(out)["persistence"]) == {"mse", "mae", "mbe"}
+    code, _, _ = cli("view", tmp_path / "a.flac", tmp_path / "v.png", "--compare", tmp_path / "e.wav")
+    assert code == 0
+    assert (tmp_path / "v.png").exists()
+    code, _, err = cli("train", tmp_path / "c", tmp_path / "m", "--epochs", 0.1, *SETS)
+    assert code == 2
+    assert "--resume" in err
+
+
+def test_plain_tables(cli: Run, sample_model: Path, tmp_path: Path) -> None:
+    code, out, _ = cli("generate", sample_model, tmp_path / "a.wav", "--seconds", 0.5)
+    assert code == 0
+    assert "picked by the seed" in out
+    code, out, _ = cli("models")
+    assert "sample-lstm" in out
+    code, out, _ = cli("doctor")
+    assert code == 0
+    assert "torch" in out
+    soundfile.write(tmp_path / "s.wav", tone(1.0), RATE)
+    code, out, _ = cli("reproduce", sample_model, tmp_path / "s.wav", tmp_path / "e.wav", "--genre", "waltz")
+    assert "persistence" in out
+
+
+def test_pcm_on_standard_output(sample_model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "noizenet", "generate", str(sample_model), "-", "--seconds", "1", "--seed", "3"]
+    pcm = subprocess.run(command, capture_output=True, check=True).stdout
+    assert len(pcm) == 2 * RATE
+    noizenet("generate", sample_model, tmp_path / "a.wav", "--seconds", 1, "--seed", 3)
+    data, _ = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    assert np.array_equal(np.frombuffer(pcm, "<i2"), data)
+
+
+def test_endless_play_ends_with_its_listener(sample_model: Path) -> None:
+    command = f"{sys.executable} -m noizenet play {sample_model} --out - --seed 3 | head -c 40000 | wc -c"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip() == "40000"
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    (tmp_path / "empty.mp3").touch()
+    (tmp_path / "text.mp3").write_text("no music " * 99)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bad.toml").write_text("[model]\nhiden = 3\n")
+    soundfile.write(tmp_path / "good.wav", tone(1.0), RATE)
+    return tmp_path
+
+
+WRONG_USE = [
+    ("nonsense",), ("generate",), ("generate", "MODEL", "OUT.wav", "--seconds", "x"),
+    ("generate", "nowhere", "OUT.wav"), ("generate", "BAD/folder", "OUT.wav"), ("generate", "MODEL", "OUT.xyz"),
+    ("generate", "MODEL", "nowhere/OUT.wav"), ("generate", "MODEL", "OUT.wav", "--genre", "polka"),
+    ("generate", "MODEL", "OUT.wav", "--temperature", "-1"), ("generate", "MODEL", "OUT.wav", "--top-p", "0"),
+    ("generate", "MODEL", "OUT.wav", "--seconds", "0"), ("generate", "MODEL", "OUT.wav", "--seed-noise", "brown"),
+    ("generate", "MODEL", "OUT.wav", "--genre", "waltz", "--morph", "waltz>techno"),
+    ("generate", "PAPER", "OUT.wav", "--temperature", "0.5"), ("generate", "MODEL", "OUT.wav", "--inject-noise", "1"),
+    ("play", "MODEL", "--out", "file.wav"),
+    ("corpus", "build", "nowhere", "BAD/c"), ("corpus", "build", "BAD/good.wav", "BAD/c"), ("corpus", "show", "BAD"),
+    ("corpus", "build", "BAD", "BAD/c", "--layout", "tree"), ("corpus", "build", "BAD", "BAD/c", "--channels", "9"),
+    ("corpus", "demo", "BAD/c", "--minutes", "-3"), ("corpus", "fetch", "fma-tiny", "BAD/c"),
+    ("train", "CORPUS", "BAD/m", "--model", "sampel-lstm"), ("train", "nowhere", "BAD/m"),
+    ("train", "CORPUS", "BAD/m", "--config", "BAD/bad.toml"), ("train", "CORPUS", "BAD/m", "--config", "BAD/none.toml"),
+    ("train", "CORPUS", "BAD/m", "--set", "model.hidden=wide"), ("train", "CORPUS", "BAD/m", "--minutes", "0"),
+    ("train", "CORPUS", "BAD/m", "--minutes", "1", "--epochs", "1"), ("train", "CORPUS", "BAD/m", "--set", "x"),
+    ("view", "BAD/good.wav", "BAD/a.gif"), ("view", "BAD/good.wav", "BAD/a.png", "--kind", "smell"),
+    ("view", "BAD/folder", "BAD/a.png"), ("bench", "--only", "everything"), ("bench", "--rounds", "0"),
+]  # fmt: skip
+
+FAILURES = [
+    ("view", "BAD/empty.mp3", "BAD/a.png"), ("view", "BAD/text.mp3", "BAD/a.png"), ("view", "BAD/none.wav", "BAD/a.png"),
+    ("generate", "MODEL", "OUT.wav", "--seed-audio", "BAD/empty.mp3"), ("reproduce", "MODEL", "BAD/text.mp3", "OUT.wav"),
+    ("corpus", "build", "BAD/folder", "BAD/c"), ("train", "CORPUS", "BAD/good.wav"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(a, 2) for a in WRONG_USE] + [(a, 1) for a in FAILURES], ids=str)
+def test_mistakes_cost_one_line(
+    arguments: tuple[str, ...], code: int, cli: Run, bad: Path, corpus: Corpus, sample_model: Path, paper_model: Path
+) -> None:
+    names = {"MODEL": str(sample_model), "PAPER": str(paper_model), "CORPUS": str(corpus.folder), "BAD": str(bad)}
+    given = []
+    for a in arguments:
+        head, slash, tail = a.partition("/")
+        given.append(str(bad / a) if a.startswith("OUT.") else names.get(head, head) + slash + tail)
+    before = {p for p in bad.rglob("*") if p.is_file()}
+    result, out, err = cli(*given)
+    assert result == code, err
+    lines = [line for line in err.splitlines() if line.startswith("noizenet: ")]
+    assert len(lines) == 1, err
+    assert out == ""
+    created = {p.name for p in bad.rglob("*") if p.is_file()} - {p.name for p in before}
+    assert created <= {".lock", "problems.csv"}, created
+
+
+def test_an_unexpected_error_is_one_line_too(cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import noizenet.api
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops\nmore")
+
+    monkeypatch.setattr(noizenet.api, "view", broken)
+    code, _, err = cli("view", tmp_path / "a.wav", tmp_path / "a.png")
+    assert code == 1
+    assert (
+        err == "noizenet: unexpected ZeroDivisionError: oops more (a bug in noizenet; NOIZENET_DEBUG=1 shows where)\n"
+    )
+    monkeypatch.setenv("NOIZENET_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli("view", tmp_path / "a.wav", tmp_path / "a.png")
+
+
+def test_interruption_is_130(sample_model: Path) -> None:
+    import signal
+    import time
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "noizenet", "play", str(sample_model), "--out", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.read(1000)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read().decode()
+    assert process.wait(timeout=30) == 130, err
+    assert "Traceback" not in err
+    process.stderr.close()
+
+
+def test_bench_prints_ratios(cli: Run) -> None:
+    code, out, _ = cli("bench", "--only", "stepping", "--rounds", 1, "--json")
+    assert code == 0
+    figures = {f["name"]: f for f in json.loads(out)["figures"]}
+    assert all(f["value"] > 0 for f in figures.values())
+    assert figures["stepping, 64 hidden ÷ eager LSTMCell loop"]["target"] == 10

@@ -1,0 +1,73 @@
+"""A full disk: one clear line, exit code 1, nothing half-written, what was good is kept."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from conftest import QUICK, RATE, is_root, tone
+
+from noizenet.corpus.corpus import Corpus
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system of 300 kB."""
+    place = tmp_path_factory.mktemp("disk")
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
+    if not is_root() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
+
+
+def fill(folder: Path, leave: int) -> None:
+    import shutil
+
+    (folder / "ballast").write_bytes(b"\0" * (shutil.disk_usage(folder).free - leave))
+
+
+def check(result: tuple[int, str, str]) -> None:
+    code, _, err = result
+    assert code == 1, err
+    assert "the disk is full" in err
+    assert len([x for x in err.splitlines() if x.startswith("noizenet:")]) == 1
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_generating(small_disk: Path, cli: Run, sample_model: Path, suffix: str) -> None:
+    fill(small_disk, 40_000)
+    check(cli("generate", sample_model, small_disk / f"a.{suffix}", "--seconds", 60 if suffix == "ogg" else 10))
+    assert files(small_disk) == ["ballast"]
+
+
+def test_building(small_disk: Path, cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for i in range(8):
+        soundfile.write(tmp_path / "src" / f"{i}.flac", tone(5.0, hz=200 + i), RATE)
+    check(cli("corpus", "build", tmp_path / "src", small_disk / "c", "--sample-rate", RATE, "--workers", 1))
+    good = [f for f in files(small_disk) if f.endswith(".wav")]
+    assert 0 < len(good) < 8
+    assert not [f for f in files(small_disk) if ".part" in f]
+
+
+def test_training(small_disk: Path, cli: Run, corpus: Corpus) -> None:
+    sets = [x for s in (*QUICK, "model.hidden=64", "training.checkpoint_seconds=0") for x in ("--set", s)]
+    check(cli("train", corpus.folder, small_disk / "m", "--epochs", 0.1, *sets))
+    assert not [f for f in files(small_disk) if ".part" in f]
+
+
+def test_drawing(small_disk: Path, cli: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(3.0), RATE)
+    fill(small_disk, 8_000)
+    check(cli("view", tmp_path / "a.wav", small_disk / "a.png"))
+    assert files(small_disk) == ["ballast"]

@@ -1,0 +1,205 @@
+"""Playing: repeatable, continuous, as long and as told."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, quick_train, tone
+from hypothesis import given
+from hypothesis import strategies as st
+
+import noizenet
+from noizenet.audio.waveform import Waveform, concatenate
+from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.corpus.corpus import Corpus
+from noizenet.generation.controls import Controls, parse_injection
+from noizenet.generation.genre import parse_mix, parse_path, spell_mix
+from noizenet.generation.reproduce import frame_chunks
+from noizenet.generation.stream import Stream, seed_waveform
+from noizenet.representation import REPRESENTATIONS
+from noizenet.store.model import Model, load
+
+
+def play(model: Model, **controls: object) -> np.ndarray:
+    return concatenate(list(Stream(model, Controls(**controls)))).samples  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def sampler(sample_model: Path) -> Model:
+    return load(sample_model)
+
+
+@pytest.fixture(scope="module")
+def paper(paper_model: Path) -> Model:
+    return load(paper_model)
+
+
+def test_same_seed_same_bytes_whatever_the_blocks(sampler: Model) -> None:
+    a = play(sampler, seconds=2.0, seed=3, genre="techno")
+    assert len(a) == 2 * RATE
+    for block in (0.001, 0.1, 5.0):
+        assert np.array_equal(a, play(sampler, seconds=2.0, seed=3, genre="techno", block_seconds=block))
+    assert not np.array_equal(a, play(sampler, seconds=2.0, seed=4, genre="techno"))
+    assert not np.array_equal(a, play(sampler, seconds=2.0, seed=3, genre="waltz"))
+
+
+def test_a_longer_piece_begins_with_the_shorter(sampler: Model) -> None:
+    assert np.array_equal(play(sampler, seconds=1.0), play(sampler, seconds=3.0)[:RATE])
+
+
+def test_controls_are_heard(sampler: Model) -> None:
+    base = play(sampler, seconds=1.0, genre="techno")
+    for change in ({"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.3}, {"inject_every": 0.05, "inject_amount": 0.5}):
+        assert not np.array_equal(base, play(sampler, seconds=1.0, genre="techno", **change))
+    cold = play(sampler, seconds=1.0, temperature=0.0, seed=1, genre="techno")
+    assert np.array_equal(cold, play(sampler, seconds=1.0, temperature=0.0, seed=2, genre="techno"))
+
+
+def test_endless_play_is_the_same_stream(sampler: Model) -> None:
+    endless = Stream(sampler, Controls(seconds=None, seed=1))
+    parts = [next(endless).samples for _ in range(8)]
+    assert np.array_equal(np.concatenate(parts), play(sampler, seconds=2.0, seed=1))
+
+
+@pytest.mark.parametrize("kind", ["normal", "perlin"])
+def test_noise_seeds_shape_the_start(sampler: Model, kind: str) -> None:
+    a = play(sampler, seconds=0.5, seed_noise=kind, seed_seconds=0.5, genre="waltz")
+    assert not np.array_equal(a, play(sampler, seconds=0.5, genre="waltz"))
+    both = play(sampler, seconds=0.5, seed_noise=kind, seed_seconds=0.5, include_seed=True, genre="waltz")
+    assert len(both) == RATE
+    assert np.array_equal(both[RATE // 2 :], a)
+    heard = seed_waveform(Controls(seed_noise=kind, seed_seconds=0.5), sampler.representation)
+    assert heard is not None
+    assert np.abs(both[: RATE // 2] - heard.samples).max() < 0.03
+
+
+def test_a_song_is_gone_on_from(sampler: Model, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", tone(3.0, 44_100), 44_100)
+    a = play(sampler, seconds=1.0, seed_audio=tmp_path / "song.wav", seed_seconds=1.0, include_seed=True, genre="waltz")
+    heard = noizenet.read(tmp_path / "song.wav", sample_rate=RATE).samples[-RATE:]
+    assert np.abs(a[:RATE] - heard).max() < 0.03
+    short = play(sampler, seconds=0.2, seed_audio=tmp_path / "song.wav", seed_seconds=60.0, genre="waltz")
+    assert len(short) == round(0.2 * RATE)
+    with pytest.raises(NoizenetError, match=r"none\.wav"):
+        play(sampler, seed_audio=tmp_path / "none.wav")
+
+
+def test_genres_mix_and_move(sampler: Model) -> None:
+    mixed = play(sampler, seconds=0.5, genre="techno:0.5,waltz:0.5")
+    assert not np.array_equal(mixed, play(sampler, seconds=0.5, genre="techno"))
+    moved = play(sampler, seconds=1.0, morph="techno>waltz")
+    pure = play(sampler, seconds=1.0, genre="techno")
+    assert np.array_equal(moved[:100], pure[:100])
+    assert not np.array_equal(moved, pure)
+
+
+@pytest.mark.parametrize("recipe", ["paper-fft-gru", "paper-rnn"])
+def test_other_models_play(recipe: str, corpus: Corpus, tmp_path: Path) -> None:
+    extra = ("training.window=4",) if "fft" in recipe else ()
+    model = quick_train(corpus, tmp_path / "m", recipe, *extra, epochs=0.1)
+    assert len(play(model, seconds=1.5)) == 1.5 * RATE
+
+
+def test_log_magnitude_plays_exact_lengths(corpus: Corpus, tmp_path: Path) -> None:
+    model = quick_train(
+        corpus, tmp_path / "m", "paper-gru", "representation.name=log-magnitude", "training.window=4", epochs=0.2
+    )
+    for seconds in (0.01, 0.777, 1.5):
+        assert len(play(model, seconds=seconds)) == round(seconds * RATE)
+    song = tmp_path / "s.wav"
+    soundfile.write(song, tone(2.0), RATE)
+    assert len(play(model, seconds=0.7, seed_audio=song, seed_seconds=1.0)) == round(0.7 * RATE)
+
+
+class TestWishes:
+    genres = ("a", "b:c", "d")
+
+    def test_mixes(self) -> None:
+        g = list(self.genres)
+        assert parse_mix("b:c", g).tolist() == [0, 1, 0]
+        assert parse_mix("a:1,b:c:3", g).tolist() == [0.25, 0.75, 0]
+        assert spell_mix(parse_mix("a:1,d:3", g), g) == "a:0.25,d:0.75"
+        assert parse_path(None, "a>d", g, True, 0).at(0.5).tolist() == [0.5, 0, 0.5]
+        assert parse_path(None, "a>d>a", g, True, 0).at(0.5).tolist() == [0, 0, 1]
+        assert parse_path(None, None, g, True, 7).at(0).sum() == 1
+
+    @pytest.mark.parametrize("wish", ["x", "a:", "a:-1", "a:nan", "a:0", "", "a,,d"])
+    def test_wrong_mixes(self, wish: str) -> None:
+        with pytest.raises(UsageError):
+            parse_mix(wish, list(self.genres))
+
+    def test_wrong_paths(self, paper: Model) -> None:
+        with pytest.raises(UsageError, match="not both"):
+            parse_path("a", "a>d", list(self.genres), True, 0)
+        with pytest.raises(UsageError, match="expected genres"):
+            parse_path(None, "a", list(self.genres), True, 0)
+        with pytest.raises(UsageError, match="was not told genres"):
+            play(paper, genre="waltz")
+        with pytest.raises(UsageError, match="nothing to sample"):
+            play(paper, temperature=0.5)
+
+    @given(weights=st.lists(st.floats(0.01, 100), min_size=1, max_size=3))
+    def test_mixes_sum_to_one(self, weights: list[float]) -> None:
+        text = ",".join(f"{g}:{w}" for g, w in zip(self.genres, weights, strict=False))
+        assert parse_mix(text, list(self.genres)).sum() == pytest.approx(1)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"temperature": -1}, {"top_p": 0},
+            {"seconds": None, "morph": "a>b"}, {"seed_audio": Path("x"), "seed_noise": "normal"},
+            {"seed_noise": "pink"}, {"seed_seconds": 0}, {"seed": -1}, {"inject_every": float("inf")},
+        ],
+    )  # fmt: skip
+    def test_wrong_controls(self, wrong: dict[str, object]) -> None:
+        with pytest.raises(UsageError):
+            Controls(**wrong)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("text", ["", "1", "a:b", ":", "0:1", "1:"])
+    def test_wrong_injections(self, text: str) -> None:
+        with pytest.raises(UsageError, match="EVERY:AMOUNT"):
+            parse_injection(text)
+
+
+class TestReproduce:
+    def test_the_echo_stands_beside_persistence(self, paper: Model, paper_model: Path, tmp_path: Path) -> None:
+        x = tone(3.0)
+        soundfile.write(tmp_path / "song.wav", x, RATE)
+        made, beside = noizenet.reproduce(paper_model, tmp_path / "song.wav", tmp_path / "echo.wav")
+        echo, repeat = noizenet.read(tmp_path / "echo.wav"), noizenet.read(beside)
+        assert len(echo) == len(repeat) == len(x)
+        pcm = noizenet.read(tmp_path / "song.wav").samples
+        persistence = np.concatenate([[0], pcm[:-1]]) - pcm
+        assert made.persistence["mse"] == pytest.approx(np.square(persistence).mean(), rel=1e-3)
+        assert made.persistence["mae"] == pytest.approx(np.abs(persistence).mean(), rel=1e-3)
+        assert np.abs(repeat.samples[1:] - pcm[:-1]).max() < 1e-4
+
+    def test_the_echo_equals_the_stepper(self, paper: Model, paper_model: Path, tmp_path: Path) -> None:
+        from noizenet.model.stepper import Stepper
+
+        soundfile.write(tmp_path / "song.wav", tone(2.0), RATE)
+        noizenet.reproduce(paper_model, tmp_path / "song.wav", tmp_path / "echo.wav")
+        r = paper.representation
+        predicted = Stepper(paper.network, r.silence()).predict(r.encode(noizenet.read(tmp_path / "song.wav")))
+        expected = r.decode(predicted).samples
+        assert np.abs(noizenet.read(tmp_path / "echo.wav").samples - expected).max() < 1e-4
+
+    def test_a_distribution_echoes_its_mean(self, sample_model: Path, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "song.wav", tone(2.0), RATE)
+        made, _ = noizenet.reproduce(sample_model, tmp_path / "song.wav", tmp_path / "echo.wav", genre="waltz")
+        assert made.domain == "samples"
+        assert len(noizenet.read(tmp_path / "echo.wav")) == 2 * RATE
+
+    @pytest.mark.parametrize("name", REPRESENTATIONS)
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_chunks_of_frames_are_the_frames_of_the_whole(self, name: str, channels: int) -> None:
+        r = dataclasses.replace(REPRESENTATIONS.load(name)(sample_rate=RATE), channels=channels)
+        x = np.stack([tone(9.0)] * channels, 1)
+        blocks = [x[:5], x[5:30_000], x[30_000:]]
+        whole = r.encode(Waveform(x, RATE))
+        chunks = np.concatenate(list(frame_chunks(r, blocks)))
+        assert np.allclose(chunks, whole, atol=1e-5)
