@@ -64,7 +64,7 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
         step(f"training {recipe}")
         model = noizenet.train(
             corpus, out / recipe, model=recipe, minutes=minutes * SHARES[recipe], command=" ".join(["python", *sys.argv]),
-            on_progress=lambda p: print(f"\r  step {p.step:,}, loss {p.loss:.4g}, {p.seconds_left:.0f} s left   ", end=""),
+            on_progress=lambda p: print(f"\r  step {p.step:,}, loss {p.loss:.4g}, {p.seconds_left:.0f} s left  ", end=""),
         )  # fmt: skip
         facts[recipe] = {"training": model.training["metrics"], "weights": model.network.parameter_count()}
     step("playing")

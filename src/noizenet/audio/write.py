@@ -17,7 +17,7 @@ from noizenet.base.files import TEMPORARY_SUFFIX, explain_os_error
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 RIFF_LIMIT_BYTES = 2**32 - 2**16
-PIECE = 1 << 14  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
+PIECES = {"OGG": 1 << 14}  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -76,7 +76,7 @@ class AudioWriter:
             raise UsageError(f"{self.path}: is a folder, expected a file name")
         self.frames = 0
         self.clipped = 0
-        self._channels = channels
+        self._piece = PIECES.get(kind, 1 << 30)
         self._temporary = self.path.with_name(f".{self.path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{suffix}")
         try:
             self._file: Any = soundfile.SoundFile(
@@ -106,21 +106,26 @@ class AudioWriter:
         """Append [n] or [n, C] samples; what lies beyond full scale is limited and counted."""
         import soundfile
 
-        over = int(np.count_nonzero(np.abs(block) > 1.0))
-        if over:
-            self.clipped += over
+        if block.size and max(block.max(), -block.min()) > 1.0:
+            self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
         # We quantise ourselves: libsndfile would round differently between formats.
         pcm = to_pcm16(block)
         try:
-            for start in range(0, len(pcm), PIECE):
-                self._file.write(pcm[start : start + PIECE])
+            for start in range(0, len(pcm), self._piece):
+                self._file.write(pcm[start : start + self._piece])
         except (soundfile.SoundFileError, RuntimeError, AssertionError) as error:
             self.abort()
             raise self._explain(error) from error
         self.frames += len(pcm)
 
-    def commit(self) -> None:
-        """Finish the file, make sure that all of it is there, and give it its name."""
+    def commit(self, *, durable: bool = True) -> None:
+        """Finish the file, make sure that all of it is there, and give it its name.
+
+        Parameters
+        ----------
+        durable : bool
+            Wait until the disk has it. A cache that is checked before use need not wait.
+        """
         import soundfile
 
         try:
@@ -128,8 +133,9 @@ class AudioWriter:
             # libsndfile does not report a failed flush: count what really arrived.
             if self.frames and soundfile.info(str(self._temporary)).frames != self.frames:
                 raise AudioError(f"{self.path}: the file came out shorter than what was written")
-            with self._temporary.open("rb+") as handle:
-                os.fsync(handle.fileno())
+            if durable:
+                with self._temporary.open("rb+") as handle:
+                    os.fsync(handle.fileno())
             self._temporary.replace(self.path)
         except OSError as error:
             raise explain_os_error(error, self.path) from error

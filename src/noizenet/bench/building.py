@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from noizenet.audio.waveform import mix_channels
 from noizenet.bench.figure import Figure, in_turn
 from noizenet.corpus.build import build
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synth.styles import STYLES
 
-RATE, SONGS, SONG_S = 44_100, 16, 75.0
+RATE, SONGS, SONG_S = 44_100, 24, 90.0
+Mix = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def measure(audio: Path | None, rounds: int) -> list[Figure]:
     """Measure building on a folder of recordings, or on procedural songs as stereo Ogg Vorbis.
 
     The bare loop reads with soundfile, mixes to mono and resamples with soxr, in one process, and keeps
-    nothing; ours does the same, measures levels, hashes and writes.
+    nothing; ours does the same, measures levels, hashes and writes. The bare loop mixes with NumPy's mean, as one
+    would write it (and as librosa does); the last figure gives it our mixing, which is several times faster.
     """
     with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
         work = Path(place)
@@ -31,28 +36,38 @@ def measure(audio: Path | None, rounds: int) -> list[Figure]:
             shutil.rmtree(work / "corpus", ignore_errors=True)
             build(source, work / "corpus", layout="folders", workers=workers)
 
-        def bare() -> None:
+        def bare(mean: Mix) -> None:
             for path in files:
-                _bare(path)
+                _bare(path, mean)
 
         ours(2)  # starts the worker processes, fills the page cache
-        one, loop, single = in_turn(lambda: ours(1), bare, rounds)
-        two, _, double = in_turn(lambda: ours(2), bare, rounds)
+        one, loop, single = in_turn(lambda: ours(1), lambda: bare(_numpy_mean), rounds)
+        two, _, double = in_turn(lambda: ours(2), lambda: bare(_numpy_mean), rounds)
+        _, lean, leaner = in_turn(lambda: ours(1), lambda: bare(_our_mean), rounds)
     detail = f"{len(files)} files; bare {loop:.1f} s, 1 worker {one:.1f} s, 2 workers {two:.1f} s"
     return [
         Figure("building, one process ÷ bare soundfile + soxr loop", single, "×", 0.9, detail=detail),
         Figure("building, two processes ÷ bare loop", double, "×", 1.7, detail=detail),
+        Figure("building, one process ÷ bare loop with our faster mixing", leaner, "×", detail=f"bare {lean:.1f} s"),
     ]
 
 
-def _bare(path: Path) -> None:
+def _numpy_mean(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(block.mean(axis=1, dtype=np.float32), np.float32)
+
+
+def _our_mean(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    return mix_channels(block, 1)[:, 0]
+
+
+def _bare(path: Path, mean: Mix) -> None:
     import soundfile
     import soxr
 
     with soundfile.SoundFile(str(path)) as handle:
         resampler = soxr.ResampleStream(handle.samplerate, 22_050, 1, dtype="float32", quality="HQ")
         while len(block := handle.read(8 * handle.samplerate, dtype="float32", always_2d=True)):
-            resampler.resample_chunk(np.ascontiguousarray(block.mean(axis=1, dtype=np.float32)))
+            resampler.resample_chunk(mean(block))
         resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 

@@ -107,7 +107,7 @@ def _decode(
     path: Path, folder: Path, name: str, content: str, sample_rate: int, channels: int, min_seconds: float
 ) -> Prepared:
     problem = ""
-    peak = total = squares = 0.0
+    total = squares = 0.0
     low, high = np.inf, -np.inf
     with AudioReader(path) as reader:
         expected = int((reader.info.seconds or 0) * sample_rate * 1.01)
@@ -117,18 +117,18 @@ def _decode(
                 if isinstance(block, str):
                     problem = block.removeprefix(f"{path}: ")
                     continue
-                peak = max(peak, float(np.abs(block).max()))
                 low, high = min(low, float(block.min())), max(high, float(block.max()))
                 flat = block.ravel()
                 total += float(flat.sum(dtype=np.float64))
                 squares += float(np.dot(flat, flat))
                 writer.write(block)
             frames = writer.frames
+            peak = max(high, -low, 0.0)
             refusal = _refusal(frames, sample_rate, min_seconds, peak, high - low, problem)
             if refusal:
                 writer.abort()
                 return _refused(content, refusal)
-            writer.commit()
+            writer.commit(durable=False)
         except BaseException:
             writer.abort()
             raise

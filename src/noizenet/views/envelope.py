@@ -1,8 +1,8 @@
 """The envelope: loudness over time, and in it attack, decay, sustain and release of every note.
 
 The four numbers follow the synthesiser's convention (M. Vail, The Synthesizer, 2013): attack is the time from
-the onset to (nine tenths of) the peak, decay from there down to the level that is held, sustain is that level, release the
-time in which it dies away.
+the onset to (nine tenths of) the peak, decay from there down to the level that is held, sustain is that level,
+release the time in which it dies away.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from noizenet.corpus.synth.styles import STYLES
 
 GAIN = 0.34
 FADE_S = 1.5
+ROOM = 0.002
+"""Noise floor, -54 dB: as in any room. Digital silence would be a place that a sampled network never leaves."""
 
 
 def render(style: str, seed: int, seconds: float, sample_rate: int) -> Iterator[NDArray[np.float32]]:
@@ -57,7 +59,8 @@ def render(style: str, seed: int, seconds: float, sample_rate: int) -> Iterator[
             mix[at : at + len(sound)] += n.level * sound[: len(mix) - at]
             last = max(last, at + len(sound))
         tail = mix[size : max(last, len(tail))].copy()
-        bar = np.tanh(GAIN * mix[:size])[: total - done]
+        room = np.random.default_rng([seed, 1, number]).normal(0.0, ROOM, size).astype(np.float32)
+        bar = (np.tanh(GAIN * mix[:size]) + room)[: total - done]
         left = total - done - np.arange(len(bar))
         yield bar * np.minimum(1.0, left / max(1, fade)).astype(np.float32)
         done += len(bar)
