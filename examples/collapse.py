@@ -172,7 +172,8 @@ def table(results: dict[str, list[dict[str, object]]], seconds: float) -> str:
         share = statistics.median(float(str(r["alive"])) for r in rows)
         spread = f"{statistics.median(deaths):.0f} ({min(deaths):.0f}–{max(deaths):.0f})"
         lines.append(
-            f"| {LABELS[name]} | {len(rows)} | {survived} | {spread} | {length:.0f} s | {share:.0%} | {', '.join(causes) or '–'} |"
+            f"| {LABELS[name]} | {len(rows)} | {survived} | {spread} | {length:.0f} s | {share:.0%} "
+            f"| {', '.join(causes) or '–'} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -24,6 +24,8 @@ from noizenet.training.log import read_metrics
 from noizenet.views.curves import draw_curves
 
 SECONDS = 20.0
+RATE_HZ = 11_025  # half the usual rate: two minutes of training then hear twice the music
+SETTINGS = {"paper-lstm": (), "sample-lstm": ("training.window=256",)}
 RECIPES = ("paper-lstm", "sample-lstm")
 SHARES = {"paper-lstm": 0.25, "sample-lstm": 0.75}  # of the training time
 
@@ -51,7 +53,7 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     """Do the work and write the page; return what was measured."""
     if folder is None:
         step("making procedural songs")
-        corpus = noizenet.demo_corpus(out / "corpus", minutes=12)
+        corpus = noizenet.demo_corpus(out / "corpus", minutes=12, sample_rate=RATE_HZ)
     else:
         corpus = noizenet.load_corpus(folder)
     held = (corpus.split("test") or corpus.tracks)[0]
@@ -63,9 +65,14 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     for recipe in RECIPES:
         step(f"training {recipe}")
         model = noizenet.train(
-            corpus, out / recipe, model=recipe, minutes=minutes * SHARES[recipe], command=" ".join(["python", *sys.argv]),
-            on_progress=lambda p: print(f"\r  step {p.step:,}, loss {p.loss:.4g}, {p.seconds_left:.0f} s left  ", end=""),
-        )  # fmt: skip
+            corpus,
+            out / recipe,
+            model=recipe,
+            set=SETTINGS[recipe],
+            minutes=minutes * SHARES[recipe],
+            command=" ".join(["python", *sys.argv]),
+            on_progress=show,
+        )
         facts[recipe] = {"training": model.training["metrics"], "weights": model.network.parameter_count()}
     step("playing")
     facts["paper-lstm"]["generated"] = play(
@@ -83,6 +90,12 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     noizenet.view(columns, out / "views.png", names=names)
     (out / "demo.html").write_text(page(out, corpus, facts, held.genre), encoding="utf-8")
     return facts
+
+
+def show(p: Any) -> None:
+    """Show how a training stands: a live line on a terminal, nothing in a log."""
+    if sys.stdout.isatty():
+        print(f"\r  step {p.step:,}, loss {p.loss:.4g}, {p.seconds_left:.0f} s left   ", end="", flush=True)
 
 
 def play(out: Path, recipe: str, suffix: str, controls: noizenet.Controls) -> dict[str, Any]:
