@@ -161,7 +161,7 @@ def judge(model: Model, frames: np.ndarray) -> Report:
 def table(results: dict[str, list[dict[str, object]]], seconds: float) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| free run | seeds | alive to the end | seconds until dead, median (range) | of |  alive share, median | causes |",
+        "| free run | seeds | survived | seconds until dead, median (range) | of | alive share, median | causes |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, rows in results.items():

@@ -27,11 +27,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--model", default="sample-lstm")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, as for noizenet train")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     corpus = noizenet.build_corpus(options.source, options.out / "corpus")
     print(f"{len(corpus.tracks)} tracks, {corpus.seconds() / 3600:.2f} hours, {', '.join(corpus.genres)}", flush=True)
-    model = noizenet.train(corpus, options.out / "model", model=options.model, minutes=options.minutes, resume=True)
+    model = noizenet.train(
+        corpus, options.out / "model", model=options.model, set=options.set, minutes=options.minutes, resume=True
+    )
     lines = [
         "| genre | held-out music: alive | level | centroid | generated: alive | level | centroid | × real time |",
         "|---|---|---|---|---|---|---|---|",

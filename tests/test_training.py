@@ -86,7 +86,7 @@ class TestReader:
 @pytest.mark.parametrize("recipe", ["sample-lstm", "paper-rnn", "paper-lstm", "paper-gru", "paper-fft-lstm"])
 def test_every_kind_of_model_learns(recipe: str, corpus: Corpus, tmp_path: Path) -> None:
     extra = ("training.window=8",) if "fft" in recipe else ()
-    model = quick_train(corpus, tmp_path / "m", recipe, *extra, epochs=1 if "fft" in recipe else 0.4)
+    model = quick_train(corpus, tmp_path / "m", recipe, *extra, epochs=6 if "fft" in recipe else 0.4)
     rows = read_metrics(tmp_path / "m")
     held = [r["validation_loss"] for r in rows if "validation_loss" in r]
     assert held[-1] < held[0]

@@ -1,0 +1,40 @@
+"""Is real music alive? The watch of noizenet.evaluation.aliveness on a corpus's held-out tracks.
+
+    python examples/held_out.py CORPUS
+
+Held-out music must score at least 99 % alive, or the watch's thresholds are wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import noizenet
+from noizenet.audio.write import from_pcm16
+from noizenet.evaluation.aliveness import Aliveness
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    corpus = noizenet.load_corpus(sys.argv[1])
+    total: Counter[str] = Counter()
+    dead: Counter[str] = Counter()
+    for track in corpus.split("validation") + corpus.split("test"):
+        watch = Aliveness(corpus.sample_rate)
+        watch.push(from_pcm16(corpus.read(track))[:, 0])
+        report = watch.finish()
+        total[track.genre] += report.seconds  # type: ignore[assignment]
+        dead[track.genre] += report.dead_s  # type: ignore[assignment]
+        if report.dead_s:
+            print(f"{track.id}: {report.to_dict()}", file=sys.stderr)
+    print("| genre | minutes held out | alive |\n|---|---|---|")
+    for genre in corpus.genres:
+        print(f"| {genre} | {total[genre] / 60:.1f} | {1 - dead[genre] / total[genre]:.2%} |")
+    every, gone = sum(total.values()), sum(dead.values())
+    print(f"| all | {every / 60:.1f} | {1 - gone / every:.2%} |")
+
+
+if __name__ == "__main__":
+    main()
