@@ -13,11 +13,11 @@ from noizenet.cli.output import print_json, print_table, say
 if TYPE_CHECKING:
     from noizenet.bench.figure import Figure
 
-PARTS = ("building", "training", "stepping")
+PARTS = ("starting", "building", "training", "stepping")
 
 
 def bench(
-    only: Annotated[str, typer.Option(help="building, training, stepping or memory.")] = "",
+    only: Annotated[str, typer.Option(help="starting, building, training, stepping or memory.")] = "",
     audio: Annotated[Path | None, typer.Option(help="Recordings for building and memory (default: made here).")] = None,
     rounds: Annotated[int, typer.Option(help="Times that each pair is measured; medians are shown.")] = 3,
     memory: Annotated[bool, typer.Option("--memory", help="Also the peak memory of long work (half an hour).")] = False,
@@ -65,6 +65,10 @@ def bench(
 
 
 def _measure(part: str, audio: Path | None, rounds: int) -> list[Figure]:
+    if part == "starting":
+        from noizenet.bench import starting
+
+        return starting.measure(rounds)
     if part == "building":
         from noizenet.bench import building
 

@@ -141,7 +141,7 @@ def hat(note: float, held_s: float, rate: int) -> Samples:
     time = np.arange(int(length * rate)) / rate
     noise = np.random.default_rng(11).uniform(-1, 1, len(time))
     b, a = butter(2, min(0.9, 6000 / (rate / 2)), "high")
-    return (0.6 * lfilter(b, a, noise) * np.exp(-time / (length / 4))).astype(np.float32)
+    return np.asarray(0.6 * lfilter(b, a, noise) * np.exp(-time / (length / 4)), np.float32)
 
 
 INSTRUMENTS: dict[str, Instrument] = {
