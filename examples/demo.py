@@ -56,7 +56,8 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
         corpus = noizenet.demo_corpus(out / "corpus", minutes=12, sample_rate=RATE_HZ)
     else:
         corpus = noizenet.load_corpus(folder)
-    held = (corpus.split("test") or corpus.tracks)[0]
+    candidates = corpus.split("test") or corpus.tracks
+    held = next((t for t in candidates if t.genre == "techno"), candidates[0])  # a beat can be seen in the views
     real = read(corpus.audio_path(held)).mono().cut(2, 2 + SECONDS)
     noizenet.write(out / "real.wav", real)
     facts: dict[str, Any] = {
@@ -107,7 +108,7 @@ def play(out: Path, recipe: str, suffix: str, controls: noizenet.Controls) -> di
 def page(out: Path, corpus: noizenet.Corpus, facts: dict[str, Any], genre: str) -> str:
     """Return the page as one file: sound as Ogg, pictures as PNG, both inside."""
     players = [("Real music", f"a held-out song of the corpus ({genre})", "real.wav")]
-    players.append(("paper-lstm", "the paper's regression, going on from that song: it dies", "paper-lstm.wav"))
+    players.append(("paper-lstm", "the paper's regression, going on from that song: it collapses", "paper-lstm.wav"))
     players += [("sample-lstm", f"the sampled distribution, {g}", f"sample-lstm-{g}.wav") for g in corpus.genres]
     players.append(
         ("Echo of paper-lstm", "the true sample is fed in at every step: it sounds good and means little", "echo.wav")
@@ -136,8 +137,8 @@ td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
 </style></head><body>
 <h1>noizenet: from songs to new music</h1>
 <p>Learned from {len(corpus.split("train"))} songs ({corpus.seconds("train") / 60:.1f} minutes) on this computer.
-The first model is the paper's and falls silent when it plays on its own; the second predicts a
-distribution and draws from it.</p>
+The first model is the paper's and collapses when it plays on its own, into silence, a constant or an exact loop;
+the second predicts a distribution and draws from it.</p>
 <h2>Listen</h2><div class="grid">{sounds}</div>
 <h2>Look</h2><figure><img alt="Waveform, envelope and spectrogram of real, paper and sampled music, side by side"
 src="data:image/png;base64,{views}"></figure>
