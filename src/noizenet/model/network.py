@@ -82,7 +82,7 @@ def ordinal_code(levels: int, size: int) -> Tensor:
 
     Classes of a quantiser are ordered. Beginning with smooth functions of the order (the position, its
     exponential curve, then sines and cosines) instead of random numbers spares the network from finding that
-    out: after 30 seconds of training it is worth 0.2 bits a sample (docs/results.md).
+    out; what it is worth stands in docs/results.md.
     """
     y = torch.linspace(-1, 1, levels)
     columns = [1.7 * y, 3 * torch.sign(y) * torch.expm1(y.abs() * math.log(levels)) / (levels - 1)]
