@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -121,7 +121,8 @@ def test_the_genre_matters_and_mixes_are_checked() -> None:
         stepper.set_genre(np.ones(2))
 
 
-logits_of = st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=40, unique=True)
+# Multiples of 1/16: no two are so close that their probabilities tie in float32.
+logits_of = st.lists(st.integers(-128, 128).map(lambda k: k / 16), min_size=2, max_size=40, unique=True)
 
 
 @settings(max_examples=100, deadline=None)
@@ -135,15 +136,13 @@ def test_the_samplers_support_and_limits_are_the_references(
     """A uniform number walks through the reference's cumulative distribution."""
     logits = np.array(values, np.float32)
     p = probabilities(torch.from_numpy(logits).double(), Sampling(temperature, top_k, top_p)).numpy()
+    plain = np.sort(probabilities(torch.from_numpy(logits).double(), Sampling(temperature, top_k)).numpy())[::-1]
+    assume(np.abs(np.cumsum(plain) - top_p).min() > 1e-4 or top_p == 1)  # a sum that ends at top-p: rounding decides
     edges = np.cumsum(p)
     for u in np.linspace(0.001, 0.999, 37):
         if np.abs(edges - u).min() < 1e-3:  # on an edge, rounding decides
             continue
         drawn = _draw(logits.copy(), u, temperature, top_k, top_p)
-        kept = np.nonzero(p)[0]
-        if drawn not in kept:  # float32 may keep a class whose sum ends exactly at top-p
-            assert top_p < 1
-            continue
         assert drawn == int(np.searchsorted(edges, u, side="right"))
 
 
