@@ -48,15 +48,13 @@ def make_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
+def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
 
     Parameters
     ----------
     path : Path or str
         Where the finished file belongs. Its folder must exist.
-    durable : bool
-        Wait until the disk has it; a cache that is checked before use need not wait.
 
     Yields
     ------
@@ -74,9 +72,8 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{path.suffix}")
     try:
         yield temporary
-        if durable:
-            with temporary.open("rb+") as handle:  # a rename must not overtake the data
-                os.fsync(handle.fileno())
+        with temporary.open("rb+") as handle:  # a rename must not overtake the data
+            os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
         raise explain_os_error(error, path) from error

@@ -171,8 +171,7 @@ class WindowReader:
         lead = min(r.lead, segment.start)
         first = r.samples_for(segment.start - lead)
         pcm = self._corpus.read(self._tracks[segment.track], first, r.samples_for(lead + count))
-        samples = from_pcm16(pcm)
-        frames = r.encode(Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, self._corpus.sample_rate))
+        frames = r.encode(_waveform(pcm, self._corpus.sample_rate))
         if lead:
             return frames[lead - 1 : lead + count]
         return np.concatenate([r.silence(), frames[:count]])
@@ -191,6 +190,10 @@ def excerpts(corpus: Corpus, tracks: Sequence[Track], seconds: float, each: floa
         track = tracks[index]
         start = max(0.0, min(at, track.seconds - each))
         pcm = corpus.read(track, int(start * corpus.sample_rate), int(each * corpus.sample_rate))
-        samples = from_pcm16(pcm)
-        pieces.append(Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, corpus.sample_rate))
+        pieces.append(_waveform(pcm, corpus.sample_rate))
     return pieces
+
+
+def _waveform(pcm: NDArray[np.int16], sample_rate: int) -> Waveform:
+    samples = from_pcm16(pcm)
+    return Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, sample_rate)

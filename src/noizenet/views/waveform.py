@@ -44,12 +44,8 @@ class WaveformView(View):
             whole = len(joined) // per * per
             bins, rest = joined[:whole].reshape(-1, per), joined[whole:]
             low, high = np.concatenate([low, bins.min(1)]), np.concatenate([high, bins.max(1)])
-            while len(low) >= 2 * 2 * COLUMNS:  # halve the resolution, double the bin
-                even = len(low) // 2 * 2
-                if len(low) % 2:
-                    break
-                low, high = low[:even].reshape(-1, 2).min(1), high[:even].reshape(-1, 2).max(1)
-                rest, per = rest, per * 2
+            while len(low) >= 4 * COLUMNS and len(low) % 2 == 0:  # halve the resolution, double the bin
+                low, high, per = low.reshape(-1, 2).min(1), high.reshape(-1, 2).max(1), per * 2
         if len(rest):
             low, high = np.append(low, rest.min()), np.append(high, rest.max())
         times = (np.arange(len(low)) + 0.5) * per / sound.sample_rate
