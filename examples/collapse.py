@@ -140,13 +140,13 @@ def shrinking(network: torch.nn.Module, made: list[torch.Tensor], mix: torch.Ten
     for step in range(count):
         size = max(1, CONTEXT - step * (step - 1) // 2)
         context = torch.stack(made[-size:])[None]
-        output, _ = network(context, mix, network.zero_state(1))
+        output, _ = network(context, mix, network.start_state(1))
         made.append(output[0, -1])
 
 
 def double(network: torch.nn.Module, made: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
     """Carry the state, but feed windows that overlap by one sample, so that each sample is fed twice."""
-    _, state = network(torch.stack(made)[None], mix, network.zero_state(1))
+    _, state = network(torch.stack(made)[None], mix, network.start_state(1))
     for _ in range(count):
         _, state = network.step(made[-2][None], mix, state)
         output, state = network.step(made[-1][None], mix, state)

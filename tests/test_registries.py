@@ -15,6 +15,7 @@ from noizenet.corpus import CORPORA
 from noizenet.evaluation import METRICS
 from noizenet.generation import NOISE_SEEDS
 from noizenet.model import CELLS, HEADS
+from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.representation import REPRESENTATIONS
 from noizenet.training import OPTIMIZERS, RECIPES, SCHEDULES
 from noizenet.training.options import configure
@@ -113,9 +114,14 @@ def test_heads_have_a_loss_and_sample(name: str) -> None:
     from noizenet.model.sampling import Sampling
 
     torch.manual_seed(0)
-    head = HEADS.load(name)(6, 9)
-    output = head(torch.randn(2, 5, 6))
+    tiers = ((4, 8),) if name == "mixture" else ()
+    options = ModelOptions(head=name, tiers=tiers, mixtures=3)
+    kind = ("vectors", 0, 9) if name == "point" else ("classes", 9, 1)
+    head = HEADS.load(name)(6, Architecture(options, *kind, 0))
+    h = torch.randn(2, 5, 6)
+    output = head.around(h, torch.zeros(2, 5)) if name == "mixture" else head(h)
     assert output.shape == (2, 5, 9)
+    assert head.mean(output, torch.linspace(-1, 1, 9)).shape == (2, 5, 9 if name == "point" else 1)
     target = torch.randint(0, 9, (2, 5, 1)) if head.distribution else torch.randn(2, 5, 9)
     loss = head.loss(output, target)
     assert loss.ndim == 0

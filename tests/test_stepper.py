@@ -12,8 +12,9 @@ from scipy import stats
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.kernel import _draw
-from noizenet.model.network import Network, ordinal_code
+from noizenet.model.network import Network, make_network
+from noizenet.model.numeric import draw_class
+from noizenet.model.plain import ordinal_code
 from noizenet.model.sampling import Sampling, probabilities
 from noizenet.model.stepper import Stepper
 
@@ -28,7 +29,7 @@ def make(cell: str = "lstm", layers: int = 1, kind: str = "classes", hidden: int
         head="categorical" if kind == "classes" else "point",
     )  # fmt: skip
     shape = (16, 1) if kind == "classes" else (0, 5)
-    return Network(Architecture(options, kind, *shape, genres)).eval()
+    return make_network(Architecture(options, kind, *shape, genres)).eval()
 
 
 def start(network: Network) -> np.ndarray:
@@ -53,7 +54,7 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, layers: int, kin
     before = torch.from_numpy(np.concatenate([start(network), given_frames[:-1]]).astype(given_frames.dtype))[None]
     with torch.inference_mode():
         whole, _ = network(
-            before.int() if kind == "classes" else before, torch.from_numpy(mix)[None], network.zero_state(1)
+            before.int() if kind == "classes" else before, torch.from_numpy(mix)[None], network.start_state(1)
         )
     assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
 
@@ -65,8 +66,8 @@ def test_steps_of_the_network_equal_its_sequence(kind: str) -> None:
     x = x.int() if kind == "classes" else x
     mix = torch.tensor([[1.0, 0, 0]])
     with torch.inference_mode():
-        whole, after = network(x, mix, network.zero_state(1))
-        state = network.zero_state(1)
+        whole, after = network(x, mix, network.start_state(1))
+        state = network.start_state(1)
         for t in range(30):
             y, state = network.step(x[:, t], mix, state)
             torch.testing.assert_close(y, whole[:, t], rtol=1e-4, atol=1e-5)
@@ -142,7 +143,7 @@ def test_the_samplers_support_and_limits_are_the_references(
     for u in np.linspace(0.001, 0.999, 37):
         if np.abs(edges - u).min() < 1e-3:  # on an edge, rounding decides
             continue
-        drawn = _draw(logits.copy(), u, temperature, top_k, top_p)
+        drawn = draw_class(logits.copy(), u, temperature, top_k, top_p)
         assert drawn == int(np.searchsorted(edges, u, side="right"))
 
 
@@ -159,7 +160,7 @@ def test_samples_follow_the_distribution() -> None:
 
 def test_temperature_zero_is_argmax() -> None:
     logits = np.array([0.1, 3, 2], np.float32)
-    assert all(_draw(logits.copy(), u, 0.0, 0, 1.0) == 1 for u in (0.0, 0.5, 0.999))
+    assert all(draw_class(logits.copy(), u, 0.0, 0, 1.0) == 1 for u in (0.0, 0.5, 0.999))
     assert probabilities(torch.from_numpy(logits), Sampling(temperature=0)).tolist() == [0, 1, 0]
 
 

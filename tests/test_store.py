@@ -110,6 +110,9 @@ def test_changed_weights(folder: Path) -> None:
         lambda a: a["architecture"]["options"].update(hidden=10**9),
         lambda a: a["architecture"]["options"].update(hidden="x"),
         lambda a: a["architecture"]["options"].update(cell="os.system"),
+        lambda a: a["architecture"]["options"].update(tiers=[[4, 10**9]]),
+        lambda a: a["architecture"]["options"].update(tiers=[["4", 8]]),
+        lambda a: a["architecture"]["options"].update(tiers=7),
         lambda a: a["architecture"].update(levels=10**12),
         lambda a: a["architecture"].update(levels=512),
         lambda a: a["architecture"].update(extra=1),
@@ -129,7 +132,10 @@ def test_a_tampered_description(folder: Path, change: Callable[[dict], object]) 
 
 
 def test_weights_that_claim_to_be_huge_take_no_memory(folder: Path) -> None:
-    edit(folder, lambda a: a["architecture"]["options"].update(hidden=4096, layers=10))
+    edit(
+        folder,
+        lambda a: a["architecture"]["options"].update(tiers=[[4, 4096], [16, 4096]], tier_inputs=4096, width=4096),
+    )
     with pytest.raises(ModelError, match="does not fit the architecture"):
         load(folder)
 

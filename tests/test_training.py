@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK, quick_train
+from conftest import PLAIN, QUICK, TIERS, quick_train
 from safetensors.torch import load_file
 
 from noizenet.base.errors import ConfigError, LockedError, TrainingError, UsageError
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
-from noizenet.model.network import Network
+from noizenet.model.network import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
 from noizenet.training import OPTIMIZERS, checkpoint
@@ -105,7 +105,7 @@ def test_every_kind_of_model_learns(recipe: str, corpus: Corpus, tmp_path: Path)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizers_resume_bit_for_bit(optimizer: str, corpus: Corpus, tmp_path: Path) -> None:
     sets = (
-        f"training.optimizer={optimizer}", "model.layers=2", "model.dropout=0.2", "training.schedule=plateau",
+        *TIERS, f"training.optimizer={optimizer}", "model.dropout=0.2", "training.schedule=plateau",
         "training.threads=1",
     )  # fmt: skip
     quick_train(corpus, tmp_path / "whole", "sample-lstm", *sets, epochs=0.2)
@@ -178,7 +178,7 @@ class TestGuard:
             return real(self, output, target) * (float("nan") if calls["n"] in (30, 50) else 1.0)
 
         monkeypatch.setattr(CategoricalHead, "loss", loss)
-        model = quick_train(corpus, tmp_path / "m", "sample-lstm", epochs=0.5)
+        model = quick_train(corpus, tmp_path / "m", "sample-lstm", *PLAIN, epochs=0.5)
         events = [r["event"] for r in read_metrics(tmp_path / "m") if "event" in r]
         assert events
         assert "the loss is nan" in events[0]
@@ -189,11 +189,11 @@ class TestGuard:
         with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
             quick_train(
                 corpus, tmp_path / "m", "sample-lstm", "training.optimizer=sgd", "training.learning_rate=10",
-                "training.clip=0", "training.momentum=0.99", "training.warmup_steps=0", "training.window=8", epochs=40,
+                "training.clip=0", "training.momentum=0.99", "training.warmup_steps=0", "training.window=16", epochs=40,
             )  # fmt: skip
 
     def test_divergence_goes_back_to_good_weights(self) -> None:
-        network = Network(configure_architecture())
+        network = make_network(configure_architecture())
         optimizer = torch.optim.Adam(network.parameters(), 0.1)
         guard = Guard(network, optimizer)
         good = {k: v.clone() for k, v in network.state_dict().items()}
@@ -223,6 +223,7 @@ def test_early_stopping(corpus: Corpus, tmp_path: Path) -> None:
         corpus,
         tmp_path / "m",
         "sample-lstm",
+        *PLAIN,
         "training.optimizer=sgd",
         "training.learning_rate=1e-8",
         "training.patience=2",
@@ -264,7 +265,9 @@ def test_stereo_trains_and_keeps_two_channels(tmp_path: Path) -> None:
         model = quick_train(c, tmp_path / recipe, recipe, epochs=0.3)
         assert model.representation.channels == 2
     with pytest.raises(UsageError, match="even number"):
-        quick_train(c, tmp_path / "odd", "sample-lstm", "training.window=63")
+        quick_train(c, tmp_path / "odd", "sample-lstm", *PLAIN, "training.window=63")
+    with pytest.raises(UsageError, match="not a multiple of 16"):
+        quick_train(c, tmp_path / "uneven", "sample-lstm", "training.window=40")
 
 
 class TestWrongUse:
@@ -358,7 +361,7 @@ def test_training_leaves_torch_as_it_was(corpus: Corpus, tmp_path: Path) -> None
 
 def test_the_validation_measures_what_it_says(corpus: Corpus, tmp_path: Path) -> None:
     """A network that says nothing scores log V nats; persistence is the mean square of differences."""
-    config = configure("sample-lstm", None, QUICK)
+    config = configure("sample-lstm", None, (*QUICK, *PLAIN))
     trainer = Trainer(corpus, tmp_path, config, Budget(epochs=1), 0)
     with torch.no_grad():
         for p in trainer.network.head.parameters():

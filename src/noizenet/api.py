@@ -6,24 +6,26 @@ evaluation, say), it is passed a function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from noizenet.audio.read import AudioReader, read
 from noizenet.audio.waveform import Waveform, mix_channels
-from noizenet.audio.write import AudioWriter, write
+from noizenet.audio.card import Card
+from noizenet.audio.write import AudioWriter, write, write_pcm
 from noizenet.base.errors import UsageError
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
-from noizenet.evaluation.aliveness import Aliveness, Report
+from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
 from noizenet.generation.controls import Controls
 from noizenet.generation.genre import spell_mix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from noizenet.generation.keeper import WatchReport
     from noizenet.generation.reproduce import Reproduction
     from noizenet.generation.stream import Stream
     from noizenet.store.model import Model
@@ -33,6 +35,7 @@ __all__ = [
     "Controls",
     "Corpus",
     "Generated",
+    "Playing",
     "Waveform",
     "aliveness",
     "build_corpus",
@@ -41,6 +44,7 @@ __all__ = [
     "generate",
     "load_corpus",
     "load_model",
+    "play",
     "read",
     "reproduce",
     "stream",
@@ -70,6 +74,20 @@ class Generated:
     real_time_factor: float
     clipped: int
     aliveness: Report
+    watch: WatchReport | None
+
+
+@dataclass
+class Playing:
+    """How live playing stands: seconds given away, pace of making, gaps of the card, and what the watch saw."""
+
+    sample_rate: int
+    channels: int
+    seconds: float = 0.0
+    real_time_factor: float = 0.0
+    margin: float = 0.0
+    underruns: int = 0
+    watch: WatchReport | None = None
 
 
 def build_corpus(source: Path | str, out: Path | str, **options: Any) -> Corpus:
@@ -160,7 +178,59 @@ def stream(model: Model | Path | str, controls: Controls) -> Stream:
     """Play: an iterator of waveform blocks, endless where ``controls.seconds`` is None."""
     from noizenet.generation.stream import Stream
 
-    return Stream(load_model(model) if isinstance(model, (str, Path)) else model, controls)
+    return Stream(load_model(model) if isinstance(model, (str, Path)) else model, controls, cause_of_death)
+
+
+def play(
+    model: Model | Path | str,
+    controls: Controls,
+    pipe: IO[bytes] | None = None,
+    *,
+    on_block: Callable[[Playing], None] | None = None,
+) -> Playing:
+    """Play live: on the sound card, or as 16-bit little-endian PCM into `pipe`.
+
+    Blocks are made up to two seconds ahead in a thread of their own.
+
+    Parameters
+    ----------
+    model : Model, Path or str
+    controls : Controls
+        Without a length, this returns only by an exception (Ctrl-C) or when the pipe's reader has gone.
+    pipe : binary file, optional
+    on_block : callable, optional
+        Called after each block with how it stands.
+
+    Returns
+    -------
+    Playing
+    """
+    from noizenet.generation.ahead import Ahead
+
+    blocks = stream(model, controls)
+    ahead = Ahead(blocks)
+    state = Playing(blocks.sample_rate, blocks.channels)
+
+    def passing() -> Iterator[Waveform]:
+        for block in ahead:
+            yield block
+            state.seconds += len(block) / blocks.sample_rate
+            state.real_time_factor, state.margin = ahead.pace.real_time_factor, ahead.pace.margin
+            state.watch = blocks.watch
+            if on_block is not None:
+                on_block(state)
+
+    try:
+        if pipe is not None:
+            write_pcm(pipe, passing())
+            return state
+        with Card(blocks.sample_rate, blocks.channels) as card:
+            for block in passing():
+                card.write(block.samples.reshape(len(block), -1))
+                state.underruns = card.underruns
+        return state
+    finally:
+        ahead.close()
 
 
 def generate(
@@ -209,6 +279,7 @@ def generate(
         seconds / max(1e-9, time.perf_counter() - begun),
         writer.clipped,
         watch.finish(),
+        blocks.watch,
     )
 
 

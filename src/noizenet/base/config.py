@@ -67,7 +67,7 @@ def check(config: Any, section: str) -> None:
 def from_dict(cls: type[C], values: Mapping[str, Any], section: str) -> C:
     """Build the configuration class `cls` from a mapping.
 
-    Whole numbers are accepted where a float is expected.
+    Whole numbers are accepted where a float is expected, lists where tuples are.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def from_dict(cls: type[C], values: Mapping[str, Any], section: str) -> C:
         wants_float = _matches(0.5, hints[key])
         if wants_float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        arguments[key] = value
+        arguments[key] = _tuples(value) if typing.get_origin(hints[key]) is tuple else value
     return cls(**arguments)
 
 
@@ -145,6 +145,11 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _tuples(value: Any) -> Any:
+    """Turn the lists of TOML and JSON into tuples, at every depth."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
 def _matches(value: Any, expected: Any) -> bool:
     if typing.get_origin(expected) in (typing.Union, types.UnionType):
         return any(_matches(value, e) for e in typing.get_args(expected))
@@ -162,4 +167,6 @@ def _spell(expected: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     if typing.get_origin(expected) in (typing.Union, types.UnionType):
         return " or ".join(_spell(e) for e in typing.get_args(expected) if e is not type(None))
+    if typing.get_origin(expected) is tuple:
+        return "a list"
     return names.get(expected, str(expected))

@@ -8,7 +8,7 @@ from torch import nn
 
 from noizenet.bench.figure import Figure, in_turn
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import Network
+from noizenet.model.network import make_network
 from noizenet.model.stepper import Stepper
 
 EAGER_STEPS, OUR_STEPS = 1_500, 30_000
@@ -30,12 +30,12 @@ def measure(rounds: int) -> list[Figure]:
 
 
 def _at(hidden: int, rounds: int) -> list[Figure]:
-    network = Network(Architecture(ModelOptions(hidden=hidden), "classes", 256, 1, 0)).eval()
+    network = make_network(Architecture(ModelOptions(hidden=hidden), "classes", 256, 1, 0)).eval()
     stepper = Stepper(network, np.full((1, 1), 128))
     stepper.run(100)
     ours, eager, _ = in_turn(lambda: stepper.run(OUR_STEPS), lambda: _eager(hidden, EAGER_STEPS), rounds)
     rate, theirs = OUR_STEPS / ours, EAGER_STEPS / eager
-    detail = f"{rate:,.0f} against {theirs:,.0f} steps/s; {stepper.weight_bytes / 1e3:,.0f} kB of weights a step"
+    detail = f"{rate:,.0f} against {theirs:,.0f} steps/s; {stepper.bytes_per_frame / 1e3:,.0f} kB of weights a step"
     figures = [
         Figure(
             f"stepping, {hidden} hidden ÷ eager LSTMCell loop",

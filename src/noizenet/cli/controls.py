@@ -18,6 +18,8 @@ SeedAudio = Annotated[Path | None, typer.Option("--seed-audio", help="A song to 
 SeedNoise = Annotated[str | None, typer.Option("--seed-noise", help="Begin from noise: normal or perlin.")]
 SeedSeconds = Annotated[float, typer.Option("--seed-seconds", help="How much the network hears first.")]
 Inject = Annotated[str | None, typer.Option("--inject-noise", help="EVERY:AMOUNT, seconds and strength.")]
+Watch = Annotated[str, typer.Option("--watch", help="Is it alive? off, report, or mend: rescue it when it dies.")]
+Precision = Annotated[str, typer.Option("--precision", help="Weights while playing: fp32, bf16 or int8.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same sound.")]
 
 

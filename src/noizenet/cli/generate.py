@@ -26,6 +26,8 @@ def generate(
     seed_seconds: c.SeedSeconds = 5.0,
     include_seed: Annotated[bool, typer.Option("--include-seed", help="Put what was heard first in front.")] = False,
     inject_noise: c.Inject = None,
+    watch: c.Watch = "report",
+    precision: c.Precision = "fp32",
     seed: c.Seed = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -35,7 +37,8 @@ def generate(
 
     controls = c.make_controls(
         inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, top_p=top_p, top_k=top_k,
-        seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, include_seed=include_seed, seed=seed,
+        seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, include_seed=include_seed,
+        watch=watch, precision=precision, seed=seed,
     )  # fmt: skip
     if str(out) == "-":
         blocks = api.stream(model, controls)
@@ -50,7 +53,7 @@ def generate(
             {
                 "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed,
                 "real_time_factor": round(made.real_time_factor, 3), "clipped": made.clipped,
-                "aliveness": alive.to_dict(),
+                "aliveness": alive.to_dict(), "watch": made.watch.to_dict() if made.watch is not None else None,
             }
         )  # fmt: skip
         return
@@ -62,6 +65,10 @@ def generate(
     if made.genre:
         rows.append(["genre", made.genre + ("" if genre or morph else "  (picked by the seed)")])
     rows += [["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"], ["verdict", verdict]]
+    if made.watch is not None and made.watch.causes.get("likelihood"):
+        rows.append(["far from the training music", f"{made.watch.causes['likelihood']:.0f} s, by its likelihood"])
+    if made.watch is not None and made.watch.rescues:
+        rows.append(["rescued", ", ".join(f"at {s:.0f} s" for s in made.watch.rescues)])
     if made.clipped:
         rows.append(["limited to full scale", f"{made.clipped} samples"])
     print_table(str(made.path), ["", ""], rows)

@@ -65,6 +65,17 @@ def bar(what: str) -> Iterator[Any]:
         yield update
 
 
+@contextmanager
+def status_line() -> Iterator[Any]:
+    """Show one line that is written over again and again; yields ``show(text)``. Only on a terminal."""
+    console = messages()
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status("", spinner="dots") as status:
+        yield lambda text: status.update(_escape(text))
+
+
 def _escape(text: str) -> str:
     from rich.markup import escape
 

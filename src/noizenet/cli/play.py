@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.base.errors import UsageError
 from noizenet.cli import controls as c
-from noizenet.cli.output import say
+from noizenet.cli.output import say, status_line
+
+if TYPE_CHECKING:
+    from noizenet.api import Playing
 
 
 def play(
@@ -24,34 +27,36 @@ def play(
     seed_noise: c.SeedNoise = None,
     seed_seconds: c.SeedSeconds = 5.0,
     inject_noise: c.Inject = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; plays without end if left out.")] = None,
+    watch: c.Watch = "mend",
+    precision: c.Precision = "fp32",
     seed: c.Seed = 0,
 ) -> None:
-    """Play without end, on the sound card or as PCM on standard output."""
+    """Play live, on the sound card or as PCM on standard output."""
     from noizenet import api
-    from noizenet.audio.write import write_pcm
 
     if out not in ("", "-"):
         raise UsageError(f"--out {out}: only - (standard output) is possible; 'noizenet generate' writes files")
     controls = c.make_controls(
-        inject_noise, seconds=None, genre=genre, temperature=temperature, top_p=top_p, top_k=top_k,
-        seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, seed=seed,
+        inject_noise, seconds=seconds, genre=genre, temperature=temperature, top_p=top_p, top_k=top_k,
+        seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch, precision=precision,
+        seed=seed,
     )  # fmt: skip
-    blocks = api.stream(model, controls)
-    say(f"{blocks.sample_rate} Hz, {blocks.channels} channel(s), 16 bit; Ctrl-C ends it")
-    if out == "-":
-        write_pcm(sys.stdout.buffer, blocks)
-        return
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:
-        raise UsageError(
-            "playing on the sound card needs sounddevice: pip install 'noizenet[play]' (and the PortAudio library), "
-            "or pipe: noizenet play MODEL --out - | aplay -f S16_LE -r 22050"
-        ) from error
-    try:
-        with sounddevice.OutputStream(samplerate=blocks.sample_rate, channels=blocks.channels, dtype="float32") as card:
-            for block in blocks:
-                if card.write(block.samples.reshape(len(block), -1)):
-                    say("the sound card ran dry: this machine is too slow for the model")
-    except sounddevice.PortAudioError as error:
-        raise NoizenetError(f"the sound card cannot be used ({error}); use --out - and a player") from error
+    pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
+    with status_line() as show:
+        playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))
+    say(describe(playing))
+
+
+def describe(p: Playing) -> str:
+    """Return the progress line: how long, how fast, how much is left over, and what went wrong."""
+    text = f"{p.seconds:.1f} s · {p.sample_rate} Hz · × {p.real_time_factor:.1f} real time · margin {p.margin:.0%}"
+    if p.underruns:
+        text += f" · ran dry {p.underruns} ×: this machine is too slow for the model"
+    elif p.real_time_factor and p.margin < 0:
+        text += " · too slow for real time on this machine"
+    if p.watch is not None and p.watch.causes:
+        text += " · dead: " + ", ".join(f"{k} {v:.0f} s" for k, v in p.watch.causes.items())
+    if p.watch is not None and p.watch.rescues:
+        text += f" · rescued {len(p.watch.rescues)} ×"
+    return text

@@ -10,6 +10,9 @@ from noizenet.base.errors import UsageError
 from noizenet.generation import NOISE_SEEDS
 from noizenet.model.sampling import Sampling
 
+WATCHES = ("off", "report", "mend")
+PRECISIONS = ("fp32", "bf16", "int8")
+
 
 @dataclass(frozen=True)
 class Controls:
@@ -42,6 +45,11 @@ class Controls:
         :meth:`noizenet.model.stepper.Stepper.run` for the amount's unit.
     block_seconds : float
         Length of one block of the stream.
+    watch : str
+        ``report``: look once a second whether the stream is alive; ``mend``: and rescue it where it is not (see
+        :mod:`noizenet.generation.keeper`); ``off``: do not look.
+    precision : str
+        Of the weights while playing: ``fp32``, ``bf16`` or ``int8``.
     """
 
     seconds: float | None = 10.0
@@ -58,6 +66,8 @@ class Controls:
     inject_every: float = 0.0
     inject_amount: float = 0.0
     block_seconds: float = 0.25
+    watch: str = "report"
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0 < self.seconds <= 1e7:
@@ -77,6 +87,10 @@ class Controls:
                 raise UsageError(f"inject noise: {value} is not a number of at least 0")
         if self.seed < 0:
             raise UsageError(f"seed: {self.seed} is negative")
+        if self.watch not in WATCHES:
+            raise UsageError(f"watch: {self.watch!r} is none of {', '.join(WATCHES)}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
         self.sampling()
 
     def sampling(self) -> Sampling:

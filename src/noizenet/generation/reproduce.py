@@ -6,7 +6,6 @@ repeating it is nearly right. Persistence (repeat the last frame) says how nearl
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import AudioWriter
 from noizenet.base.errors import AudioError
 from noizenet.generation.genre import parse_path
+from noizenet.model.stepper import Stepper
 from noizenet.representation.base import Frames, Representation
 from noizenet.store.model import Model
 
@@ -84,32 +84,31 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, genre:
     r = model.representation
     a = model.network.architecture
     mix = parse_path(genre, None, model.genres, a.genre_size > 0, 0).at(0.0)
-    tensor_mix = torch.from_numpy(np.asarray(mix, np.float32)).reshape(1, -1)
-    state = model.network.zero_state(1)
+    stepper = Stepper(model.network, r.silence())
+    stepper.set_genre(mix)
     on_frames = r.bound.metric != "max-abs"
     echo, repeat = ErrorSums(), ErrorSums()
     echo_decoder, repeat_decoder, true_decoder = r.decoder(), r.decoder(), r.decoder()
     last = r.silence()
-    levels = _class_values(r)
+    classes = r.kind == "classes"
+    values = torch.from_numpy(r.values() if classes else np.zeros(0, np.float32))
     samples = 0
     with (
         AudioReader(song) as reader,
         AudioWriter(out, r.sample_rate, r.channels) as writer,
         AudioWriter(persistence_out, r.sample_rate, r.channels) as repeat_writer,
-        torch.inference_mode(),
     ):
         for frames in frame_chunks(r, converted_blocks(reader, r.sample_rate, r.channels)):
             before = np.concatenate([last, frames[:-1]])
             last = frames[-1:]
-            inputs = torch.from_numpy(before)
-            output, state = model.network((inputs.int() if levels is not None else inputs)[None], tensor_mix, state)
-            if levels is not None:  # the mean of the predicted distribution, the best guess under MSE
-                p = torch.softmax(output[0].float(), -1).numpy()
-                predicted = (p @ levels).astype(np.float32).reshape(-1, r.channels)
+            output = torch.from_numpy(stepper.predict(frames))
+            with torch.inference_mode():  # the mean of the predicted distribution, the best guess under MSE
+                predicted = model.network.head.mean(output, values).numpy()
+            if classes:
+                predicted = predicted.reshape(-1, r.channels)
                 true, repeated = true_decoder.push(frames), repeat_decoder.push(before)
                 heard, heard_again = predicted, repeated
             else:
-                predicted = output[0].float().numpy()
                 heard, heard_again = echo_decoder.push(predicted), repeat_decoder.push(before)
                 true, repeated = (frames, before) if on_frames else (true_decoder.push(frames), heard_again)
                 predicted = predicted if on_frames else heard
@@ -120,7 +119,7 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, genre:
             repeat_writer.write(heard_again)
         if samples == 0:
             raise AudioError(f"{song}: holds no sound (zero length)")
-        if levels is None:
+        if not classes:
             writer.write(echo_decoder.finish())
             repeat_writer.write(repeat_decoder.finish())
     domain = "standardised frames" if on_frames else "samples"
@@ -149,11 +148,3 @@ def frame_chunks(representation: Representation, blocks: Iterable[NDArray[np.flo
             yield encode(piece)
     if len(rest):
         yield encode(rest)
-
-
-def _class_values(r: Representation) -> NDArray[np.float32] | None:
-    """Return the sample value of every class; None for vectors."""
-    if r.kind != "classes":
-        return None
-    mono = dataclasses.replace(r, channels=1)
-    return mono.decode(np.arange(r.levels, dtype=np.int16)[:, None]).samples

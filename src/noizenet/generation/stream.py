@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,15 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.read import AudioReader, converted_blocks
-from noizenet.audio.waveform import Waveform
+from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import AudioError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.generation import NOISE_SEEDS
 from noizenet.generation.controls import Controls
 from noizenet.generation.genre import GenrePath, parse_path
+from noizenet.generation.keeper import HOP_S, Judge, Keeper, WatchReport
+from noizenet.model.mixture import MixtureHead
+from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.representation.base import Decoder, Representation
 from noizenet.store.model import Model
+
+
+FADE_S = 0.02
 
 
 class Stream(Iterator[Waveform]):
@@ -27,6 +34,8 @@ class Stream(Iterator[Waveform]):
     ----------
     model : Model
     controls : Controls
+    judge : callable, optional
+        Says of what a stretch of sound is dead, for the watch; without one there is no watch.
 
     Attributes
     ----------
@@ -45,10 +54,10 @@ class Stream(Iterator[Waveform]):
     Notes
     -----
     Memory does not grow with the length. The size of the blocks does not change the sound, except where the
-    genre moves: it does so from block to block.
+    genre moves: it does so from block to block. With a watch a block ends at each whole second.
     """
 
-    def __init__(self, model: Model, controls: Controls) -> None:
+    def __init__(self, model: Model, controls: Controls, judge: Judge | None = None) -> None:
         self._model, self._controls = model, controls
         r = self._r = model.representation
         a = model.network.architecture
@@ -56,6 +65,8 @@ class Stream(Iterator[Waveform]):
             raise UsageError(
                 "this model predicts a single value, there is nothing to sample; leave out temperature, top-k and top-p"
             )
+        if controls.top_k and isinstance(model.network.head, MixtureHead):
+            raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
         self.path: GenrePath = parse_path(controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed)
@@ -64,6 +75,13 @@ class Stream(Iterator[Waveform]):
         self._block = max(1, round(controls.block_seconds * r.frame_rate))
         self._every = max(1, round(controls.inject_every * r.frame_rate)) if controls.inject_every else 0
         self._sampling = controls.sampling()
+        self._hop = max(1, round(HOP_S * r.frame_rate / r.granule)) * r.granule
+        self._keeper: Keeper | None = None
+        if judge is not None and controls.watch != "off":
+            expected = model.training.get("metrics", {}).get("best_validation_bits_per_frame")
+            self._keeper = Keeper(judge, r.sample_rate, expected, mend=controls.watch == "mend")
+        self._unseen: list[NDArray[np.float32]] = []
+        self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
         self._played = 0  # frames
         self._given = 0  # samples
         self._finished = False
@@ -71,6 +89,11 @@ class Stream(Iterator[Waveform]):
 
     def __iter__(self) -> Stream:
         return self
+
+    @property
+    def watch(self) -> WatchReport | None:
+        """What the watch saw so far; None without one."""
+        return self._keeper.report if self._keeper is not None else None
 
     def __next__(self) -> Waveform:
         while not self._ready:
@@ -80,13 +103,16 @@ class Stream(Iterator[Waveform]):
     def _begin(self) -> None:
         c = self._controls
         seed = seed_waveform(c, self._r)
-        self._stepper = Stepper(self._model.network, self._r.silence(), derive_seed(c.seed, "stream"))
+        self._stepper = Stepper(
+            self._model.network, self._r.silence(), derive_seed(c.seed, "stream"), precision=c.precision
+        )
         self._decoder: Decoder = self._r.decoder()
         self._ready: list[NDArray[np.float32]] = []
         self._stepper.set_genre(self.path.at(0.0))
         if seed is not None:
             frames = self._r.encode(seed)
             self._stepper.warm(frames)
+            self._stepper.take_surprise()
             heard = self._decoder.push(frames)  # the decoder hears the seed too: no click at the join
             if c.include_seed:
                 self._ready.append(heard)
@@ -99,13 +125,16 @@ class Stream(Iterator[Waveform]):
             raise StopIteration
         left = None if self._frames is None else self._frames - self._played
         count = self._block if left is None else min(self._block, left)
+        if self._keeper is not None:
+            count = min(count, self._hop - self._played % self._hop)
         if self.path.moves and self._frames:
             self._stepper.set_genre(self.path.at(self._played / self._frames))
         frames = self._stepper.run(
-            count, self._sampling, inject_every=self._every, inject_amount=self._controls.inject_amount
+            count, self._treated(), inject_every=self._every, inject_amount=self._controls.inject_amount
         )
         self._played += count
-        samples = self._decoder.push(frames)
+        samples = self._faded(self._decoder.push(frames))
+        self._look(samples)
         if left is not None and count == left:
             self._finished = True
             samples = np.concatenate([samples, self._decoder.finish()]) if len(samples) else self._decoder.finish()
@@ -118,6 +147,39 @@ class Stream(Iterator[Waveform]):
             self._ready.append(samples)
         elif self._finished:
             raise StopIteration
+
+    def _treated(self) -> Sampling:
+        """Return the sampling, as warm as the watch wants it."""
+        if self._keeper is None or self._keeper.temperature == 1.0:
+            return self._sampling
+        return dataclasses.replace(self._sampling, temperature=self._sampling.temperature * self._keeper.temperature)
+
+    def _look(self, samples: NDArray[np.float32]) -> None:
+        """Let the watch hear; where it sends the network back, keep the old end for a cross-fade."""
+        if self._keeper is None:
+            return
+        self._unseen.append(mix_channels(samples, 1)[:, 0])
+        if self._played % self._hop:
+            return
+        before = self._stepper.save()
+        if self._keeper.look(np.concatenate(self._unseen), self._stepper) and self._r.kind == "classes":
+            old = self._stepper.fork()
+            old.restore(before)
+            count = round(FADE_S * self._r.frame_rate / self._r.granule) * self._r.granule
+            self._fade = self._r.decoder().push(old.run(count, self._sampling))
+            self._fade_length = len(self._fade)
+        self._unseen = []
+
+    def _faded(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fade from what would have gone on to what goes on."""
+        count = min(len(self._fade), len(samples))
+        if count:
+            done = self._fade_length - len(self._fade)
+            share = ((done + np.arange(1, count + 1, dtype=np.float32)) / self._fade_length)[:, None]
+            faded = (1 - share) * self._fade[:count] + share * samples[:count]
+            samples = np.concatenate([faded, samples[count:]])
+            self._fade = self._fade[count:]
+        return samples
 
     def _frames_needed(self, samples: int) -> int:
         count = self._r.frames_for(samples)

@@ -20,5 +20,6 @@ HEADS = Registry(
     {
         "point": "noizenet.model.heads:PointHead",
         "categorical": "noizenet.model.heads:CategoricalHead",
+        "mixture": "noizenet.model.mixture:MixtureHead",
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,18 +15,42 @@ class ModelOptions:
     """What a user chooses: the ``[model]`` section of a configuration."""
 
     cell: str = option("lstm", "recurrent cell", choices=("rnn", "lstm", "gru"))
-    layers: int = option(1, "recurrent layers", low=1, high=10)
-    hidden: int = option(128, "units per layer", low=1, high=4096)
+    layers: int = option(1, "recurrent layers of a plain network", low=1, high=10)
+    hidden: int = option(128, "units per layer of a plain network", low=1, high=4096)
     dropout: float = option(0.0, "between layers", low=0, high=0.95)
-    head: str = option("categorical", "what is predicted", choices=("categorical", "point"))
+    head: str = option("categorical", "what is predicted", choices=("categorical", "point", "mixture"))
     loss: str = option("mse", "of the point head", choices=("mse", "mae"))
-    embedding: int = option(32, "size of a class's embedding", low=1, high=1024)
+    mixtures: int = option(4, "logistic distributions in the mixture head", low=1, high=32)
+    embedding: int = option(32, "size of a class's embedding in a plain network", low=1, high=1024)
     genre_embedding: int = option(
         16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256
     )
+    tiers: tuple[tuple[int, int], ...] = option(
+        (), "[samples per step, units] of each recurrent tier, fastest first; none: a plain network"
+    )
+    tier_inputs: int = option(128, "units of the layer in front of each tier's cell", low=1, high=4096)
+    tier_context: int = option(2, "steps' worth of samples that a tier sees at each step", low=1, high=16)
+    width: int = option(128, "units of the per-sample network", low=1, high=4096)
+    depth: int = option(1, "further layers of the per-sample network", low=0, high=8)
+    lookback: int = option(32, "samples that the per-sample network sees", low=1, high=4096)
+    embedded: int = option(0, "latest samples that are also looked up in a table each", low=0, high=32)
+    sketch: bool = option(True, "the slowest tier draws level and brightness of its coming step first")
+    prediction_order: int = option(16, "taps of the linear prediction under a mixture; 0: none", low=0, high=256)
+    prediction: str = option("adaptive", "taps fixed, or set by the fastest tier", choices=("fixed", "adaptive"))
 
     def __post_init__(self) -> None:
         check(self, "model")
+        below = 1
+        for tier in self.tiers:
+            good = isinstance(tier, tuple) and len(tier) == 2 and all(type(n) is int for n in tier)
+            if not good or not 1 <= tier[1] <= 4096 or not below < tier[0] <= 65536 or tier[0] % below:
+                raise ConfigError(
+                    f"model.tiers: {tier!r} is not [samples per step, units] with at least 2 samples, a multiple of "
+                    "the tier before, and 1 to 4096 units; for instance [[8, 256], [64, 384]]"
+                )
+            below = tier[0]
+        if len(self.tiers) > 8:
+            raise ConfigError(f"model.tiers: {len(self.tiers)} tiers, at most 8 are possible")
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         o = self.options
-        if self.kind == "classes" and o.head != "categorical":
+        if self.kind == "classes" and o.head == "point":
             raise ConfigError(
                 f"model.head: the {o.head!r} head predicts numbers, but this representation gives classes; "
                 "use representation.name=z-score, min-max, fft or log-magnitude"
@@ -61,8 +86,18 @@ class Architecture:
         if self.kind == "vectors" and o.head != "point":
             raise ConfigError(
                 f"model.head: the {o.head!r} head predicts classes, but this representation gives numbers; "
-                "use representation.name=mu-law"
+                "use representation.name=mu-law or linear"
             )
+        if self.kind == "vectors" and o.tiers:
+            raise ConfigError("model.tiers: tiers read samples one by one; use representation.name=mu-law or linear")
+        if o.head == "mixture" and not o.tiers:
+            raise ConfigError("model.head: a mixture needs model.tiers; a plain network predicts 'categorical'")
+        if self.kind == "classes" and o.head == "categorical" and self.levels > 4096:
+            raise ConfigError(
+                f"model.head: a probability for each of {self.levels} classes is too many; use model.head=mixture"
+            )
+        if o.embedded and self.levels > 4096:
+            raise ConfigError(f"model.embedded: a table of {self.levels} classes is too large; use 0")
         if self.kind == "classes" and self.dim != 1:
             raise ConfigError("representation: this network predicts one codebook per frame")
         limits = {"levels": 65536, "dim": 65536, "genres": 4096}
@@ -73,7 +108,7 @@ class Architecture:
 
     @property
     def frame_size(self) -> int:
-        """Numbers that one frame contributes to the bottom layer's input."""
+        """Numbers that one frame contributes to a plain network's input."""
         return self.options.embedding if self.kind == "classes" else self.dim
 
     @property
@@ -84,8 +119,11 @@ class Architecture:
     @property
     def outputs(self) -> int:
         """O, the size of the head's output."""
+        if self.options.head == "mixture":
+            return 3 * self.options.mixtures
         return self.levels if self.kind == "classes" else self.dim
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for ``model.json``."""
-        return asdict(self)
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain

@@ -8,11 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from noizenet.model.architecture import Architecture
 from noizenet.model.sampling import Sampling, probabilities
 
 
 class Head(nn.Module):
     """A prediction of the next frame.
+
+    Parameters
+    ----------
+    inputs : int
+        Size of what it predicts from.
+    architecture : Architecture
 
     Attributes
     ----------
@@ -25,9 +32,9 @@ class Head(nn.Module):
     distribution: ClassVar[bool] = True
     unit: str = "nats/frame"
 
-    def __init__(self, hidden: int, outputs: int) -> None:
+    def __init__(self, inputs: int, architecture: Architecture) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden, outputs)
+        self.linear = nn.Linear(inputs, architecture.outputs)
 
     def forward(self, h: Tensor) -> Tensor:
         """Map [..., H] to the prediction's parameters [..., O]."""
@@ -42,6 +49,10 @@ class Head(nn.Module):
         """Draw the next frame from a prediction [B, O]."""
         raise NotImplementedError
 
+    def mean(self, output: Tensor, values: Tensor) -> Tensor:
+        """Return the expected value, [..., 1], where class v stands for `values[v]`; what a prediction says itself."""
+        raise NotImplementedError
+
 
 class CategoricalHead(Head):
     """A probability for each of V classes; the loss is the cross-entropy in nats per frame."""
@@ -54,6 +65,10 @@ class CategoricalHead(Head):
         """Draw classes [B, 1]."""
         return torch.multinomial(probabilities(output.float(), sampling), 1, generator=generator)
 
+    def mean(self, output: Tensor, values: Tensor) -> Tensor:
+        """Sum the values, weighted by their probabilities."""
+        return (torch.softmax(output.float(), -1) @ values)[..., None]
+
 
 class PointHead(Head):
     """The paper's regression: one number per dimension, no distribution.
@@ -64,10 +79,10 @@ class PointHead(Head):
 
     distribution = False
 
-    def __init__(self, hidden: int, outputs: int, loss: str = "mse") -> None:
-        super().__init__(hidden, outputs)
-        self._loss = loss
-        self.unit = {"mse": "mean square error", "mae": "mean absolute error"}[loss]
+    def __init__(self, inputs: int, architecture: Architecture) -> None:
+        super().__init__(inputs, architecture)
+        self._loss = architecture.options.loss
+        self.unit = {"mse": "mean square error", "mae": "mean absolute error"}[self._loss]
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean square or mean absolute error over all numbers."""
@@ -78,3 +93,7 @@ class PointHead(Head):
     def sample(self, output: Tensor, generator: torch.Generator, sampling: Sampling) -> Tensor:
         """Return the prediction itself."""
         return output
+
+    def mean(self, output: Tensor, values: Tensor) -> Tensor:
+        """Return the prediction itself."""
+        return output.float()

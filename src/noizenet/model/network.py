@@ -1,93 +1,80 @@
-"""Embed the frame and the genre → recurrent stack → head."""
+"""What every network keeps to, and the one that fits a description."""
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from noizenet.model import HEADS
 from noizenet.model.architecture import Architecture
-from noizenet.model.heads import Head, PointHead
-from noizenet.model.stack import Stack
+from noizenet.model.heads import Head
 
 
 class Network(nn.Module):
-    """The whole network: frames in, predictions of the next frames out.
+    """Frames in, predictions of the next frames out.
 
-    Parameters
+    Attributes
     ----------
     architecture : Architecture
         Shapes.
+    head : Head
+        Turns outputs into losses and samples.
+    granule : int
+        :meth:`forward` takes sequences whose length is a multiple of this.
 
     Notes
     -----
     Shapes: frames are int [B, T, 1] (classes) or float [B, T, D] (vectors); a genre mix is float [B, G] whose
-    rows sum to 1 (one-hot in training; anything between in generation); the state is [L, S, B, H].
+    rows sum to 1 (one-hot in training; anything between in generation); the state is [B, N], whatever it holds.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = a = architecture
-        o = a.options
-        self.frame = nn.Embedding(a.levels, o.embedding) if a.kind == "classes" else None
-        if self.frame is not None:
-            with torch.no_grad():
-                self.frame.weight.copy_(ordinal_code(a.levels, o.embedding))
-        self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
-        self.stack = Stack(o.cell, a.frame_size + a.genre_size, o.hidden, o.layers, o.dropout)
-        make = HEADS.load(o.head)
-        self.head: Head = make(o.hidden, a.outputs, o.loss) if make is PointHead else make(o.hidden, a.outputs)
+    architecture: Architecture
+    head: Head
+    granule: int = 1
 
-    def zero_state(self, batch: int) -> Tensor:
-        """Return the state of a track's start."""
-        return self.stack.zero_state(batch)
+    @abstractmethod
+    def start_state(self, batch: int) -> Tensor:
+        """Return the state of a track's start, [B, N]; it may be learned."""
 
-    def genre_vector(self, mix: Tensor) -> Tensor:
-        """Return the embedding [B, E] of a genre mix [B, G]."""
-        assert self.genre is not None
-        return mix @ self.genre.weight
-
+    @abstractmethod
     def forward(self, frames: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict from whole sequences: [B, T, ...] → outputs [B, T, O] and the state after."""
-        x = self._embed(frames)
-        if self.genre is not None:
-            genre = self.genre_vector(mix)[:, None].expand(-1, x.shape[1], -1)
-            x = torch.cat([x, genre], -1)
-        y, state = self.stack(x, state)
-        return self.head(y), state
+        """Predict from whole sequences: frames [B, T, ...] → outputs [B, T, O] and the state after."""
 
-    def step(self, frame: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict from one frame: [B, ...] → output [B, O] and the state after."""
-        x = self._embed(frame)
-        if self.genre is not None:
-            x = torch.cat([x, self.genre_vector(mix)], -1)
-        y, state = self.stack.step(x, state)
-        return self.head(y), state
+    def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the head's loss, the outputs and the state after, for given frames and what follows each of them.
+
+        For heads that predict a distribution the loss is the whole exact cost of `targets`, in nats per frame.
+        """
+        output, after = self(frames, mix, state)
+        with torch.autocast(output.device.type, enabled=False):
+            return self.head.loss(output, targets), output, after
 
     def parameter_count(self) -> int:
         """Return the number of weights."""
         return sum(p.numel() for p in self.parameters())
 
-    def _embed(self, frames: Tensor) -> Tensor:
-        if self.frame is None:
-            return frames
-        embedded: Tensor = self.frame(frames[..., 0])
-        return embedded
 
+def make_network(architecture: Architecture, values: Tensor | None = None) -> Network:
+    """Return a network with fresh weights.
 
-def ordinal_code(levels: int, size: int) -> Tensor:
-    """Return where a class embedding begins to learn: neighbouring classes alike, [levels, size].
-
-    Classes of a quantiser are ordered. Beginning with smooth functions of the order (the position, its
-    exponential curve, then sines and cosines) instead of random numbers spares the network from finding that
-    out; what it is worth stands in docs/results.md.
+    Parameters
+    ----------
+    architecture : Architecture
+    values : Tensor, optional
+        The number that each class stands for, rising, [V]; evenly spread over [-1, 1] by default. Only networks
+        with tiers use it.
     """
-    y = torch.linspace(-1, 1, levels)
-    columns = [1.7 * y, 3 * torch.sign(y) * torch.expm1(y.abs() * math.log(levels)) / (levels - 1)]
-    k = 1
-    while len(columns) < size:
-        columns += [torch.sin(math.pi * k * y / 2), torch.cos(math.pi * k * y / 2)]
-        k += 1
-    return torch.stack(columns[:size], 1)
+    from noizenet.model.plain import PlainNetwork
+    from noizenet.model.tiered import TieredNetwork
+
+    if architecture.options.tiers:
+        return TieredNetwork(architecture, values)
+    return PlainNetwork(architecture)
+
+
+def make_head(architecture: Architecture, inputs: int) -> Head:
+    """Return the head that an architecture names, over `inputs` numbers."""
+    head: Head = HEADS.load(architecture.options.head)(inputs, architecture)
+    return head

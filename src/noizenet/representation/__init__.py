@@ -10,6 +10,7 @@ REPRESENTATIONS = Registry(
     "representation",
     {
         "mu-law": "noizenet.representation.mulaw:MuLaw",
+        "linear": "noizenet.representation.linear:Linear",
         "z-score": "noizenet.representation.scaled:ZScore",
         "min-max": "noizenet.representation.scaled:MinMax",
         "fft": "noizenet.representation.fft:FftFrames",

@@ -1,6 +1,6 @@
 """What every representation keeps to.
 
-Frames are arrays [T, ...]: ``classes`` are int16 [T, K] (K codebooks of V levels), ``vectors`` are float32
+Frames are arrays [T, ...]: ``classes`` are int16 or int32 [T, K] (K codebooks of V levels), ``vectors`` are float32
 [T, D]. Decoding in chunks gives the same samples as decoding at once, because :meth:`Representation.decode`
 *is* the streaming decoder, fed once.
 """
@@ -83,6 +83,10 @@ class Representation(ABC):
     def dim(self) -> int:
         """D for ``vectors``, K for ``classes``."""
         return 1
+
+    def values(self) -> NDArray[np.float32] | None:
+        """Return the sample value that each class stands for, rising, [V]; None where classes are not samples."""
+        return None
 
     @property
     def granule(self) -> int:

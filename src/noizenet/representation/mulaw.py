@@ -43,6 +43,10 @@ class MuLaw(Representation):
         """One instant."""
         return self.channels
 
+    def values(self) -> NDArray[np.float32]:
+        """Return the middle of each class's range, [V]."""
+        return expand(np.arange(self.levels), self.levels)
+
     def silence(self) -> Frames:
         """Return the class of 0."""
         return self._encode(np.zeros((1, 1), np.float32))
@@ -53,14 +57,16 @@ class MuLaw(Representation):
 
     def decoder(self) -> Decoder:
         """Return a table look-up."""
-        return _MuLawDecoder(expand(np.arange(self.levels), self.levels), self.channels)
+        return TableDecoder(self.values(), self.channels)
 
 
-class _MuLawDecoder(Decoder):
+class TableDecoder(Decoder):
+    """Look each class's value up; wait where one channel of an instant is still missing."""
+
     def __init__(self, table: NDArray[np.float32], channels: int) -> None:
         self._table = table
         self._channels = channels
-        self._rest = np.zeros((0, 1), np.int16)
+        self._rest = np.zeros((0, 1), np.int32)
 
     def push(self, frames: Frames) -> NDArray[np.float32]:
         frames = np.concatenate([self._rest, frames])

@@ -14,15 +14,18 @@ import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noizenet._version import __version__
 from noizenet.base.config import from_dict
 from noizenet.base.errors import ConfigError, ModelError, UsageError
 from noizenet.base.files import make_folder, write_bytes, write_json, write_text
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import Network
+from noizenet.model.network import Network, make_network
 from noizenet.representation.base import Representation, create
+
+if TYPE_CHECKING:
+    from torch.overrides import TorchFunctionMode
 
 FORMAT = 1
 WEIGHTS, ABOUT, CARD = "model.safetensors", "model.json", "card.md"
@@ -148,8 +151,9 @@ def _network(source: Path, architecture: Architecture, weights: bytes) -> Networ
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    with torch.device("meta"):  # shapes without memory
-        shapes = {k: tuple(v.shape) for k, v in Network(architecture).state_dict().items()}
+    # Shapes without memory; and without drawing weights, for which torch would load its compiler (two seconds).
+    with torch.device("meta"), _no_drawing():
+        shapes = {k: tuple(v.shape) for k, v in make_network(architecture).state_dict().items()}
     try:
         tensors = from_bytes(weights)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -164,9 +168,23 @@ def _network(source: Path, architecture: Architecture, weights: bytes) -> Networ
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{source / WEIGHTS}: {name!r} is not finite float32 numbers; train or copy it again")
-    network = Network(architecture)
+    with _no_drawing():
+        network = make_network(architecture)
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def _no_drawing() -> TorchFunctionMode:
+    """Return a context in which weights are left as they come: they are about to be read."""
+    from torch.overrides import TorchFunctionMode
+
+    class NoDrawing(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_uniform_", "orthogonal_"):
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    return NoDrawing()
 
 
 def _read_parts(source: Path) -> tuple[bytes, bytes]:

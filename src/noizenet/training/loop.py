@@ -21,7 +21,7 @@ from noizenet.base.files import folder_lock, make_folder
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.architecture import Architecture
-from noizenet.model.network import Network
+from noizenet.model.network import Network, make_network
 from noizenet.representation.base import Representation, create
 from noizenet.store import card
 from noizenet.store.model import ABOUT, Model, save
@@ -39,14 +39,20 @@ LOG_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop: after `minutes` of training, or after `epochs`; exactly one is given."""
+    """When to stop: after `minutes` of training, or after `epochs`; exactly one is given.
+
+    `clock` says which minutes: those on the wall, or those of this process on all cores ("cpu").
+    """
 
     minutes: float | None = None
     epochs: float | None = None
+    clock: str = "wall"
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.epochs is None):
             raise UsageError("give either minutes or epochs")
+        if self.clock not in ("wall", "cpu"):
+            raise UsageError(f"clock: {self.clock!r} is neither 'wall' nor 'cpu'")
         for name, value in (("minutes", self.minutes), ("epochs", self.epochs)):
             if value is not None and not 0 < value < 1e9:
                 raise UsageError(f"{name}: {value} is not above 0")
@@ -111,7 +117,11 @@ class Trainer:
         self.representation: Representation = base.fit(excerpts(corpus, train, FIT_SECONDS, FIT_EACH))
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
         torch.manual_seed(derive_seed(seed, "weights"))
-        self.network = Network(self.architecture).train()
+        self.network = make_network(self.architecture, class_values(self.representation)).train()
+        if o.window % self.network.granule:
+            raise UsageError(
+                f"training.window: {o.window} is not a multiple of {self.network.granule}, the slowest tier's step"
+            )
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed,
@@ -128,7 +138,7 @@ class Trainer:
         self.guard = Guard(self.network, self.optimizer)
         self.bf16 = use_bf16(o.precision, config)
         self.every = o.validate_every or self._every()
-        self.state = self.network.zero_state(o.batch)
+        self.state = self.network.start_state(o.batch).detach()
         self.best: dict[str, Tensor] = {}
         self.best_measures: dict[str, float] = {}
         self.history: list[float] = []
@@ -148,11 +158,13 @@ class Trainer:
         TrainingError
             If the loss cannot be brought under control.
         """
+        o = self.config.training
         found = checkpoint.read(self.folder) if resume else None
         if found is not None:
             self._restore(*found)
         log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
-        begun = time.perf_counter() - self.elapsed
+        clock = time.process_time if self.budget.clock == "cpu" else time.perf_counter
+        begun = clock() - self.elapsed
         self._saved = self._shown = self.elapsed
         recent: list[float] = []
         shown_step = self.step
@@ -166,7 +178,8 @@ class Trainer:
                 self._set_rate()
                 result = train_step(
                     self.network, self.optimizer, self.reader.next(), self.state,
-                    clip=self.config.training.clip, noise=self.config.training.input_noise, bf16=self.bf16,
+                    clip=o.clip, noise=o.input_noise, bf16=self.bf16, own=o.own_samples,
+                    gain=o.gain_jitter,
                 )  # fmt: skip
                 problem = self.guard.verdict(result.loss, result.gradient_norm)
                 self.step += 1
@@ -175,10 +188,10 @@ class Trainer:
                 else:
                     self.state = result.state
                     recent.append(result.loss)
-                self.elapsed = time.perf_counter() - begun
+                self.elapsed = clock() - begun
                 if self.step % self.every == 0:
                     self._validate(log)
-                self.elapsed = time.perf_counter() - begun
+                self.elapsed = clock() - begun
                 if recent and self.elapsed - self._shown >= LOG_EVERY_S:
                     self._show(recent, self.step - shown_step, log)
                     recent, shown_step = [], self.step
@@ -220,7 +233,7 @@ class Trainer:
 
     def _recover(self, problem: str, log: MetricsLog) -> None:
         self.guard.recover(self.network, self.optimizer, problem)
-        self.state = torch.zeros_like(self.state)
+        self.state = self.network.start_state(len(self.state)).detach()
         message = f"step {self.step}: {problem}; back to the last good weights, learning rate × {self.guard.scale:g}"
         self._messages.append(message)
         log.add(self.step, {"event": message})
@@ -263,7 +276,7 @@ class Trainer:
     def _store(self) -> Model:
         """Write the model folder with the best weights so far."""
         weights = self.best or {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        network = Network(self.architecture)
+        network = make_network(self.architecture)
         network.load_state_dict(weights)
         o = self.config.training
         train = self.corpus.split("train")
@@ -413,13 +426,19 @@ def train(
             corpus.close()
 
 
+def class_values(representation: Representation) -> Tensor | None:
+    """Return what each class stands for, [V]; None where frames are not classes of samples."""
+    values = representation.values()
+    return None if values is None else torch.from_numpy(values)
+
+
 def use_bf16(precision: str, config: Config) -> bool:
     """Decide whether to run in bfloat16: "auto" takes it for LSTMs of 64 units or more on processors that have it."""
     if precision != "auto":
         return precision == "bf16"
-    return (
-        config.model.cell == "lstm" and config.model.hidden >= 64 and config.model.head == "categorical" and has_bf16()
-    )
+    m = config.model
+    units = min((h for _, h in m.tiers), default=m.hidden)
+    return m.cell == "lstm" and units >= 64 and m.head != "point" and has_bf16()
 
 
 def has_bf16() -> bool:

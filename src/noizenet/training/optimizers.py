@@ -22,12 +22,12 @@ class _Options(Protocol):
 
 def adam(parameters: Iterable[Tensor], o: _Options) -> torch.optim.Optimizer:
     """Return Adam (D. Kingma, J. Ba, 2015)."""
-    return torch.optim.Adam(parameters, lr=o.learning_rate, weight_decay=o.weight_decay)
+    return torch.optim.Adam(parameters, lr=o.learning_rate, weight_decay=o.weight_decay, fused=True)
 
 
 def adamw(parameters: Iterable[Tensor], o: _Options) -> torch.optim.Optimizer:
     """Return Adam with decoupled weight decay (I. Loshchilov, F. Hutter, 2019)."""
-    return torch.optim.AdamW(parameters, lr=o.learning_rate, weight_decay=o.weight_decay)
+    return torch.optim.AdamW(parameters, lr=o.learning_rate, weight_decay=o.weight_decay, fused=True)
 
 
 def sgd(parameters: Iterable[Tensor], o: _Options) -> torch.optim.Optimizer:

@@ -36,7 +36,18 @@ class TrainingOptions:
     batch: int = option(64, "tracks read at the same time", low=1, high=65_536)
     window: int = option(512, "frames through which gradients flow (truncated BPTT)", low=1, high=1_000_000)
     segment_seconds: float = option(20.0, "stretch of a track read with carried state", low=0.01, high=36_000)
-    input_noise: float = option(0.0, "noise on the inputs, in standard deviations (numbers only)", low=0, high=10)
+    input_noise: float = option(
+        0.0, "noise on the inputs, in standard deviations; for classes, in classes", low=0, high=10
+    )
+    gain_jitter: float = option(
+        0.0, "spread of a random gain on each lane's inputs, in nepers; the targets stay as they are", low=0, high=3
+    )
+    own_samples: float = option(
+        0.0,
+        "share of the inputs that half of the lanes hear as the network itself would have drawn them",
+        low=0,
+        high=1,
+    )
     precision: str = option("auto", "bf16 where the processor has it and it pays", choices=("auto", "fp32", "bf16"))
     validate: bool = option(True, "hold tracks back, measure on them, keep the best weights")
     validation_seconds: float = option(30.0, "sound read for one validation", low=0.1, high=36_000)

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noizenet.model.network import Network
+from noizenet.model.sampling import Sampling
 from noizenet.training.windows import Batch
+
+PLAIN = Sampling()
 
 
 class StepResult(NamedTuple):
-    """Loss and gradient norm as numbers, the state to carry [L, S, B, H]."""
+    """Loss and gradient norm as numbers, the state to carry [B, N]."""
 
     loss: float
     gradient_norm: float
@@ -25,21 +28,63 @@ class StepResult(NamedTuple):
 def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return inputs [B, T, ...], targets [B, T, ...] and the one-hot genre mix [B, G]."""
     frames = torch.from_numpy(batch.frames)
-    if frames.dtype == torch.int16:
+    if not frames.is_floating_point():
         frames = frames.int()
     mix = torch.nn.functional.one_hot(torch.from_numpy(batch.genres), max(1, genres)).float()
     return frames[:, :-1], frames[:, 1:], mix
 
 
-def carry(state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
-    """Detach the state and zero the lanes that begin a new segment."""
-    keep = torch.from_numpy(~fresh).to(state.dtype)
-    return state.detach().float() * keep[None, None, :, None]
+def carry(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
+    """Cut the gradient, and send the lanes that begin a new segment to the (learned) start."""
+    return torch.where(torch.from_numpy(fresh)[:, None], network.start_state(len(state)), state.detach().float())
+
+
+def disturb(inputs: Tensor, noise: float, levels: int) -> Tensor:
+    """Add Gaussian noise to inputs: its standard deviation is `noise` for numbers, `noise` classes for classes."""
+    if not noise:
+        return inputs
+    if inputs.is_floating_point():
+        return inputs + noise * torch.randn_like(inputs)
+    return (inputs + (noise * torch.randn(inputs.shape)).round().int()).clamp(0, levels - 1)
 
 
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
     """Return the context that runs matrix products in bfloat16 where `bf16`."""
     return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+def jitter_gain(network: Network, inputs: Tensor, spread: float) -> Tensor:
+    """Play each lane's input classes [B, T, 1] a little louder or softer than they are.
+
+    The gain is log-normal with a standard deviation of `spread`, one for each lane and window. A network that cannot
+    trust the level of its past takes it from what else it knows (the sketch), and so finds back to it when it plays.
+    """
+    values = getattr(network, "values", None)
+    if not spread or values is None:
+        return inputs
+    gain = torch.exp(spread * torch.randn(len(inputs), 1, 1))
+    return torch.bucketize(values[inputs.long()] * gain, (values[1:] + values[:-1]) / 2).to(inputs.dtype)
+
+
+def own_samples(
+    network: Network, inputs: Tensor, targets: Tensor, mix: Tensor, state: Tensor, probability: float, *, bf16: bool
+) -> Tensor:
+    """Return inputs of which the first half of the lanes holds the network's own draws at random places.
+
+    Parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each draw is made
+    from the true past. The network so learns to go on from histories that are as wrong as its own will be.
+    """
+    lanes = len(inputs) // 2
+    if probability == 0 or lanes == 0 or not network.head.distribution:
+        return inputs
+    with torch.no_grad(), autocast(bf16):
+        _, output, _ = network.nats(inputs[:lanes], targets[:lanes], mix[:lanes], state[:lanes])
+    drawn = network.head.sample(output.flatten(0, 1), torch.default_generator, PLAIN)
+    drawn = drawn.reshape(lanes, -1, drawn.shape[-1])[:, :-1]  # the draw for a frame is the input of the next
+    chosen = torch.rand(lanes, drawn.shape[1], 1) < probability
+    changed = inputs.clone()
+    changed[:lanes, 1:] = torch.where(chosen, drawn.to(inputs.dtype), inputs[:lanes, 1:])
+    return changed
 
 
 def train_step(
@@ -51,6 +96,8 @@ def train_step(
     clip: float,
     noise: float,
     bf16: bool,
+    own: float = 0.0,
+    gain: float = 0.0,
 ) -> StepResult:
     """Learn from one window of every lane.
 
@@ -60,12 +107,16 @@ def train_step(
     optimizer : torch.optim.Optimizer
     batch : Batch
     state : Tensor
-        As left by the window before, [L, S, B, H].
+        As left by the window before, [B, N].
     clip : float
         Largest gradient norm; 0: none.
     noise : float
-        Standard deviation of Gaussian noise on vector inputs.
+        Standard deviation of Gaussian noise on the inputs, see :func:`disturb`.
     bf16 : bool
+    own : float
+        Probability of hearing the network's own draw, see :func:`own_samples`.
+    gain : float
+        See :func:`jitter_gain`.
 
     Returns
     -------
@@ -73,11 +124,11 @@ def train_step(
         Where loss or gradient is not finite, no update was made.
     """
     inputs, targets, mix = to_tensors(batch, network.architecture.genres)
-    if noise and inputs.is_floating_point():
-        inputs = inputs + noise * torch.randn_like(inputs)
+    inputs = jitter_gain(network, disturb(inputs, noise, network.architecture.levels), gain)
+    before = carry(network, state, batch.fresh)
+    inputs = own_samples(network, inputs, targets, mix, before, own, bf16=bf16)
     with autocast(bf16):
-        output, after = network(inputs, mix, carry(state, batch.fresh))
-    loss = network.head.loss(output, targets)
+        loss, _, after = network.nats(inputs, targets, mix, before)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), clip if clip > 0 else float("inf"))

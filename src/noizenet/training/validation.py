@@ -62,13 +62,13 @@ class Validation:
         """
         network.eval()
         sums: dict[str, float] = {}
-        state = network.zero_state(len(self._batches[0].genres))
+        state = network.start_state(len(self._batches[0].genres))
         with torch.inference_mode():
             for batch in self._batches:
                 inputs, targets, mix = to_tensors(batch, network.architecture.genres)
                 with autocast(bf16):
-                    output, state = network(inputs, mix, carry(state, batch.fresh))
-                values = {"loss": float(network.head.loss(output, targets))}
+                    loss, output, state = network.nats(inputs, targets, mix, carry(network, state, batch.fresh))
+                values = {"loss": float(loss)}
                 if network.architecture.kind == "vectors":
                     error = output.float() - targets
                     values["mse"] = float(error.square().mean())

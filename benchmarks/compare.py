@@ -1,0 +1,209 @@
+"""sample-lstm beside SampleRNN and simple predictors: bits per sample on unseen tracks after equal CPU time.
+
+    python benchmarks/compare.py baselines CORPUS OUT
+    python benchmarks/compare.py samplernn CORPUS OUT --minutes 20,90 --checkout samplernn-pytorch
+    python benchmarks/compare.py sample-lstm CORPUS OUT --minutes 20,90
+
+Each side runs on one thread and is given minutes of *CPU* time (other work on the machine costs neither side
+anything), reads the same tracks in crops of five seconds, and is measured on the same windows of the corpus's test
+tracks, all as the same 256 mu-law classes. SampleRNN, whose learning rate is constant, is measured on the way at the
+smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. Results gather in
+OUT/NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import solve_toeplitz
+from scipy.special import expit
+
+from noizenet.corpus.corpus import Corpus
+from noizenet.representation.mulaw import MuLaw
+from noizenet.store.model import Model, load
+from noizenet.training.step import carry, to_tensors
+from noizenet.training.windows import Batch, WindowReader
+
+sys.path.insert(0, str(Path(__file__).parent))
+CROP_S, WINDOW, LANES, TEST_S = 5.0, 1024, 32, 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("who", choices=("baselines", "samplernn", "sample-lstm"))
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, rising")
+    parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
+    parser.add_argument("--set", action="append", default=[], help="section.key=value for sample-lstm")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    torch.set_num_threads(1)
+    a.out.mkdir(parents=True, exist_ok=True)
+    budgets = [float(m) for m in a.minutes.split(",")]
+    corpus = Corpus(a.corpus)
+    test = test_batches(corpus)
+    if a.who == "baselines":
+        report(a.out / "baselines.json", baselines(corpus, test))
+    elif a.who == "samplernn":
+        run_samplernn(corpus, test, budgets, a)
+    else:
+        run_ours(corpus, test, budgets, a)
+
+
+def representation(corpus: Corpus) -> MuLaw:
+    return MuLaw(sample_rate=corpus.sample_rate, channels=1)
+
+
+def test_batches(corpus: Corpus) -> list[Batch]:
+    """Return 64 seconds of the test tracks: 32 lanes of two seconds, each from its start state."""
+    windows = round(TEST_S * corpus.sample_rate / WINDOW)
+    reader = WindowReader(
+        corpus, corpus.split("test"), representation(corpus), batch=LANES, window=WINDOW,
+        segment_seconds=windows * WINDOW / corpus.sample_rate, seed=20,
+    )  # fmt: skip
+    return [reader.next() for _ in range(windows)]
+
+
+def report(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1))
+    print(json.dumps(values), flush=True)
+
+
+def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
+    import samplernn
+
+    rnn = samplernn.SampleRnn(a.checkout, a.seed)
+    windows = max(1, round(CROP_S * corpus.sample_rate / samplernn.WINDOW))
+    reader = WindowReader(
+        corpus, corpus.split("train"), representation(corpus), batch=samplernn.BATCH, window=samplernn.WINDOW,
+        segment_seconds=windows * samplernn.WINDOW / corpus.sample_rate, seed=a.seed,
+    )  # fmt: skip
+    result: dict[str, Any] = {"parameters": rnn.parameter_count(), "sample_rate": corpus.sample_rate, "budgets": {}}
+    spent, steps, recent = 0.0, 0, 0.0
+    batches = samplernn.lockstep(reader, windows)
+    for minutes in budgets:
+        while spent < minutes * 60:
+            begun = time.process_time()
+            recent = rnn.step(next(batches))
+            spent += time.process_time() - begun
+            steps += 1
+            print(f"step {steps}, {spent / 60:.1f} min, {recent:.3f} bits", file=sys.stderr, flush=True)
+        audio = steps * samplernn.BATCH * samplernn.WINDOW / corpus.sample_rate
+        result["budgets"][f"{minutes:g}"] = {
+            "bits": rnn.measure(test), "training_bits": recent, "steps": steps, "audio_seconds": audio,
+            "audio_seconds_per_cpu_second": audio / spent,
+        }  # fmt: skip
+        report(a.out / "samplernn.json", result)
+
+
+def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
+    from noizenet.training.loop import Budget, train
+    from noizenet.training.options import configure
+
+    result: dict[str, Any] = {"sample_rate": corpus.sample_rate, "set": a.set, "budgets": {}}
+    sets = (f"training.segment_seconds={CROP_S}", "training.threads=1", *a.set)
+    for minutes in budgets:
+        folder = a.out / f"sample-lstm-{minutes:g}"
+        model = train(
+            corpus, folder, configure("sample-lstm", None, sets), Budget(minutes=minutes, clock="cpu"),
+            seed=a.seed, resume=True, on_progress=_show, command=" ".join(sys.argv),
+        )  # fmt: skip
+        metrics = model.training["metrics"]
+        audio = metrics["audio_hours"] * 3600
+        result["parameters"] = model.network.parameter_count()
+        result["budgets"][f"{minutes:g}"] = {
+            "bits": bits(load(folder), test), "steps": metrics["steps"], "audio_seconds": audio,
+            "audio_seconds_per_cpu_second": audio / (minutes * 60),
+            "validation_bits": metrics.get("best_validation_bits_per_frame"),
+        }  # fmt: skip
+        report(a.out / "sample-lstm.json", result)
+        corpus = Corpus(a.corpus)
+
+
+def _show(progress: Any) -> None:
+    if progress.step % 50 == 0 or progress.message:
+        held = "" if progress.validation is None else f", held out {progress.validation / math.log(2):.3f}"
+        text = f"{progress.done:.1%}, {progress.loss / math.log(2):.3f} bits{held} {progress.message}"
+        print(text, file=sys.stderr, flush=True)
+
+
+@torch.inference_mode()
+def bits(model: Model, test: list[Batch]) -> float:
+    """Return a model's exact bits per sample over the test windows."""
+    network = model.network
+    state = network.start_state(LANES)
+    total = 0.0
+    for batch in test:
+        inputs, targets, mix = to_tensors(batch, network.architecture.genres)
+        nats, _, state = network.nats(inputs, targets, mix, carry(network, state, batch.fresh))
+        total += float(nats) / math.log(2)
+    return total / len(test)
+
+
+def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
+    """Return bits per sample of predictors that learn next to nothing."""
+    r = representation(corpus)
+    reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
+    train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)
+    held = [b.frames[..., 0].astype(np.int64) for b in test]
+    zeroth = np.bincount(train[:, 1:].ravel(), minlength=256) + 1.0
+    jumps = np.bincount((np.diff(train, axis=1) + 255).ravel(), minlength=511) + 0.1
+    values = r.values().astype(np.float64)
+    lanes = np.concatenate([held[0][:, :1], *(h[:, 1:] for h in held)], axis=1)
+    return {
+        "sample_rate": corpus.sample_rate,
+        "uniform": 8.0,
+        "zeroth order (histogram of classes)": float(-np.log2(zeroth / zeroth.sum())[lanes[:, 1:]].mean()),
+        "persistence (histogram of differences)": persistence(jumps, lanes),
+        "linear prediction (order 32, from the last 1,024 samples)": linear_prediction(lanes, values),
+    }
+
+
+def persistence(jumps: np.ndarray, lanes: np.ndarray) -> float:
+    """Return bits under the histogram of class differences, cut to the classes that exist and scaled up to 1."""
+    cumulative = np.concatenate([[0.0], np.cumsum(jumps)])
+    last, following = lanes[:, :-1], lanes[:, 1:]
+    possible = cumulative[511 - last] - cumulative[255 - last]
+    return float(-np.log2(jumps[following - last + 255] / possible).mean())
+
+
+def linear_prediction(lanes: np.ndarray, values: np.ndarray, order: int = 32, back: int = 1024, hop: int = 64) -> float:
+    """Return bits of a logistic distribution around a backward-adaptive linear prediction.
+
+    Taps by the autocorrelation method from the last `back` samples, anew every `hop`; the scale is fitted to the
+    prediction's own error over those samples. Nothing is known that a decoder would not know.
+    """
+    edges = np.concatenate([[-1e3], (values[1:] + values[:-1]) / 2, [1e3]])
+    window = np.hanning(2 * back)[:back]  # newest samples count most
+    total, count = 0.0, 0
+    for lane in lanes:
+        x = values[lane]
+        for at in range(back, len(x) - hop, hop):
+            past = x[at - back : at]
+            seen = past * window
+            r = np.correlate(seen, seen, "full")[back - 1 : back + order]
+            r[0] = r[0] * (1 + 1e-5) + 1e-9
+            taps = solve_toeplitz(r[:-1], r[1:])
+            shifts = np.lib.stride_tricks.sliding_window_view(x[at - back : at + hop - 1], order)[:, ::-1]
+            guess = shifts @ taps  # for samples at - back + order …
+            true = x[at - back + order : at + hop]
+            error = np.abs(true - guess)[: back - order]
+            scale = max(float(np.average(error, weights=window[order:])) / (2 * math.log(2)), 1e-5)
+            mean, classes = guess[-hop:], lane[at : at + hop]
+            p = expit((edges[classes + 1] - mean) / scale) - expit((edges[classes] - mean) / scale)
+            total -= float(np.log2(0.999 * p + 0.001 / 256).sum())
+            count += hop
+    return total / count
+
+
+if __name__ == "__main__":
+    main()

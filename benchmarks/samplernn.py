@@ -1,0 +1,116 @@
+"""SampleRNN in the public PyTorch implementation, trained and measured as ``compare.py`` asks.
+
+Nothing of it is part of noizenet: its files are imported from a checkout of
+https://github.com/deepsound-project/samplernn-pytorch (MIT), with the few names that torch has renamed since. Its
+defaults are kept: frame sizes 16 and 4, one GRU of 1024 units a tier, 256 levels, learned start, weight norm, batches
+of 128 sequences, windows of 1024 samples, Adam at 0.001, gradients clamped to ±1.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noizenet.training.windows import Batch, WindowReader
+
+URL = "https://github.com/deepsound-project/samplernn-pytorch"
+BATCH, WINDOW, LEVELS = 128, 1024, 256
+
+
+class SampleRnn:
+    """The network, its optimizer and its step.
+
+    Parameters
+    ----------
+    checkout : Path
+        Where the implementation lies; cloned there if it is missing.
+    """
+
+    def __init__(self, checkout: Path, seed: int = 0) -> None:
+        if not (checkout / "model.py").exists():
+            subprocess.run(["git", "clone", "--depth", "1", URL, str(checkout)], check=True)
+        warnings.filterwarnings("ignore")
+        for old, new in (("uniform", "uniform_"), ("constant", "constant_"), ("kaiming_uniform", "kaiming_uniform_"),
+                         ("orthogonal", "orthogonal_")):  # fmt: skip
+            setattr(torch.nn.init, old, getattr(torch.nn.init, new))
+        torch.autograd.Variable = lambda tensor, volatile=False: tensor
+        sys.path.insert(0, str(checkout))
+        self._code = __import__("model")
+        optim: types.ModuleType = __import__("optim")
+        torch.manual_seed(seed)
+        self.network: Any = self._code.SampleRNN(
+            frame_sizes=[16, 4], n_rnn=1, dim=1024, learn_h0=True, q_levels=LEVELS, weight_norm=True
+        )
+        self.predictor: Any = self._code.Predictor(self.network)
+        self._optimizer: Any = optim.gradient_clipping(torch.optim.Adam(self.predictor.parameters()))
+        self._history: Tensor | None = None
+
+    def parameter_count(self) -> int:
+        """Return the number of weights."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def step(self, batch: Batch) -> float:
+        """Learn from one window of every lane; return bits per sample."""
+        loss = torch.zeros(())
+
+        def closure() -> Tensor:
+            nonlocal loss
+            self._optimizer.zero_grad(set_to_none=False)  # as torch did when it was written; it clamps all gradients
+            loss = self._loss(batch)
+            loss.backward()
+            return loss
+
+        self._optimizer.step(closure)
+        return float(loss)
+
+    def measure(self, batches: list[Batch]) -> float:
+        """Return bits per sample over windows that follow one another."""
+        self._history = None
+        with torch.no_grad():
+            bits = sum(float(self._loss(b)) for b in batches) / len(batches)
+        self._history = None
+        self.predictor.reset_hidden_states()
+        return bits
+
+    def generate_seconds(self, samples: int) -> float:
+        """Return the time that its own loop needs for so many samples of one stream."""
+        generator = self._code.Generator(self.network)
+        with torch.no_grad():
+            begun = time.perf_counter()
+            generator(1, samples)
+            return time.perf_counter() - begun
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Return bits per sample; its hidden states are carried, and reset where all lanes begin anew."""
+        frames = torch.from_numpy(batch.frames[..., 0]).long()
+        reset = bool(batch.fresh.all())
+        lookback = self.network.lookback
+        if reset or self._history is None:
+            self._history = frames[:, :1].expand(-1, lookback - 1)
+        sequence = torch.cat([self._history, frames], 1)  # lookback samples, then the window's targets
+        self._history = sequence[:, -lookback:-1]
+        output = self.predictor(sequence[:, :-1], reset)
+        nats = torch.nn.functional.nll_loss(output.reshape(-1, LEVELS), frames[:, 1:].reshape(-1))
+        return nats / torch.log(torch.tensor(2.0))
+
+
+def lockstep(reader: WindowReader, windows: int) -> Iterator[Batch]:
+    """Deal windows such that all lanes begin a segment at the same step, as its own loader does.
+
+    Lanes whose segment is shorter (at a track's end) go on with the next one; its states carry over there.
+    """
+    at = 0
+    while True:
+        batch = reader.next()
+        batch.fresh[:] = at % windows == 0
+        at += 1
+        yield batch

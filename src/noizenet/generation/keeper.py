@@ -1,0 +1,134 @@
+"""The live watch on a stream, and what may be done when it dies.
+
+Once a second the last three seconds are judged. They are dead when the judge says so (silence, a constant, a frozen
+value, one tone, a short loop, white noise), or when the network itself finds what it plays far more likely or far less
+likely than it found its held-out music ("likelihood").
+
+The policy ("mend"), where it is asked for: go back to the newest memory that was saved before the dead stretch began
+and that led to nothing dead yet, go on from there with other random numbers, and for ten seconds sample a little
+warmer after death by stillness, a little cooler after death by noise. Where no saved memory is left, begin anew. The
+join is cross-faded by the stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.model.stepper import Stepper, StepperState
+
+Judge = Callable[[NDArray[np.float32], int], str]
+
+STRETCH_S, HOP_S, SAVED, TREAT_S = 3.0, 1.0, 16, 10.0
+WARMER, COOLER = 1.1, 0.9
+UNLIKELY, LIKELY = 2.0, 0.2
+"""Bits per frame over those of held-out music in training, beyond which a stretch is far from it."""
+
+
+@dataclass
+class WatchReport:
+    """What the watch saw: seconds dead by cause, and at which second each rescue was made."""
+
+    seconds: float = 0.0
+    dead_s: float = 0.0
+    causes: dict[str, float] = field(default_factory=dict)
+    rescues: list[float] = field(default_factory=list)
+    bits: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "dead_seconds": round(self.dead_s, 3),
+            "causes": {k: round(v, 3) for k, v in self.causes.items()},
+            "rescues": self.rescues,
+        }
+
+
+class Keeper:
+    """Watches one stream; mends it where it may.
+
+    Parameters
+    ----------
+    judge : callable
+        Names the cause of death of a stretch of mono samples at a rate, or returns an empty text.
+    sample_rate : int
+    expected_bits : float, optional
+        Bits per frame of held-out music; None leaves likelihood out.
+    mend : bool
+
+    Attributes
+    ----------
+    report : WatchReport
+    temperature : float
+        What the sampling temperature is to be multiplied by.
+    """
+
+    def __init__(self, judge: Judge, sample_rate: int, expected_bits: float | None, *, mend: bool) -> None:
+        self._judge, self._rate, self._expected, self._mend = judge, sample_rate, expected_bits, mend
+        self._heard = np.zeros(0, np.float32)
+        self._bits: deque[float] = deque(maxlen=round(STRETCH_S / HOP_S))
+        self._saved: deque[tuple[float, StepperState]] = deque(maxlen=SAVED)
+        self._treated_until = self._dead_until = 0.0
+        self.report = WatchReport()
+        self.temperature = 1.0
+
+    def look(self, samples: NDArray[np.float32], stepper: Stepper) -> bool:
+        """Take in the last second, [n] mono; return whether the stepper was sent back.
+
+        Parameters
+        ----------
+        samples : ndarray
+        stepper : Stepper
+            As it stands after those samples.
+        """
+        r = self.report
+        r.seconds += len(samples) / self._rate
+        self._heard = np.concatenate([self._heard, samples])[-round(STRETCH_S * self._rate) :]
+        bits = stepper.take_surprise()
+        if bits is not None:
+            r.bits = bits
+            self._bits.append(bits)
+        if r.seconds >= self._treated_until:
+            self.temperature = 1.0
+        cause = self._cause()
+        if not cause:
+            if self._mend:
+                self._saved.append((r.seconds, stepper.save()))
+            return False
+        fresh = r.seconds - max(r.seconds - STRETCH_S, self._dead_until)
+        self._dead_until = r.seconds
+        r.dead_s += fresh
+        r.causes[cause] = r.causes.get(cause, 0.0) + fresh
+        if not self._mend:
+            return False
+        self._send_back(stepper, cause)
+        return True
+
+    def _cause(self) -> str:
+        if len(self._heard) < round(STRETCH_S * self._rate):
+            return ""
+        cause = self._judge(self._heard, self._rate)
+        if cause or self._expected is None or len(self._bits) < (self._bits.maxlen or 0):
+            return cause
+        ratio = sum(self._bits) / len(self._bits) / max(self._expected, 1e-3)
+        return "" if LIKELY <= ratio <= UNLIKELY else "likelihood"
+
+    def _send_back(self, stepper: Stepper, cause: str) -> None:
+        now = self.report.seconds
+        while self._saved and self._saved[-1][0] > now - STRETCH_S:
+            self._saved.pop()  # these lie within the dead stretch
+        if self._saved:
+            stepper.restore(self._saved.pop()[1], randomness=False)  # used once: what led here twice is not kept
+        else:
+            stepper.restart()
+        self.report.rescues.append(round(now, 3))
+        self.temperature = COOLER if cause in ("noise", "likelihood") else WARMER
+        self._treated_until = now + TREAT_S
+        self._heard = np.zeros(0, np.float32)
+        self._bits.clear()

@@ -1,0 +1,102 @@
+"""A network's weights packed for one kind of compiled loop, and one stream's memory beside them."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from noizenet.base.errors import UsageError
+from noizenet.model.network import Network
+from noizenet.model.numeric import CELL_NUMBERS, PRECISIONS
+from noizenet.model.sampling import Sampling
+
+F32 = NDArray[np.float32]
+
+
+class Engine(ABC):
+    """What a stepper drives.
+
+    Parameters
+    ----------
+    network : Network
+        Its weights are copied.
+    start : ndarray
+        The frame [1, ...] that precedes every track.
+    precision : str
+        Of the matrices: ``fp32``, ``bf16`` or ``int8``.
+
+    Attributes
+    ----------
+    memory : dict of str to ndarray
+        All that the next frame depends on, besides weights, genre and random numbers.
+    surprise : float64 [2]
+        Nats of what was drawn or followed, and over how many frames they were summed; classes only.
+    """
+
+    memory: dict[str, NDArray[Any]]
+    scratch: dict[str, F32]
+
+    def __init__(self, network: Network, start: NDArray[Any], precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
+        self._a = network.architecture
+        self._cell = CELL_NUMBERS[self._a.options.cell]
+        self._gates = {"rnn": 1, "lstm": 4, "gru": 3}[self._a.options.cell]
+        self._start = np.asarray(start)
+        self.surprise = np.zeros(2)
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Go to a track's start."""
+
+    @abstractmethod
+    def set_genre(self, mix: F32) -> None:
+        """Set the genre mix [G]."""
+
+    @abstractmethod
+    def run(
+        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
+        jumps: F32, sampling: Sampling, record: F32,
+    ) -> NDArray[Any]:  # fmt: skip
+        """Run `count` frames: sampled with `uniforms`, or following `forced`; add `jumps` [count or 0, ...].
+
+        `sketches` [:meth:`sketches_in` (count), 2] holds the uniform numbers for what is drawn beside frames.
+        """
+
+    def sketches_in(self, count: int) -> int:
+        """Return how many sketches will be drawn in the next `count` frames."""
+        return 0
+
+    @property
+    @abstractmethod
+    def bytes_per_frame(self) -> float:
+        """Bytes of weights that a frame reads, on average."""
+
+    def fork(self) -> Self:
+        """Return an engine that shares the weights and has its own memory."""
+        other = copy.copy(self)
+        other.memory = {k: v.copy() for k, v in self.memory.items()}
+        other.scratch = {k: v.copy() for k, v in self.scratch.items()}
+        other.surprise = self.surprise.copy()
+        return other
+
+
+def to_array(tensor: torch.Tensor) -> F32:
+    """Return a tensor's numbers as a float32 array of their own."""
+    return np.array(tensor.detach().float().cpu().numpy(), np.float32)
+
+
+def class_inputs(forced: NDArray[Any] | None, jumps: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return frames to follow and jumps as the kernels want classes: int64 [n or 0]."""
+    given = np.zeros(0, np.int64) if forced is None else np.ascontiguousarray(forced[:, 0], np.int64)
+    return given, jumps.reshape(-1).astype(np.int64)
+
+
+def class_frames(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:
+    """Return classes [n] as frames [n, 1]."""
+    return classes.astype(np.int16 if levels <= 2**15 else np.int32)[:, None]

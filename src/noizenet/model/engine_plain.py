@@ -1,0 +1,96 @@
+"""Plain networks, packed for :mod:`noizenet.model.kernel`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from noizenet.model.engine import F32, Engine, class_frames, class_inputs, to_array
+from noizenet.model.kernel import run_classes, run_vectors
+from noizenet.model.numeric import GRU, Pack
+from noizenet.model.plain import PlainNetwork
+from noizenet.model.sampling import Sampling
+
+
+class PlainEngine(Engine):
+    """One stack of layers, one step a frame."""
+
+    def __init__(self, network: PlainNetwork, start: NDArray[Any], precision: str) -> None:
+        super().__init__(network, start, precision)
+        a = self._a
+        frame = a.frame_size
+        pack, layout = Pack(precision), []
+        self._table, self._genre_weights = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+        with torch.no_grad():
+            for number, cell in enumerate(network.stack.layers()):
+                w_ih, b_ih, b_hh = to_array(cell.w_ih), to_array(cell.b_ih), to_array(cell.b_hh)
+                if self._cell != GRU:  # both biases are always added: add them once
+                    b_ih = b_ih + b_hh
+                if number == 0:
+                    self._bias0 = b_ih
+                    if a.genre_size:
+                        self._genre_weights = w_ih[:, frame:]
+                    w_ih = w_ih[:, :frame]
+                    if network.frame is not None:  # a class's input part comes from a table
+                        self._table = np.ascontiguousarray(to_array(network.frame.weight) @ w_ih.T)
+                        w_ih = w_ih[:0]
+                layout += [pack.add(w_ih, b_ih[: len(w_ih)]), pack.add(to_array(cell.w_hh), b_hh)]
+            layout.append(pack.add(to_array(network.head.linear.weight), to_array(network.head.linear.bias)))
+            self._genres = to_array(network.genre.weight) if network.genre is not None else None
+        self._layout = np.asarray(layout, np.int64)
+        self._weights, self._scales, self._biases = pack.arrays()
+        width = self._gates * a.options.hidden
+        self.scratch = {
+            "z": np.zeros(width, np.float32), "zh": np.zeros(width, np.float32),
+            "output": np.zeros(a.outputs, np.float32), "plain": np.zeros(a.outputs, np.float32),
+        }  # fmt: skip
+        self._genre = self._bias0
+        self.reset()
+
+    def reset(self) -> None:
+        """Go to a track's start."""
+        o = self._a.options
+        shape = (o.layers, o.hidden)
+        kind = np.int64 if self._a.kind == "classes" else np.float32
+        self.memory = {
+            "h": np.zeros(shape, np.float32),
+            "c": np.zeros(shape, np.float32),
+            "current": self._start.reshape(-1).astype(kind),
+        }
+
+    def set_genre(self, mix: F32) -> None:
+        """Set the genre mix."""
+        self._genre = self._bias0
+        if self._genres is not None:
+            self._genre = self._bias0 + self._genre_weights @ (mix @ self._genres)
+
+    @property
+    def bytes_per_frame(self) -> float:
+        """All weights, and a row of the table."""
+        return float(self._weights.nbytes + (self._table[0].nbytes if len(self._table) else 0))
+
+    def run(
+        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
+        jumps: F32, sampling: Sampling, record: F32,
+    ) -> NDArray[Any]:  # fmt: skip
+        """Run `count` frames."""
+        m, s = self.memory, self.scratch
+        packed = (self._cell, self._gates, self._weights, self._scales, self._biases, self._layout)
+        if self._a.kind == "classes":
+            given, leaps = class_inputs(forced, jumps)
+            classes = np.zeros(count, np.int64)
+            run_classes(
+                *packed, self._table, self._genre, m["h"], m["c"], m["current"], given, uniforms, leaps,
+                float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
+                s["z"], s["zh"], s["output"], s["plain"], self.surprise, classes, record,
+            )  # fmt: skip
+            return class_frames(classes, self._a.levels)
+        rows = np.zeros((0, self._a.dim), np.float32) if forced is None else np.ascontiguousarray(forced, np.float32)
+        out = np.zeros((count, self._a.dim), np.float32)
+        run_vectors(
+            *packed, self._genre, m["h"], m["c"], m["current"], rows, jumps, s["z"], s["zh"], s["output"], out, record
+        )
+        return out

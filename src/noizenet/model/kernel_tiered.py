@@ -1,0 +1,310 @@
+"""The compiled inner loop of tiered networks: one stream, one thread, no allocation and no Python per sample."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from numba import float32
+
+from noizenet.model.numeric import (
+    COLUMNS,
+    ROWS,
+    SURPRISE_EVERY,
+    add_product,
+    begin,
+    draw_class,
+    recur,
+    sigmoid,
+    surprise_of_class,
+)
+from noizenet.model.tiered import GAIN
+
+# Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
+FRAME, W_IH, W_HH, SPEAK, TIER = range(5)
+ADAPT, LEVEL, BRIGHT, LATEST, HEAD, LAYERS = range(6)
+
+# Columns of the tiers' table.
+SAMPLES, HIDDEN, RATIO, LOWER = range(4)
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _step_tier(
+    cell: Any, weights: Any, scales: Any, biases: Any, rows: Any, part: Any, speaker: Any, above: Any,
+    genre: Any, wish: Any, window: Any, h: Any, c: Any, x: Any, z: Any, zh: Any,
+) -> None:  # fmt: skip
+    """Take one step of one tier. `speaker` is the layout row of what the tier above (output `above`) tells it."""
+    inputs = rows[FRAME][ROWS]
+    for j in range(inputs):
+        x[j] = genre[j] + wish[j]
+    add_product(weights, scales, rows[FRAME], 0, inputs, window, x)
+    if above.shape[0] > 0:
+        for j in range(inputs):
+            zh[j] = float32(0.0)
+        begin(biases, speaker, part, inputs, zh)
+        add_product(weights, scales, speaker, part, inputs, above, zh)
+        for j in range(inputs):
+            x[j] += zh[j]
+    for j in range(inputs):
+        x[j] = max(x[j], float32(0.0))
+    width = rows[W_IH][ROWS]
+    begin(biases, rows[W_IH], 0, width, z)
+    add_product(weights, scales, rows[W_IH], 0, width, x[:inputs], z)
+    recur(cell, weights, scales, biases, rows[W_HH], h, c, z, zh)
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _measure(window: Any, count: Any, gain: Any, out: Any) -> None:
+    """Write scaled level and brightness of the window's latest samples; see :mod:`noizenet.model.sketch`."""
+    first = window.shape[0] - 2 * count
+    power, change = 0.0, 0.0
+    for j in range(count):
+        v = window[first + 2 * j] * gain
+        power += v * v
+        if j > 0:
+            d = v - window[first + 2 * j - 2] * gain
+            change += d * d
+    power = power / count + 1e-9
+    change = change / (count - 1) + 1e-12
+    out[0] = 10 * math.log10(power) / 30 + 1
+    out[1] = 10 * math.log10(change / power) / 15 + 1
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def draw_mixture(output: Any, uniform: Any, temperature: Any, top_p: Any, edges: Any, p: Any) -> Any:
+    """Draw a class from a mixture [3K]; see :func:`noizenet.model.mixture.draw`."""
+    K = output.shape[0] // 3
+    best = 0
+    for k in range(1, K):
+        if output[k] > output[best]:
+            best = k
+    if temperature == 0.0:
+        return class_of(output[K + best], edges)
+    total = 0.0
+    for k in range(K):
+        p[k] = math.exp((output[k] - output[best]) / temperature)
+        total += p[k]
+    if top_p < 1.0:
+        kept, below, least = 0.0, 2.0 * total, 0.0
+        while kept < top_p * total:  # add the next likeliest
+            least = 0.0
+            for k in range(K):
+                if p[k] < below and p[k] > least:
+                    least = p[k]
+            if least == 0.0:
+                break
+            for k in range(K):
+                if p[k] == least:
+                    kept += p[k]
+            below = least
+        total = 0.0
+        for k in range(K):
+            if p[k] < least:
+                p[k] = 0.0
+            total += p[k]
+    want, reached, chosen = uniform * total, 0.0, best
+    for k in range(K):
+        if p[k] > 0.0:
+            chosen = k
+            if reached + p[k] > want:
+                break
+            reached += p[k]
+    rest = min(max((want - reached) / p[chosen], 1e-9), 1.0 - 1e-9)
+    rest = 0.5 + (rest - 0.5) * top_p
+    scale = temperature * math.exp(output[2 * K + chosen])
+    return class_of(output[K + chosen] + scale * math.log(rest / (1.0 - rest)), edges)
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def class_of(value: Any, edges: Any) -> Any:
+    """Return the class whose bin holds a value."""
+    low, high = 0, edges.shape[0] - 2
+    while low < high:
+        middle = (low + high) // 2
+        if value >= edges[middle + 1]:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _surprise_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
+    """Return -log P of a class, in nats (never more than about 18: float32 differences)."""
+    K = output.shape[0] // 3
+    peak, total, inside = output[0], 0.0, 0.0
+    for k in range(1, K):
+        peak = max(peak, output[k])
+    for k in range(K):
+        weight, inverse = math.exp(output[k] - peak), math.exp(-output[2 * K + k])
+        a = float32((edges[chosen + 1] - output[K + k]) * inverse)
+        b = float32((edges[chosen] - output[K + k]) * inverse)
+        if b > float32(0.0):  # differences of small numbers are exact, of numbers near 1 they are not
+            a, b = -b, -a
+        total += weight
+        inside += weight * max(sigmoid(a) - sigmoid(b), float32(0.0))
+    return -math.log(max(inside / total, 1e-8))
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def run_tiered(
+    cell: Any, mixture: Any, weights: Any, scales: Any, biases: Any, layout: Any, tiers: Any, context: Any,
+    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
+    h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
+    forced: Any, uniforms: Any, jumps: Any, temperature: Any, top_k: Any, top_p: Any,
+    x: Any, z: Any, zh: Any, a: Any, b: Any, output: Any, plain: Any, surprise: Any, out: Any, record: Any,
+) -> None:  # fmt: skip
+    """Run ``len(out)`` samples.
+
+    Parameters
+    ----------
+    cell, mixture : int, bool
+        Kind of cell; whether the head is a mixture or categorical.
+    weights, scales, biases, layout : arrays
+        As :class:`noizenet.model.numeric.Pack` lays them out.
+    tiers, context : int [tiers, 4], int
+        SAMPLES, HIDDEN, RATIO and LOWER of each; steps' worth of samples that each sees.
+    genre : float32 [tiers + 1, D]
+        What the genre adds (with the biases) in each tier and in the per-sample network.
+    features : float32 [V, 2]
+        What describes each class.
+    tables : float32 [E, V, C]
+        Look-up tables of the latest samples.
+    fixed : float32 [order]
+        The linear prediction's own taps, oldest sample first.
+    bright_at, tell_level, tell_bright : float32 [L, Q], [tiers + 1, L, D], [tiers + 1, Q, D]
+        The sketch's tables, see :class:`noizenet.model.sketch.Sketch`; empty where there is none.
+    h, c : float32 [tiers, H]
+        States.
+    ring, place : float32 [2 · 2R], int64 [2]
+        The latest R samples' features, written twice so that the latest n always lie in one piece; where the
+        next goes, and the number of samples made so far.
+    taps, recent : float32 [order], int64 [E]
+        The taps in use, oldest sample first; the latest classes, newest first.
+    wish, sketched : float32 [tiers + 1, D], int64 [2]
+        What the sketch adds in each layer, and the sketch itself.
+    sketches : float64 [n, 2]
+        For each of the slowest tier's steps, two uniform numbers, or (where `forced`) the sketch's classes.
+    forced, uniforms, jumps, temperature, top_k, top_p, surprise, out, record
+        As for :func:`noizenet.model.kernel.run_classes`.
+    """
+    count, order = tiers.shape[0], fixed.shape[0]
+    length = ring.shape[0] // 4
+    bottom = count * TIER
+    V = features.shape[0]
+    C = layout[bottom + LATEST][ROWS]
+    nobody = ring[:0]
+    sketching = bright_at.shape[0] > 0
+    drawn = 0
+    gain = float32(1.0) / float32(GAIN)
+    for t in range(out.shape[0]):
+        now = place[1]
+        end = 2 * (place[0] + length)
+        for k in range(count - 1, -1, -1):
+            if now % tiers[k, SAMPLES] != 0:
+                continue
+            size = 2 * tiers[k, SAMPLES] * context
+            units = tiers[k, HIDDEN]
+            rows = layout[k * TIER : (k + 1) * TIER]
+            if k < count - 1:
+                part = now % tiers[k + 1, SAMPLES] // tiers[k, SAMPLES]
+                above, speaker = h[k + 1, : tiers[k + 1, HIDDEN]], layout[(k + 1) * TIER + SPEAK]
+            else:
+                part, above, speaker = 0, nobody, rows[SPEAK]
+            window = ring[end - size : end]
+            if sketching and k == count - 1:
+                for j in range(size):
+                    a[j] = window[j]
+                _measure(window, tiers[k, SAMPLES], gain, a[size : size + 2])
+                window = a[: size + 2]
+            _step_tier(
+                cell, weights, scales, biases, rows, part, speaker, above, genre[k], wish[k], window,
+                h[k, :units], c[k, :units], x, z, zh,
+            )  # fmt: skip
+            if sketching and k == count - 1:
+                for s in range(2):
+                    row = layout[bottom + LEVEL + s]
+                    logits = z[: row[ROWS]]
+                    begin(biases, row, 0, row[ROWS], logits)
+                    add_product(weights, scales, row, 0, row[ROWS], h[k, :units], logits)
+                    if s == 1:
+                        for j in range(row[ROWS]):
+                            logits[j] += bright_at[sketched[0], j]
+                    if forced.shape[0] > 0:
+                        sketched[s] = np.int64(sketches[drawn, s])
+                    else:
+                        sketched[s] = draw_class(logits, sketches[drawn, s], temperature, 0, top_p)
+                drawn += 1
+                for layer in range(wish.shape[0]):
+                    for j in range(wish.shape[1]):
+                        wish[layer, j] = tell_level[layer, sketched[0], j] + tell_bright[layer, sketched[1], j]
+            if k == 0 and order > 0:
+                for j in range(order):
+                    taps[j] = fixed[j]
+                if layout[bottom + ADAPT][ROWS] > 0:
+                    add_product(weights, scales, layout[bottom + ADAPT], 0, order, h[0, :units], taps)
+
+        part = now % tiers[0, SAMPLES]
+        begin(biases, layout[SPEAK], part, C, a)
+        for j in range(C):
+            a[j] += genre[count, j] + wish[count, j]
+        add_product(weights, scales, layout[SPEAK], part, C, h[0, : tiers[0, HIDDEN]], a)
+        size = layout[bottom + LATEST][COLUMNS]
+        add_product(weights, scales, layout[bottom + LATEST], 0, C, ring[end - size : end], a)
+        for lag in range(tables.shape[0]):
+            for j in range(C):
+                a[j] += tables[lag, recent[lag], j]
+        for j in range(C):
+            a[j] = max(a[j], float32(0.0))
+        for layer in range(bottom + LAYERS, layout.shape[0]):
+            begin(biases, layout[layer], 0, C, b)
+            add_product(weights, scales, layout[layer], 0, C, a, b)
+            for j in range(C):
+                a[j] = max(b[j], float32(0.0))
+        begin(biases, layout[bottom + HEAD], 0, output.shape[0], output)
+        add_product(weights, scales, layout[bottom + HEAD], 0, output.shape[0], a, output)
+
+        if mixture:
+            K = output.shape[0] // 3
+            centre = float32(0.0)
+            for j in range(order):
+                centre += taps[j] * ring[end - 2 * (order - j)]
+            centre *= gain
+            for k in range(K):
+                log_scale = min(max(output[2 * K + k], float32(-11.0)), float32(1.0))
+                output[2 * K + k] = log_scale
+                output[K + k] = centre + output[K + k] * math.exp(log_scale)
+        if record.shape[0] > 0:
+            for j in range(output.shape[0]):
+                record[t, j] = output[j]
+        watched = now % SURPRISE_EVERY == 0
+        if watched:
+            for j in range(output.shape[0]):
+                plain[j] = output[j]
+        if forced.shape[0] > 0:
+            chosen = forced[t]
+        elif mixture:
+            chosen = draw_mixture(output, uniforms[t], temperature, top_p, edges, b)
+        else:
+            chosen = draw_class(output, uniforms[t], temperature, top_k, top_p)
+        if watched:
+            if mixture:
+                surprise[0] += _surprise_of_mixture(plain, chosen, edges)
+            else:
+                surprise[0] += surprise_of_class(plain, chosen)
+            surprise[1] += 1.0
+        if jumps.shape[0] > 0:
+            chosen = min(max(chosen + jumps[t], 0), V - 1)
+        out[t] = chosen
+        for lag in range(recent.shape[0] - 1, 0, -1):
+            recent[lag] = recent[lag - 1]
+        if recent.shape[0] > 0:
+            recent[0] = chosen
+        at = place[0]
+        for j in range(2):
+            ring[2 * at + j] = features[chosen, j]
+            ring[2 * (at + length) + j] = features[chosen, j]
+        place[0] = (at + 1) % length
+        place[1] = now + 1

@@ -1,0 +1,207 @@
+"""A network of recurrent tiers at falling rates over samples, with a small network per sample at the bottom.
+
+The slowest tier steps once in, say, 64 samples and tells the faster one where the music stands; the fastest
+tells the per-sample network, which also sees the latest samples themselves. Nothing recurrent runs at the sample
+rate: that is what makes training parallel over time and playing cheap.
+
+Under a mixture head lies a linear prediction of the next sample from the last few. Its taps come from the fastest
+tier (an LPC filter that the network sets anew at each step of that tier); the mixture describes what it leaves over.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from noizenet.model.architecture import Architecture
+from noizenet.model.mixture import MixtureHead
+from noizenet.model.network import Network, make_head
+from noizenet.model.sketch import Sketch, classify, measure, scale
+from noizenet.model.tiers import Tier
+
+GAIN = 4.0
+"""Music has a standard deviation of about 1/4 of full scale or less; layers like numbers about 1."""
+
+
+class TieredNetwork(Network):
+    """Tiers over classes that stand for numbers.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        With ``options.tiers``.
+    values : Tensor, optional
+        What each class stands for, rising, [V], in [-1, 1]; evenly spread by default.
+
+    Notes
+    -----
+    The state [B, N] holds every tier's [S, H] from the fastest to the slowest, then the latest classes, oldest
+    first; -1 stands for "before the start", where the first frame given is taken to have lasted for ever.
+    """
+
+    values: Tensor
+
+    def __init__(self, architecture: Architecture, values: Tensor | None = None) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        o = a.options
+        self.granule = o.tiers[-1][0]
+        self.order = o.prediction_order if o.head == "mixture" else 0
+        self.history = max([o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
+        self.register_buffer("values", torch.zeros(a.levels))
+        if not self.values.is_meta:
+            self.values.copy_(torch.linspace(-1, 1, a.levels) if values is None else values)
+        self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
+        if self.genre is not None:
+            nn.init.normal_(self.genre.weight, 0, 0.3)
+        self.tiers = nn.ModuleList()
+        below, lower = 1, o.width
+        for samples, hidden in o.tiers:
+            heard = 2 * samples * o.tier_context + (2 if o.sketch and samples == self.granule else 0)
+            self.tiers.append(
+                Tier(
+                    o.cell, samples=samples, features=heard, inputs=o.tier_inputs, hidden=hidden,
+                    ratio=samples // below, lower=lower, genre=a.genre_size,
+                )
+            )  # fmt: skip
+            below, lower = samples, o.tier_inputs
+        sizes = [o.tier_inputs] * (len(o.tiers) - 1) + [o.width]
+        self.sketch = Sketch(o.tiers[-1][1], sizes) if o.sketch else None
+        self.latest = nn.Linear(2 * o.lookback, o.width)
+        self.tables = nn.ModuleList(nn.Embedding(a.levels, o.width) for _ in range(o.embedded))
+        for table in self.tables:
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, 0, 0.05)
+        self.colour = nn.Linear(a.genre_size, o.width, bias=False) if a.genre_size else None
+        self.layers = nn.ModuleList(nn.Linear(o.width, o.width) for _ in range(o.depth))
+        self.dropout = nn.Dropout(o.dropout)
+        self.head = make_head(a, o.width)
+        if self.order:
+            self.taps = nn.Parameter(torch.zeros(self.order))
+            with torch.no_grad():
+                self.taps[-1] = 1.0  # begin by repeating the last sample
+            if o.prediction == "adaptive":
+                self.adapt: nn.Linear | None = nn.Linear(o.tiers[0][1], self.order)
+                nn.init.zeros_(self.adapt.weight)
+                nn.init.zeros_(self.adapt.bias)
+            else:
+                self.adapt = None
+        self.register_load_state_dict_post_hook(lambda module, _: module.use_values())
+        self.use_values()
+
+    def use_values(self) -> None:
+        """Hand the classes' numbers on to the head."""
+        if isinstance(self.head, MixtureHead) and not self.values.is_meta:
+            self.head.set_values(self.values)
+
+    def tier_list(self) -> list[Tier]:
+        """Return the tiers, fastest first."""
+        return [t for t in self.tiers if isinstance(t, Tier)]
+
+    def start_state(self, batch: int) -> Tensor:
+        """Return the learned state of a track's start."""
+        parts = [t.start.reshape(1, -1).expand(batch, -1) for t in self.tier_list()]
+        return torch.cat([*parts, self.values.new_full((batch, self.history), -1.0)], 1)
+
+    def forward(
+        self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Predict from whole sequences of classes [B, T, 1]; T is a multiple of the slowest tier's step.
+
+        A network that sketches must be told what follows each frame, `targets` [B, T, 1].
+        """
+        output, after, _ = self._run(frames, mix, state, targets)
+        return output, after
+
+    def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the exact cost of samples and sketches in nats per sample, the outputs and the state after."""
+        output, after, cost = self._run(frames, mix, state, targets)
+        with torch.autocast(output.device.type, enabled=False):
+            return self.head.loss(output, targets) + cost / self.granule, output, after
+
+    def _run(self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if frames.shape[1] % self.granule:
+            raise ValueError(f"{frames.shape[1]} frames: not a multiple of the slowest tier's {self.granule}")
+        o, count = self.architecture.options, frames.shape[1]
+        inner, before = self._split(state)
+        classes = frames[..., 0].long()
+        before = torch.where(before < 0, classes[:, :1], before.long())
+        classes = torch.cat([before, classes], 1)
+        samples = self.values[classes]
+        features = torch.stack([GAIN * samples, compand(samples)], -1).flatten(1)
+        genre = mix @ self.genre.weight if self.genre is not None else None
+
+        told, y, after = None, samples, []
+        sketches, cost = None, samples.new_zeros(())
+        for k in reversed(range(len(inner))):
+            tier = self.tier_list()[k]
+            heard = self._windows(features, 2 * tier.samples * o.tier_context, 2 * tier.samples, count)
+            if self.sketch is not None and told is None:
+                heard = torch.cat(
+                    [heard, scale(measure(self._windows(samples, self.granule, self.granule, count)))], -1
+                )
+            y, told, new = tier(heard, told, genre, inner[k])
+            y, told = self.dropout(y), self.dropout(told)
+            after.append(new)
+            if self.sketch is not None:
+                if sketches is None:
+                    sketches = self.sketches_of(targets)
+                    cost = self.sketch.nats(y, sketches)
+                layer = k - 1 if k else len(inner) - 1
+                split = told.reshape(len(told), sketches.shape[1], -1, told.shape[-1])
+                told = (split + self.sketch.tell(layer, sketches)[:, :, None]).reshape(told.shape)
+
+        h = self.latest(self._windows(features, 2 * o.lookback, 2, count)) + told
+        for lag, table in enumerate(self.tables):
+            h = h + table(classes[:, self.history - lag : self.history - lag + count])
+        if self.colour is not None:
+            h = h + self.colour(genre)[:, None]
+        h = torch.relu(h)
+        for layer in self.layers:
+            h = torch.relu(layer(h))
+        output = self._predict(h, y, samples, count)
+        last = classes[:, classes.shape[1] - self.history :].float()
+        parts = [s.permute(1, 0, 2).flatten(1).float() for s in reversed(after)]
+        return output, torch.cat([*parts, last], 1), cost
+
+    def sketches_of(self, targets: Tensor | None) -> Tensor:
+        """Return the sketch classes [B, n, 2] of samples to come, classes [B, n · step, 1]."""
+        if targets is None:
+            raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
+        return classify(measure(self.values[targets[..., 0].long()].unflatten(1, (-1, self.granule))))
+
+    def _predict(self, h: Tensor, y: Tensor, samples: Tensor, count: int) -> Tensor:
+        if not isinstance(self.head, MixtureHead):
+            return self.head(h)
+        with torch.autocast(h.device.type, enabled=False):  # a prediction to 16 bits needs them
+            centre = samples.new_zeros(())
+            if self.order:
+                taps = self.taps.expand(len(samples), 1, -1)
+                if self.adapt is not None:
+                    taps = taps + self.adapt(y.float())
+                latest = self._windows(samples, self.order, 1, count)
+                latest = latest.reshape(len(samples), taps.shape[1], -1, self.order)
+                centre = (latest @ taps[..., None]).reshape(len(samples), count)
+            return self.head.around(h, centre)
+
+    def _windows(self, sequence: Tensor, size: int, hop: int, count: int) -> Tensor:
+        """Return the latest `size` numbers before each step, [B, steps, size]; `hop` numbers a step."""
+        per_sample = sequence.shape[1] // (self.history + count)
+        first = (self.history + 1) * per_sample - size
+        return sequence[:, first:].unfold(1, size, hop)[:, : count * per_sample // hop]
+
+    def _split(self, state: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return every tier's [S, B, H] and the latest classes [B, history]."""
+        parts, at = [], 0
+        for tier in self.tier_list():
+            size = tier.start.numel()
+            parts.append(state[:, at : at + size].reshape(len(state), *tier.start.shape).transpose(0, 1))
+            at += size
+        return parts, state[:, at:]
+
+
+def compand(samples: Tensor) -> Tensor:
+    """Return mu-law's curve of samples in [-1, 1]: what is quiet is seen as under a glass."""
+    return torch.sign(samples) * torch.log1p(255 * samples.abs()) / math.log(256)

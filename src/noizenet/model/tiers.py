@@ -1,0 +1,73 @@
+"""One recurrent tier: it steps once in N samples and speaks to the tier below at that tier's own rate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from noizenet.model import CELLS
+from noizenet.model.cells import Cell
+
+
+class Tier(nn.Module):
+    """A layer over the latest samples → a recurrent cell → one vector for each step of the tier below.
+
+    After S. Mehri et al., "SampleRNN" (ICLR 2017), §2.1, with an LSTM's cell, a nonlinear layer before it and a
+    learned start.
+
+    Parameters
+    ----------
+    cell : str
+        Name in CELLS.
+    samples : int
+        N, samples per step.
+    features : int
+        Numbers per step that describe the latest samples.
+    inputs, hidden : int
+        D, units of the layer before the cell; H, units of the cell.
+    ratio : int
+        R, steps of the tier below in one step of this one.
+    lower : int
+        Size of what the tier below is told.
+    genre : int
+        Size of the genre's embedding; 0 for none.
+    """
+
+    def __init__(
+        self, cell: str, *, samples: int, features: int, inputs: int, hidden: int, ratio: int, lower: int, genre: int
+    ) -> None:
+        super().__init__()
+        self.samples, self.ratio, self.lower = samples, ratio, lower
+        self.frame = nn.Linear(features, inputs)
+        self.genre = nn.Linear(genre, inputs, bias=False) if genre else None
+        make: type[Cell] = CELLS.load(cell)
+        self.cell = make(inputs, hidden)
+        self.start = nn.Parameter(torch.zeros(self.cell.states, hidden))
+        self.speak = nn.Linear(hidden, ratio * lower)
+
+    def forward(self, features: Tensor, told: Tensor | None, genre: Tensor | None, state: Tensor) -> tuple[Tensor, ...]:
+        """Run n steps.
+
+        Parameters
+        ----------
+        features : Tensor
+            [B, n, F], the latest samples before each step.
+        told : Tensor, optional
+            [B, n, D], from the tier above.
+        genre : Tensor, optional
+            [B, E].
+        state : Tensor
+            [S, B, H].
+
+        Returns
+        -------
+        tuple
+            The cell's outputs [B, n, H], what the tier below is told [B, n · R, lower], the state after.
+        """
+        x = self.frame(features)
+        if self.genre is not None:
+            x = x + self.genre(genre)[:, None]
+        if told is not None:
+            x = x + told
+        y, after = self.cell(torch.relu(x), state)
+        return y, self.speak(y).reshape(len(y), -1, self.lower), after

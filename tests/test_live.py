@@ -1,0 +1,221 @@
+"""Live playing: the watch and its rescues, blocks made ahead, the sound card."""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noizenet.api as api
+from noizenet.audio.card import Card
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import AudioError, UsageError
+from noizenet.generation.ahead import Ahead, Pace
+from noizenet.generation.controls import Controls
+from noizenet.generation.stream import Stream
+from noizenet.store.model import Model, load
+
+
+@pytest.fixture(scope="module")
+def model(sample_model: Path) -> Model:
+    return load(sample_model)
+
+
+def listen(stream: Stream) -> np.ndarray:
+    return np.concatenate([b.samples for b in stream])
+
+
+class TestWatch:
+    def test_a_quiet_watch_changes_nothing(self, model: Model) -> None:
+        alive = lambda samples, rate: ""  # noqa: E731
+        sounds = [
+            listen(Stream(model, Controls(seconds=4.3, seed=2, watch=watch), alive))
+            for watch in ("off", "report", "mend")
+        ]
+        assert np.array_equal(sounds[0], sounds[1])
+        assert np.array_equal(sounds[0], sounds[2])
+
+    def test_death_is_reported_once_a_second(self, model: Model) -> None:
+        stream = Stream(model, Controls(seconds=6.0), lambda samples, rate: "silence")
+        listen(stream)
+        assert stream.watch is not None
+        assert stream.watch.causes == {"silence": pytest.approx(6.0)}
+        assert stream.watch.dead_s == pytest.approx(6.0)
+        assert not stream.watch.rescues
+
+    def test_it_hears_the_last_three_seconds_of_what_is_played(self, model: Model) -> None:
+        heard: list[np.ndarray] = []
+        stream = Stream(model, Controls(seconds=5.0, watch="report"), lambda s, rate: heard.append(s.copy()) or "")
+        sound = listen(stream)
+        rate = stream.sample_rate
+        assert len(heard) == 3
+        assert np.array_equal(heard[-1], sound[2 * rate : 5 * rate])
+
+    def test_the_dead_are_sent_back_and_warmed(self, model: Model) -> None:
+        looks = iter(["", "", "tone", "", "", "", "noise", "", "", "", ""])
+        stream = Stream(model, Controls(seconds=12.0, seed=1, watch="mend"), lambda s, rate: next(looks))
+        plain = Stream(model, Controls(seconds=12.0, seed=1, watch="off"))
+        mended, untouched = listen(stream), listen(plain)
+        assert stream.watch is not None
+        assert stream.watch.rescues[0] == 5.0
+        assert len(stream.watch.rescues) == 2
+        rate = stream.sample_rate
+        assert np.array_equal(mended[: 5 * rate], untouched[: 5 * rate])
+        assert not np.array_equal(mended[5 * rate :], untouched[5 * rate :])
+        # The join begins where the old stream would have gone on: no click.
+        assert abs(mended[5 * rate] - untouched[5 * rate]) < 0.01 + 0.01 * np.abs(mended).max()
+
+    def test_rescues_repeat_from_the_seed(self, model: Model) -> None:
+        def judge(samples: np.ndarray, rate: int) -> str:
+            return "tone" if samples.sum() > 0 else ""
+
+        a, b = (listen(Stream(model, Controls(seconds=8.0, seed=4, watch="mend"), judge)) for _ in range(2))
+        assert np.array_equal(a, b)
+
+    def test_a_likelihood_far_from_trainings_is_seen(self, model: Model) -> None:
+        training = dict(model.training)
+        training["metrics"] = {**training["metrics"], "best_validation_bits_per_frame": 0.5}
+        doubtful = Model(model.network, model.representation, model.genres, training)
+        stream = Stream(doubtful, Controls(seconds=6.0, temperature=3.0), lambda s, rate: "")
+        listen(stream)
+        assert stream.watch is not None
+        assert set(stream.watch.causes) == {"likelihood"}
+
+    def test_wrong_wishes(self) -> None:
+        with pytest.raises(UsageError, match="watch"):
+            Controls(watch="maybe")
+        with pytest.raises(UsageError, match="precision"):
+            Controls(precision="fp64")
+
+
+def blocks(count: int, wait: float = 0.0) -> Iterator[Waveform]:
+    for i in range(count):
+        time.sleep(wait)
+        yield Waveform(np.full(800, i / 100, np.float32), 8000)
+
+
+class TestAhead:
+    def test_blocks_come_in_order_and_end(self) -> None:
+        assert [round(float(b.samples[0]) * 100) for b in Ahead(blocks(50))] == list(range(50))
+
+    def test_no_more_than_asked_lies_ready(self) -> None:
+        made = 0
+
+        def counted() -> Iterator[Waveform]:
+            nonlocal made
+            for b in blocks(100):
+                made += 1
+                yield b
+
+        ahead = Ahead(counted(), seconds=0.5)
+        time.sleep(0.3)
+        assert made == 5
+        next(ahead)
+        time.sleep(0.2)
+        assert made == 6
+        ahead.close()
+
+    def test_errors_arrive_where_blocks_are_taken(self) -> None:
+        def failing() -> Iterator[Waveform]:
+            yield from blocks(2)
+            raise AudioError("no more")
+
+        ahead = Ahead(failing())
+        assert len([next(ahead), next(ahead)]) == 2
+        for _ in range(2):
+            with pytest.raises(AudioError, match="no more"):
+                next(ahead)
+
+    def test_the_pace(self) -> None:
+        pace = Pace()
+        pace.add(1.0, 5.0)  # the first block compiles: not the pace
+        assert pace.real_time_factor == 0
+        for _ in range(3):
+            pace.add(1.0, 0.25)
+        assert pace.real_time_factor == pytest.approx(4)
+        assert pace.margin == pytest.approx(0.75)
+        for _ in range(20):
+            pace.add(1.0, 2.0)
+        assert pace.margin == pytest.approx(-1, abs=0.1)
+
+
+class FakeCard(types.ModuleType):
+    """Stands in for the sounddevice module."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        super().__init__("sounddevice")
+        self.played: list[np.ndarray] = []
+        self.dry, self.gone_after, self.missing = set[int](), 10**9, False
+        outer = self
+
+        class OutputStream:
+            def __init__(self, **options: object) -> None:
+                if outer.missing:
+                    raise FakeCard.PortAudioError("Error querying device -1")
+
+            def write(self, samples: np.ndarray) -> bool:
+                if len(outer.played) >= outer.gone_after:
+                    raise FakeCard.PortAudioError("Device unavailable")
+                outer.played.append(samples.copy())
+                return len(outer.played) - 1 in outer.dry
+
+            def start(self) -> None: ...
+            def stop(self) -> None: ...
+            def abort(self) -> None: ...
+            def close(self) -> None: ...
+
+        self.OutputStream = OutputStream
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> FakeCard:
+    fake = FakeCard()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    return fake
+
+
+class TestCard:
+    def test_what_is_generated_is_played(self, model: Model, card: FakeCard) -> None:
+        controls = Controls(seconds=2.0, seed=3, watch="off")
+        seen = []
+        state = api.play(model, controls, on_block=lambda p: seen.append(p.seconds))
+        assert np.array_equal(np.concatenate(card.played)[:, 0], listen(Stream(model, controls)))
+        assert state.seconds == pytest.approx(2.0)
+        assert state.real_time_factor > 0
+        assert seen == sorted(seen)
+        assert state.underruns == 0
+
+    def test_gaps_are_counted_but_not_the_empty_start(self, model: Model, card: FakeCard) -> None:
+        card.dry = {0, 3, 5}
+        assert api.play(model, Controls(seconds=2.0)).underruns == 2
+
+    def test_a_missing_card(self, card: FakeCard) -> None:
+        card.missing = True
+        with pytest.raises(AudioError, match=r"cannot be used \(Error querying device -1\).*--out -"):
+            Card(8000, 1)
+
+    def test_a_card_that_disappears(self, model: Model, card: FakeCard) -> None:
+        card.gone_after = 3
+        with pytest.raises(AudioError, match="disappeared while playing"):
+            api.play(model, Controls(seconds=5.0))
+
+    def test_no_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "sounddevice", None)
+        with pytest.raises(UsageError, match=r"noizenet\[play\]"):
+            Card(8000, 1)
+
+    def test_the_command_line_says_when_it_ran_dry(self, sample_model: Path, card: FakeCard, cli: object) -> None:
+        card.dry = {2}
+        code, _, err = cli("play", sample_model, "--seconds", "1.5")  # type: ignore[operator]
+        assert code == 0
+        assert "ran dry 1 ×" in err
+        assert "real time" in err
+        assert "margin" in err
