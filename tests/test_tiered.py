@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import tone
 from scipy import stats
 from scipy.special import expit
 
+from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.generation.controls import Controls
 from noizenet.generation.stream import Stream
@@ -235,11 +237,7 @@ def test_fewer_bits_a_weight_cost_few_bits_a_sample(sample_model: Path, precisio
     assert small.bytes_per_frame == pytest.approx(full.bytes_per_frame / (2 if precision == "bf16" else 4))
 
 
-def _wave(rate: int):  # noqa: ANN202
-    from conftest import tone
-
-    from noizenet.audio.waveform import Waveform
-
+def _wave(rate: int) -> Waveform:
     return Waveform(np.asarray(tone(2.0, rate) * 0.5, np.float32), rate)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from noizenet.audio.card import Card
 from noizenet.audio.read import AudioReader, read
 from noizenet.audio.waveform import Waveform, mix_channels
-from noizenet.audio.card import Card
 from noizenet.audio.write import AudioWriter, write, write_pcm
 from noizenet.base.errors import UsageError
 from noizenet.corpus.build import build

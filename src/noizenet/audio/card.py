@@ -36,8 +36,8 @@ class Card:
             import sounddevice
         except (ImportError, OSError) as error:
             raise UsageError(
-                "playing on the sound card needs sounddevice: pip install 'noizenet[play]' (and the PortAudio library), "
-                f"or pipe: noizenet play MODEL --out - | aplay -f S16_LE -r {sample_rate} -c {channels}"
+                "playing on the sound card needs sounddevice: pip install 'noizenet[play]' (and the PortAudio "
+                f"library), or pipe: noizenet play MODEL --out - | aplay -f S16_LE -r {sample_rate} -c {channels}"
             ) from error
         self._failure: type[Exception] = sounddevice.PortAudioError
         self.underruns = 0

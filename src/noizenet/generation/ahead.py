@@ -110,7 +110,7 @@ class Ahead(Iterator[Waveform]):
                 with self._lock:
                     self._lying += len(block) / block.sample_rate
                 self._ready.put(block)
-        except BaseException as error:  # noqa: BLE001 - handed over to the thread that plays
+        except BaseException as error:
             self._ready.put(error)
         else:
             self._ready.put(None)

@@ -23,7 +23,6 @@ from noizenet.model.stepper import Stepper
 from noizenet.representation.base import Decoder, Representation
 from noizenet.store.model import Model
 
-
 FADE_S = 0.02
 
 

@@ -57,14 +57,18 @@ class TieredEngine(Engine):
                 pack.add(to_array(sketch.bright.weight), to_array(sketch.bright.bias)) if sketch else pack.add(nothing),
                 pack.add(to_array(network.latest.weight)),
                 pack.add(to_array(network.head.linear.weight), to_array(network.head.linear.bias)),
-                *(pack.add(to_array(layer.weight), to_array(layer.bias)) for layer in network.layers),
+                *(
+                    pack.add(to_array(n.weight), to_array(n.bias))
+                    for n in network.layers
+                    if isinstance(n, torch.nn.Linear)
+                ),
             ]
             self._fixed = to_array(network.taps) if network.order else np.zeros(0, np.float32)
             if adapt is not None:
                 self._fixed = self._fixed + to_array(adapt.bias)
             values = network.values
             self._features = np.ascontiguousarray(torch.stack([GAIN * values, compand(values)], 1).numpy())
-            tables = [to_array(table.weight) for table in network.tables]
+            tables = [to_array(table.weight) for table in network.tables if isinstance(table, torch.nn.Embedding)]
             self._genres = to_array(network.genre.weight) if network.genre is not None else None
             self._starts = [to_array(tier.start) for tier in tiers]
             self._tell = _sketch_tables(sketch, len(tiers), max(o.tier_inputs, o.width))
@@ -118,7 +122,7 @@ class TieredEngine(Engine):
         size = self._weights.itemsize
         cost = (self._layout[:, ROWS] * self._layout[:, COLUMNS]).astype(float)
         bottom = len(self._tiers) * TIER
-        total = float(cost[bottom + LATEST :].sum()) + self._tables.shape[0] * self._tables.shape[2]
+        total = float(cost[bottom + LATEST :].sum())
         below = 1
         for k, (samples, _, ratio, _) in enumerate(self._tiers):
             *cell, speak = cost[k * TIER : (k + 1) * TIER]
@@ -126,7 +130,7 @@ class TieredEngine(Engine):
             below = int(samples)
         total += float(cost[bottom + ADAPT]) / float(self._tiers[0, 0])
         total += float(cost[bottom + LEVEL : bottom + BRIGHT + 1].sum()) / below
-        return total * size
+        return float(total * size + 4 * self._tables.shape[0] * self._tables.shape[2])
 
     def sketches_in(self, count: int) -> int:
         """Count the slowest tier's steps."""

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from noizenet.model.architecture import Architecture
 from noizenet.model.heads import Head
@@ -54,7 +54,7 @@ class MixtureHead(Head):
     def around(self, h: Tensor, centre: Tensor) -> Tensor:
         """Return the output [..., 3K] for features h [..., H] around `centre` [...], in float32."""
         k = self.mixtures
-        logits, offsets, log_scales = self.linear(h.float()).split(k, -1)
+        logits, offsets, log_scales = torch.split(self.linear(h.float()), k, -1)
         log_scales = log_scales.clamp(LOG_SCALE_LOW, LOG_SCALE_HIGH)
         # Without the detachment the scale learns from the mean's error twice, and trains less steadily.
         means = centre[..., None] + offsets * log_scales.detach().exp()
@@ -70,7 +70,7 @@ class MixtureHead(Head):
         With a = (hi - μ) / s and b = (lo - μ) / s: σ(a) - σ(b) = σ(a) σ(-b) (1 - e^(b - a)), whose logarithm loses
         no digits however far out the bin lies.
         """
-        logits, means, log_scales = output.float().split(self.mixtures, -1)
+        logits, means, log_scales = torch.split(output.float(), self.mixtures, -1)
         inverse = torch.exp(-log_scales)
         low, high = self.edges[classes][..., None], self.edges[classes + 1][..., None]
         width = ((high - low).clamp(max=100) * inverse).clamp(min=1e-6)
@@ -88,9 +88,10 @@ class MixtureHead(Head):
 
     def mean(self, output: Tensor, values: Tensor) -> Tensor:
         """Return the mixture's mean, within the range of the values."""
-        logits, means, _ = output.float().split(self.mixtures, -1)
+        logits, means, _ = torch.split(output.float(), self.mixtures, -1)
         inside = means.clamp(float(values.min()), float(values.max()))
-        return (torch.softmax(logits, -1) * inside).sum(-1, keepdim=True)
+        expected: Tensor = (torch.softmax(logits, -1) * inside).sum(-1, keepdim=True)
+        return expected
 
 
 def draw(output: Tensor, uniform: Tensor, sampling: Sampling, edges: Tensor) -> Tensor:

@@ -29,26 +29,26 @@ SURPRISE_EVERY = 16
 W, S, B, ROWS, COLUMNS = range(5)
 
 
-@intrinsic
-def _widen(_: Any, weight: Any) -> Any:
-    """Turn one stored weight into float32."""
-    if weight == types.uint16:  # bfloat16: the upper half of a float32
+def _of_bfloat16(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    wide = builder.zext(arguments[0], ir.IntType(32))
+    return builder.bitcast(builder.shl(wide, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
 
-        def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            wide = builder.zext(arguments[0], ir.IntType(32))
-            return builder.bitcast(builder.shl(wide, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
 
-    elif weight == types.int8:
+def _of_int8(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    return builder.sitofp(arguments[0], ir.FloatType())
 
-        def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            return builder.sitofp(arguments[0], ir.FloatType())
 
-    else:
+def _as_it_is(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
+    return arguments[0]
 
-        def code(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
-            return arguments[0]
 
+def _widening(_typing: Any, weight: Any) -> Any:
+    """Turn one stored weight into float32; bfloat16 (kept as uint16) is the upper half of a float32."""
+    code = {types.uint16: _of_bfloat16, types.int8: _of_int8}.get(weight, _as_it_is)
     return types.float32(weight), code
+
+
+_widen: Any = intrinsic(_widening)
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True, inline="always")
@@ -73,6 +73,7 @@ def tanh(x: Any) -> Any:
 
 @numba.njit(cache=True, fastmath=True, nogil=True, inline="always")
 def sigmoid(x: Any) -> Any:
+    """Return the logistic function, by way of :func:`tanh`."""
     return float32(0.5) * tanh(float32(0.5) * x) + float32(0.5)
 
 

@@ -88,7 +88,7 @@ class TieredNetwork(Network):
                 nn.init.zeros_(self.adapt.bias)
             else:
                 self.adapt = None
-        self.register_load_state_dict_post_hook(lambda module, _: module.use_values())
+        self.register_load_state_dict_post_hook(lambda module, _: module.use_values())  # type: ignore[no-untyped-call]
         self.use_values()
 
     def use_values(self) -> None:
@@ -159,8 +159,8 @@ class TieredNetwork(Network):
         if self.colour is not None:
             h = h + self.colour(genre)[:, None]
         h = torch.relu(h)
-        for layer in self.layers:
-            h = torch.relu(layer(h))
+        for deeper in self.layers:
+            h = torch.relu(deeper(h))
         output = self._predict(h, y, samples, count)
         last = classes[:, classes.shape[1] - self.history :].float()
         parts = [s.permute(1, 0, 2).flatten(1).float() for s in reversed(after)]
@@ -170,11 +170,12 @@ class TieredNetwork(Network):
         """Return the sketch classes [B, n, 2] of samples to come, classes [B, n · step, 1]."""
         if targets is None:
             raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
-        return classify(measure(self.values[targets[..., 0].long()].unflatten(1, (-1, self.granule))))
+        return classify(measure(self.values[targets[..., 0].long()].reshape(len(targets), -1, self.granule)))
 
     def _predict(self, h: Tensor, y: Tensor, samples: Tensor, count: int) -> Tensor:
         if not isinstance(self.head, MixtureHead):
-            return self.head(h)
+            plain: Tensor = self.head(h)
+            return plain
         with torch.autocast(h.device.type, enabled=False):  # a prediction to 16 bits needs them
             centre = samples.new_zeros(())
             if self.order:

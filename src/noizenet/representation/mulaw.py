@@ -69,12 +69,14 @@ class TableDecoder(Decoder):
         self._rest = np.zeros((0, 1), np.int32)
 
     def push(self, frames: Frames) -> NDArray[np.float32]:
+        """Take frames, return whole instants."""
         frames = np.concatenate([self._rest, frames])
         whole = len(frames) // self._channels * self._channels
         self._rest = frames[whole:]
         return self._table[frames[:whole, 0]].reshape(-1, self._channels)
 
     def finish(self) -> NDArray[np.float32]:
+        """Return nothing: an instant without all its channels is dropped."""
         return np.zeros((0, self._channels), np.float32)
 
 

@@ -21,7 +21,7 @@ from noizenet.base.files import folder_lock, make_folder
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.architecture import Architecture
-from noizenet.model.network import Network, make_network
+from noizenet.model.network import make_network
 from noizenet.representation.base import Representation, create
 from noizenet.store import card
 from noizenet.store.model import ABOUT, Model, save

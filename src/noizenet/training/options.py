@@ -44,7 +44,7 @@ class TrainingOptions:
     )
     own_samples: float = option(
         0.0,
-        "share of the inputs that half of the lanes hear as the network itself would have drawn them",
+        "share of inputs that half of the lanes hear as the network would have drawn them",
         low=0,
         high=1,
     )
