@@ -24,6 +24,7 @@ from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.tiered import TieredNetwork
+from noizenet.model.together import step_together
 from noizenet.representation.linear import Linear
 from noizenet.representation.mulaw import MuLaw
 from noizenet.store.model import load
@@ -220,6 +221,31 @@ def test_runs_repeat_fork_and_do_not_depend_on_the_cuts() -> None:
     cut.restore(saved, randomness=False)
     assert not np.array_equal(cut.run(100), on)
     assert not np.array_equal(whole, Stepper(network, start, 6).run(500, **injection))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variant", ["mixture", "no-sketch", "categorical", "tables", "one-tier", "three-tiers"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_streams_together_are_the_streams_alone(cell: str, variant: str) -> None:
+    network = make(cell, shake=0.02, **VARIANTS[variant])
+    first = Stepper(network, np.full((1, 1), 128))
+    streams = []
+    for i in range(5):
+        stream = first.fork()
+        stream.reset(i)
+        stream.set_genre(np.eye(3)[i % 3])
+        streams.append(stream)
+    alone = [s.fork() for s in streams]
+    together = np.concatenate([step_together(streams, n) for n in (37, 200)], 1)
+    for i, s in enumerate(alone):
+        frames = s.run(237)
+        same = (frames == together[i]).all(-1)
+        assert same[:50].all()
+        assert same.mean() > 0.6  # rounding may part them late, never early
+    assert len({t.tobytes() for t in together}) == 5
+    with pytest.raises(UsageError, match="as far from"):
+        step_together([streams[0], first], 3)
+    with pytest.raises(UsageError, match="share one"):
+        step_together([streams[0], Stepper(network, np.full((1, 1), 128))], 3)
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.02), ("int8", 0.05)])

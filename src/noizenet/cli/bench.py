@@ -13,11 +13,11 @@ from noizenet.cli.output import print_json, print_table, say
 if TYPE_CHECKING:
     from noizenet.bench.figure import Figure
 
-PARTS = ("starting", "building", "training", "stepping")
+PARTS = ("starting", "building", "training", "stepping", "playing")
 
 
 def bench(
-    only: Annotated[str, typer.Option(help="starting, building, training, stepping or memory.")] = "",
+    only: Annotated[str, typer.Option(help="starting, building, training, stepping, playing or memory.")] = "",
     audio: Annotated[Path | None, typer.Option(help="Recordings for building and memory (default: made here).")] = None,
     rounds: Annotated[int, typer.Option(help="Times that each pair is measured; medians are shown.")] = 3,
     memory: Annotated[bool, typer.Option("--memory", help="Also the peak memory of long work (half an hour).")] = False,
@@ -81,6 +81,10 @@ def _measure(part: str, audio: Path | None, rounds: int) -> list[Figure]:
         from noizenet.bench import stepping
 
         return stepping.measure(rounds)
+    if part == "playing":
+        from noizenet.bench import playing
+
+        return playing.measure(rounds)
     from noizenet.bench import memory
 
     return memory.measure(audio)

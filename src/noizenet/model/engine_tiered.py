@@ -114,7 +114,24 @@ class TieredEngine(Engine):
             rows[k, : len(still)] = still
             if self._genres is not None:
                 rows[k, : len(still)] += weights @ (mix @ self._genres)
-        self._genre = rows
+        self.genre = rows
+
+    def shares_weights(self, other: Engine) -> bool:
+        """Tell whether another engine reads the same float32 weights."""
+        mine: NDArray[Any] = self._weights
+        return isinstance(other, TieredEngine) and mine is other._weights and mine.dtype == np.float32
+
+    def packed(self, genre: F32) -> tuple[Any, ...]:
+        """Return what :func:`noizenet.model.kernel_together.run_together` reads and never writes."""
+        return (
+            self._cell, self._mixture, self._weights, self._biases, self._layout, self._tiers,
+            self._a.options.tier_context, genre, self._features, self._tables, self._fixed, self._edges, *self._tell,
+        )  # fmt: skip
+
+    @property
+    def levels(self) -> int:
+        """V."""
+        return self._a.levels
 
     @property
     def bytes_per_frame(self) -> float:
@@ -161,7 +178,7 @@ class TieredEngine(Engine):
         sketches = np.ascontiguousarray(sketches, np.float64)
         run_tiered(
             self._cell, self._mixture, self._weights, self._scales, self._biases, self._layout, self._tiers,
-            self._a.options.tier_context, self._genre, self._features, self._tables, self._fixed, self._edges,
+            self._a.options.tier_context, self.genre, self._features, self._tables, self._fixed, self._edges,
             *self._tell, m["h"], m["c"], m["ring"], m["place"], m["taps"], m["recent"], m["wish"], m["sketched"],
             sketches if forced is None else self._sketches_of(forced), given, uniforms, leaps,
             float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),

@@ -53,13 +53,13 @@ class Stepper:
 
     def __init__(self, network: Network, start: NDArray[Any], seed: int = 0, *, precision: str = "fp32") -> None:
         self._a = network.architecture
-        self._engine = make_engine(network, start, precision)
+        self.engine = make_engine(network, start, precision)
         self.reset(seed)
         self.set_genre(np.full(self._a.genres, 1.0 / max(1, self._a.genres), np.float32))
 
     def reset(self, seed: int = 0) -> None:
         """Go to a track's start, with fresh random generators."""
-        self._engine.reset()
+        self.engine.reset()
         self._position = 0
         draws, jumps, sketches = np.random.SeedSequence(seed).spawn(3)
         self._draws, self._jumps = np.random.default_rng(draws), np.random.default_rng(jumps)
@@ -67,13 +67,13 @@ class Stepper:
 
     def restart(self) -> None:
         """Go to a track's start; the random generators go on."""
-        self._engine.reset()
+        self.engine.reset()
 
     def set_genre(self, mix: NDArray[np.floating]) -> None:
         """Set the genre mix [G]; it acts from the next frame (or a tier's next step) on."""
         if len(mix) != self._a.genres:
             raise UsageError(f"a genre mix of {len(mix)} numbers, expected {self._a.genres}")
-        self._engine.set_genre(np.asarray(mix, np.float32))
+        self.engine.set_genre(np.asarray(mix, np.float32))
 
     def run(
         self,
@@ -113,7 +113,7 @@ class Stepper:
     def save(self) -> StepperState:
         """Return a copy of the stream's state."""
         return StepperState(
-            {k: v.copy() for k, v in self._engine.memory.items()}, self._position,
+            {k: v.copy() for k, v in self.engine.memory.items()}, self._position,
             *(copy.deepcopy(dict(g.bit_generator.state)) for g in (self._draws, self._jumps, self._sketches)),
         )  # fmt: skip
 
@@ -123,7 +123,7 @@ class Stepper:
         With ``randomness=False`` only the network goes back: the random generators go on, and what follows is
         another continuation.
         """
-        self._engine.memory = {k: v.copy() for k, v in state.memory.items()}
+        self.engine.memory = {k: v.copy() for k, v in state.memory.items()}
         self._position = state.position
         if randomness:
             self._draws.bit_generator.state = copy.deepcopy(state.draws)
@@ -133,7 +133,7 @@ class Stepper:
     def fork(self) -> Stepper:
         """Return a second stream that shares the weights and goes on from here."""
         other = copy.copy(self)
-        other._engine = self._engine.fork()
+        other.engine = self.engine.fork()
         other._draws, other._jumps = np.random.default_rng(), np.random.default_rng()
         other._sketches = np.random.default_rng()
         other.restore(self.save())
@@ -144,14 +144,22 @@ class Stepper:
 
         Every 16th frame is looked at, under the network's own distribution (temperature 1, nothing cut).
         """
-        nats, frames = self._engine.surprise
-        self._engine.surprise[:] = 0
+        nats, frames = self.engine.surprise
+        self.engine.surprise[:] = 0
         return float(nats / frames / math.log(2)) if frames else None
 
     @property
     def bytes_per_frame(self) -> float:
         """Bytes of weights that a frame reads, on average."""
-        return self._engine.bytes_per_frame
+        return self.engine.bytes_per_frame
+
+    def draw(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the uniform numbers for the next `count` drawn frames [count], and for their sketches [n, 2]."""
+        return self._draws.random(count), self._sketches.random((self.engine.sketches_in(count), 2))
+
+    def advance(self, count: int) -> None:
+        """Note that `count` frames were made elsewhere (see :mod:`noizenet.model.together`)."""
+        self._position += count
 
     def _advance(
         self,
@@ -166,9 +174,8 @@ class Stepper:
         recorded = np.zeros((count if record else 0, self._a.outputs), np.float32)
         jumps = self._noise(count, every, amount)
         drawn = forced is None and self._a.kind == "classes"
-        uniforms = self._draws.random(count) if drawn else np.zeros(0)
-        sketches = self._sketches.random((self._engine.sketches_in(count) if drawn else 0, 2))
-        out = self._engine.run(count, forced, uniforms, sketches, jumps, sampling, recorded)
+        uniforms, sketches = self.draw(count) if drawn else (np.zeros(0), np.zeros((0, 2)))
+        out = self.engine.run(count, forced, uniforms, sketches, jumps, sampling, recorded)
         self._position += count
         return out, recorded
 

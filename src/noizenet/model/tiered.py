@@ -100,6 +100,10 @@ class TieredNetwork(Network):
         """Return the tiers, fastest first."""
         return [t for t in self.tiers if isinstance(t, Tier)]
 
+    def deeper(self) -> list[nn.Linear]:
+        """Return the per-sample network's layers after the first."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
     def start_state(self, batch: int) -> Tensor:
         """Return the learned state of a track's start."""
         parts = [t.start.reshape(1, -1).expand(batch, -1) for t in self.tier_list()]
@@ -149,9 +153,9 @@ class TieredNetwork(Network):
                 if sketches is None:
                     sketches = self.sketches_of(targets)
                     cost = self.sketch.nats(y, sketches)
-                layer = k - 1 if k else len(inner) - 1
+                told_to = k - 1 if k else len(inner) - 1
                 split = told.reshape(len(told), sketches.shape[1], -1, told.shape[-1])
-                told = (split + self.sketch.tell(layer, sketches)[:, :, None]).reshape(told.shape)
+                told = (split + self.sketch.tell(told_to, sketches)[:, :, None]).reshape(told.shape)
 
         h = self.latest(self._windows(features, 2 * o.lookback, 2, count)) + told
         for lag, table in enumerate(self.tables):
@@ -159,8 +163,8 @@ class TieredNetwork(Network):
         if self.colour is not None:
             h = h + self.colour(genre)[:, None]
         h = torch.relu(h)
-        for deeper in self.layers:
-            h = torch.relu(deeper(h))
+        for layer in self.deeper():
+            h = torch.relu(layer(h))
         output = self._predict(h, y, samples, count)
         last = classes[:, classes.shape[1] - self.history :].float()
         parts = [s.permute(1, 0, 2).flatten(1).float() for s in reversed(after)]

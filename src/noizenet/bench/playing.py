@@ -1,0 +1,95 @@
+"""The default sample-lstm, live: speed on one thread, how near to the memory's limit, cold start, memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from noizenet.bench.bandwidth import read_schedule, schedule
+from noizenet.bench.figure import Figure, in_turn
+from noizenet.model.architecture import Architecture
+from noizenet.model.engine_tiered import TieredEngine
+from noizenet.model.network import make_network
+from noizenet.model.stepper import Stepper
+from noizenet.representation.base import create
+from noizenet.store.model import Model, save
+from noizenet.training.options import configure
+
+RATE, GENRES = 22_050, 6
+SAMPLES = 30_000
+
+
+def default_model() -> Model:
+    """Return the recipe's network with fresh weights: they read as fast as trained ones."""
+    config = configure("sample-lstm")
+    representation = create(config.representation, sample_rate=RATE, channels=1)
+    torch.manual_seed(0)
+    a = Architecture(config.model, representation.kind, representation.levels, representation.dim, GENRES)
+    values = representation.values()
+    network = make_network(a, None if values is None else torch.from_numpy(values)).eval()
+    return Model(network, representation, [f"genre {i}" for i in range(GENRES)], {})
+
+
+def measure(rounds: int) -> list[Figure]:
+    """Measure one stream on one thread."""
+    model = default_model()
+    figures: list[Figure] = []
+    for precision in ("fp32", "bf16", "int8"):
+        stepper = Stepper(model.network, model.representation.silence(), precision=precision)
+        stepper.run(1000)
+        size = stepper.bytes_per_frame
+        if precision == "fp32":
+            engine = stepper.engine
+            assert isinstance(engine, TieredEngine)
+            weights, blocks = engine._weights, schedule(engine._layout, engine._tiers)
+            read_schedule(weights, blocks, 1000)
+            ours, limit, ratio = in_turn(
+                lambda s=stepper: s.run(SAMPLES), lambda w=weights, b=blocks: read_schedule(w, b, SAMPLES), rounds
+            )  # type: ignore[misc]
+            figures.append(
+                Figure(
+                    "sample-lstm ÷ bare reading of its weights", ratio, "×", 0.6,
+                    detail=f"{size * SAMPLES / ours / 1e9:.1f} of {size * SAMPLES / limit / 1e9:.1f} GB/s, "
+                    f"{size / 1000:,.0f} kB a sample",
+                )
+            )  # fmt: skip
+        else:
+            ours, _, _ = in_turn(lambda s=stepper: s.run(SAMPLES), lambda: None, rounds)  # type: ignore[misc]
+        figures.append(
+            Figure(
+                f"sample-lstm, {precision}, real time at {RATE:,} Hz", SAMPLES / RATE / ours, "×",
+                1.5 if precision == "fp32" else None, detail=f"one thread, {size / 1000:,.0f} kB a sample",
+            )
+        )  # fmt: skip
+    return figures + _live(model, rounds)
+
+
+def _live(model: Model, rounds: int) -> list[Figure]:
+    """Measure whole processes of ``noizenet play``, with the kernels already compiled."""
+    import psutil
+
+    starts, rss = [], 0
+    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
+        folder = Path(place) / "model"
+        save(model, folder)
+        for round_ in range(max(3, rounds) + 1):
+            begun = time.perf_counter()
+            command = [sys.executable, "-m", "noizenet", "play", str(folder), "--out", "-"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                assert process.stdout is not None
+                process.stdout.read(2 * RATE // 4)
+                if round_:  # the first one may compile
+                    starts.append(time.perf_counter() - begun)
+                process.stdout.read(2 * RATE * 5)
+                rss = max(rss, psutil.Process(process.pid).memory_info().rss)
+                process.kill()
+    return [
+        Figure("process start to the first block of sound", float(np.median(starts)), "s", 3.0, False),
+        Figure("RSS while playing", rss / 1e6, "MB", 400.0, False),
+    ]

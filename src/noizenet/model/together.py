@@ -1,0 +1,66 @@
+"""Many streams of one network in lockstep: for work that is not live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from noizenet.base.errors import UsageError
+from noizenet.model.engine import class_frames
+from noizenet.model.engine_tiered import TieredEngine
+from noizenet.model.kernel_together import run_together
+from noizenet.model.sampling import Sampling
+from noizenet.model.stepper import PLAIN, Stepper
+
+
+def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = PLAIN) -> NDArray[Any]:
+    """Generate `count` frames of every stream.
+
+    Parameters
+    ----------
+    steppers : sequence of Stepper
+        Streams of one tiered network in ``fp32``, all as many frames from their start; each with its own genre and its
+        own random numbers. They go on from where this leaves them.
+    count : int
+    sampling : Sampling
+
+    Returns
+    -------
+    ndarray
+        [streams, count, 1]. Each stream's frames are those of its own :meth:`Stepper.run`, as far as rounding lets
+        them be: where a draw falls within 1e-6 of an edge the streams part.
+
+    Raises
+    ------
+    UsageError
+        If the streams cannot be run together.
+    """
+    engines = [s.engine for s in steppers]
+    if not engines or not all(isinstance(e, TieredEngine) and e.shares_weights(engines[0]) for e in engines):
+        raise UsageError("streams run together only if they share one tiered network in fp32 (fork them from one)")
+    first = engines[0]
+    assert isinstance(first, TieredEngine)
+    if any(not np.array_equal(e.memory["place"], first.memory["place"]) for e in engines):
+        raise UsageError("streams run together only if all of them are as far from their start")
+    memory = {k: np.stack([e.memory[k] for e in engines], -1) for k in first.memory if k != "place"}
+    place = first.memory["place"].copy()
+    drawn = [s.draw(count) for s in steppers]
+    uniforms, sketches = (np.stack([d[i] for d in drawn], -1) for i in range(2))
+    out = np.zeros((count, len(engines)), np.int64)
+    widest = max(len(v) for v in first.scratch.values())
+    wide = [np.zeros((widest, len(engines)), np.float32) for _ in range(6)]
+    genre = np.stack([e.genre for e in engines if isinstance(e, TieredEngine)], -1)
+    with threadpool_limits(1, user_api="blas"):  # for products this small, waking threads costs far more than it gains
+        run_together(
+            *first.packed(genre), memory["h"], memory["c"], memory["ring"], place, memory["taps"], memory["recent"],
+            memory["wish"], memory["sketched"], sketches, uniforms, float(sampling.temperature), int(sampling.top_k),
+            float(sampling.top_p), *wide, np.zeros(widest, np.float32), np.zeros(64, np.float32), out,
+        )  # fmt: skip
+    for i, (stepper, engine) in enumerate(zip(steppers, engines, strict=True)):
+        engine.memory = {k: np.ascontiguousarray(v[..., i]) for k, v in memory.items()} | {"place": place.copy()}
+        stepper.advance(count)
+    return np.stack([class_frames(column, first.levels) for column in out.T])
