@@ -38,7 +38,12 @@ from noizenet.views.render import ACCENT, WAVE, new_figure, save_figure
 
 CONTEXT = 441  # samples, as in the paper's notebook
 SEED_SECONDS = 1.0
-SETTINGS = ("model.hidden=64", "training.batch=16", "training.window=128", "training.segment_seconds=4")
+ONE_LAYER = ("model.hidden=64", "training.batch=16", "training.window=128", "training.segment_seconds=4")
+SETTINGS = {
+    "paper-lstm": ONE_LAYER,
+    # The same layer, so that only the prediction differs: no tiers.
+    "sample-lstm": (*ONE_LAYER, "model.tiers=[]", "model.head=categorical", "training.learning_rate=0.006"),
+}
 LABELS = {
     "mse": "regression (MSE), fed back",
     "mse-shrinking": "… with a shrinking context",
@@ -82,7 +87,9 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
         if (folder / "model.json").exists():
             models[recipe] = noizenet.load_model(folder)
         else:
-            models[recipe] = noizenet.train(corpus, folder, model=recipe, set=SETTINGS, minutes=minutes, seed=seed)
+            models[recipe] = noizenet.train(
+                corpus, folder, model=recipe, set=SETTINGS[recipe], minutes=minutes, seed=seed
+            )
     held = corpus.split("test") or corpus.split("validation")
     track = held[seed % len(held)]
     rng = np.random.default_rng(seed)

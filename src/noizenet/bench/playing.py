@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from noizenet.bench.bandwidth import read_schedule, schedule
-from noizenet.bench.figure import Figure, in_turn
+from noizenet.bench.figure import Figure, clock, in_turn
 from noizenet.model.architecture import Architecture
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.network import make_network
@@ -50,8 +52,8 @@ def measure(rounds: int) -> list[Figure]:
             weights, blocks = engine._weights, schedule(engine._layout, engine._tiers)
             read_schedule(weights, blocks, 1000)
             ours, limit, ratio = in_turn(
-                lambda s=stepper: s.run(SAMPLES), lambda w=weights, b=blocks: read_schedule(w, b, SAMPLES), rounds
-            )  # type: ignore[misc]
+                partial(stepper.run, SAMPLES), partial(read_schedule, weights, blocks, SAMPLES), rounds
+            )
             figures.append(
                 Figure(
                     "sample-lstm ÷ bare reading of its weights", ratio, "×", 0.6,
@@ -60,7 +62,7 @@ def measure(rounds: int) -> list[Figure]:
                 )
             )  # fmt: skip
         else:
-            ours, _, _ = in_turn(lambda s=stepper: s.run(SAMPLES), lambda: None, rounds)  # type: ignore[misc]
+            ours = statistics.median(clock(partial(stepper.run, SAMPLES)) for _ in range(rounds))
         figures.append(
             Figure(
                 f"sample-lstm, {precision}, real time at {RATE:,} Hz", SAMPLES / RATE / ours, "×",

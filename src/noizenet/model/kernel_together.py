@@ -118,7 +118,7 @@ def run_together(
     length, S = ring.shape[0] // 4, ring.shape[1]
     bottom = count * TIER
     C = layout[bottom + LATEST][ROWS]
-    O = layout[bottom + HEAD][ROWS]
+    outputs = layout[bottom + HEAD][ROWS]
     sketching = bright_at.shape[0] > 0
     drawn = 0
     gain = float32(1.0) / float32(GAIN)
@@ -188,14 +188,14 @@ def run_together(
             for j in range(C):
                 for s in range(S):
                     a[j, s] = max(b[j, s], float32(0.0))
-        _begin(biases, layout[bottom + HEAD], 0, O, z)
-        _add_product(weights, layout[bottom + HEAD], 0, O, a[:C], z, spare)
+        _begin(biases, layout[bottom + HEAD], 0, outputs, z)
+        _add_product(weights, layout[bottom + HEAD], 0, outputs, a[:C], z, spare)
         at = place[0]
         for s in range(S):
-            for j in range(O):
+            for j in range(outputs):
                 column[j] = z[j, s]
             if mixture:
-                K = O // 3
+                K = outputs // 3
                 centre = float32(0.0)
                 for j in range(order):
                     centre += taps[j, s] * ring[end - 2 * (order - j), s]
@@ -204,9 +204,9 @@ def run_together(
                     log_scale = min(max(column[2 * K + k], float32(-11.0)), float32(1.0))
                     column[2 * K + k] = log_scale
                     column[K + k] = centre + column[K + k] * math.exp(log_scale)
-                chosen = draw_mixture(column[:O], uniforms[t, s], temperature, top_p, edges, row_p)
+                chosen = draw_mixture(column[:outputs], uniforms[t, s], temperature, top_p, edges, row_p)
             else:
-                chosen = draw_class(column[:O], uniforms[t, s], temperature, top_k, top_p)
+                chosen = draw_class(column[:outputs], uniforms[t, s], temperature, top_k, top_p)
             out[t, s] = chosen
             for lag in range(recent.shape[0] - 1, 0, -1):
                 recent[lag, s] = recent[lag - 1, s]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
+from noizenet.model import kernel_together
 from noizenet.model.engine import class_frames
 from noizenet.model.engine_tiered import TieredEngine
-from noizenet.model.kernel_together import run_together
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import PLAIN, Stepper
 
@@ -54,8 +54,9 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
     widest = max(len(v) for v in first.scratch.values())
     wide = [np.zeros((widest, len(engines)), np.float32) for _ in range(6)]
     genre = np.stack([e.genre for e in engines if isinstance(e, TieredEngine)], -1)
+    run: Any = kernel_together.run_together
     with threadpool_limits(1, user_api="blas"):  # for products this small, waking threads costs far more than it gains
-        run_together(
+        run(
             *first.packed(genre), memory["h"], memory["c"], memory["ring"], place, memory["taps"], memory["recent"],
             memory["wish"], memory["sketched"], sketches, uniforms, float(sampling.temperature), int(sampling.top_k),
             float(sampling.top_p), *wide, np.zeros(widest, np.float32), np.zeros(64, np.float32), out,

@@ -1,0 +1,130 @@
+"""Does a model live and stay in place? Many long free runs, beside the range that held-out music keeps to.
+
+    python examples/streams.py MODEL CORPUS OUT [--streams 24] [--minutes 10] [--temperature T]
+
+Every stream has a seed and a genre of its own and starts from the model's learned start; nothing watches over it (the
+policy is off). All of them run in lockstep. OUT/streams.csv has a row for each stream, OUT/table.md one for each genre.
+The range of a genre is that of all minutes of its held-out tracks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from noizenet.audio.write import from_pcm16
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.aliveness import Aliveness, Report
+from noizenet.evaluation.drift import Place, Range, place_of, range_of
+from noizenet.model.sampling import Sampling
+from noizenet.model.stepper import Stepper
+from noizenet.model.together import step_together
+from noizenet.store.model import Model, load
+
+CHUNK_S, MINUTE_S = 5.0, 60.0
+
+
+def run(model: Model, streams: int, seconds: float, sampling: Sampling) -> list[tuple[str, Report, Place, Place]]:
+    """Return genre, verdict, and first and last minute's place of every stream."""
+    r, genres = model.representation, model.genres
+    first = Stepper(model.network, r.silence())
+    steppers, watches = [], [Aliveness(r.sample_rate) for _ in range(streams)]
+    for i in range(streams):
+        stepper = first.fork()
+        stepper.reset(1000 + i)
+        stepper.set_genre(np.eye(len(genres), dtype=np.float32)[i % len(genres)])
+        steppers.append(stepper)
+    minute = min(seconds, MINUTE_S)
+    head: list[np.ndarray] = []
+    tail: list[np.ndarray] = []
+    begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
+    for n in range(chunks):
+        frames = step_together(steppers, round(CHUNK_S * r.frame_rate), sampling)
+        heard = np.stack([r.decoder().push(f)[:, 0] for f in frames])
+        for watch, samples in zip(watches, heard, strict=True):
+            watch.push(samples)
+        if (n + 1) * CHUNK_S <= minute:
+            head.append(heard)
+        tail = [*tail, heard][-round(minute / CHUNK_S) :]
+        rate = (n + 1) * CHUNK_S * streams / (time.perf_counter() - begun)
+        text = f"\r{(n + 1) * CHUNK_S:.0f} of {seconds:.0f} s, × {rate:.1f} together"
+        print(text, end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    early, late = ([place_of(x, r.sample_rate) for x in np.concatenate(part, 1)] for part in (head, tail))
+    return [(genres[i % len(genres)], watches[i].finish(), early[i], late[i]) for i in range(streams)]
+
+
+def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
+    """Return every genre's range over stretches of so many seconds of its held-out tracks."""
+    places: dict[str, list[Place]] = {}
+    count = round(seconds * corpus.sample_rate)
+    for track in [*corpus.split("validation"), *corpus.split("test")]:
+        for at in range(0, max(1, track.frames - count + 1), count):
+            samples = from_pcm16(corpus.read(track, at, count)).mean(1)
+            if np.abs(samples).max() > 0:
+                places.setdefault(track.genre, []).append(place_of(samples, corpus.sample_rate))
+    return {genre: range_of(found) for genre, found in places.items()}
+
+
+def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
+    lines = [
+        "| genre | streams | alive | level, first → last minute | held-out music | centroid, first → last "
+        "| held-out music | last minute within both |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for genre, part in rows.groupby("genre"):
+        at = held[str(genre)]
+        lines.append(
+            f"| {genre} | {len(part)} | {part.alive.mean():.2%} "
+            f"| {part.level_first.median():.1f} → {part.level_last.median():.1f} dB "
+            f"| {at.level_db[0]:.1f} … {at.level_db[1]:.1f} dB "
+            f"| {part.centroid_first.median():,.0f} → {part.centroid_last.median():,.0f} Hz "
+            f"| {at.centroid_hz[0]:,.0f} … {at.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} |"
+        )
+    lines.append(
+        f"| all | {len(rows)} | {rows.alive.mean():.2%} ({(rows.alive == 1).sum()} streams wholly) | | | | "
+        f"| {rows.within.sum()} of {len(rows)} |"
+    )
+    return "\n".join(lines)
+
+
+def measure(model: Model, corpus: Corpus, streams: int, seconds: float, sampling: Sampling) -> tuple[pd.DataFrame, str]:
+    """Return one row a stream, and the table."""
+    held = ranges(corpus, min(seconds, MINUTE_S))
+    rows = pd.DataFrame(
+        {
+            "genre": genre, "alive": report.alive, "death_s": report.death_s, "causes": " ".join(report.causes),
+            "level_first": early.level_db, "level_last": late.level_db, "centroid_first": early.centroid_hz,
+            "centroid_last": late.centroid_hz, "within": held[genre].holds(late),
+        }
+        for genre, report, early, late in run(model, streams, seconds, sampling)
+    )  # fmt: skip
+    return rows, table(rows, held)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--streams", type=int, default=24)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--top-p", type=float, default=1.0)
+    o = parser.parse_args()
+    o.out.mkdir(parents=True, exist_ok=True)
+    rows, text = measure(
+        load(o.model), Corpus(o.corpus), o.streams, o.minutes * 60, Sampling(o.temperature, 0, o.top_p)
+    )
+    rows.to_csv(o.out / "streams.csv", index=False)
+    (o.out / "table.md").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
