@@ -32,7 +32,7 @@ CHUNK_S, MINUTE_S = 5.0, 60.0
 def run(model: Model, streams: int, seconds: float, sampling: Sampling) -> list[tuple[str, Report, Place, Place]]:
     """Return genre, verdict, and first and last minute's place of every stream."""
     r, genres = model.representation, model.genres
-    first = Stepper(model.network, r.silence())
+    first = Stepper(model.weights, r.silence())
     steppers, watches = [], [Aliveness(r.sample_rate) for _ in range(streams)]
     for i in range(streams):
         stepper = first.fork()

@@ -80,7 +80,7 @@ class TestWatch:
     def test_a_likelihood_far_from_trainings_is_seen(self, model: Model) -> None:
         training = dict(model.training)
         training["metrics"] = {**training["metrics"], "best_validation_bits_per_frame": 0.5}
-        doubtful = Model(model.network, model.representation, model.genres, training)
+        doubtful = Model(model.weights, model.representation, model.genres, training)
         stream = Stream(doubtful, Controls(seconds=6.0, temperature=3.0), lambda s, rate: "")
         listen(stream)
         assert stream.watch is not None

@@ -6,15 +6,21 @@ import hashlib
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from noizenet.base.errors import ModelError, UsageError
+from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.network import make_network
+from noizenet.model.weights import expected_shapes
 from noizenet.store.model import load, save
 
 
@@ -169,3 +175,29 @@ def test_weights_of_the_wrong_kind(folder: Path, what: str) -> None:
     reseal(folder)
     with pytest.raises(ModelError, match=r"model\.safetensors"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"cell": "gru", "layers": 3, "genre_embedding": 0}, {"head": "point"},
+        {"tiers": ((4, 9), (16, 12)), "head": "mixture"},
+        {"tiers": ((2, 9), (4, 5), (16, 12)), "head": "categorical", "sketch": False, "embedded": 2, "depth": 3},
+        {"tiers": ((8, 9),), "head": "mixture", "prediction": "fixed", "cell": "rnn", "genre_embedding": 0},
+        {"tiers": ((8, 9),), "head": "mixture", "prediction_order": 0, "depth": 0, "tier_context": 3},
+    ],
+)  # fmt: skip
+def test_the_expected_shapes_are_the_networks(options: dict[str, Any]) -> None:
+    kind = ("vectors", 0, 5) if options.get("head") == "point" else ("classes", 32, 1)
+    architecture = Architecture(ModelOptions(**options), *kind, 3)
+    shapes = {k: tuple(v.shape) for k, v in make_network(architecture).state_dict().items()}
+    assert expected_shapes(architecture) == shapes
+
+
+def test_playing_does_not_load_torch(folder: Path) -> None:
+    code = (
+        "import sys, noizenet; s = noizenet.stream(sys.argv[1], noizenet.Controls()); next(s); "
+        "print([m for m in ('torch', 'librosa', 'matplotlib', 'pandas') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

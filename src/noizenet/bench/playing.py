@@ -19,6 +19,7 @@ from noizenet.model.architecture import Architecture
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.network import make_network
 from noizenet.model.stepper import Stepper
+from noizenet.model.weights import Weights
 from noizenet.representation.base import create
 from noizenet.store.model import Model, save
 from noizenet.training.options import configure
@@ -35,7 +36,7 @@ def default_model() -> Model:
     a = Architecture(config.model, representation.kind, representation.levels, representation.dim, GENRES)
     values = representation.values()
     network = make_network(a, None if values is None else torch.from_numpy(values)).eval()
-    return Model(network, representation, [f"genre {i}" for i in range(GENRES)], {})
+    return Model(Weights.of(network), representation, [f"genre {i}" for i in range(GENRES)], {})
 
 
 def measure(rounds: int) -> list[Figure]:
@@ -43,7 +44,7 @@ def measure(rounds: int) -> list[Figure]:
     model = default_model()
     figures: list[Figure] = []
     for precision in ("fp32", "bf16", "int8"):
-        stepper = Stepper(model.network, model.representation.silence(), precision=precision)
+        stepper = Stepper(model.weights, model.representation.silence(), precision=precision)
         stepper.run(1000)
         size = stepper.bytes_per_frame
         if precision == "fp32":

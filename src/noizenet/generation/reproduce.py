@@ -82,9 +82,9 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, genre:
         If the song cannot be read.
     """
     r = model.representation
-    a = model.network.architecture
+    a = model.architecture
     mix = parse_path(genre, None, model.genres, a.genre_size > 0, 0).at(0.0)
-    stepper = Stepper(model.network, r.silence())
+    stepper = Stepper(model.weights, r.silence())
     stepper.set_genre(mix)
     on_frames = r.bound.metric != "max-abs"
     echo, repeat = ErrorSums(), ErrorSums()

@@ -17,7 +17,6 @@ from noizenet.generation import NOISE_SEEDS
 from noizenet.generation.controls import Controls
 from noizenet.generation.genre import GenrePath, parse_path
 from noizenet.generation.keeper import HOP_S, Judge, Keeper, WatchReport
-from noizenet.model.mixture import MixtureHead
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.representation.base import Decoder, Representation
@@ -59,12 +58,12 @@ class Stream(Iterator[Waveform]):
     def __init__(self, model: Model, controls: Controls, judge: Judge | None = None) -> None:
         self._model, self._controls = model, controls
         r = self._r = model.representation
-        a = model.network.architecture
-        if controls.samples_differently and not model.network.head.distribution:
+        a = model.architecture
+        if controls.samples_differently and not a.samples:
             raise UsageError(
                 "this model predicts a single value, there is nothing to sample; leave out temperature, top-k and top-p"
             )
-        if controls.top_k and isinstance(model.network.head, MixtureHead):
+        if controls.top_k and a.options.head == "mixture":
             raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
@@ -103,7 +102,7 @@ class Stream(Iterator[Waveform]):
         c = self._controls
         seed = seed_waveform(c, self._r)
         self._stepper = Stepper(
-            self._model.network, self._r.silence(), derive_seed(c.seed, "stream"), precision=c.precision
+            self._model.weights, self._r.silence(), derive_seed(c.seed, "stream"), precision=c.precision
         )
         self._decoder: Decoder = self._r.decoder()
         self._ready: list[NDArray[np.float32]] = []

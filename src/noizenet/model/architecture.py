@@ -117,6 +117,22 @@ class Architecture:
         return self.options.genre_embedding if self.genres > 0 else 0
 
     @property
+    def order(self) -> int:
+        """Taps of the linear prediction under a mixture; 0 for none."""
+        return self.options.prediction_order if self.options.head == "mixture" else 0
+
+    @property
+    def history(self) -> int:
+        """Samples before the newest that a network with tiers looks back on."""
+        o = self.options
+        return max([o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
+
+    @property
+    def samples(self) -> bool:
+        """Whether the head predicts a distribution that is sampled."""
+        return self.options.head != "point"
+
+    @property
     def outputs(self) -> int:
         """O, the size of the head's output."""
         if self.options.head == "mixture":

@@ -7,15 +7,12 @@ from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.model.network import Network
-from noizenet.model.numeric import CELL_NUMBERS, PRECISIONS
+from noizenet.model.numeric import CELL_NUMBERS, GRU, PRECISIONS
 from noizenet.model.sampling import Sampling
-
-F32 = NDArray[np.float32]
+from noizenet.model.weights import F32, GATES, Weights
 
 
 class Engine(ABC):
@@ -23,8 +20,7 @@ class Engine(ABC):
 
     Parameters
     ----------
-    network : Network
-        Its weights are copied.
+    weights : Weights
     start : ndarray
         The frame [1, ...] that precedes every track.
     precision : str
@@ -41,12 +37,12 @@ class Engine(ABC):
     memory: dict[str, NDArray[Any]]
     scratch: dict[str, F32]
 
-    def __init__(self, network: Network, start: NDArray[Any], precision: str) -> None:
+    def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         if precision not in PRECISIONS:
             raise UsageError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
-        self._a = network.architecture
+        self._a = weights.architecture
         self._cell = CELL_NUMBERS[self._a.options.cell]
-        self._gates = {"rnn": 1, "lstm": 4, "gru": 3}[self._a.options.cell]
+        self._gates = GATES[self._a.options.cell]
         self._start = np.asarray(start)
         self.surprise = np.zeros(2)
 
@@ -86,9 +82,10 @@ class Engine(ABC):
         return other
 
 
-def to_array(tensor: torch.Tensor) -> F32:
-    """Return a tensor's numbers as a float32 array of their own."""
-    return np.array(tensor.detach().float().cpu().numpy(), np.float32)
+def biases(weights: Weights, cell: str, kind: int) -> tuple[F32, F32]:
+    """Return a cell's input and recurrent biases; both are always added, so (but for a GRU) they are added once."""
+    b_ih, b_hh = weights[f"{cell}.kernel.bias_ih_l0"], weights[f"{cell}.kernel.bias_hh_l0"]
+    return (b_ih, b_hh) if kind == GRU else (b_ih + b_hh, b_hh)
 
 
 def class_inputs(forced: NDArray[Any] | None, jumps: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

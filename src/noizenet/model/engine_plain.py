@@ -5,41 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from noizenet.model.engine import F32, Engine, class_frames, class_inputs, to_array
+from noizenet.model.engine import Engine, biases, class_frames, class_inputs
 from noizenet.model.kernel import run_classes, run_vectors
-from noizenet.model.numeric import GRU, Pack
-from noizenet.model.plain import PlainNetwork
+from noizenet.model.numeric import Pack
 from noizenet.model.sampling import Sampling
+from noizenet.model.weights import F32, Weights
 
 
 class PlainEngine(Engine):
     """One stack of layers, one step a frame."""
 
-    def __init__(self, network: PlainNetwork, start: NDArray[Any], precision: str) -> None:
-        super().__init__(network, start, precision)
+    def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
+        super().__init__(weights, start, precision)
         a = self._a
         frame = a.frame_size
         pack, layout = Pack(precision), []
         self._table, self._genre_weights = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
-        with torch.no_grad():
-            for number, cell in enumerate(network.stack.layers()):
-                w_ih, b_ih, b_hh = to_array(cell.w_ih), to_array(cell.b_ih), to_array(cell.b_hh)
-                if self._cell != GRU:  # both biases are always added: add them once
-                    b_ih = b_ih + b_hh
-                if number == 0:
-                    self._bias0 = b_ih
-                    if a.genre_size:
-                        self._genre_weights = w_ih[:, frame:]
-                    w_ih = w_ih[:, :frame]
-                    if network.frame is not None:  # a class's input part comes from a table
-                        self._table = np.ascontiguousarray(to_array(network.frame.weight) @ w_ih.T)
-                        w_ih = w_ih[:0]
-                layout += [pack.add(w_ih, b_ih[: len(w_ih)]), pack.add(to_array(cell.w_hh), b_hh)]
-            layout.append(pack.add(to_array(network.head.linear.weight), to_array(network.head.linear.bias)))
-            self._genres = to_array(network.genre.weight) if network.genre is not None else None
+        for number in range(a.options.layers):
+            cell = f"stack.cells.{number}"
+            w_ih, w_hh = weights[f"{cell}.kernel.weight_ih_l0"], weights[f"{cell}.kernel.weight_hh_l0"]
+            b_ih, b_hh = biases(weights, cell, self._cell)
+            if number == 0:
+                self._bias0 = b_ih
+                if a.genre_size:
+                    self._genre_weights = w_ih[:, frame:]
+                w_ih = w_ih[:, :frame]
+                if a.kind == "classes":  # a class's input part comes from a table
+                    self._table = np.ascontiguousarray(weights["frame.weight"] @ w_ih.T)
+                    w_ih = w_ih[:0]
+            layout += [pack.add(w_ih, b_ih[: len(w_ih)]), pack.add(w_hh, b_hh)]
+        layout.append(pack.add(weights["head.linear.weight"], weights["head.linear.bias"]))
+        self._genres = weights.get("genre.weight")
         self._layout = np.asarray(layout, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
         width = self._gates * a.options.hidden

@@ -5,81 +5,61 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from noizenet.model.engine import F32, Engine, class_frames, class_inputs, to_array
+from noizenet.model.engine import Engine, biases, class_frames, class_inputs
+from noizenet.model.features import edges_of, features_of
 from noizenet.model.kernel_tiered import ADAPT, BRIGHT, LATEST, LEVEL, TIER, run_tiered
-from noizenet.model.mixture import MixtureHead
-from noizenet.model.numeric import COLUMNS, GRU, ROWS, Pack
+from noizenet.model.numeric import COLUMNS, ROWS, Pack
 from noizenet.model.sampling import Sampling
-from noizenet.model.sketch import Sketch, classify, measure
-from noizenet.model.tiered import GAIN, TieredNetwork, compand
+from noizenet.model.weights import F32, Weights
 
 
 class TieredEngine(Engine):
     """Tiers at falling rates over samples."""
 
-    def __init__(self, network: TieredNetwork, start: NDArray[Any], precision: str) -> None:
-        super().__init__(network, start, precision)
-        o = self._a.options
-        tiers = network.tier_list()
+    def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
+        super().__init__(weights, start, precision)
+        a, o = self._a, self._a.options
         pack, layout, shapes = Pack(precision), [], []
-        genre: list[F32] = []
-        still: list[F32] = []
-        with torch.no_grad():
-            for tier in tiers:
-                cell = tier.cell
-                b_ih, b_hh = to_array(cell.b_ih), to_array(cell.b_hh)
-                if self._cell != GRU:
-                    b_ih = b_ih + b_hh
-                layout += [
-                    pack.add(to_array(tier.frame.weight)),
-                    pack.add(to_array(cell.w_ih), b_ih),
-                    pack.add(to_array(cell.w_hh), b_hh),
-                    pack.add(to_array(tier.speak.weight), to_array(tier.speak.bias)),
-                ]
-                shapes.append([tier.samples, cell.hidden, tier.ratio, tier.lower])
-                still.append(to_array(tier.frame.bias))
-                genre.append(to_array(tier.genre.weight) if tier.genre is not None else np.zeros((0, 0), np.float32))
-            still.append(to_array(network.latest.bias))
-            genre.append(
-                to_array(network.colour.weight) if network.colour is not None else np.zeros((0, 0), np.float32)
-            )
-            adapt = network.adapt if network.order else None
-            hidden = tiers[0].cell.hidden
-            turns = np.zeros((0, hidden), np.float32) if adapt is None else to_array(adapt.weight)
-            sketch = network.sketch
-            nothing = np.zeros((0, tiers[-1].cell.hidden), np.float32)
+        below, lower = 1, o.width
+        for k, (samples, hidden) in enumerate(o.tiers):
+            cell = f"tiers.{k}.cell"
+            b_ih, b_hh = biases(weights, cell, self._cell)
             layout += [
-                pack.add(turns),
-                pack.add(to_array(sketch.level.weight), to_array(sketch.level.bias)) if sketch else pack.add(nothing),
-                pack.add(to_array(sketch.bright.weight), to_array(sketch.bright.bias)) if sketch else pack.add(nothing),
-                pack.add(to_array(network.latest.weight)),
-                pack.add(to_array(network.head.linear.weight), to_array(network.head.linear.bias)),
-                *(
-                    pack.add(to_array(n.weight), to_array(n.bias))
-                    for n in network.layers
-                    if isinstance(n, torch.nn.Linear)
-                ),
+                pack.add(weights[f"tiers.{k}.frame.weight"]),
+                pack.add(weights[f"{cell}.kernel.weight_ih_l0"], b_ih),
+                pack.add(weights[f"{cell}.kernel.weight_hh_l0"], b_hh),
+                pack.add(weights[f"tiers.{k}.speak.weight"], weights[f"tiers.{k}.speak.bias"]),
             ]
-            self._fixed = to_array(network.taps) if network.order else np.zeros(0, np.float32)
-            if adapt is not None:
-                self._fixed = self._fixed + to_array(adapt.bias)
-            values = network.values
-            self._features = np.ascontiguousarray(torch.stack([GAIN * values, compand(values)], 1).numpy())
-            tables = [to_array(table.weight) for table in network.tables if isinstance(table, torch.nn.Embedding)]
-            self._genres = to_array(network.genre.weight) if network.genre is not None else None
-            self._starts = [to_array(tier.start) for tier in tiers]
-            self._tell = _sketch_tables(sketch, len(tiers), max(o.tier_inputs, o.width))
-        self._network = network  # only to measure what is forced
+            shapes.append([samples, hidden, samples // below, lower])
+            below, lower = samples, o.tier_inputs
+        fastest, slowest = o.tiers[0][1], o.tiers[-1][1]
+        for name, inputs in (("adapt", fastest), ("sketch.level", slowest), ("sketch.bright", slowest)):
+            matrix = weights.get(f"{name}.weight")
+            none = np.zeros((0, inputs), np.float32)
+            layout.append(pack.add(none) if matrix is None else pack.add(matrix, weights[f"{name}.bias"]))
+        layout.append(pack.add(weights["latest.weight"]))
+        for name in ("head.linear", *(f"layers.{i}" for i in range(o.depth))):
+            layout.append(pack.add(weights[f"{name}.weight"], weights[f"{name}.bias"]))
+        self._still = [weights[f"tiers.{k}.frame.bias"] for k in range(len(o.tiers))] + [weights["latest.bias"]]
+        self._genre_weights = [weights.get(f"tiers.{k}.genre.weight") for k in range(len(o.tiers))]
+        self._genre_weights.append(weights.get("colour.weight"))
+        self._genres = weights.get("genre.weight")
+        self._fixed = np.zeros(0, np.float32)
+        if a.order:
+            adapt = weights.get("adapt.bias")
+            self._fixed = weights["taps"] if adapt is None else weights["taps"] + adapt
+        self._values = weights["values"]
+        self._features, self._edges = features_of(self._values), edges_of(self._values)
+        self._starts = [weights[f"tiers.{k}.start"] for k in range(len(o.tiers))]
+        self._tell = _sketch_tables(weights)
+        tables = [weights[f"tables.{i}.weight"] for i in range(o.embedded)]
         self._tables = np.stack(tables) if tables else np.zeros((0, 1, 1), np.float32)
-        self._mixture = isinstance(network.head, MixtureHead)
-        self._edges = to_array(network.head.edges) if isinstance(network.head, MixtureHead) else np.zeros(2, np.float32)
+        self._mixture = o.head == "mixture"
         self._layout, self._tiers = np.asarray(layout, np.int64), np.asarray(shapes, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
-        self._history = network.history + 1
-        self._still, self._genre_weights = still, genre
+        self._history = a.history + 1
         units = max(h for _, h in o.tiers)
         heard = 2 * o.tiers[-1][0] * o.tier_context + 2
         widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, heard, 64)
@@ -112,7 +92,7 @@ class TieredEngine(Engine):
         rows = np.zeros((len(self._still), max(map(len, self._still))), np.float32)
         for k, (still, weights) in enumerate(zip(self._still, self._genre_weights, strict=True)):
             rows[k, : len(still)] = still
-            if self._genres is not None:
+            if self._genres is not None and weights is not None:
                 rows[k, : len(still)] += weights @ (mix @ self._genres)
         self.genre = rows
 
@@ -158,8 +138,12 @@ class TieredEngine(Engine):
         """Return the sketches of steps that begin within frames to follow; of the last, as far as it is known."""
         if not len(self._tell[0]):
             return np.zeros((0, 2))
+        import torch
+
+        from noizenet.model.sketch import classify, measure
+
         step, now = int(self._tiers[-1, 0]), int(self.memory["place"][1])
-        samples = self._network.values[torch.from_numpy(forced[-now % step :, 0].astype(np.int64))]
+        samples = torch.from_numpy(self._values[forced[-now % step :, 0].astype(np.int64)])
         whole = len(samples) // step * step
         parts = [samples[:whole].reshape(-1, step)]
         found = [classify(measure(p)) for p in parts]
@@ -187,16 +171,18 @@ class TieredEngine(Engine):
         return class_frames(out, self._a.levels)
 
 
-def _sketch_tables(sketch: Sketch | None, tiers: int, size: int) -> tuple[F32, F32, F32]:
+def _sketch_tables(weights: Weights) -> tuple[F32, F32, F32]:
     """Return the kernel's tables; a row of zeros for the slowest tier, which is not told what it says."""
-    if sketch is None:
+    o = weights.architecture.options
+    tiers, size = len(o.tiers), max(o.tier_inputs, o.width)
+    if not o.sketch:
         empty = np.zeros((tiers + 1, 0, size), np.float32)
         return np.zeros((0, 0), np.float32), empty, empty
     tables = []
-    for modules in (sketch.tell_level, sketch.tell_bright):
-        told = [to_array(m.weight) for m in modules if isinstance(m, torch.nn.Embedding)]
+    for name in ("tell_level", "tell_bright"):
+        told = [weights[f"sketch.{name}.{i}.weight"] for i in range(tiers)]
         table = np.zeros((tiers + 1, len(told[0]), size), np.float32)
-        for layer, weights in enumerate(told):
-            table[layer if layer < tiers - 1 else tiers, :, : weights.shape[1]] = weights
+        for layer, rows in enumerate(told):
+            table[layer if layer < tiers - 1 else tiers, :, : rows.shape[1]] = rows
         tables.append(table)
-    return to_array(sketch.bright_at.weight), tables[0], tables[1]
+    return weights["sketch.bright_at.weight"], tables[0], tables[1]

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 from numba import float32
 
+from noizenet.model.features import GAIN
 from noizenet.model.numeric import (
     COLUMNS,
     ROWS,
@@ -20,7 +21,6 @@ from noizenet.model.numeric import (
     sigmoid,
     surprise_of_class,
 )
-from noizenet.model.tiered import GAIN
 
 # Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
 FRAME, W_IH, W_HH, SPEAK, TIER = range(5)

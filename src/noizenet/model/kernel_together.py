@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numba import float32
 
+from noizenet.model.features import GAIN
 from noizenet.model.kernel_tiered import (
     ADAPT,
     FRAME,
@@ -29,7 +30,6 @@ from noizenet.model.kernel_tiered import (
     draw_mixture,
 )
 from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, B, W, draw_class, sigmoid, tanh
-from noizenet.model.tiered import GAIN
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)

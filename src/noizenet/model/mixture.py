@@ -11,13 +11,12 @@ for 65,536. The bins need not be equal: mu-law's are narrow near zero.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from noizenet.model.architecture import Architecture
+from noizenet.model.features import edges_of
 from noizenet.model.heads import Head
 from noizenet.model.sampling import Sampling
 
@@ -33,23 +32,20 @@ class MixtureHead(Head):
     """
 
     edges: Tensor
-    far: ClassVar[float] = 1e3
 
     def __init__(self, inputs: int, architecture: Architecture) -> None:
         super().__init__(inputs, architecture)
         k = self.mixtures = architecture.options.mixtures
         self.register_buffer("edges", torch.zeros(architecture.levels + 1), persistent=False)
-        if not self.linear.weight.is_meta:
-            with torch.no_grad():
-                self.linear.weight.mul_(0.3)
-                self.linear.bias.zero_()
-                self.linear.bias[2 * k :] = torch.linspace(-6, -3, k)
-            self.set_values(torch.linspace(-1, 1, architecture.levels))
+        with torch.no_grad():
+            self.linear.weight.mul_(0.3)
+            self.linear.bias.zero_()
+            self.linear.bias[2 * k :] = torch.linspace(-6, -3, k)
+        self.set_values(torch.linspace(-1, 1, architecture.levels))
 
     def set_values(self, values: Tensor) -> None:
         """Tell the head what number each class stands for, [V], rising."""
-        far = torch.full((1,), self.far, dtype=values.dtype, device=values.device)
-        self.edges = torch.cat([-far, (values[1:] + values[:-1]) / 2, far])
+        self.edges = torch.from_numpy(edges_of(values.cpu().numpy())).to(values.device)
 
     def around(self, h: Tensor, centre: Tensor) -> Tensor:
         """Return the output [..., 3K] for features h [..., H] around `centre` [...], in float32."""

@@ -30,7 +30,7 @@ class PlainNetwork(Network):
         self.architecture = a = architecture
         o = a.options
         self.frame = nn.Embedding(a.levels, o.embedding) if a.kind == "classes" else None
-        if self.frame is not None and not self.frame.weight.is_meta:
+        if self.frame is not None:
             with torch.no_grad():
                 self.frame.weight.copy_(ordinal_code(a.levels, o.embedding))
         self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None

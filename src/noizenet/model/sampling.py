@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from noizenet.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
 
     Top-k is applied first, then top-p on what is left, then the rest is scaled up to 1.
     """
+    import torch
+
     if sampling.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
     p = torch.softmax(logits / sampling.temperature, -1)

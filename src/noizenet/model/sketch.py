@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEVEL_CLASSES, LEVEL_STEP_DB, LEVEL_LOW_DB = 48, 1.5, -72.0
-BRIGHT_CLASSES, BRIGHT_STEP_DB, BRIGHT_LOW_DB = 24, 2.0, -42.0
+from noizenet.model.weights import SKETCH_CLASSES
+
+LEVEL_CLASSES, BRIGHT_CLASSES = SKETCH_CLASSES
+LEVEL_STEP_DB, LEVEL_LOW_DB = 1.5, -72.0
+BRIGHT_STEP_DB, BRIGHT_LOW_DB = 2.0, -42.0
 
 
 def measure(samples: Tensor) -> Tensor:
@@ -77,8 +80,6 @@ class Sketch(nn.Module):
 def _ordered(classes: int, size: int) -> nn.Embedding:
     """Return an embedding that begins on a line: classes are steps of one measure."""
     table = nn.Embedding(classes, size)
-    if table.weight.is_meta:
-        return table
     with torch.no_grad():
         table.weight.copy_(torch.linspace(-1, 1, classes)[:, None] * 0.3 * torch.randn(size))
     return table

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.model.engine import F32, Engine
-from noizenet.model.network import Network
-from noizenet.model.plain import PlainNetwork
+from noizenet.model.engine import Engine
 from noizenet.model.sampling import Sampling
-from noizenet.model.tiered import TieredNetwork
+from noizenet.model.weights import F32, Weights
+
+if TYPE_CHECKING:
+    from noizenet.model.network import Network
 
 PLAIN = Sampling()
 
@@ -36,8 +37,8 @@ class Stepper:
 
     Parameters
     ----------
-    network : Network
-        Its weights are copied; later training does not reach the stepper.
+    source : Weights or Network
+        A network's weights are copied; later training does not reach the stepper.
     start : ndarray
         The frame [1, ...] that precedes every track (the representation's silence).
     seed : int
@@ -51,9 +52,12 @@ class Stepper:
     (tests/test_stepper.py). The cut into calls of :meth:`run` does not change what is generated.
     """
 
-    def __init__(self, network: Network, start: NDArray[Any], seed: int = 0, *, precision: str = "fp32") -> None:
-        self._a = network.architecture
-        self.engine = make_engine(network, start, precision)
+    def __init__(
+        self, source: Weights | Network, start: NDArray[Any], seed: int = 0, *, precision: str = "fp32"
+    ) -> None:
+        weights = source if isinstance(source, Weights) else Weights.of(source)
+        self._a = weights.architecture
+        self.engine = make_engine(weights, start, precision)
         self.reset(seed)
         self.set_genre(np.full(self._a.genres, 1.0 / max(1, self._a.genres), np.float32))
 
@@ -192,13 +196,12 @@ class Stepper:
         return np.rint(values) if self._a.kind == "classes" else values
 
 
-def make_engine(network: Network, start: NDArray[Any], precision: str) -> Engine:
-    """Pack a network for its kind of loop."""
-    from noizenet.model.engine_plain import PlainEngine
-    from noizenet.model.engine_tiered import TieredEngine
+def make_engine(weights: Weights, start: NDArray[Any], precision: str) -> Engine:
+    """Pack weights for their kind of loop."""
+    if weights.architecture.options.tiers:
+        from noizenet.model.engine_tiered import TieredEngine
 
-    if isinstance(network, TieredNetwork):
-        return TieredEngine(network, start, precision)
-    if isinstance(network, PlainNetwork):
-        return PlainEngine(network, start, precision)
-    raise TypeError(f"no engine for {type(network).__name__}")
+        return TieredEngine(weights, start, precision)
+    from noizenet.model.engine_plain import PlainEngine
+
+    return PlainEngine(weights, start, precision)

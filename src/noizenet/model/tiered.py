@@ -16,13 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from noizenet.model.architecture import Architecture
+from noizenet.model.features import GAIN
 from noizenet.model.mixture import MixtureHead
 from noizenet.model.network import Network, make_head
 from noizenet.model.sketch import Sketch, classify, measure, scale
 from noizenet.model.tiers import Tier
-
-GAIN = 4.0
-"""Music has a standard deviation of about 1/4 of full scale or less; layers like numbers about 1."""
 
 
 class TieredNetwork(Network):
@@ -48,11 +46,9 @@ class TieredNetwork(Network):
         self.architecture = a = architecture
         o = a.options
         self.granule = o.tiers[-1][0]
-        self.order = o.prediction_order if o.head == "mixture" else 0
-        self.history = max([o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
+        self.order, self.history = a.order, a.history
         self.register_buffer("values", torch.zeros(a.levels))
-        if not self.values.is_meta:
-            self.values.copy_(torch.linspace(-1, 1, a.levels) if values is None else values)
+        self.values.copy_(torch.linspace(-1, 1, a.levels) if values is None else values)
         self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
         if self.genre is not None:
             nn.init.normal_(self.genre.weight, 0, 0.3)
@@ -93,7 +89,7 @@ class TieredNetwork(Network):
 
     def use_values(self) -> None:
         """Hand the classes' numbers on to the head."""
-        if isinstance(self.head, MixtureHead) and not self.values.is_meta:
+        if isinstance(self.head, MixtureHead):
             self.head.set_values(self.values)
 
     def tier_list(self) -> list[Tier]:

@@ -13,19 +13,22 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from noizenet._version import __version__
 from noizenet.base.config import from_dict
 from noizenet.base.errors import ConfigError, ModelError, UsageError
 from noizenet.base.files import make_folder, write_bytes, write_json, write_text
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import Network, make_network
+from noizenet.model.weights import Weights, expected_shapes
 from noizenet.representation.base import Representation, create
 
 if TYPE_CHECKING:
-    from torch.overrides import TorchFunctionMode
+    from noizenet.model.network import Network
 
 FORMAT = 1
 WEIGHTS, ABOUT, CARD = "model.safetensors", "model.json", "card.md"
@@ -40,7 +43,8 @@ class Model:
 
     Parameters
     ----------
-    network : Network
+    weights : Weights
+        Numbers, and the architecture that they belong to.
     representation : Representation
     genres : list of str
         Position = genre number.
@@ -48,10 +52,26 @@ class Model:
         How it was made: recipe, options, corpus, seed, metrics. Plain JSON data.
     """
 
-    network: Network
+    weights: Weights
     representation: Representation
     genres: list[str]
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network's shape."""
+        return self.weights.architecture
+
+    @cached_property
+    def network(self) -> Network:
+        """The network itself, in torch; made when it is first asked for (playing never does)."""
+        import torch
+
+        from noizenet.model.network import make_network
+
+        network = make_network(self.architecture)
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in self.weights.arrays.items()})
+        return network.eval()
 
 
 def save(model: Model, folder: Path | str, card: str = "") -> None:
@@ -62,10 +82,10 @@ def save(model: Model, folder: Path | str, card: str = "") -> None:
     DiskFullError
         When it does not fit.
     """
-    from safetensors.torch import save as to_bytes
+    from safetensors.numpy import save as to_bytes
 
     folder = make_folder(Path(folder))
-    data = to_bytes({k: v.detach().contiguous().cpu() for k, v in model.network.state_dict().items()})
+    data = to_bytes({k: np.ascontiguousarray(v) for k, v in model.weights.arrays.items()})
     write_bytes(folder / WEIGHTS, data)
     write_json(folder / ABOUT, describe(model, hashlib.sha256(data).hexdigest()))
     if card:
@@ -77,7 +97,7 @@ def describe(model: Model, digest: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "noizenet": __version__,
-        "architecture": model.network.architecture.to_dict(),
+        "architecture": model.architecture.to_dict(),
         "representation": model.representation.to_dict(),
         "genres": model.genres,
         "weights_sha256": digest,
@@ -113,9 +133,10 @@ def load(source: Path | str) -> Model:
         architecture, representation, genres = _parse(about)
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
-    network = _network(source, architecture, weights)
     training = about.get("training", {})
-    return Model(network, representation, genres, training if isinstance(training, dict) else {})
+    return Model(
+        _weights(source, architecture, weights), representation, genres, training if isinstance(training, dict) else {}
+    )
 
 
 def _check_version(source: Path, about: Any) -> None:
@@ -146,45 +167,25 @@ def _parse(about: dict[str, Any]) -> tuple[Architecture, Representation, list[st
     return architecture, representation, genres
 
 
-def _network(source: Path, architecture: Architecture, weights: bytes) -> Network:
-    import torch
+def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
     from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
+    from safetensors.numpy import load as from_bytes
 
-    # Shapes without memory; and without drawing weights, for which torch would load its compiler (two seconds).
-    with torch.device("meta"), _no_drawing():
-        shapes = {k: tuple(v.shape) for k, v in make_network(architecture).state_dict().items()}
     try:
-        tensors = from_bytes(weights)
-    except (SafetensorError, ValueError, KeyError) as error:
+        arrays = from_bytes(data)
+    except (SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{source / WEIGHTS}: damaged ({error}); copy the model again") from error
-    found = {k: tuple(v.shape) for k, v in tensors.items()}
+    found, shapes = {k: v.shape for k, v in arrays.items()}, expected_shapes(architecture)
     if found != shapes:
         wrong = sorted(set(found.items()) ^ set(shapes.items()))[0]
         raise ModelError(
             f"{source / WEIGHTS}: does not fit the architecture in model.json (first at {wrong[0]!r}); "
             "copy the model again"
         )
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+    for name, values in arrays.items():
+        if values.dtype != np.float32 or not np.isfinite(values).all():
             raise ModelError(f"{source / WEIGHTS}: {name!r} is not finite float32 numbers; train or copy it again")
-    with _no_drawing():
-        network = make_network(architecture)
-    network.load_state_dict(tensors)
-    return network.eval()
-
-
-def _no_drawing() -> TorchFunctionMode:
-    """Return a context in which weights are left as they come: they are about to be read."""
-    from torch.overrides import TorchFunctionMode
-
-    class NoDrawing(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_uniform_", "orthogonal_"):
-                return args[0] if args else kwargs["tensor"]
-            return func(*args, **(kwargs or {}))
-
-    return NoDrawing()
+    return Weights(architecture, arrays)
 
 
 def _read_parts(source: Path) -> tuple[bytes, bytes]:

@@ -22,6 +22,7 @@ from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.architecture import Architecture
 from noizenet.model.network import make_network
+from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
 from noizenet.store import card
 from noizenet.store.model import ABOUT, Model, save
@@ -303,7 +304,7 @@ class Trainer:
                 **{f"best_validation_{k}": v for k, v in self.best_measures.items()},
             },
         }
-        model = Model(network.eval(), self.representation, list(self.corpus.genres), about)
+        model = Model(Weights.of(network), self.representation, list(self.corpus.genres), about)
         save(model, self.folder, card.render(about, network.parameter_count()))
         return model
 
