@@ -3,12 +3,13 @@
     python benchmarks/compare.py baselines CORPUS OUT
     python benchmarks/compare.py samplernn CORPUS OUT --minutes 20,90 --checkout samplernn-pytorch
     python benchmarks/compare.py sample-lstm CORPUS OUT --minutes 20,90
+    python benchmarks/compare.py speed CORPUS OUT --checkout samplernn-pytorch
 
 Each side runs on one thread and is given minutes of *CPU* time (other work on the machine costs neither side
 anything), reads the same tracks in crops of five seconds, and is measured on the same windows of the corpus's test
 tracks, all as the same 256 mu-law classes. SampleRNN, whose learning rate is constant, is measured on the way at the
-smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. Results gather in
-OUT/NAME.json.
+smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. ``speed`` times generation (one
+stream, one thread, each side's own loop) and training steps of both in turn. Results gather in OUT/NAME.json.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ CROP_S, WINDOW, LANES, TEST_S = 5.0, 1024, 32, 2.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("who", choices=("baselines", "samplernn", "sample-lstm"))
+    parser.add_argument("who", choices=("baselines", "samplernn", "sample-lstm", "speed"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, rising")
@@ -50,6 +52,9 @@ def main() -> None:
     a.out.mkdir(parents=True, exist_ok=True)
     budgets = [float(m) for m in a.minutes.split(",")]
     corpus = Corpus(a.corpus)
+    if a.who == "speed":
+        report(a.out / "speed.json", speed(corpus, a.checkout))
+        return
     test = test_batches(corpus)
     if a.who == "baselines":
         report(a.out / "baselines.json", baselines(corpus, test))
@@ -127,6 +132,64 @@ def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argpars
         }  # fmt: skip
         report(a.out / "sample-lstm.json", result)
         corpus = Corpus(a.corpus)
+
+
+def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
+    """Time both sides in turn; medians."""
+    import samplernn
+
+    from noizenet.bench.playing import default_model
+    from noizenet.model.stepper import Stepper
+    from noizenet.training.loop import Budget, Trainer
+    from noizenet.training.options import configure
+    from noizenet.training.step import train_step
+
+    rate = corpus.sample_rate
+    rnn, model = samplernn.SampleRnn(checkout), default_model()
+    stepper = Stepper(model.weights, model.representation.silence())
+    stepper.run(1000)
+    rnn.generate_seconds(16)
+    theirs, ours = [], []
+    for _ in range(rounds):
+        theirs.append(64 / rnn.generate_seconds(64) / rate)
+        begun = time.perf_counter()
+        stepper.run(rate)
+        ours.append(1 / (time.perf_counter() - begun))
+    reader = WindowReader(
+        corpus, corpus.split("train"), representation(corpus), batch=samplernn.BATCH, window=samplernn.WINDOW,
+        segment_seconds=CROP_S, seed=0,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        config = configure("sample-lstm", None, ("training.threads=1",))
+        trainer = Trainer(corpus, Path(folder), config, Budget(minutes=1), 0)
+        o = config.training
+
+        def step() -> None:
+            result = train_step(
+                trainer.network, trainer.optimizer, trainer.reader.next(), trainer.state, clip=o.clip,
+                noise=o.input_noise, bf16=trainer.bf16, own=o.own_samples, gain=o.gain_jitter,
+            )  # fmt: skip
+            trainer.state = result.state
+
+        step()
+        learnt: list[float] = []
+        for _ in range(20):
+            begun = time.process_time()
+            step()
+            learnt.append(o.batch * o.window / rate / (time.process_time() - begun))
+    begun = time.process_time()
+    rnn.step(reader.next())
+    their_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - begun)
+    return {
+        "sample_rate": rate,
+        "generation, x real time": {"samplernn": float(np.median(theirs)), "sample-lstm": float(np.median(ours))},
+        "generation, ratio": float(np.median(ours) / np.median(theirs)),
+        "training, audio seconds per CPU second": {
+            "samplernn": their_training,
+            "sample-lstm": float(np.median(learnt)),
+        },
+        "training, ratio": float(np.median(learnt)) / their_training,
+    }
 
 
 def _show(progress: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import noizenet.api as api
 from noizenet.audio.card import Card
@@ -219,3 +220,21 @@ class TestCard:
         assert "ran dry 1 ×" in err
         assert "real time" in err
         assert "margin" in err
+
+
+class TestOddSeeds:
+    def remarks(self, model: Model, path: Path, samples: np.ndarray, rate: int, seconds: float = 0.5) -> list[str]:
+        soundfile.write(path, samples, rate)
+        return Stream(model, Controls(seconds=0.2, seed_audio=path, seed_seconds=seconds)).remarks
+
+    def test_each_is_named(self, model: Model, tmp_path: Path) -> None:
+        rate, path = model.representation.sample_rate, tmp_path / "song.wav"
+        wave = 0.3 * np.sin(np.arange(rate))
+        assert self.remarks(model, path, wave, rate) == []
+        assert "less than" in self.remarks(model, path, wave[:10], rate)[0]
+        assert "of the 0.5 s asked for" in self.remarks(model, path, wave[: rate // 4], rate)[0]
+        assert "silent" in self.remarks(model, path, 0 * wave, rate)[0]
+        assert "clipped" in self.remarks(model, path, np.sign(wave) * 0.9999, rate)[0]
+        (text,) = self.remarks(model, path, np.repeat(wave, 2), 2 * rate)
+        assert "converted from 16,000" in text
+        assert str(path) in text

@@ -7,7 +7,7 @@ evaluation, say), it is passed a function here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -75,6 +75,7 @@ class Generated:
     clipped: int
     aliveness: Report
     watch: WatchReport | None
+    remarks: list[str]
 
 
 @dataclass
@@ -88,6 +89,7 @@ class Playing:
     margin: float = 0.0
     underruns: int = 0
     watch: WatchReport | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 def build_corpus(source: Path | str, out: Path | str, **options: Any) -> Corpus:
@@ -209,7 +211,7 @@ def play(
 
     blocks = stream(model, controls)
     ahead = Ahead(blocks)
-    state = Playing(blocks.sample_rate, blocks.channels)
+    state = Playing(blocks.sample_rate, blocks.channels, remarks=blocks.remarks)
 
     def passing() -> Iterator[Waveform]:
         for block in ahead:
@@ -280,6 +282,7 @@ def generate(
         writer.clipped,
         watch.finish(),
         blocks.watch,
+        blocks.remarks,
     )
 
 

@@ -43,10 +43,12 @@ def generate(
     if str(out) == "-":
         blocks = api.stream(model, controls)
         say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
+        _remark(blocks.remarks)
         write_pcm(sys.stdout.buffer, blocks)
         return
     with bar("playing") as update:
         made = api.generate(model, out, controls, on_block=lambda s: update(s, seconds, f"{s:.1f} of {seconds:g} s"))
+    _remark(made.remarks)
     alive = made.aliveness
     if json:
         print_json(
@@ -54,6 +56,7 @@ def generate(
                 "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed,
                 "real_time_factor": round(made.real_time_factor, 3), "clipped": made.clipped,
                 "aliveness": alive.to_dict(), "watch": made.watch.to_dict() if made.watch is not None else None,
+                "remarks": made.remarks,
             }
         )  # fmt: skip
         return
@@ -72,3 +75,8 @@ def generate(
     if made.clipped:
         rows.append(["limited to full scale", f"{made.clipped} samples"])
     print_table(str(made.path), ["", ""], rows)
+
+
+def _remark(remarks: list[str]) -> None:
+    for text in remarks:
+        say(f"note: {text}")

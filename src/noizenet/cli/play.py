@@ -45,6 +45,8 @@ def play(
     pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))
+    for remark in playing.remarks:
+        say(f"note: {remark}")
     say(describe(playing))
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.read import AudioReader, converted_blocks
 from noizenet.audio.waveform import Waveform, mix_channels
-from noizenet.base.errors import AudioError, UsageError
+from noizenet.base.errors import UsageError
 from noizenet.base.seeds import derive_seed
-from noizenet.generation import NOISE_SEEDS
 from noizenet.generation.controls import Controls
 from noizenet.generation.genre import GenrePath, parse_path
 from noizenet.generation.keeper import HOP_S, Judge, Keeper, WatchReport
+from noizenet.generation.seeds import seed_of
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.representation.base import Decoder, Representation
+from noizenet.representation.base import Decoder
 from noizenet.store.model import Model
 
 FADE_S = 0.02
@@ -43,6 +41,8 @@ class Stream(Iterator[Waveform]):
         Whether the model was told genres.
     path : GenrePath
         What is played, genre by genre.
+    remarks : list of str
+        What is odd about the seed.
 
     Raises
     ------
@@ -80,6 +80,7 @@ class Stream(Iterator[Waveform]):
             self._keeper = Keeper(judge, r.sample_rate, expected, mend=controls.watch == "mend")
         self._unseen: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
+        self.remarks: list[str] = []
         self._played = 0  # frames
         self._given = 0  # samples
         self._finished = False
@@ -100,7 +101,8 @@ class Stream(Iterator[Waveform]):
 
     def _begin(self) -> None:
         c = self._controls
-        seed = seed_waveform(c, self._r)
+        a = self._model.architecture
+        seed = seed_of(c, self._r, (a.history + 1) / self._r.frame_rate if a.options.tiers else 0.0)
         self._stepper = Stepper(
             self._model.weights, self._r.silence(), derive_seed(c.seed, "stream"), precision=c.precision
         )
@@ -108,7 +110,8 @@ class Stream(Iterator[Waveform]):
         self._ready: list[NDArray[np.float32]] = []
         self._stepper.set_genre(self.path.at(0.0))
         if seed is not None:
-            frames = self._r.encode(seed)
+            self.remarks += seed.remarks
+            frames = self._r.encode(seed.sound)
             self._stepper.warm(frames)
             self._stepper.take_surprise()
             heard = self._decoder.push(frames)  # the decoder hears the seed too: no click at the join
@@ -184,34 +187,3 @@ class Stream(Iterator[Waveform]):
         while self._r.samples_for(count) < samples:
             count += 1
         return count
-
-
-def seed_waveform(controls: Controls, representation: Representation) -> Waveform | None:
-    """Return what the network hears first, at the representation's rate; None for nothing.
-
-    Raises
-    ------
-    AudioError
-        If the song cannot be read, or holds less than a frame.
-    """
-    rate, channels = representation.sample_rate, representation.channels
-    count = max(1, round(controls.seed_seconds * rate))
-    if controls.seed_audio is not None:
-        return _tail(controls.seed_audio, rate, channels, count)
-    if controls.seed_noise is None:
-        return None
-    make = NOISE_SEEDS.load(controls.seed_noise)
-    rng = np.random.default_rng(derive_seed(controls.seed, "seed noise"))
-    columns = [make(rng, count, rate) for _ in range(channels)]
-    return representation.as_waveform(np.stack(columns, axis=1))
-
-
-def _tail(path: Path, rate: int, channels: int, count: int) -> Waveform:
-    """Return the last `count` samples of a song, read block by block."""
-    kept = np.zeros((0, channels), np.float32)
-    with AudioReader(path) as reader:
-        for block in converted_blocks(reader, rate, channels):
-            kept = np.concatenate([kept, block])[-count:]
-    if not len(kept):
-        raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
-    return Waveform(kept[:, 0] if channels == 1 else kept, rate)

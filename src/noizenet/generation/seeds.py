@@ -1,0 +1,88 @@
+"""What the network hears before it plays: a song's end, or noise; and what is odd about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.read import AudioReader, converted_blocks
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import AudioError
+from noizenet.base.seeds import derive_seed
+from noizenet.generation import NOISE_SEEDS
+from noizenet.generation.controls import Controls
+from noizenet.representation.base import Representation
+
+SILENT = 10 ** (-60 / 20)
+CLIPPED_AT, CLIPPED_SHARE = 0.999, 0.001
+
+
+class Seed(NamedTuple):
+    """Sound at the representation's rate, and remarks for the user."""
+
+    sound: Waveform
+    remarks: list[str]
+
+
+def seed_of(controls: Controls, representation: Representation, context_s: float) -> Seed | None:
+    """Return what the network hears first; None for nothing.
+
+    Parameters
+    ----------
+    controls : Controls
+    representation : Representation
+    context_s : float
+        Seconds that the network looks back on directly.
+
+    Raises
+    ------
+    AudioError
+        If the song cannot be read, or holds no sound.
+    """
+    rate, channels = representation.sample_rate, representation.channels
+    count = max(1, round(controls.seed_seconds * rate))
+    if controls.seed_audio is not None:
+        return _song(controls, rate, channels, count, context_s)
+    if controls.seed_noise is None:
+        return None
+    make = NOISE_SEEDS.load(controls.seed_noise)
+    rng = np.random.default_rng(derive_seed(controls.seed, "seed noise"))
+    columns = [make(rng, count, rate) for _ in range(channels)]
+    return Seed(representation.as_waveform(np.stack(columns, axis=1)), [])
+
+
+def _song(controls: Controls, rate: int, channels: int, count: int, context_s: float) -> Seed:
+    """Read the last `count` samples of a song, block by block."""
+    path = controls.seed_audio
+    assert path is not None
+    kept = np.zeros((0, channels), np.float32)
+    with AudioReader(path) as reader:
+        own_rate = reader.info.sample_rate
+        for block in converted_blocks(reader, rate, channels):
+            kept = np.concatenate([kept, block])[-count:]
+    if not len(kept):
+        raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
+    remarks = [f"{path}: {text}" for text in _oddities(kept, own_rate, rate, controls.seed_seconds, context_s)]
+    return Seed(Waveform(kept[:, 0] if channels == 1 else kept, rate), remarks)
+
+
+def _oddities(kept: NDArray[np.float32], own_rate: int, rate: int, asked_s: float, context_s: float) -> list[str]:
+    seconds = len(kept) / rate
+    found = []
+    if own_rate != rate:
+        found.append(f"converted from {own_rate:,} to the model's {rate:,} Hz")
+    if seconds < context_s:
+        found.append(
+            f"holds {seconds:.3f} s, less than the {context_s:.3f} s that the network looks back on; "
+            "what is missing is taken to be its first sample"
+        )
+    elif seconds < 0.999 * asked_s:
+        found.append(f"holds {seconds:.2f} s of the {asked_s:g} s asked for (--seed-seconds); all of it was heard")
+    if np.abs(kept).max() < SILENT:
+        found.append("what was heard of it is silent: the music begins as if from nothing")
+    clipped = float((np.abs(kept) >= CLIPPED_AT).mean())
+    if clipped > CLIPPED_SHARE:
+        found.append(f"{clipped:.1%} of what was heard is clipped at full scale: expect the music to go on distorted")
+    return found
