@@ -8,8 +8,8 @@
 Each side runs on one thread and is given minutes of *CPU* time (other work on the machine costs neither side
 anything), reads the same tracks in crops of five seconds, and is measured on the same windows of the corpus's test
 tracks, all as the same 256 mu-law classes. SampleRNN, whose learning rate is constant, is measured on the way at the
-smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. ``speed`` times generation (one
-stream, one thread, each side's own loop) and training steps of both in turn. Results gather in OUT/NAME.json.
+smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. ``speed`` times generation
+(one stream, one thread, each side's own loop) and training steps of both in turn. Results gather in OUT/NAME.json.
 """
 
 from __future__ import annotations

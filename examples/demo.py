@@ -25,7 +25,14 @@ from noizenet.views.curves import draw_curves
 
 SECONDS = 20.0
 RATE_HZ = 11_025  # half the usual rate: two minutes of training then hear twice the music
-SETTINGS = {"paper-lstm": (), "sample-lstm": ("training.window=256",)}
+SETTINGS = {
+    "paper-lstm": (),
+    # Two minutes are short: smaller tiers, more and shorter steps.
+    "sample-lstm": (
+        "model.tiers=[[4, 96], [32, 128], [256, 128]]", "training.batch=16", "training.window=512",
+        "training.segment_seconds=2",
+    ),
+}  # fmt: skip
 RECIPES = ("paper-lstm", "sample-lstm")
 SHARES = {"paper-lstm": 0.25, "sample-lstm": 0.75}  # of the training time
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import QUICK, RATE, noizenet, tone
+from conftest import QUICK, RATE, TIERS, noizenet, tone
 
 from noizenet.cli import COMMANDS
 from noizenet.corpus.corpus import Corpus
 
 Run = Callable[..., tuple[int, str, str]]
-SETS = [x for s in QUICK for x in ("--set", s)]
+SETS = [x for s in (*QUICK, *TIERS) for x in ("--set", s)]
 
 
 def test_help_names_every_command(cli: Run) -> None:

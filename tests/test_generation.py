@@ -19,7 +19,8 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.generation.controls import Controls, parse_injection
 from noizenet.generation.genre import parse_mix, parse_path, spell_mix
 from noizenet.generation.reproduce import frame_chunks
-from noizenet.generation.stream import Stream, seed_waveform
+from noizenet.generation.seeds import seed_of
+from noizenet.generation.stream import Stream
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import Model, load
 
@@ -72,7 +73,7 @@ def test_noise_seeds_shape_the_start(sampler: Model, kind: str) -> None:
     both = play(sampler, seconds=0.5, seed_noise=kind, seed_seconds=0.5, include_seed=True, genre="waltz")
     assert len(both) == RATE
     assert np.array_equal(both[RATE // 2 :], a)
-    heard = seed_waveform(Controls(seed_noise=kind, seed_seconds=0.5), sampler.representation)
+    heard = seed_of(Controls(seed_noise=kind, seed_seconds=0.5), sampler.representation, 0.0).sound
     assert heard is not None
     assert np.abs(both[: RATE // 2] - heard.samples).max() < 0.03
 

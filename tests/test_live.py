@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 import types
@@ -238,3 +240,44 @@ class TestOddSeeds:
         (text,) = self.remarks(model, path, np.repeat(wave, 2), 2 * rate)
         assert "converted from 16,000" in text
         assert str(path) in text
+
+
+def portaudio() -> bool:
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return Path("/usr/share/alsa/alsa.conf").exists()
+
+
+@pytest.mark.skipif(not portaudio(), reason="needs sounddevice, PortAudio and ALSA (Debian's libportaudio2)")
+class TestRealPortAudio:
+    """The real library; ALSA's own file device stands in for the hardware."""
+
+    def play(self, sample_model: Path, config: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "noizenet", "play", str(sample_model), "--seconds", "1.5", "--watch", "off"]
+        return subprocess.run(
+            command, env={**os.environ, "ALSA_CONFIG_PATH": str(config)}, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+
+    def test_the_card_is_given_what_is_generated(self, model: Model, sample_model: Path, tmp_path: Path) -> None:
+        config = tmp_path / "asound.conf"
+        config.write_text(
+            f'</usr/share/alsa/alsa.conf>\npcm.!default {{ type file slave.pcm "null" file {tmp_path}/out.raw '
+            "format raw }\nctl.!default { type hw card 0 }\n"
+        )
+        done = self.play(sample_model, config)
+        assert done.returncode == 0, done.stderr
+        heard = np.fromfile(tmp_path / "out.raw", np.float32)
+        expected = listen(Stream(model, Controls(seconds=1.5, watch="off")))
+        assert np.array_equal(heard[: len(expected)], expected)
+
+    @pytest.mark.skipif(Path("/proc/asound").exists(), reason="there is a sound card, or its driver")
+    def test_no_card(self, sample_model: Path, tmp_path: Path) -> None:
+        config = tmp_path / "empty.conf"
+        config.write_text("</usr/share/alsa/alsa.conf>\n")  # as it comes: it finds no card
+        done = self.play(sample_model, config)
+        assert done.returncode == 1
+        assert "the sound card cannot be used" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -38,10 +38,15 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
     for command in found:
         short = re.sub(r"--minutes [\d.]+", "--minutes 0.2", command)
         short = re.sub(r"--seconds (\d+)", "--seconds 3", short)
+        short = re.sub(r"play model$", "play model --seconds 3", short)
         done = subprocess.run(
             ["bash", "-c", short], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
             timeout=300, check=False,
         )  # fmt: skip
+        if command == "noizenet play model" and done.returncode != 0:  # no sound card here
+            assert done.returncode in (1, 2), done.stderr
+            assert "sound card" in done.stderr
+            continue
         assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
