@@ -119,7 +119,7 @@ def test_heads_have_a_loss_and_sample(name: str) -> None:
     kind = ("vectors", 0, 9) if name == "point" else ("classes", 9, 1)
     head = HEADS.load(name)(6, Architecture(options, *kind, 0))
     h = torch.randn(2, 5, 6)
-    output = head.around(h, torch.zeros(2, 5)) if name == "mixture" else head(h)
+    output = head.around(h, torch.zeros(2, 5, 1)) if name == "mixture" else head(h)
     assert output.shape == (2, 5, 9)
     assert head.mean(output, torch.linspace(-1, 1, 9)).shape == (2, 5, 9 if name == "point" else 1)
     target = torch.randint(0, 9, (2, 5, 1)) if head.distribution else torch.randn(2, 5, 9)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from conftest import tone
 from scipy import stats
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
 from scipy.special import expit
 
 from noizenet.audio.waveform import Waveform
@@ -18,7 +20,9 @@ from noizenet.generation.controls import Controls
 from noizenet.generation.stream import Stream
 from noizenet.model import CELLS, sketch
 from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.features import LPC_FLOOR, LPC_WINDOW, lpc_taper
 from noizenet.model.kernel_tiered import class_of, draw_mixture
+from noizenet.model.lpc import predictors
 from noizenet.model.mixture import MixtureHead, draw
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
@@ -33,6 +37,7 @@ TOLERANCE = 1e-4
 VARIANTS = {
     "mixture": {},
     "no-sketch": {"sketch": False, "prediction": "fixed", "prediction_order": 7},
+    "no-lpc": {"lpc_order": 0, "mixtures": 4},
     "no-prediction": {"prediction_order": 0, "depth": 0},
     "tables": {"embedded": 3, "depth": 2},
     "categorical": {"head": "categorical", "embedded": 2},
@@ -187,7 +192,7 @@ def test_the_compiled_draw_is_the_references(sampling: Sampling) -> None:
 
 
 def test_draws_follow_the_distribution() -> None:
-    network = make(levels=32)
+    network = make(levels=32, mixtures=4)
     head = network.head
     assert isinstance(head, MixtureHead)
     output = torch.tensor([0.3, -0.2, 0.1, 0.0, -0.4, 0.0, 0.1, 0.5, -2.5, -3.0, -2.0, -1.5])
@@ -223,7 +228,9 @@ def test_runs_repeat_fork_and_do_not_depend_on_the_cuts() -> None:
     assert not np.array_equal(whole, Stepper(network, start, 6).run(500, **injection))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("variant", ["mixture", "no-sketch", "categorical", "tables", "one-tier", "three-tiers"])
+@pytest.mark.parametrize(
+    "variant", ["mixture", "no-sketch", "no-lpc", "categorical", "tables", "one-tier", "three-tiers"]
+)
 @pytest.mark.parametrize("cell", CELLS)
 def test_streams_together_are_the_streams_alone(cell: str, variant: str) -> None:
     network = make(cell, shake=0.02, **VARIANTS[variant])
@@ -265,6 +272,26 @@ def test_fewer_bits_a_weight_cost_few_bits_a_sample(sample_model: Path, precisio
 
 def _wave(rate: int) -> Waveform:
     return Waveform(np.asarray(tone(2.0, rate) * 0.5, np.float32), rate)
+
+
+def test_lpc_solves_the_normal_equations() -> None:
+    rng = np.random.default_rng(0)
+    past = np.zeros((4, LPC_WINDOW))
+    for i in range(4):
+        noise = rng.standard_normal(LPC_WINDOW + 100) * 0.01
+        past[i] = lfilter([1], [1, -1.8 * math.cos(0.2 + 0.3 * i), 0.81], noise)[100:]
+    taps, log_scale = predictors(torch.from_numpy(past).float(), 12)
+    for i in range(4):
+        seen = past[i].astype(np.float32) * lpc_taper()
+        r = np.correlate(seen, seen, "full")[LPC_WINDOW - 1 : LPC_WINDOW + 12]
+        r[0] = r[0] * (1 + LPC_FLOOR) + 1e-9
+        expected = solve_toeplitz(r[:-1], r[1:])
+        np.testing.assert_allclose(taps[i].numpy()[::-1], expected, atol=1e-4)
+        assert np.abs(np.roots(np.concatenate([[1], -expected]))).max() < 1  # the filter dies away by itself
+        assert float(log_scale[i]) == pytest.approx(math.log(0.01 * math.sqrt(3) / math.pi), abs=0.15)
+    silent, scale = predictors(torch.zeros(1, LPC_WINDOW), 12)
+    assert torch.isfinite(silent).all()
+    assert float(scale[0]) == pytest.approx(math.log(1e-5), abs=0.1)
 
 
 def test_the_sketch_measures_what_it_says() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
+from noizenet.model.features import LPC_HOP, LPC_WINDOW
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class ModelOptions:
     dropout: float = option(0.0, "between layers", low=0, high=0.95)
     head: str = option("categorical", "what is predicted", choices=("categorical", "point", "mixture"))
     loss: str = option("mse", "of the point head", choices=("mse", "mae"))
-    mixtures: int = option(4, "logistic distributions in the mixture head", low=1, high=32)
+    mixtures: int = option(6, "logistic distributions in the mixture head", low=1, high=32)
     embedding: int = option(32, "size of a class's embedding in a plain network", low=1, high=1024)
     genre_embedding: int = option(
         16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256
@@ -36,6 +38,9 @@ class ModelOptions:
     embedded: int = option(0, "latest samples that are also looked up in a table each", low=0, high=32)
     sketch: bool = option(True, "the slowest tier draws level and brightness of its coming step first")
     prediction_order: int = option(16, "taps of the linear prediction under a mixture; 0: none", low=0, high=256)
+    lpc_order: int = option(
+        32, "taps of the prediction from the past alone, under half of the mixture; 0: none", low=0, high=128
+    )
     prediction: str = option("adaptive", "taps fixed, or set by the fastest tier", choices=("fixed", "adaptive"))
 
     def __post_init__(self) -> None:
@@ -122,10 +127,26 @@ class Architecture:
         return self.options.prediction_order if self.options.head == "mixture" else 0
 
     @property
+    def lpc(self) -> int:
+        """Taps of the backward-adaptive linear prediction; 0 for none."""
+        return self.options.lpc_order if self.options.head == "mixture" and self.options.mixtures > 1 else 0
+
+    @property
+    def lpc_hop(self) -> int:
+        """Samples for which that prediction is kept."""
+        return math.gcd(LPC_HOP, self.options.tiers[-1][0])
+
+    @property
+    def own_mixtures(self) -> int:
+        """How many of the mixture's distributions lie around the network's own prediction; the rest around LPC's."""
+        return self.options.mixtures - self.options.mixtures // 2 if self.lpc else self.options.mixtures
+
+    @property
     def history(self) -> int:
         """Samples before the newest that a network with tiers looks back on."""
         o = self.options
-        return max([o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
+        lpc = LPC_WINDOW if self.lpc else 0
+        return max([lpc, o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
 
     @property
     def samples(self) -> bool:

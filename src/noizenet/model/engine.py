@@ -35,7 +35,7 @@ class Engine(ABC):
     """
 
     memory: dict[str, NDArray[Any]]
-    scratch: dict[str, F32]
+    scratch: dict[str, NDArray[Any]]
 
     def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         if precision not in PRECISIONS:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
-from noizenet.model.features import edges_of, features_of
+from noizenet.model.features import LPC_WINDOW, edges_of, features_of, lpc_taper
 from noizenet.model.kernel_tiered import ADAPT, BRIGHT, LATEST, LEVEL, TIER, run_tiered
 from noizenet.model.numeric import COLUMNS, ROWS, Pack
 from noizenet.model.sampling import Sampling
@@ -57,14 +57,16 @@ class TieredEngine(Engine):
         tables = [weights[f"tables.{i}.weight"] for i in range(o.embedded)]
         self._tables = np.stack(tables) if tables else np.zeros((0, 1, 1), np.float32)
         self._mixture = o.head == "mixture"
+        self.lpc = (lpc_taper(), a.lpc_hop, a.own_mixtures)
         self._layout, self._tiers = np.asarray(layout, np.int64), np.asarray(shapes, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
-        heard = 2 * o.tiers[-1][0] * o.tier_context + 2
+        heard = max(2 * o.tiers[-1][0] * o.tier_context + 2, 2 * o.lookback + 3)
         widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, heard, 64)
         wide = {k: np.zeros(widest, np.float32) for k in ("x", "z", "zh", "a", "b")}
-        self.scratch = wide | {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "plain")}
+        narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "plain")}
+        self.scratch = {**wide, **narrow, "seen": np.zeros(LPC_WINDOW + 2 * a.lpc + 1)}
         self.set_genre(np.zeros(self._a.genres, np.float32))
         self.reset()
 
@@ -82,6 +84,7 @@ class TieredEngine(Engine):
             "ring": np.tile(self._features[first], 2 * self._history),
             "place": np.zeros(2, np.int64),
             "taps": np.zeros_like(self._fixed),
+            "lpc": np.zeros(self._a.lpc), "error": np.zeros(1),
             "wish": np.zeros((len(self._tiers) + 1, self._tell[1].shape[2]), np.float32),
             "sketched": np.zeros(2, np.int64),
             "recent": np.full(len(self._tables), first, np.int64),
@@ -164,7 +167,8 @@ class TieredEngine(Engine):
             self._cell, self._mixture, self._weights, self._scales, self._biases, self._layout, self._tiers,
             self._a.options.tier_context, self.genre, self._features, self._tables, self._fixed, self._edges,
             *self._tell, m["h"], m["c"], m["ring"], m["place"], m["taps"], m["recent"], m["wish"], m["sketched"],
-            sketches if forced is None else self._sketches_of(forced), given, uniforms, leaps,
+            sketches if forced is None else self._sketches_of(forced), *self.lpc,
+            m["lpc"], m["error"], s["seen"], given, uniforms, leaps,
             float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
             s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["plain"], self.surprise, out, record,
         )  # fmt: skip

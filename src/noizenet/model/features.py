@@ -8,6 +8,19 @@ from numpy.typing import NDArray
 GAIN = 4.0
 """Music has a standard deviation of about 1/4 of full scale or less; layers like numbers about 1."""
 
+LPC_WINDOW, LPC_HOP = 1024, 64
+"""Samples that the linear prediction is made from, and samples for which it is kept at most."""
+
+LPC_FLOOR = 1e-5
+"""White noise assumed under every sound, relative to its power: keeps the recursion well-conditioned."""
+
+SMALLEST_SCALE = 1e-5
+
+
+def lpc_taper() -> NDArray[np.float64]:
+    """Return the weights [LPC_WINDOW] of the past: the rising half of a Hann window, newest most."""
+    return np.hanning(2 * LPC_WINDOW)[:LPC_WINDOW]
+
 
 def features_of(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return both features of values in [-1, 1], [V] → [V, 2]."""

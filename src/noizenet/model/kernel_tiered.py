@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numba import float32
 
-from noizenet.model.features import GAIN
+from noizenet.model.features import GAIN, LPC_FLOOR, SMALLEST_SCALE
 from noizenet.model.numeric import (
     COLUMNS,
     ROWS,
@@ -70,6 +70,40 @@ def _measure(window: Any, count: Any, gain: Any, out: Any) -> None:
     change = change / (count - 1) + 1e-12
     out[0] = 10 * math.log10(power) / 30 + 1
     out[1] = 10 * math.log10(change / power) / 15 + 1
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any) -> Any:
+    """Set LPC's taps (newest first) from the latest samples; return the error's log scale.
+
+    See :func:`noizenet.model.lpc.predictors`; `window` holds pairs of features as in the ring.
+    """
+    n, order = taper.shape[0], lpc.shape[0]
+    r, old = seen[n : n + order + 1], seen[n + order + 1 : n + 2 * order + 1]
+    for j in range(n):
+        seen[j] = window[2 * j] * gain * taper[j]
+    for lag in range(order + 1):
+        late, early = seen[lag:n], seen[: n - lag]
+        total = 0.0
+        for j in range(n - lag):
+            total += late[j] * early[j]
+        r[lag] = total
+    error = r[0] * (1 + LPC_FLOOR) + 1e-9
+    for m in range(order):
+        k = r[m + 1]
+        for i in range(m):
+            k -= lpc[i] * r[m - i]
+        k /= error
+        for i in range(m):
+            old[i] = lpc[i]
+        for i in range(m):
+            lpc[i] = old[i] - k * old[m - 1 - i]
+        lpc[m] = k
+        error *= 1 - k * k
+    power = 0.0
+    for j in range(n):
+        power += taper[j] * taper[j]
+    return math.log(max(math.sqrt(error / power * 3.0) / math.pi, SMALLEST_SCALE))
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -153,6 +187,7 @@ def run_tiered(
     cell: Any, mixture: Any, weights: Any, scales: Any, biases: Any, layout: Any, tiers: Any, context: Any,
     genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
     h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
+    taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
     forced: Any, uniforms: Any, jumps: Any, temperature: Any, top_k: Any, top_p: Any,
     x: Any, z: Any, zh: Any, a: Any, b: Any, output: Any, plain: Any, surprise: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
@@ -187,6 +222,12 @@ def run_tiered(
         What the sketch adds in each layer, and the sketch itself.
     sketches : float64 [n, 2]
         For each of the slowest tier's steps, two uniform numbers, or (where `forced`) the sketch's classes.
+    taper, hop, own : float64 [window], int, int
+        The weights of the past for LPC, how long it is kept, how many distributions lie around the own prediction.
+    lpc, error : float64 [P], float64 [1]
+        LPC's taps, newest sample first (empty where there is none), and the log scale of its error.
+    seen : float64 [window + 2 P + 1]
+        Room to work in.
     forced, uniforms, jumps, temperature, top_k, top_p, surprise, out, record
         As for :func:`noizenet.model.kernel.run_classes`.
     """
@@ -251,8 +292,23 @@ def run_tiered(
         for j in range(C):
             a[j] += genre[count, j] + wish[count, j]
         add_product(weights, scales, layout[SPEAK], part, C, h[0, : tiers[0, HIDDEN]], a)
-        size = layout[bottom + LATEST][COLUMNS]
-        add_product(weights, scales, layout[bottom + LATEST], 0, C, ring[end - size : end], a)
+        guess = float32(0.0)
+        if lpc.shape[0] > 0:
+            if now % hop == 0:
+                error[0] = adapt_lpc(ring[end - 2 * taper.shape[0] : end], taper, gain, lpc, seen)
+            for j in range(lpc.shape[0]):
+                guess += float32(lpc[j]) * ring[end - 2 * (j + 1)]
+            guess = min(max(guess * gain, float32(-1.0)), float32(1.0))
+            size = layout[bottom + LATEST][COLUMNS] - 3
+            for j in range(size):
+                x[j] = ring[end - size + j]
+            x[size] = guess / gain
+            x[size + 1] = math.copysign(math.log1p(255 * abs(guess)) / math.log(256.0), guess)
+            x[size + 2] = error[0] / 5 + 1
+            add_product(weights, scales, layout[bottom + LATEST], 0, C, x[: size + 3], a)
+        else:
+            size = layout[bottom + LATEST][COLUMNS]
+            add_product(weights, scales, layout[bottom + LATEST], 0, C, ring[end - size : end], a)
         for lag in range(tables.shape[0]):
             for j in range(C):
                 a[j] += tables[lag, recent[lag], j]
@@ -273,9 +329,10 @@ def run_tiered(
                 centre += taps[j] * ring[end - 2 * (order - j)]
             centre *= gain
             for k in range(K):
-                log_scale = min(max(output[2 * K + k], float32(-11.0)), float32(1.0))
+                log_scale = output[2 * K + k] + (error[0] if k >= own else 0.0)
+                log_scale = min(max(log_scale, -11.0), 1.0)
                 output[2 * K + k] = log_scale
-                output[K + k] = centre + output[K + k] * math.exp(log_scale)
+                output[K + k] = (guess if k >= own else centre) + output[K + k] * math.exp(log_scale)
         if record.shape[0] > 0:
             for j in range(output.shape[0]):
                 record[t, j] = output[j]

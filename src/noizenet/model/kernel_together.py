@@ -27,6 +27,7 @@ from noizenet.model.kernel_tiered import (
     TIER,
     W_HH,
     W_IH,
+    adapt_lpc,
     draw_mixture,
 )
 from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, B, W, draw_class, sigmoid, tanh
@@ -106,13 +107,15 @@ def run_together(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
     genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
     h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
+    taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
     uniforms: Any, temperature: Any, top_k: Any, top_p: Any,
     x: Any, z: Any, zh: Any, a: Any, b: Any, spare: Any, column: Any, row_p: Any, out: Any,
 ) -> None:  # fmt: skip
     """Run samples of every stream: as :func:`noizenet.model.kernel_tiered.run_tiered`, streams last.
 
     h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre and wish
-    [tiers + 1, D, streams]; sketched [2, streams]; sketches [n, 2, streams]; uniforms and out [samples, streams].
+    [tiers + 1, D, streams]; sketched [2, streams]; sketches [n, 2, streams]; lpc [P, streams];
+    error [1, streams]; uniforms and out [samples, streams].
     """
     count, order = tiers.shape[0], fixed.shape[0]
     length, S = ring.shape[0] // 4, ring.shape[1]
@@ -121,6 +124,7 @@ def run_together(
     outputs = layout[bottom + HEAD][ROWS]
     sketching = bright_at.shape[0] > 0
     drawn = 0
+    copy, guesses = np.zeros(2 * taper.shape[0], np.float32), np.zeros(S, np.float32)
     gain = float32(1.0) / float32(GAIN)
     for t in range(out.shape[0]):
         now = place[1]
@@ -176,7 +180,26 @@ def run_together(
         _begin(biases, layout[SPEAK], part, C, a)
         _add_product(weights, layout[SPEAK], part, C, h[0, : tiers[0, HIDDEN]], a, spare)
         size = layout[bottom + LATEST][COLUMNS]
-        _add_product(weights, layout[bottom + LATEST], 0, C, ring[end - size : end], a, spare)
+        if lpc.shape[0] > 0:
+            size -= 3
+            if now % hop == 0:
+                for s in range(S):
+                    for j in range(2 * taper.shape[0]):
+                        copy[j] = ring[end - 2 * taper.shape[0] + j, s]
+                    error[0, s] = adapt_lpc(copy, taper, gain, lpc[:, s], seen)
+            b[:size] = ring[end - size : end]
+            for s in range(S):
+                guess = float32(0.0)
+                for j in range(lpc.shape[0]):
+                    guess += float32(lpc[j, s]) * ring[end - 2 * (j + 1), s]
+                guess = min(max(guess * gain, float32(-1.0)), float32(1.0))
+                guesses[s] = guess
+                b[size, s] = guess / gain
+                b[size + 1, s] = math.copysign(math.log1p(255 * abs(guess)) / math.log(256.0), guess)
+                b[size + 2, s] = error[0, s] / 5 + 1
+            _add_product(weights, layout[bottom + LATEST], 0, C, b[: size + 3], a, spare)
+        else:
+            _add_product(weights, layout[bottom + LATEST], 0, C, ring[end - size : end], a, spare)
         for lag in range(tables.shape[0]):
             for s in range(S):
                 for j in range(C):
@@ -201,9 +224,10 @@ def run_together(
                     centre += taps[j, s] * ring[end - 2 * (order - j), s]
                 centre *= gain
                 for k in range(K):
-                    log_scale = min(max(column[2 * K + k], float32(-11.0)), float32(1.0))
+                    log_scale = column[2 * K + k] + (error[0, s] if k >= own else 0.0)
+                    log_scale = min(max(log_scale, -11.0), 1.0)
                     column[2 * K + k] = log_scale
-                    column[K + k] = centre + column[K + k] * math.exp(log_scale)
+                    column[K + k] = (guesses[s] if k >= own else centre) + column[K + k] * math.exp(log_scale)
                 chosen = draw_mixture(column[:outputs], uniforms[t, s], temperature, top_p, edges, row_p)
             else:
                 chosen = draw_class(column[:outputs], uniforms[t, s], temperature, top_k, top_p)

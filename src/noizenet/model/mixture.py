@@ -47,13 +47,16 @@ class MixtureHead(Head):
         """Tell the head what number each class stands for, [V], rising."""
         self.edges = torch.from_numpy(edges_of(values.cpu().numpy())).to(values.device)
 
-    def around(self, h: Tensor, centre: Tensor) -> Tensor:
-        """Return the output [..., 3K] for features h [..., H] around `centre` [...], in float32."""
+    def around(self, h: Tensor, centre: Tensor, scale: Tensor | float = 0.0) -> Tensor:
+        """Return the output [..., 3K] for features h [..., H] around `centre` [..., K or 1], in float32.
+
+        `scale` [..., K] is the logarithm of the scales that the layer's own are relative to.
+        """
         k = self.mixtures
         logits, offsets, log_scales = torch.split(self.linear(h.float()), k, -1)
-        log_scales = log_scales.clamp(LOG_SCALE_LOW, LOG_SCALE_HIGH)
+        log_scales = (log_scales + scale).clamp(LOG_SCALE_LOW, LOG_SCALE_HIGH)
         # Without the detachment the scale learns from the mean's error twice, and trains less steadily.
-        means = centre[..., None] + offsets * log_scales.detach().exp()
+        means = centre + offsets * log_scales.detach().exp()
         return torch.cat([logits, means, log_scales], -1)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ tells the per-sample network, which also sees the latest samples themselves. Not
 rate: that is what makes training parallel over time and playing cheap.
 
 Under a mixture head lies a linear prediction of the next sample from the last few. Its taps come from the fastest
-tier (an LPC filter that the network sets anew at each step of that tier); the mixture describes what it leaves over.
+tier (a filter that the network sets anew at each step of that tier); the mixture describes what it leaves over. Half of
+the mixture lies around another prediction, which the past alone gives (:mod:`noizenet.model.lpc`): learned and adapted,
+each sample takes what fits.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from noizenet.model.architecture import Architecture
-from noizenet.model.features import GAIN
+from noizenet.model.features import GAIN, LPC_WINDOW
+from noizenet.model.lpc import predictors
 from noizenet.model.mixture import MixtureHead
 from noizenet.model.network import Network, make_head
 from noizenet.model.sketch import Sketch, classify, measure, scale
@@ -65,7 +68,7 @@ class TieredNetwork(Network):
             below, lower = samples, o.tier_inputs
         sizes = [o.tier_inputs] * (len(o.tiers) - 1) + [o.width]
         self.sketch = Sketch(o.tiers[-1][1], sizes) if o.sketch else None
-        self.latest = nn.Linear(2 * o.lookback, o.width)
+        self.latest = nn.Linear(2 * o.lookback + (3 if a.lpc else 0), o.width)
         self.tables = nn.ModuleList(nn.Embedding(a.levels, o.width) for _ in range(o.embedded))
         for table in self.tables:
             assert isinstance(table, nn.Embedding)
@@ -74,6 +77,10 @@ class TieredNetwork(Network):
         self.layers = nn.ModuleList(nn.Linear(o.width, o.width) for _ in range(o.depth))
         self.dropout = nn.Dropout(o.dropout)
         self.head = make_head(a, o.width)
+        if a.lpc:
+            with torch.no_grad():  # scales relative to the error that LPC had
+                k = o.mixtures - a.own_mixtures
+                self.head.linear.bias[-k:] = torch.linspace(-0.7, 0.7, k)
         if self.order:
             self.taps = nn.Parameter(torch.zeros(self.order))
             with torch.no_grad():
@@ -153,7 +160,12 @@ class TieredNetwork(Network):
                 split = told.reshape(len(told), sketches.shape[1], -1, told.shape[-1])
                 told = (split + self.sketch.tell(told_to, sketches)[:, :, None]).reshape(told.shape)
 
-        h = self.latest(self._windows(features, 2 * o.lookback, 2, count)) + told
+        heard = self._windows(features, 2 * o.lookback, 2, count)
+        guess = log_scale = samples[:, :0]
+        if self.architecture.lpc:
+            guess, log_scale = self._lpc(samples, count)
+            heard = torch.cat([heard, torch.stack([GAIN * guess, compand(guess), log_scale / 5 + 1], -1)], -1)
+        h = self.latest(heard) + told
         for lag, table in enumerate(self.tables):
             h = h + table(classes[:, self.history - lag : self.history - lag + count])
         if self.colour is not None:
@@ -161,7 +173,7 @@ class TieredNetwork(Network):
         h = torch.relu(h)
         for layer in self.deeper():
             h = torch.relu(layer(h))
-        output = self._predict(h, y, samples, count)
+        output = self._predict(h, y, samples, count, guess, log_scale)
         last = classes[:, classes.shape[1] - self.history :].float()
         parts = [s.permute(1, 0, 2).flatten(1).float() for s in reversed(after)]
         return output, torch.cat([*parts, last], 1), cost
@@ -172,12 +184,22 @@ class TieredNetwork(Network):
             raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
         return classify(measure(self.values[targets[..., 0].long()].reshape(len(targets), -1, self.granule)))
 
-    def _predict(self, h: Tensor, y: Tensor, samples: Tensor, count: int) -> Tensor:
+    def _lpc(self, samples: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Return the past's own prediction of every sample, and the log scale of its error, both [B, T]."""
+        hop, order = self.architecture.lpc_hop, self.architecture.lpc
+        with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
+            taps, log_scale = predictors(self._windows(samples, LPC_WINDOW, hop, count), order)
+            latest = self._windows(samples, order, 1, count).reshape(len(samples), -1, hop, order)
+            guess = (latest @ taps[..., None]).reshape(len(samples), count).clamp(-1, 1)
+            return guess, log_scale.repeat_interleave(hop, 1)
+
+    def _predict(self, h: Tensor, y: Tensor, samples: Tensor, count: int, guess: Tensor, log_scale: Tensor) -> Tensor:
         if not isinstance(self.head, MixtureHead):
             plain: Tensor = self.head(h)
             return plain
         with torch.autocast(h.device.type, enabled=False):  # a prediction to 16 bits needs them
-            centre = samples.new_zeros(())
+            a = self.architecture
+            centre = samples.new_zeros((len(samples), count))
             if self.order:
                 taps = self.taps.expand(len(samples), 1, -1)
                 if self.adapt is not None:
@@ -185,7 +207,12 @@ class TieredNetwork(Network):
                 latest = self._windows(samples, self.order, 1, count)
                 latest = latest.reshape(len(samples), taps.shape[1], -1, self.order)
                 centre = (latest @ taps[..., None]).reshape(len(samples), count)
-            return self.head.around(h, centre)
+            if not a.lpc:
+                return self.head.around(h, centre[..., None])
+            own, other = a.own_mixtures, a.options.mixtures - a.own_mixtures
+            centres = torch.cat([centre[..., None].expand(-1, -1, own), guess[..., None].expand(-1, -1, other)], -1)
+            flat = torch.zeros_like(centre)[..., None].expand(-1, -1, own)
+            return self.head.around(h, centres, torch.cat([flat, log_scale[..., None].expand(-1, -1, other)], -1))
 
     def _windows(self, sequence: Tensor, size: int, hop: int, count: int) -> Tensor:
         """Return the latest `size` numbers before each step, [B, steps, size]; `hop` numbers a step."""

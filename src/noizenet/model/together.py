@@ -58,7 +58,8 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
     with threadpool_limits(1, user_api="blas"):  # for products this small, waking threads costs far more than it gains
         run(
             *first.packed(genre), memory["h"], memory["c"], memory["ring"], place, memory["taps"], memory["recent"],
-            memory["wish"], memory["sketched"], sketches, uniforms, float(sampling.temperature), int(sampling.top_k),
+            memory["wish"], memory["sketched"], sketches, *first.lpc, memory["lpc"],
+            memory["error"], first.scratch["seen"], uniforms, float(sampling.temperature), int(sampling.top_k),
             float(sampling.top_p), *wide, np.zeros(widest, np.float32), np.zeros(64, np.float32), out,
         )  # fmt: skip
     for i, (stepper, engine) in enumerate(zip(steppers, engines, strict=True)):

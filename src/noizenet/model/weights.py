@@ -96,7 +96,7 @@ def _tiered(a: Architecture) -> Shapes:
             size = o.width if i == slowest else o.tier_inputs
             shapes[f"sketch.tell_level.{i}.weight"] = (levels, size)
             shapes[f"sketch.tell_bright.{i}.weight"] = (brights, size)
-    shapes |= _linear("latest", o.width, 2 * o.lookback)
+    shapes |= _linear("latest", o.width, 2 * o.lookback + (3 if a.lpc else 0))
     for i in range(o.embedded):
         shapes[f"tables.{i}.weight"] = (a.levels, o.width)
     if a.genre_size:

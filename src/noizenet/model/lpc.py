@@ -1,0 +1,48 @@
+"""Backward-adaptive linear prediction: what the last thousand samples themselves say about the next one.
+
+The autocorrelation method with the Levinson-Durbin recursion (J. Makhoul, "Linear Prediction: A Tutorial Review", Proc.
+IEEE 63(4), 1975), over samples that are known already, so that nothing has to be stored or learned. It adapts to any
+sound within milliseconds, which weights learned from other records cannot; a network beside it (J.-M. Valin,
+J. Skoglund, "LPCNet", ICASSP 2019) is left with what is not linear.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noizenet.model.features import LPC_FLOOR, LPC_WINDOW, SMALLEST_SCALE, lpc_taper
+
+
+def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """Return the taps and the size of the error of the linear predictor of stretches of samples.
+
+    Parameters
+    ----------
+    past : Tensor
+        [..., LPC_WINDOW], oldest first.
+    order : int
+        P.
+
+    Returns
+    -------
+    tuple of Tensor
+        Taps [..., P], oldest sample first, and the logarithm [...] of the scale of a logistic distribution with the
+        error's variance; float32.
+    """
+    taper = torch.from_numpy(lpc_taper()).to(past.device)
+    seen = past.double() * taper
+    spectrum = torch.fft.rfft(seen, 2 * LPC_WINDOW)
+    r = torch.fft.irfft(spectrum.abs().square(), 2 * LPC_WINDOW)[..., : order + 1]
+    first = r[..., 0] * (1 + LPC_FLOOR) + 1e-9
+    error, taps = first, r[..., :0]
+    for m in range(order):  # taps hold newest first
+        k = (r[..., m + 1] - (taps * r[..., 1 : m + 1].flip(-1)).sum(-1)) / error
+        taps = torch.cat([taps - k[..., None] * taps.flip(-1), k[..., None]], -1)
+        error = error * (1 - k.square())
+    variance = error / float(np.square(lpc_taper()).sum())
+    scale = (variance.sqrt() * math.sqrt(3) / math.pi).clamp(min=SMALLEST_SCALE)
+    return taps.flip(-1).float(), scale.log().float()
