@@ -280,7 +280,7 @@ def test_lpc_solves_the_normal_equations() -> None:
     for i in range(4):
         noise = rng.standard_normal(LPC_WINDOW + 100) * 0.01
         past[i] = lfilter([1], [1, -1.8 * math.cos(0.2 + 0.3 * i), 0.81], noise)[100:]
-    taps, log_scale = predictors(torch.from_numpy(past).float(), 12)
+    taps, log_scale, level = predictors(torch.from_numpy(past).float(), 12)
     for i in range(4):
         seen = past[i].astype(np.float32) * lpc_taper()
         r = np.correlate(seen, seen, "full")[LPC_WINDOW - 1 : LPC_WINDOW + 12]
@@ -288,8 +288,9 @@ def test_lpc_solves_the_normal_equations() -> None:
         expected = solve_toeplitz(r[:-1], r[1:])
         np.testing.assert_allclose(taps[i].numpy()[::-1], expected, atol=1e-4)
         assert np.abs(np.roots(np.concatenate([[1], -expected]))).max() < 1  # the filter dies away by itself
+        assert float(level[i]) == pytest.approx(math.log(math.sqrt(r[0] / np.square(lpc_taper()).sum())), abs=1e-4)
         assert float(log_scale[i]) == pytest.approx(math.log(0.01 * math.sqrt(3) / math.pi), abs=0.15)
-    silent, scale = predictors(torch.zeros(1, LPC_WINDOW), 12)
+    silent, scale, _ = predictors(torch.zeros(1, LPC_WINDOW), 12)
     assert torch.isfinite(silent).all()
     assert float(scale[0]) == pytest.approx(math.log(1e-5), abs=0.1)
 

@@ -84,7 +84,7 @@ class TieredEngine(Engine):
             "ring": np.tile(self._features[first], 2 * self._history),
             "place": np.zeros(2, np.int64),
             "taps": np.zeros_like(self._fixed),
-            "lpc": np.zeros(self._a.lpc), "error": np.zeros(1),
+            "lpc": np.zeros(self._a.lpc), "error": np.zeros(2),
             "wish": np.zeros((len(self._tiers) + 1, self._tell[1].shape[2]), np.float32),
             "sketched": np.zeros(2, np.int64),
             "recent": np.full(len(self._tables), first, np.int64),

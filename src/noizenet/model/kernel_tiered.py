@@ -21,6 +21,10 @@ from noizenet.model.numeric import (
     sigmoid,
     surprise_of_class,
 )
+from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB
+
+NEPERS = math.log(10) / 20
+"""One dB."""
 
 # Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
 FRAME, W_IH, W_HH, SPEAK, TIER = range(5)
@@ -73,8 +77,8 @@ def _measure(window: Any, count: Any, gain: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any) -> Any:
-    """Set LPC's taps (newest first) from the latest samples; return the error's log scale.
+def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any, error: Any) -> None:
+    """Set LPC's taps (newest first), its error's log scale and the log level from the latest samples.
 
     See :func:`noizenet.model.lpc.predictors`; `window` holds pairs of features as in the ring.
     """
@@ -88,22 +92,24 @@ def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any) -> Any:
         for j in range(n - lag):
             total += late[j] * early[j]
         r[lag] = total
-    error = r[0] * (1 + LPC_FLOOR) + 1e-9
+    left = r[0] * (1 + LPC_FLOOR) + 1e-9
+    whole = left
     for m in range(order):
         k = r[m + 1]
         for i in range(m):
             k -= lpc[i] * r[m - i]
-        k /= error
+        k /= left
         for i in range(m):
             old[i] = lpc[i]
         for i in range(m):
             lpc[i] = old[i] - k * old[m - 1 - i]
         lpc[m] = k
-        error *= 1 - k * k
+        left *= 1 - k * k
     power = 0.0
     for j in range(n):
         power += taper[j] * taper[j]
-    return math.log(max(math.sqrt(error / power * 3.0) / math.pi, SMALLEST_SCALE))
+    error[0] = math.log(max(math.sqrt(left / power * 3.0) / math.pi, SMALLEST_SCALE))
+    error[1] = math.log(math.sqrt(whole / power))
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -224,8 +230,9 @@ def run_tiered(
         For each of the slowest tier's steps, two uniform numbers, or (where `forced`) the sketch's classes.
     taper, hop, own : float64 [window], int, int
         The weights of the past for LPC, how long it is kept, how many distributions lie around the own prediction.
-    lpc, error : float64 [P], float64 [1]
-        LPC's taps, newest sample first (empty where there is none), and the log scale of its error.
+    lpc, error : float64 [P], float64 [2]
+        LPC's taps, newest sample first (empty where there is none); the log scale of its error, and the log level of
+        the past.
     seen : float64 [window + 2 P + 1]
         Room to work in.
     forced, uniforms, jumps, temperature, top_k, top_p, surprise, out, record
@@ -295,7 +302,7 @@ def run_tiered(
         guess = float32(0.0)
         if lpc.shape[0] > 0:
             if now % hop == 0:
-                error[0] = adapt_lpc(ring[end - 2 * taper.shape[0] : end], taper, gain, lpc, seen)
+                adapt_lpc(ring[end - 2 * taper.shape[0] : end], taper, gain, lpc, seen, error)
             for j in range(lpc.shape[0]):
                 guess += float32(lpc[j]) * ring[end - 2 * (j + 1)]
             guess = min(max(guess * gain, float32(-1.0)), float32(1.0))
@@ -328,8 +335,11 @@ def run_tiered(
             for j in range(order):
                 centre += taps[j] * ring[end - 2 * (order - j)]
             centre *= gain
+            size_of_error = error[0]
+            if sketching:  # as large as the error was in relation to the past, at the level to come
+                size_of_error += (LEVEL_LOW_DB + (sketched[0] + 0.5) * LEVEL_STEP_DB) * NEPERS - error[1]
             for k in range(K):
-                log_scale = output[2 * K + k] + (error[0] if k >= own else 0.0)
+                log_scale = output[2 * K + k] + (size_of_error if k >= own else 0.0)
                 log_scale = min(max(log_scale, -11.0), 1.0)
                 output[2 * K + k] = log_scale
                 output[K + k] = (guess if k >= own else centre) + output[K + k] * math.exp(log_scale)

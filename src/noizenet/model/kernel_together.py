@@ -22,6 +22,7 @@ from noizenet.model.kernel_tiered import (
     LATEST,
     LAYERS,
     LEVEL,
+    NEPERS,
     SAMPLES,
     SPEAK,
     TIER,
@@ -31,6 +32,7 @@ from noizenet.model.kernel_tiered import (
     draw_mixture,
 )
 from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, B, W, draw_class, sigmoid, tanh
+from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -115,7 +117,7 @@ def run_together(
 
     h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre and wish
     [tiers + 1, D, streams]; sketched [2, streams]; sketches [n, 2, streams]; lpc [P, streams];
-    error [1, streams]; uniforms and out [samples, streams].
+    error [2, streams]; uniforms and out [samples, streams].
     """
     count, order = tiers.shape[0], fixed.shape[0]
     length, S = ring.shape[0] // 4, ring.shape[1]
@@ -186,7 +188,7 @@ def run_together(
                 for s in range(S):
                     for j in range(2 * taper.shape[0]):
                         copy[j] = ring[end - 2 * taper.shape[0] + j, s]
-                    error[0, s] = adapt_lpc(copy, taper, gain, lpc[:, s], seen)
+                    adapt_lpc(copy, taper, gain, lpc[:, s], seen, error[:, s])
             b[:size] = ring[end - size : end]
             for s in range(S):
                 guess = float32(0.0)
@@ -223,8 +225,11 @@ def run_together(
                 for j in range(order):
                     centre += taps[j, s] * ring[end - 2 * (order - j), s]
                 centre *= gain
+                size_of_error = error[0, s]
+                if sketching:
+                    size_of_error += (LEVEL_LOW_DB + (sketched[0, s] + 0.5) * LEVEL_STEP_DB) * NEPERS - error[1, s]
                 for k in range(K):
-                    log_scale = column[2 * K + k] + (error[0, s] if k >= own else 0.0)
+                    log_scale = column[2 * K + k] + (size_of_error if k >= own else 0.0)
                     log_scale = min(max(log_scale, -11.0), 1.0)
                     column[2 * K + k] = log_scale
                     column[K + k] = (guesses[s] if k >= own else centre) + column[K + k] * math.exp(log_scale)

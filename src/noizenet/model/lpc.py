@@ -17,8 +17,8 @@ from torch import Tensor
 from noizenet.model.features import LPC_FLOOR, LPC_WINDOW, SMALLEST_SCALE, lpc_taper
 
 
-def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Return the taps and the size of the error of the linear predictor of stretches of samples.
+def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the taps of the linear predictor of stretches of samples, the size of its error, and their level.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor]:
     Returns
     -------
     tuple of Tensor
-        Taps [..., P], oldest sample first, and the logarithm [...] of the scale of a logistic distribution with the
-        error's variance; float32.
+        Taps [..., P], oldest sample first; the logarithm [...] of the scale of a logistic distribution with the
+        error's variance; the logarithm [...] of the root mean square of the past. float32.
     """
     taper = torch.from_numpy(lpc_taper()).to(past.device)
     seen = past.double() * taper
@@ -45,4 +45,5 @@ def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor]:
         error = error * (1 - k.square())
     variance = error / float(np.square(lpc_taper()).sum())
     scale = (variance.sqrt() * math.sqrt(3) / math.pi).clamp(min=SMALLEST_SCALE)
-    return taps.flip(-1).float(), scale.log().float()
+    level = (first / float(np.square(lpc_taper()).sum())).sqrt()
+    return taps.flip(-1).float(), scale.log().float(), level.log().float()

@@ -9,14 +9,15 @@ functions of those samples, so that P(samples) = P(sketch) P(samples | sketch): 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noizenet.model.weights import SKETCH_CLASSES
+from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB, SKETCH_CLASSES
 
 LEVEL_CLASSES, BRIGHT_CLASSES = SKETCH_CLASSES
-LEVEL_STEP_DB, LEVEL_LOW_DB = 1.5, -72.0
 BRIGHT_STEP_DB, BRIGHT_LOW_DB = 2.0, -42.0
 
 
@@ -37,6 +38,11 @@ def classify(measured: Tensor) -> Tensor:
     level = ((measured[..., 0] - LEVEL_LOW_DB) / LEVEL_STEP_DB).floor().clamp(0, LEVEL_CLASSES - 1)
     bright = ((measured[..., 1] - BRIGHT_LOW_DB) / BRIGHT_STEP_DB).floor().clamp(0, BRIGHT_CLASSES - 1)
     return torch.stack([level, bright], -1).long()
+
+
+def log_rms(level_class: Tensor) -> Tensor:
+    """Return the natural logarithm of the root mean square that the middle of a class of levels stands for."""
+    return (LEVEL_LOW_DB + (level_class + 0.5) * LEVEL_STEP_DB) * (math.log(10) / 20)
 
 
 def scale(measured: Tensor) -> Tensor:

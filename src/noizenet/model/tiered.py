@@ -22,7 +22,7 @@ from noizenet.model.features import GAIN, LPC_WINDOW
 from noizenet.model.lpc import predictors
 from noizenet.model.mixture import MixtureHead
 from noizenet.model.network import Network, make_head
-from noizenet.model.sketch import Sketch, classify, measure, scale
+from noizenet.model.sketch import Sketch, classify, log_rms, measure, scale
 from noizenet.model.tiers import Tier
 
 
@@ -163,8 +163,10 @@ class TieredNetwork(Network):
         heard = self._windows(features, 2 * o.lookback, 2, count)
         guess = log_scale = samples[:, :0]
         if self.architecture.lpc:
-            guess, log_scale = self._lpc(samples, count)
+            guess, log_scale, level = self._lpc(samples, count)
             heard = torch.cat([heard, torch.stack([GAIN * guess, compand(guess), log_scale / 5 + 1], -1)], -1)
+            if sketches is not None:  # as large as the error was in relation to the past, at the level to come
+                log_scale = log_scale - level + log_rms(sketches[..., 0]).repeat_interleave(self.granule, 1)
         h = self.latest(heard) + told
         for lag, table in enumerate(self.tables):
             h = h + table(classes[:, self.history - lag : self.history - lag + count])
@@ -184,14 +186,14 @@ class TieredNetwork(Network):
             raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
         return classify(measure(self.values[targets[..., 0].long()].reshape(len(targets), -1, self.granule)))
 
-    def _lpc(self, samples: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Return the past's own prediction of every sample, and the log scale of its error, both [B, T]."""
+    def _lpc(self, samples: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the past's own prediction of every sample, its error's log scale, and its log level, all [B, T]."""
         hop, order = self.architecture.lpc_hop, self.architecture.lpc
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
-            taps, log_scale = predictors(self._windows(samples, LPC_WINDOW, hop, count), order)
+            taps, log_scale, level = predictors(self._windows(samples, LPC_WINDOW, hop, count), order)
             latest = self._windows(samples, order, 1, count).reshape(len(samples), -1, hop, order)
             guess = (latest @ taps[..., None]).reshape(len(samples), count).clamp(-1, 1)
-            return guess, log_scale.repeat_interleave(hop, 1)
+            return guess, log_scale.repeat_interleave(hop, 1), level.repeat_interleave(hop, 1)
 
     def _predict(self, h: Tensor, y: Tensor, samples: Tensor, count: int, guess: Tensor, log_scale: Tensor) -> Tensor:
         if not isinstance(self.head, MixtureHead):

@@ -19,6 +19,8 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 SKETCH_CLASSES = (48, 24)
 """Classes of level and of brightness; see :mod:`noizenet.model.sketch`."""
 
+LEVEL_STEP_DB, LEVEL_LOW_DB = 1.5, -72.0
+
 
 @dataclass(frozen=True)
 class Weights:
