@@ -58,7 +58,7 @@ def main() -> None:
             Corpus(o.corpus), folder, configure("sample-lstm", None, ("training.threads=1", *sets)),
             Budget(minutes=o.minutes, clock="cpu"),
         )  # fmt: skip
-        rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling())
+        rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling(model.architecture.temperature))
         (folder / "table.md").write_text(text + "\n")
         bits = model.training["metrics"]["best_validation_bits_per_frame"]
         causes = ", ".join(sorted({c for cell in rows.causes for c in cell.split()})) or "–"

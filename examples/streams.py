@@ -114,13 +114,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--streams", type=int, default=24)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, help="default: the model's own")
     parser.add_argument("--top-p", type=float, default=1.0)
     o = parser.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
-    rows, text = measure(
-        load(o.model), Corpus(o.corpus), o.streams, o.minutes * 60, Sampling(o.temperature, 0, o.top_p)
-    )
+    model = load(o.model)
+    temperature = model.architecture.temperature if o.temperature is None else o.temperature
+    rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, Sampling(temperature, 0, o.top_p))
     rows.to_csv(o.out / "streams.csv", index=False)
     (o.out / "table.md").write_text(text + "\n")
     print(text)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from noizenet.generation.controls import Controls
 
 Genre = Annotated[str | None, typer.Option("--genre", help='A genre, or a mix: "A:0.7,B:0.3".')]
-Temperature = Annotated[float | None, typer.Option("--temperature", help="Sampling: below 1 safer, above 1 wilder.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", help="Sampling: lower is safer, higher wilder; by default the model's own."),
+]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Sampling: keep the likeliest classes up to this sum.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Sampling: keep the k likeliest classes.")]
 SeedAudio = Annotated[Path | None, typer.Option("--seed-audio", help="A song to go on from.")]

@@ -29,7 +29,8 @@ class Controls:
     morph : str, optional
         ``"A>B"``: from one genre to another over the whole length.
     temperature : float, optional
-        Of the sampling, 0 to 100; default 1. Only for models that predict a distribution.
+        Of the sampling, 0 to 100. By default the model's own: 1, or 0.85 for a mixture of distributions, whose tails
+        make music too bright at 1 (docs/results.md). Only for models that predict a distribution.
     top_k, top_p : int, float, optional
         See :class:`noizenet.model.sampling.Sampling`.
     seed_audio : Path, optional
@@ -93,10 +94,10 @@ class Controls:
             raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
         self.sampling()
 
-    def sampling(self) -> Sampling:
-        """Return the sampling controls, defaults filled in."""
+    def sampling(self, temperature: float = 1.0) -> Sampling:
+        """Return the sampling controls; `temperature` is the model's own, where none is asked for."""
         return Sampling(
-            1.0 if self.temperature is None else self.temperature,
+            temperature if self.temperature is None else self.temperature,
             0 if self.top_k is None else self.top_k,
             1.0 if self.top_p is None else self.top_p,
         )

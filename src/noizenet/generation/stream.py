@@ -72,7 +72,7 @@ class Stream(Iterator[Waveform]):
         self._frames = None if self._total is None else self._frames_needed(self._total)
         self._block = max(1, round(controls.block_seconds * r.frame_rate))
         self._every = max(1, round(controls.inject_every * r.frame_rate)) if controls.inject_every else 0
-        self._sampling = controls.sampling()
+        self._sampling = controls.sampling(a.temperature)
         self._hop = max(1, round(HOP_S * r.frame_rate / r.granule)) * r.granule
         self._keeper: Keeper | None = None
         if judge is not None and controls.watch != "off":

@@ -154,6 +154,11 @@ class Architecture:
         return self.options.head != "point"
 
     @property
+    def temperature(self) -> float:
+        """Sampling temperature at which free runs have the brightness of music (docs/results.md)."""
+        return 0.85 if self.options.head == "mixture" else 1.0
+
+    @property
     def outputs(self) -> int:
         """O, the size of the head's output."""
         if self.options.head == "mixture":
