@@ -25,15 +25,15 @@ from streams import measure
 BARE = ("model.sketch=false", "training.gain_jitter=0")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": BARE,
+    "none, and no LPC": (*BARE, "model.lpc_order=0", "model.mixtures=3"),
+    "none, categorical head": (*BARE, "model.head=categorical", "model.embedded=2"),
     "input noise, half a class": (*BARE, "training.input_noise=0.5"),
     "input noise, two classes": (*BARE, "training.input_noise=2"),
     "own samples (parallel scheduled sampling, half)": (*BARE, "training.own_samples=0.5"),
-    "gain jitter 0.03": (*BARE, "training.gain_jitter=0.03"),
     "gain jitter 0.1": (*BARE, "training.gain_jitter=0.1"),
     "sketch": ("training.gain_jitter=0",),
     "sketch and gain jitter 0.03 (the recipe)": (),
     "sketch and gain jitter 0.1": ("training.gain_jitter=0.1",),
-    "categorical head, none": (*BARE, "model.head=categorical", "model.embedded=2"),
 }
 
 
