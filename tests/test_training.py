@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from noizenet.base.errors import ConfigError, LockedError, TrainingError, UsageError
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
+from noizenet.generation.controls import Controls
+from noizenet.generation.stream import Stream
 from noizenet.model.network import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
@@ -269,6 +271,34 @@ def test_stereo_trains_and_keeps_two_channels(tmp_path: Path) -> None:
         quick_train(c, tmp_path / "odd", "sample-lstm", *PLAIN, "training.window=63")
     with pytest.raises(UsageError, match="not a multiple of 16"):
         quick_train(c, tmp_path / "uneven", "sample-lstm", "training.window=40")
+
+
+def test_sixteen_bits_train_and_play(corpus: Corpus, tmp_path: Path) -> None:
+    model = quick_train(corpus, tmp_path / "m", "sample-lstm", "representation.name=linear", epochs=0.1)
+    assert model.representation.levels == 65536
+    assert 0 < model.training["metrics"]["best_validation_bits_per_frame"] < 16
+    sound = np.concatenate([b.samples for b in Stream(load(tmp_path / "m"), Controls(seconds=0.5))])
+    assert len(np.unique(sound)) > 300  # finer than 256 classes
+
+
+@pytest.mark.parametrize("option", ["training.own_samples=0.5", "training.input_noise=1.0", "training.gain_jitter=0.2"])
+def test_what_is_done_to_inputs_is_learned_with_and_repeats(corpus: Corpus, tmp_path: Path, option: str) -> None:
+    plain, *twice = (
+        quick_train(corpus, tmp_path / name, "sample-lstm", *sets, epochs=0.05)
+        for name, sets in (("plain", ("training.gain_jitter=0",)), ("a", (option,)), ("b", (option,)))
+    )
+    weights = [m.weights["head.linear.weight"] for m in (plain, *twice)]
+    assert np.array_equal(weights[1], weights[2])
+    assert not np.array_equal(weights[0], weights[1])
+
+
+def test_a_budget_of_cpu_time(corpus: Corpus, tmp_path: Path) -> None:
+    begun = time.process_time()
+    config = configure("sample-lstm", None, (*QUICK, *TIERS))
+    train(corpus, tmp_path / "m", config, Budget(minutes=0.03, clock="cpu"))
+    assert 1.8 <= time.process_time() - begun < 10
+    with pytest.raises(UsageError, match="clock"):
+        Budget(minutes=1, clock="sun")
 
 
 class TestWrongUse:
