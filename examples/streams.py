@@ -29,14 +29,16 @@ from noizenet.store.model import Model, load
 CHUNK_S, MINUTE_S = 5.0, 60.0
 
 
-def run(model: Model, streams: int, seconds: float, sampling: Sampling) -> list[tuple[str, Report, Place, Place]]:
+def run(
+    model: Model, streams: int, seconds: float, sampling: Sampling, seed: int
+) -> list[tuple[str, Report, Place, Place]]:
     """Return genre, verdict, and first and last minute's place of every stream."""
     r, genres = model.representation, model.genres
     first = Stepper(model.weights, r.silence())
     steppers, watches = [], [Aliveness(r.sample_rate) for _ in range(streams)]
     for i in range(streams):
         stepper = first.fork()
-        stepper.reset(1000 + i)
+        stepper.reset(seed + i)
         stepper.set_genre(np.eye(len(genres), dtype=np.float32)[i % len(genres)])
         steppers.append(stepper)
     minute = min(seconds, MINUTE_S)
@@ -93,7 +95,9 @@ def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
     return "\n".join(lines)
 
 
-def measure(model: Model, corpus: Corpus, streams: int, seconds: float, sampling: Sampling) -> tuple[pd.DataFrame, str]:
+def measure(
+    model: Model, corpus: Corpus, streams: int, seconds: float, sampling: Sampling, seed: int = 1000
+) -> tuple[pd.DataFrame, str]:
     """Return one row a stream, and the table."""
     held = ranges(corpus, min(seconds, MINUTE_S))
     rows = pd.DataFrame(
@@ -102,7 +106,7 @@ def measure(model: Model, corpus: Corpus, streams: int, seconds: float, sampling
             "level_first": early.level_db, "level_last": late.level_db, "centroid_first": early.centroid_hz,
             "centroid_last": late.centroid_hz, "within": held[genre].holds(late),
         }
-        for genre, report, early, late in run(model, streams, seconds, sampling)
+        for genre, report, early, late in run(model, streams, seconds, sampling, seed)
     )  # fmt: skip
     return rows, table(rows, held)
 
@@ -113,6 +117,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--streams", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=1000, help="of the first stream; the others follow")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--temperature", type=float, help="default: the model's own")
     parser.add_argument("--top-p", type=float, default=1.0)
@@ -120,7 +125,7 @@ def main() -> None:
     o.out.mkdir(parents=True, exist_ok=True)
     model = load(o.model)
     temperature = model.architecture.temperature if o.temperature is None else o.temperature
-    rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, Sampling(temperature, 0, o.top_p))
+    rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, Sampling(temperature, 0, o.top_p), o.seed)
     rows.to_csv(o.out / "streams.csv", index=False)
     (o.out / "table.md").write_text(text + "\n")
     print(text)
