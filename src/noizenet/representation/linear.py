@@ -9,52 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.config import option
-from noizenet.representation.base import Bound, Decoder, Frames, Representation
-from noizenet.representation.mulaw import TableDecoder
+from noizenet.representation.base import Bound, Frames
+from noizenet.representation.samples import SampleClasses
 
 
 @dataclass(frozen=True)
-class Linear(Representation):
+class Linear(SampleClasses):
     """Each sample is one of `levels` classes, equally far apart; 65,536 of them are 16-bit PCM without loss.
 
-    Class c stands for (c - V/2) / (V/2). Stereo interleaves left and right, so that each is predicted knowing the
-    other.
+    Class c stands for (c - V/2) / (V/2).
     """
 
     levels: int = option(65536, "number of classes", low=2, high=65536)
 
     name: ClassVar[str] = "linear"
-    kind: ClassVar[str] = "classes"
     bound: ClassVar[Bound] = Bound("max-abs", 3.06e-5)
-
-    @property
-    def frame_rate(self) -> float:
-        """One frame per sample and channel."""
-        return float(self.sample_rate * self.channels)
 
     def values(self) -> NDArray[np.float32]:
         """Return what each class stands for, [V]."""
         return np.asarray((np.arange(self.levels) - self.levels / 2) / (self.levels / 2), np.float32)
 
-    @property
-    def granule(self) -> int:
-        """Left and right of one instant belong together."""
-        return self.channels
-
-    @property
-    def lead(self) -> int:
-        """One instant."""
-        return self.channels
-
-    def silence(self) -> Frames:
-        """Return the class of 0."""
-        return self._encode(np.zeros((1, 1), np.float32))
-
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
         half = self.levels / 2
         classes = np.floor(np.asarray(samples, np.float64) * half + half + 0.5)
         return np.clip(classes, 0, self.levels - 1).astype(np.int32).reshape(-1, 1)
-
-    def decoder(self) -> Decoder:
-        """Return a table look-up."""
-        return TableDecoder(self.values(), self.channels)

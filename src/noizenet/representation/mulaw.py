@@ -11,73 +11,29 @@ from numpy.typing import NDArray
 
 from noizenet.audio.write import to_pcm16
 from noizenet.base.config import option
-from noizenet.representation.base import Bound, Decoder, Frames, Representation
+from noizenet.representation.base import Bound, Frames
+from noizenet.representation.samples import SampleClasses
 
 
 @dataclass(frozen=True)
-class MuLaw(Representation):
+class MuLaw(SampleClasses):
     """Each sample is one of `levels` classes, finer near zero where music lives.
 
     With mu = levels - 1, ``y = sign(x) ln(1 + mu |x|) / ln(1 + mu)`` is divided into equal steps.
-    Stereo interleaves left and right, so that each is predicted knowing the other.
     """
 
     levels: int = option(256, "number of classes", low=2, high=4096)
 
     name: ClassVar[str] = "mu-law"
-    kind: ClassVar[str] = "classes"
     bound: ClassVar[Bound] = Bound("max-abs", 0.0225)
-
-    @property
-    def frame_rate(self) -> float:
-        """One frame per sample and channel."""
-        return float(self.sample_rate * self.channels)
-
-    @property
-    def granule(self) -> int:
-        """Left and right of one instant belong together."""
-        return self.channels
-
-    @property
-    def lead(self) -> int:
-        """One instant."""
-        return self.channels
 
     def values(self) -> NDArray[np.float32]:
         """Return the middle of each class's range, [V]."""
         return expand(np.arange(self.levels), self.levels)
 
-    def silence(self) -> Frames:
-        """Return the class of 0."""
-        return self._encode(np.zeros((1, 1), np.float32))
-
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
         table = _encode_table(self.levels)
         return table[to_pcm16(samples).reshape(-1).view(np.uint16)][:, None]
-
-    def decoder(self) -> Decoder:
-        """Return a table look-up."""
-        return TableDecoder(self.values(), self.channels)
-
-
-class TableDecoder(Decoder):
-    """Look each class's value up; wait where one channel of an instant is still missing."""
-
-    def __init__(self, table: NDArray[np.float32], channels: int) -> None:
-        self._table = table
-        self._channels = channels
-        self._rest = np.zeros((0, 1), np.int32)
-
-    def push(self, frames: Frames) -> NDArray[np.float32]:
-        """Take frames, return whole instants."""
-        frames = np.concatenate([self._rest, frames])
-        whole = len(frames) // self._channels * self._channels
-        self._rest = frames[whole:]
-        return self._table[frames[:whole, 0]].reshape(-1, self._channels)
-
-    def finish(self) -> NDArray[np.float32]:
-        """Return nothing: an instant without all its channels is dropped."""
-        return np.zeros((0, self._channels), np.float32)
 
 
 def compress(samples: NDArray[np.floating], levels: int) -> NDArray[np.int16]:

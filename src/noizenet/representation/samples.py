@@ -1,0 +1,66 @@
+"""Waveform samples as classes: what every quantiser of single samples has in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.representation.base import Decoder, Frames, Representation
+
+
+@dataclass(frozen=True)
+class SampleClasses(Representation):
+    """One class a sample and channel; stereo interleaves left and right: each is predicted knowing the other."""
+
+    kind: ClassVar[str] = "classes"
+
+    @property
+    def frame_rate(self) -> float:
+        """One frame per sample and channel."""
+        return float(self.sample_rate * self.channels)
+
+    @property
+    def granule(self) -> int:
+        """Left and right of one instant belong together."""
+        return self.channels
+
+    @property
+    def lead(self) -> int:
+        """One instant."""
+        return self.channels
+
+    @abstractmethod
+    def values(self) -> NDArray[np.float32]:
+        """Return the sample value that each class stands for, rising, [V]."""
+
+    def silence(self) -> Frames:
+        """Return the class of 0."""
+        return self._encode(np.zeros((1, 1), np.float32))
+
+    def decoder(self) -> Decoder:
+        """Return a table look-up."""
+        return TableDecoder(self.values(), self.channels)
+
+
+class TableDecoder(Decoder):
+    """Look each class's value up; wait where one channel of an instant is still missing."""
+
+    def __init__(self, table: NDArray[np.float32], channels: int) -> None:
+        self._table = table
+        self._channels = channels
+        self._rest = np.zeros((0, 1), np.int32)
+
+    def push(self, frames: Frames) -> NDArray[np.float32]:
+        """Take frames, return whole instants."""
+        frames = np.concatenate([self._rest, frames])
+        whole = len(frames) // self._channels * self._channels
+        self._rest = frames[whole:]
+        return self._table[frames[:whole, 0]].reshape(-1, self._channels)
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return nothing: an instant without all its channels is dropped."""
+        return np.zeros((0, self._channels), np.float32)
