@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from noizenet.bench.bandwidth import read_schedule, schedule
+from noizenet.bench.bandwidth import read_schedule
 from noizenet.bench.figure import Figure, clock, in_turn
 from noizenet.model.architecture import Architecture
 from noizenet.model.engine_tiered import TieredEngine
@@ -50,7 +50,7 @@ def measure(rounds: int) -> list[Figure]:
         if precision == "fp32":
             engine = stepper.engine
             assert isinstance(engine, TieredEngine)
-            weights, blocks = engine._weights, schedule(engine._layout, engine._tiers)
+            weights, blocks = engine._weights, engine.schedule()
             read_schedule(weights, blocks, 1000)
             ours, limit, ratio = in_turn(
                 partial(stepper.run, SAMPLES), partial(read_schedule, weights, blocks, SAMPLES), rounds

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
 from noizenet.model.features import LPC_WINDOW, edges_of, features_of, lpc_taper
-from noizenet.model.kernel_tiered import ADAPT, BRIGHT, LATEST, LEVEL, TIER, run_tiered
-from noizenet.model.numeric import COLUMNS, ROWS, Pack
+from noizenet.model.kernel_tiered import ADAPT, BRIGHT, LEVEL, SPEAK, TIER, run_tiered
+from noizenet.model.numeric import COLUMNS, ROWS, Pack, W
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -21,9 +21,8 @@ class TieredEngine(Engine):
     def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         super().__init__(weights, start, precision)
         a, o = self._a, self._a.options
-        pack, layout, shapes = Pack(precision), [], []
-        below, lower = 1, o.width
-        for k, (samples, hidden) in enumerate(o.tiers):
+        pack, layout = Pack(precision), []
+        for k in range(len(o.tiers)):
             cell = f"tiers.{k}.cell"
             b_ih, b_hh = biases(weights, cell, self._cell)
             layout += [
@@ -32,8 +31,6 @@ class TieredEngine(Engine):
                 pack.add(weights[f"{cell}.kernel.weight_hh_l0"], b_hh),
                 pack.add(weights[f"tiers.{k}.speak.weight"], weights[f"tiers.{k}.speak.bias"]),
             ]
-            shapes.append([samples, hidden, samples // below, lower])
-            below, lower = samples, o.tier_inputs
         fastest, slowest = o.tiers[0][1], o.tiers[-1][1]
         for name, inputs in (("adapt", fastest), ("sketch.level", slowest), ("sketch.bright", slowest)):
             matrix = weights.get(f"{name}.weight")
@@ -58,7 +55,7 @@ class TieredEngine(Engine):
         self._tables = np.stack(tables) if tables else np.zeros((0, 1, 1), np.float32)
         self._mixture = o.head == "mixture"
         self.lpc = (lpc_taper(), a.lpc_hop, a.own_mixtures)
-        self._layout, self._tiers = np.asarray(layout, np.int64), np.asarray(shapes, np.int64)
+        self._layout, self._tiers = np.asarray(layout, np.int64), np.asarray(o.tiers, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
@@ -105,7 +102,7 @@ class TieredEngine(Engine):
         return isinstance(other, TieredEngine) and mine is other._weights and mine.dtype == np.float32
 
     def packed(self, genre: F32) -> tuple[Any, ...]:
-        """Return what :func:`noizenet.model.kernel_together.run_together` reads and never writes."""
+        """Return what both loops read and never write, as they take it, with a genre's part (or all streams')."""
         return (
             self._cell, self._mixture, self._weights, self._biases, self._layout, self._tiers,
             self._a.options.tier_context, genre, self._features, self._tables, self._fixed, self._edges, *self._tell,
@@ -116,21 +113,27 @@ class TieredEngine(Engine):
         """V."""
         return self._a.levels
 
+    def schedule(self) -> NDArray[np.int64]:
+        """Return how the matrices are read: first weight, number of weights, period and parts of each, [n, 4].
+
+        A matrix is due once in `period` samples; one of its `parts` is read then, in turn.
+        """
+        bottom = len(self._tiers) * TIER
+        periods = {bottom + ADAPT: (int(self._tiers[0, 0]), 1)}
+        below = 1
+        for k, samples in enumerate(map(int, self._tiers[:, 0])):
+            periods |= {k * TIER + j: (samples, 1) for j in range(TIER)}
+            periods[k * TIER + SPEAK] = (below, samples // below)
+            below = samples
+        periods |= {bottom + LEVEL: (below, 1), bottom + BRIGHT: (below, 1)}
+        rows = [(row[W], row[ROWS] * row[COLUMNS], *periods.get(j, (1, 1))) for j, row in enumerate(self._layout)]
+        return np.asarray([row for row in rows if row[1]], np.int64)
+
     @property
     def bytes_per_frame(self) -> float:
         """Each tier's weights at its own rate, the per-sample network's at every sample."""
-        size = self._weights.itemsize
-        cost = (self._layout[:, ROWS] * self._layout[:, COLUMNS]).astype(float)
-        bottom = len(self._tiers) * TIER
-        total = float(cost[bottom + LATEST :].sum())
-        below = 1
-        for k, (samples, _, ratio, _) in enumerate(self._tiers):
-            *cell, speak = cost[k * TIER : (k + 1) * TIER]
-            total += sum(cell) / samples + speak / ratio / below
-            below = int(samples)
-        total += float(cost[bottom + ADAPT]) / float(self._tiers[0, 0])
-        total += float(cost[bottom + LEVEL : bottom + BRIGHT + 1].sum()) / below
-        return float(total * size + 4 * self._tables.shape[0] * self._tables.shape[2])
+        _, weights, period, parts = self.schedule().T
+        return float((weights / period / parts).sum() * self._weights.itemsize) + self._tables[:, 0].nbytes
 
     def sketches_in(self, count: int) -> int:
         """Count the slowest tier's steps."""
@@ -163,11 +166,10 @@ class TieredEngine(Engine):
         given, leaps = class_inputs(forced, jumps)
         out = np.zeros(count, np.int64)
         sketches = np.ascontiguousarray(sketches, np.float64)
-        run_tiered(
-            self._cell, self._mixture, self._weights, self._scales, self._biases, self._layout, self._tiers,
-            self._a.options.tier_context, self.genre, self._features, self._tables, self._fixed, self._edges,
-            *self._tell, m["h"], m["c"], m["ring"], m["place"], m["taps"], m["recent"], m["wish"], m["sketched"],
-            sketches if forced is None else self._sketches_of(forced), *self.lpc,
+        run: Any = run_tiered
+        run(
+            *self.packed(self.genre), self._scales, m["h"], m["c"], m["ring"], m["place"], m["taps"], m["recent"],
+            m["wish"], m["sketched"], sketches if forced is None else self._sketches_of(forced), *self.lpc,
             m["lpc"], m["error"], s["seen"], given, uniforms, leaps,
             float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
             s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["plain"], self.surprise, out, record,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +18,20 @@ LPC_FLOOR = 1e-5
 
 SMALLEST_SCALE = 1e-5
 
+LOG_SCALE_LOW, LOG_SCALE_HIGH = -11.0, 1.0
+"""Scales of a mixture's distributions: from about half a 16-bit step to far beyond full scale."""
+
+NEPERS = math.log(10) / 20
+"""One dB."""
+
 
 def lpc_taper() -> NDArray[np.float64]:
     """Return the weights [LPC_WINDOW] of the past: the rising half of a Hann window, newest most."""
     return np.hanning(2 * LPC_WINDOW)[:LPC_WINDOW]
+
+
+LPC_POWER = float(np.square(lpc_taper()).sum())
+"""What the weights of the past make of samples at full scale."""
 
 
 def features_of(values: NDArray[np.float32]) -> NDArray[np.float32]:

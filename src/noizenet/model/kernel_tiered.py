@@ -9,7 +9,15 @@ import numba
 import numpy as np
 from numba import float32
 
-from noizenet.model.features import GAIN, LPC_FLOOR, SMALLEST_SCALE
+from noizenet.model.features import (
+    GAIN,
+    LOG_SCALE_HIGH,
+    LOG_SCALE_LOW,
+    LPC_FLOOR,
+    LPC_POWER,
+    NEPERS,
+    SMALLEST_SCALE,
+)
 from noizenet.model.numeric import (
     COLUMNS,
     ROWS,
@@ -23,15 +31,12 @@ from noizenet.model.numeric import (
 )
 from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB
 
-NEPERS = math.log(10) / 20
-"""One dB."""
-
 # Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
 FRAME, W_IH, W_HH, SPEAK, TIER = range(5)
 ADAPT, LEVEL, BRIGHT, LATEST, HEAD, LAYERS = range(6)
 
 # Columns of the tiers' table.
-SAMPLES, HIDDEN, RATIO, LOWER = range(4)
+SAMPLES, HIDDEN = range(2)
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -45,8 +50,6 @@ def _step_tier(
         x[j] = genre[j] + wish[j]
     add_product(weights, scales, rows[FRAME], 0, inputs, window, x)
     if above.shape[0] > 0:
-        for j in range(inputs):
-            zh[j] = float32(0.0)
         begin(biases, speaker, part, inputs, zh)
         add_product(weights, scales, speaker, part, inputs, above, zh)
         for j in range(inputs):
@@ -60,7 +63,7 @@ def _step_tier(
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def _measure(window: Any, count: Any, gain: Any, out: Any) -> None:
+def measure(window: Any, count: Any, gain: Any, out: Any) -> None:
     """Write scaled level and brightness of the window's latest samples; see :mod:`noizenet.model.sketch`."""
     first = window.shape[0] - 2 * count
     power, change = 0.0, 0.0
@@ -105,11 +108,62 @@ def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any, error: An
             lpc[i] = old[i] - k * old[m - 1 - i]
         lpc[m] = k
         left *= 1 - k * k
-    power = 0.0
-    for j in range(n):
-        power += taper[j] * taper[j]
-    error[0] = math.log(max(math.sqrt(left / power * 3.0) / math.pi, SMALLEST_SCALE))
-    error[1] = math.log(math.sqrt(whole / power))
+    error[0] = math.log(max(math.sqrt(left / LPC_POWER * 3.0) / math.pi, SMALLEST_SCALE))
+    error[1] = math.log(math.sqrt(whole / LPC_POWER))
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def foresee(lpc: Any, ring: Any, end: Any, gain: Any) -> Any:
+    """Return LPC's prediction of the next sample."""
+    guess = float32(0.0)
+    for j in range(lpc.shape[0]):
+        guess += float32(lpc[j]) * ring[end - 2 * (j + 1)]
+    return min(max(guess * gain, float32(-1.0)), float32(1.0))
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def describe(guess: Any, error: Any, gain: Any, out: Any) -> None:
+    """Write what the per-sample network is told of LPC's prediction, [3]."""
+    out[0] = guess / gain
+    out[1] = math.copysign(math.log1p(255 * abs(guess)) / math.log(256.0), guess)
+    out[2] = error[0] / 5 + 1
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def place_mixture(
+    output: Any, own: Any, taps: Any, guess: Any, ring: Any, end: Any, gain: Any, error: Any, level: Any
+) -> None:
+    """Turn the head's numbers [3K] into a mixture's; see :meth:`noizenet.model.mixture.MixtureHead.around`.
+
+    `own` distributions lie around the learned prediction, the others around `guess`. `level` is the sketch's class,
+    below 0 without one.
+    """
+    K, order = output.shape[0] // 3, taps.shape[0]
+    centre = float32(0.0)
+    for j in range(order):
+        centre += taps[j] * ring[end - 2 * (order - j)]
+    centre *= gain
+    size_of_error = error[0]
+    if level >= 0:  # as large as the error was in relation to the past, at the level to come
+        size_of_error += (LEVEL_LOW_DB + (level + 0.5) * LEVEL_STEP_DB) * NEPERS - error[1]
+    for k in range(K):
+        log_scale = output[2 * K + k] + (size_of_error if k >= own else 0.0)
+        log_scale = min(max(log_scale, LOG_SCALE_LOW), LOG_SCALE_HIGH)
+        output[2 * K + k] = log_scale
+        output[K + k] = (guess if k >= own else centre) + output[K + k] * math.exp(log_scale)
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def remember(chosen: Any, features: Any, ring: Any, at: Any, recent: Any) -> None:
+    """Take a new class into the ring (at its place `at`) and among the latest classes."""
+    length = ring.shape[0] // 4
+    for lag in range(recent.shape[0] - 1, 0, -1):
+        recent[lag] = recent[lag - 1]
+    if recent.shape[0] > 0:
+        recent[0] = chosen
+    for j in range(2):
+        ring[2 * at + j] = features[chosen, j]
+        ring[2 * (at + length) + j] = features[chosen, j]
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -190,9 +244,9 @@ def _surprise_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
 def run_tiered(
-    cell: Any, mixture: Any, weights: Any, scales: Any, biases: Any, layout: Any, tiers: Any, context: Any,
+    cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
     genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
-    h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
+    scales: Any, h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
     taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
     forced: Any, uniforms: Any, jumps: Any, temperature: Any, top_k: Any, top_p: Any,
     x: Any, z: Any, zh: Any, a: Any, b: Any, output: Any, plain: Any, surprise: Any, out: Any, record: Any,
@@ -203,10 +257,10 @@ def run_tiered(
     ----------
     cell, mixture : int, bool
         Kind of cell; whether the head is a mixture or categorical.
-    weights, scales, biases, layout : arrays
+    weights, biases, layout, scales : arrays
         As :class:`noizenet.model.numeric.Pack` lays them out.
-    tiers, context : int [tiers, 4], int
-        SAMPLES, HIDDEN, RATIO and LOWER of each; steps' worth of samples that each sees.
+    tiers, context : int [tiers, 2], int
+        SAMPLES and HIDDEN of each; steps' worth of samples that each sees.
     genre : float32 [tiers + 1, D]
         What the genre adds (with the biases) in each tier and in the per-sample network.
     features : float32 [V, 2]
@@ -265,7 +319,7 @@ def run_tiered(
             if sketching and k == count - 1:
                 for j in range(size):
                     a[j] = window[j]
-                _measure(window, tiers[k, SAMPLES], gain, a[size : size + 2])
+                measure(window, tiers[k, SAMPLES], gain, a[size : size + 2])
                 window = a[: size + 2]
             _step_tier(
                 cell, weights, scales, biases, rows, part, speaker, above, genre[k], wish[k], window,
@@ -303,15 +357,11 @@ def run_tiered(
         if lpc.shape[0] > 0:
             if now % hop == 0:
                 adapt_lpc(ring[end - 2 * taper.shape[0] : end], taper, gain, lpc, seen, error)
-            for j in range(lpc.shape[0]):
-                guess += float32(lpc[j]) * ring[end - 2 * (j + 1)]
-            guess = min(max(guess * gain, float32(-1.0)), float32(1.0))
+            guess = foresee(lpc, ring, end, gain)
             size = layout[bottom + LATEST][COLUMNS] - 3
             for j in range(size):
                 x[j] = ring[end - size + j]
-            x[size] = guess / gain
-            x[size + 1] = math.copysign(math.log1p(255 * abs(guess)) / math.log(256.0), guess)
-            x[size + 2] = error[0] / 5 + 1
+            describe(guess, error, gain, x[size : size + 3])
             add_product(weights, scales, layout[bottom + LATEST], 0, C, x[: size + 3], a)
         else:
             size = layout[bottom + LATEST][COLUMNS]
@@ -330,19 +380,7 @@ def run_tiered(
         add_product(weights, scales, layout[bottom + HEAD], 0, output.shape[0], a, output)
 
         if mixture:
-            K = output.shape[0] // 3
-            centre = float32(0.0)
-            for j in range(order):
-                centre += taps[j] * ring[end - 2 * (order - j)]
-            centre *= gain
-            size_of_error = error[0]
-            if sketching:  # as large as the error was in relation to the past, at the level to come
-                size_of_error += (LEVEL_LOW_DB + (sketched[0] + 0.5) * LEVEL_STEP_DB) * NEPERS - error[1]
-            for k in range(K):
-                log_scale = output[2 * K + k] + (size_of_error if k >= own else 0.0)
-                log_scale = min(max(log_scale, -11.0), 1.0)
-                output[2 * K + k] = log_scale
-                output[K + k] = (guess if k >= own else centre) + output[K + k] * math.exp(log_scale)
+            place_mixture(output, own, taps, guess, ring, end, gain, error, sketched[0] if sketching else -1)
         if record.shape[0] > 0:
             for j in range(output.shape[0]):
                 record[t, j] = output[j]
@@ -365,13 +403,6 @@ def run_tiered(
         if jumps.shape[0] > 0:
             chosen = min(max(chosen + jumps[t], 0), V - 1)
         out[t] = chosen
-        for lag in range(recent.shape[0] - 1, 0, -1):
-            recent[lag] = recent[lag - 1]
-        if recent.shape[0] > 0:
-            recent[0] = chosen
-        at = place[0]
-        for j in range(2):
-            ring[2 * at + j] = features[chosen, j]
-            ring[2 * (at + length) + j] = features[chosen, j]
-        place[0] = (at + 1) % length
+        remember(chosen, features, ring, place[0], recent)
+        place[0] = (place[0] + 1) % length
         place[1] = now + 1

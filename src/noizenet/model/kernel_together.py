@@ -6,7 +6,6 @@ that a matrix of weights is read once for all streams and its product is BLAS's.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numba
@@ -22,17 +21,20 @@ from noizenet.model.kernel_tiered import (
     LATEST,
     LAYERS,
     LEVEL,
-    NEPERS,
     SAMPLES,
     SPEAK,
     TIER,
     W_HH,
     W_IH,
     adapt_lpc,
+    describe,
     draw_mixture,
+    foresee,
+    measure,
+    place_mixture,
+    remember,
 )
 from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, B, W, draw_class, sigmoid, tanh
-from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
@@ -88,23 +90,6 @@ def _relu_sum(y: Any, rows: Any, genre: Any, wish: Any) -> None:
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def _measure(window: Any, count: Any, gain: Any, out: Any) -> None:
-    first = window.shape[0] - 2 * count
-    for s in range(window.shape[1]):
-        power, change = 0.0, 0.0
-        for j in range(count):
-            v = window[first + 2 * j, s] * gain
-            power += v * v
-            if j > 0:
-                d = v - window[first + 2 * j - 2, s] * gain
-                change += d * d
-        power = power / count + 1e-9
-        change = change / (count - 1) + 1e-12
-        out[0, s] = 10 * math.log10(power) / 30 + 1
-        out[1, s] = 10 * math.log10(change / power) / 15 + 1
-
-
-@numba.njit(cache=True, fastmath=True, nogil=True)
 def run_together(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
     genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
@@ -126,7 +111,7 @@ def run_together(
     outputs = layout[bottom + HEAD][ROWS]
     sketching = bright_at.shape[0] > 0
     drawn = 0
-    copy, guesses = np.zeros(2 * taper.shape[0], np.float32), np.zeros(S, np.float32)
+    guesses = np.zeros(S, np.float32)
     gain = float32(1.0) / float32(GAIN)
     for t in range(out.shape[0]):
         now = place[1]
@@ -140,7 +125,8 @@ def run_together(
             window = ring[end - size : end]
             if sketching and k == count - 1:
                 b[:size] = window
-                _measure(window, tiers[k, SAMPLES], gain, b[size : size + 2])
+                for s in range(S):
+                    measure(window[:, s], tiers[k, SAMPLES], gain, b[size : size + 2, s])
                 window = b[: size + 2]
             if k < count - 1:
                 part = now % tiers[k + 1, SAMPLES] // tiers[k, SAMPLES]
@@ -186,19 +172,11 @@ def run_together(
             size -= 3
             if now % hop == 0:
                 for s in range(S):
-                    for j in range(2 * taper.shape[0]):
-                        copy[j] = ring[end - 2 * taper.shape[0] + j, s]
-                    adapt_lpc(copy, taper, gain, lpc[:, s], seen, error[:, s])
+                    adapt_lpc(ring[end - 2 * taper.shape[0] : end, s], taper, gain, lpc[:, s], seen, error[:, s])
             b[:size] = ring[end - size : end]
             for s in range(S):
-                guess = float32(0.0)
-                for j in range(lpc.shape[0]):
-                    guess += float32(lpc[j, s]) * ring[end - 2 * (j + 1), s]
-                guess = min(max(guess * gain, float32(-1.0)), float32(1.0))
-                guesses[s] = guess
-                b[size, s] = guess / gain
-                b[size + 1, s] = math.copysign(math.log1p(255 * abs(guess)) / math.log(256.0), guess)
-                b[size + 2, s] = error[0, s] / 5 + 1
+                guesses[s] = foresee(lpc[:, s], ring[:, s], end, gain)
+                describe(guesses[s], error[:, s], gain, b[size : size + 3, s])
             _add_product(weights, layout[bottom + LATEST], 0, C, b[: size + 3], a, spare)
         else:
             _add_product(weights, layout[bottom + LATEST], 0, C, ring[end - size : end], a, spare)
@@ -215,35 +193,16 @@ def run_together(
                     a[j, s] = max(b[j, s], float32(0.0))
         _begin(biases, layout[bottom + HEAD], 0, outputs, z)
         _add_product(weights, layout[bottom + HEAD], 0, outputs, a[:C], z, spare)
-        at = place[0]
         for s in range(S):
             for j in range(outputs):
                 column[j] = z[j, s]
             if mixture:
-                K = outputs // 3
-                centre = float32(0.0)
-                for j in range(order):
-                    centre += taps[j, s] * ring[end - 2 * (order - j), s]
-                centre *= gain
-                size_of_error = error[0, s]
-                if sketching:
-                    size_of_error += (LEVEL_LOW_DB + (sketched[0, s] + 0.5) * LEVEL_STEP_DB) * NEPERS - error[1, s]
-                for k in range(K):
-                    log_scale = column[2 * K + k] + (size_of_error if k >= own else 0.0)
-                    log_scale = min(max(log_scale, -11.0), 1.0)
-                    column[2 * K + k] = log_scale
-                    column[K + k] = (guesses[s] if k >= own else centre) + column[K + k] * math.exp(log_scale)
+                level = sketched[0, s] if sketching else -1
+                place_mixture(column[:outputs], own, taps[:, s], guesses[s], ring[:, s], end, gain, error[:, s], level)
                 chosen = draw_mixture(column[:outputs], uniforms[t, s], temperature, top_p, edges, row_p)
             else:
                 chosen = draw_class(column[:outputs], uniforms[t, s], temperature, top_k, top_p)
             out[t, s] = chosen
-            for lag in range(recent.shape[0] - 1, 0, -1):
-                recent[lag, s] = recent[lag - 1, s]
-            if recent.shape[0] > 0:
-                recent[0, s] = chosen
-        for s in range(S):
-            for j in range(2):
-                ring[2 * at + j, s] = features[out[t, s], j]
-                ring[2 * (at + length) + j, s] = features[out[t, s], j]
-        place[0] = (at + 1) % length
+            remember(chosen, features, ring[:, s], place[0], recent[:, s])
+        place[0] = (place[0] + 1) % length
         place[1] = now + 1

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from noizenet.model.features import LPC_FLOOR, LPC_WINDOW, SMALLEST_SCALE, lpc_taper
+from noizenet.model.features import LPC_FLOOR, LPC_POWER, LPC_WINDOW, SMALLEST_SCALE, lpc_taper
 
 
 def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -43,7 +42,7 @@ def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
         k = (r[..., m + 1] - (taps * r[..., 1 : m + 1].flip(-1)).sum(-1)) / error
         taps = torch.cat([taps - k[..., None] * taps.flip(-1), k[..., None]], -1)
         error = error * (1 - k.square())
-    variance = error / float(np.square(lpc_taper()).sum())
+    variance = error / LPC_POWER
     scale = (variance.sqrt() * math.sqrt(3) / math.pi).clamp(min=SMALLEST_SCALE)
-    level = (first / float(np.square(lpc_taper()).sum())).sqrt()
+    level = (first / LPC_POWER).sqrt()
     return taps.flip(-1).float(), scale.log().float(), level.log().float()

@@ -16,12 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from noizenet.model.architecture import Architecture
-from noizenet.model.features import edges_of
+from noizenet.model.features import LOG_SCALE_HIGH, LOG_SCALE_LOW, edges_of
 from noizenet.model.heads import Head
 from noizenet.model.sampling import Sampling
-
-LOG_SCALE_LOW, LOG_SCALE_HIGH = -11.0, 1.0
-"""Scales from about half a 16-bit step to far beyond full scale."""
 
 
 class MixtureHead(Head):

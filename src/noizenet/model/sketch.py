@@ -9,12 +9,11 @@ functions of those samples, so that P(samples) = P(sketch) P(samples | sketch): 
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from noizenet.model.features import NEPERS
 from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB, SKETCH_CLASSES
 
 LEVEL_CLASSES, BRIGHT_CLASSES = SKETCH_CLASSES
@@ -42,7 +41,7 @@ def classify(measured: Tensor) -> Tensor:
 
 def log_rms(level_class: Tensor) -> Tensor:
     """Return the natural logarithm of the root mean square that the middle of a class of levels stands for."""
-    return (LEVEL_LOW_DB + (level_class + 0.5) * LEVEL_STEP_DB) * (math.log(10) / 20)
+    return (LEVEL_LOW_DB + (level_class + 0.5) * LEVEL_STEP_DB) * NEPERS
 
 
 def scale(measured: Tensor) -> Tensor:
