@@ -142,7 +142,6 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
     from noizenet.model.stepper import Stepper
     from noizenet.training.loop import Budget, Trainer
     from noizenet.training.options import configure
-    from noizenet.training.step import train_step
 
     rate = corpus.sample_rate
     rnn, model = samplernn.SampleRnn(checkout), default_model()
@@ -165,11 +164,7 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
         o = config.training
 
         def step() -> None:
-            result = train_step(
-                trainer.network, trainer.optimizer, trainer.reader.next(), trainer.state, clip=o.clip,
-                noise=o.input_noise, bf16=trainer.bf16, own=o.own_samples, gain=o.gain_jitter,
-            )  # fmt: skip
-            trainer.state = result.state
+            trainer.state = trainer.learn().state
 
         step()
         learnt: list[float] = []

@@ -34,9 +34,9 @@ def default_model() -> Model:
     representation = create(config.representation, sample_rate=RATE, channels=1)
     torch.manual_seed(0)
     a = Architecture(config.model, representation.kind, representation.levels, representation.dim, GENRES)
-    values = representation.values()
-    network = make_network(a, None if values is None else torch.from_numpy(values)).eval()
-    return Model(Weights.of(network), representation, [f"genre {i}" for i in range(GENRES)], {})
+    return Model(
+        Weights.of(make_network(a, representation.values())), representation, [f"genre {i}" for i in range(GENRES)], {}
+    )
 
 
 def measure(rounds: int) -> list[Figure]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from noizenet.cli import controls as c
-from noizenet.cli.output import bar, print_json, print_table, say
+from noizenet.cli.output import bar, print_json, print_table, remark, say
 
 
 def generate(
@@ -43,12 +43,12 @@ def generate(
     if str(out) == "-":
         blocks = api.stream(model, controls)
         say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
-        _remark(blocks.remarks)
+        remark(blocks.remarks)
         write_pcm(sys.stdout.buffer, blocks)
         return
     with bar("playing") as update:
         made = api.generate(model, out, controls, on_block=lambda s: update(s, seconds, f"{s:.1f} of {seconds:g} s"))
-    _remark(made.remarks)
+    remark(made.remarks)
     alive = made.aliveness
     if json:
         print_json(
@@ -75,8 +75,3 @@ def generate(
     if made.clipped:
         rows.append(["limited to full scale", f"{made.clipped} samples"])
     print_table(str(made.path), ["", ""], rows)
-
-
-def _remark(remarks: list[str]) -> None:
-    for text in remarks:
-        say(f"note: {text}")

@@ -29,6 +29,12 @@ def say(text: str) -> None:
     messages().print(text, markup=False)
 
 
+def remark(texts: Sequence[str]) -> None:
+    """Print what a user should know of what they gave."""
+    for text in texts:
+        say(f"note: {text}")
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")

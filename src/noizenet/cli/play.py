@@ -10,7 +10,7 @@ import typer
 
 from noizenet.base.errors import UsageError
 from noizenet.cli import controls as c
-from noizenet.cli.output import say, status_line
+from noizenet.cli.output import remark, say, status_line
 
 if TYPE_CHECKING:
     from noizenet.api import Playing
@@ -45,8 +45,7 @@ def play(
     pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))
-    for remark in playing.remarks:
-        say(f"note: {remark}")
+    remark(playing.remarks)
     say(describe(playing))
 
 

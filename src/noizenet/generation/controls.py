@@ -9,9 +9,9 @@ from pathlib import Path
 from noizenet.base.errors import UsageError
 from noizenet.generation import NOISE_SEEDS
 from noizenet.model.sampling import Sampling
+from noizenet.model.weights import PRECISIONS
 
 WATCHES = ("off", "report", "mend")
-PRECISIONS = ("fp32", "bf16", "int8")
 
 
 @dataclass(frozen=True)

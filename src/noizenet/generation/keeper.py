@@ -38,7 +38,6 @@ class WatchReport:
     dead_s: float = 0.0
     causes: dict[str, float] = field(default_factory=dict)
     rescues: list[float] = field(default_factory=list)
-    bits: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -78,8 +77,8 @@ class Keeper:
         self.report = WatchReport()
         self.temperature = 1.0
 
-    def look(self, samples: NDArray[np.float32], stepper: Stepper) -> bool:
-        """Take in the last second, [n] mono; return whether the stepper was sent back.
+    def look(self, samples: NDArray[np.float32], stepper: Stepper) -> StepperState | None:
+        """Take in the last second, [n] mono; return where the stepper stood if it was sent back.
 
         Parameters
         ----------
@@ -92,7 +91,6 @@ class Keeper:
         self._heard = np.concatenate([self._heard, samples])[-round(STRETCH_S * self._rate) :]
         bits = stepper.take_surprise()
         if bits is not None:
-            r.bits = bits
             self._bits.append(bits)
         if r.seconds >= self._treated_until:
             self.temperature = 1.0
@@ -100,15 +98,16 @@ class Keeper:
         if not cause:
             if self._mend:
                 self._saved.append((r.seconds, stepper.save()))
-            return False
+            return None
         fresh = r.seconds - max(r.seconds - STRETCH_S, self._dead_until)
         self._dead_until = r.seconds
         r.dead_s += fresh
         r.causes[cause] = r.causes.get(cause, 0.0) + fresh
         if not self._mend:
-            return False
+            return None
+        before = stepper.save()
         self._send_back(stepper, cause)
-        return True
+        return before
 
     def _cause(self) -> str:
         if len(self._heard) < round(STRETCH_S * self._rate):

@@ -162,8 +162,8 @@ class Stream(Iterator[Waveform]):
         self._unseen.append(mix_channels(samples, 1)[:, 0])
         if self._played % self._hop:
             return
-        before = self._stepper.save()
-        if self._keeper.look(np.concatenate(self._unseen), self._stepper) and self._r.kind == "classes":
+        before = self._keeper.look(np.concatenate(self._unseen), self._stepper)
+        if before is not None and self._r.kind == "classes":
             old = self._stepper.fork()
             old.restore(before)
             count = round(FADE_S * self._r.frame_rate / self._r.granule) * self._r.granule

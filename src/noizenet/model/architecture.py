@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
@@ -56,6 +56,16 @@ class ModelOptions:
             below = tier[0]
         if len(self.tiers) > 8:
             raise ConfigError(f"model.tiers: {len(self.tiers)} tiers, at most 8 are possible")
+
+
+class TierShape(NamedTuple):
+    """One tier: samples per step, units, numbers heard at each step, steps of the tier below in one, its size."""
+
+    samples: int
+    hidden: int
+    heard: int
+    ratio: int
+    lower: int
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,27 @@ class Architecture:
     def genre_size(self) -> int:
         """Numbers that the genre contributes; 0 where the model is not told it."""
         return self.options.genre_embedding if self.genres > 0 else 0
+
+    @property
+    def tiers(self) -> list[TierShape]:
+        """The tiers, fastest first. Of each sample two numbers are heard; the slowest tier also hears its sketch."""
+        o, shapes = self.options, list[TierShape]()
+        below, lower = 1, o.width
+        for samples, hidden in o.tiers:
+            sketched = 2 if o.sketch and samples == o.tiers[-1][0] else 0
+            shapes.append(TierShape(samples, hidden, 2 * samples * o.tier_context + sketched, samples // below, lower))
+            below, lower = samples, o.tier_inputs
+        return shapes
+
+    @property
+    def told(self) -> list[int]:
+        """Sizes of the layers that are told the sketch: the lower tiers', fastest first; the per-sample network's."""
+        return [self.options.tier_inputs] * (len(self.options.tiers) - 1) + [self.options.width]
+
+    @property
+    def latest(self) -> int:
+        """Numbers that the per-sample network hears."""
+        return 2 * self.options.lookback + (3 if self.lpc else 0)
 
     @property
     def order(self) -> int:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.model.numeric import CELL_NUMBERS, GRU, PRECISIONS
+from noizenet.model.numeric import CELL_NUMBERS, GRU
 from noizenet.model.sampling import Sampling
-from noizenet.model.weights import F32, GATES, Weights
+from noizenet.model.weights import F32, GATES, PRECISIONS, Weights
 
 
 class Engine(ABC):

@@ -59,7 +59,7 @@ class TieredEngine(Engine):
         self._weights, self._scales, self._biases = pack.arrays()
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
-        heard = max(2 * o.tiers[-1][0] * o.tier_context + 2, 2 * o.lookback + 3)
+        heard = max(a.latest, *(tier.heard for tier in a.tiers))
         widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, heard, 64)
         wide = {k: np.zeros(widest, np.float32) for k in ("x", "z", "zh", "a", "b")}
         narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "plain")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from noizenet.model import HEADS
@@ -56,13 +57,13 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def make_network(architecture: Architecture, values: Tensor | None = None) -> Network:
+def make_network(architecture: Architecture, values: ArrayLike | Tensor | None = None) -> Network:
     """Return a network with fresh weights.
 
     Parameters
     ----------
     architecture : Architecture
-    values : Tensor, optional
+    values : array, optional
         The number that each class stands for, rising, [V]; evenly spread over [-1, 1] by default. Only networks
         with tiers use it.
     """
@@ -70,7 +71,7 @@ def make_network(architecture: Architecture, values: Tensor | None = None) -> Ne
     from noizenet.model.tiered import TieredNetwork
 
     if architecture.options.tiers:
-        return TieredNetwork(architecture, values)
+        return TieredNetwork(architecture, None if values is None else torch.as_tensor(values))
     return PlainNetwork(architecture)
 
 

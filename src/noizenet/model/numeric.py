@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 RNN, LSTM, GRU = 0, 1, 2
 CELL_NUMBERS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
-PRECISIONS = ("fp32", "bf16", "int8")
 SURPRISE_EVERY = 16
 """The drawn sample's probability is looked up once in so many samples: enough for a watch, and nearly free."""
 

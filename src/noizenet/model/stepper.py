@@ -27,9 +27,7 @@ class StepperState:
 
     memory: dict[str, NDArray[Any]]
     position: int
-    draws: dict[str, Any]
-    jumps: dict[str, Any]
-    sketches: dict[str, Any]
+    generators: list[dict[str, Any]]
 
 
 class Stepper:
@@ -65,9 +63,12 @@ class Stepper:
         """Go to a track's start, with fresh random generators."""
         self.engine.reset()
         self._position = 0
-        draws, jumps, sketches = np.random.SeedSequence(seed).spawn(3)
-        self._draws, self._jumps = np.random.default_rng(draws), np.random.default_rng(jumps)
-        self._sketches = np.random.default_rng(sketches)
+        self._use([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)])
+
+    def _use(self, generators: list[np.random.Generator]) -> None:
+        """Take random generators: of frames, of injected noise, of sketches."""
+        self._generators = generators
+        self._draws, self._jumps, self._sketches = generators
 
     def restart(self) -> None:
         """Go to a track's start; the random generators go on."""
@@ -118,7 +119,7 @@ class Stepper:
         """Return a copy of the stream's state."""
         return StepperState(
             {k: v.copy() for k, v in self.engine.memory.items()}, self._position,
-            *(copy.deepcopy(dict(g.bit_generator.state)) for g in (self._draws, self._jumps, self._sketches)),
+            [copy.deepcopy(dict(g.bit_generator.state)) for g in self._generators],
         )  # fmt: skip
 
     def restore(self, state: StepperState, *, randomness: bool = True) -> None:
@@ -130,17 +131,14 @@ class Stepper:
         self.engine.memory = {k: v.copy() for k, v in state.memory.items()}
         self._position = state.position
         if randomness:
-            self._draws.bit_generator.state = copy.deepcopy(state.draws)
-            self._jumps.bit_generator.state = copy.deepcopy(state.jumps)
-            self._sketches.bit_generator.state = copy.deepcopy(state.sketches)
+            for generator, saved in zip(self._generators, state.generators, strict=True):
+                generator.bit_generator.state = copy.deepcopy(saved)
 
     def fork(self) -> Stepper:
         """Return a second stream that shares the weights and goes on from here."""
         other = copy.copy(self)
         other.engine = self.engine.fork()
-        other._draws, other._jumps = np.random.default_rng(), np.random.default_rng()
-        other._sketches = np.random.default_rng()
-        other.restore(self.save())
+        other._use(copy.deepcopy(self._generators))
         return other
 
     def take_surprise(self) -> float | None:

@@ -55,20 +55,9 @@ class TieredNetwork(Network):
         self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
         if self.genre is not None:
             nn.init.normal_(self.genre.weight, 0, 0.3)
-        self.tiers = nn.ModuleList()
-        below, lower = 1, o.width
-        for samples, hidden in o.tiers:
-            heard = 2 * samples * o.tier_context + (2 if o.sketch and samples == self.granule else 0)
-            self.tiers.append(
-                Tier(
-                    o.cell, samples=samples, features=heard, inputs=o.tier_inputs, hidden=hidden,
-                    ratio=samples // below, lower=lower, genre=a.genre_size,
-                )
-            )  # fmt: skip
-            below, lower = samples, o.tier_inputs
-        sizes = [o.tier_inputs] * (len(o.tiers) - 1) + [o.width]
-        self.sketch = Sketch(o.tiers[-1][1], sizes) if o.sketch else None
-        self.latest = nn.Linear(2 * o.lookback + (3 if a.lpc else 0), o.width)
+        self.tiers = nn.ModuleList(Tier(o.cell, shape, o.tier_inputs, a.genre_size) for shape in a.tiers)
+        self.sketch = Sketch(o.tiers[-1][1], a.told) if o.sketch else None
+        self.latest = nn.Linear(a.latest, o.width)
         self.tables = nn.ModuleList(nn.Embedding(a.levels, o.width) for _ in range(o.embedded))
         for table in self.tables:
             assert isinstance(table, nn.Embedding)
@@ -191,8 +180,7 @@ class TieredNetwork(Network):
         hop, order = self.architecture.lpc_hop, self.architecture.lpc
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
             taps, log_scale, level = predictors(self._windows(samples, LPC_WINDOW, hop, count), order)
-            latest = self._windows(samples, order, 1, count).reshape(len(samples), -1, hop, order)
-            guess = (latest @ taps[..., None]).reshape(len(samples), count).clamp(-1, 1)
+            guess = self._filter(samples, taps, count).clamp(-1, 1)
             return guess, log_scale.repeat_interleave(hop, 1), level.repeat_interleave(hop, 1)
 
     def _predict(self, h: Tensor, y: Tensor, samples: Tensor, count: int, guess: Tensor, log_scale: Tensor) -> Tensor:
@@ -206,15 +194,19 @@ class TieredNetwork(Network):
                 taps = self.taps.expand(len(samples), 1, -1)
                 if self.adapt is not None:
                     taps = taps + self.adapt(y.float())
-                latest = self._windows(samples, self.order, 1, count)
-                latest = latest.reshape(len(samples), taps.shape[1], -1, self.order)
-                centre = (latest @ taps[..., None]).reshape(len(samples), count)
+                centre = self._filter(samples, taps, count)
             if not a.lpc:
                 return self.head.around(h, centre[..., None])
             own, other = a.own_mixtures, a.options.mixtures - a.own_mixtures
             centres = torch.cat([centre[..., None].expand(-1, -1, own), guess[..., None].expand(-1, -1, other)], -1)
             flat = torch.zeros_like(centre)[..., None].expand(-1, -1, own)
             return self.head.around(h, centres, torch.cat([flat, log_scale[..., None].expand(-1, -1, other)], -1))
+
+    def _filter(self, samples: Tensor, taps: Tensor, count: int) -> Tensor:
+        """Return linear predictions [B, T]: of n sets of taps [B, n, P], each serves T / n samples."""
+        latest = self._windows(samples, taps.shape[-1], 1, count)
+        latest = latest.reshape(len(samples), taps.shape[1], -1, taps.shape[-1])
+        return (latest @ taps[..., None]).reshape(len(samples), count)
 
     def _windows(self, sequence: Tensor, size: int, hop: int, count: int) -> Tensor:
         """Return the latest `size` numbers before each step, [B, steps, size]; `hop` numbers a step."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from noizenet.model import CELLS
+from noizenet.model.architecture import TierShape
 from noizenet.model.cells import Cell
 
 
@@ -19,31 +20,23 @@ class Tier(nn.Module):
     ----------
     cell : str
         Name in CELLS.
-    samples : int
-        N, samples per step.
-    features : int
-        Numbers per step that describe the latest samples.
-    inputs, hidden : int
-        D, units of the layer before the cell; H, units of the cell.
-    ratio : int
-        R, steps of the tier below in one step of this one.
-    lower : int
-        Size of what the tier below is told.
+    shape : TierShape
+        N samples a step, F numbers heard, H units of the cell, R steps of the tier below, size of what it is told.
+    inputs : int
+        D, units of the layer before the cell.
     genre : int
         Size of the genre's embedding; 0 for none.
     """
 
-    def __init__(
-        self, cell: str, *, samples: int, features: int, inputs: int, hidden: int, ratio: int, lower: int, genre: int
-    ) -> None:
+    def __init__(self, cell: str, shape: TierShape, inputs: int, genre: int) -> None:
         super().__init__()
-        self.samples, self.ratio, self.lower = samples, ratio, lower
-        self.frame = nn.Linear(features, inputs)
+        self.samples, self.lower = shape.samples, shape.lower
+        self.frame = nn.Linear(shape.heard, inputs)
         self.genre = nn.Linear(genre, inputs, bias=False) if genre else None
         make: type[Cell] = CELLS.load(cell)
-        self.cell = make(inputs, hidden)
-        self.start = nn.Parameter(torch.zeros(self.cell.states, hidden))
-        self.speak = nn.Linear(hidden, ratio * lower)
+        self.cell = make(inputs, shape.hidden)
+        self.start = nn.Parameter(torch.zeros(self.cell.states, shape.hidden))
+        self.speak = nn.Linear(shape.hidden, shape.ratio * shape.lower)
 
     def forward(self, features: Tensor, told: Tensor | None, genre: Tensor | None, state: Tensor) -> tuple[Tensor, ...]:
         """Run n steps.

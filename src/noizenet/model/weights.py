@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from noizenet.model.architecture import Architecture
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from noizenet.model.network import Network
 
 F32 = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+PRECISIONS = ("fp32", "bf16", "int8")
+"""Kinds of numbers that matrices may be kept in while playing."""
+
 SKETCH_CLASSES = (48, 24)
 """Classes of level and of brightness; see :mod:`noizenet.model.sketch`."""
 
@@ -39,8 +44,12 @@ class Weights:
     @classmethod
     def of(cls, network: Network) -> Weights:
         """Copy a network's numbers."""
-        arrays = {k: np.array(v.detach().float().cpu().numpy(), np.float32) for k, v in network.state_dict().items()}
-        return cls(network.architecture, arrays)
+        return cls.of_state(network.architecture, network.state_dict())
+
+    @classmethod
+    def of_state(cls, architecture: Architecture, state: dict[str, Tensor]) -> Weights:
+        """Copy the numbers of a network's ``state_dict``."""
+        return cls(architecture, {k: np.array(v.detach().float().cpu().numpy(), np.float32) for k, v in state.items()})
 
 
 def expected_shapes(architecture: Architecture) -> Shapes:
@@ -75,30 +84,26 @@ def _plain(a: Architecture) -> Shapes:
 
 
 def _tiered(a: Architecture) -> Shapes:
-    o, slowest = a.options, len(a.options.tiers) - 1
+    o = a.options
     shapes: Shapes = {"values": (a.levels,)}
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
-    below, lower = 1, o.width
-    for k, (samples, hidden) in enumerate(o.tiers):
+    for k, tier in enumerate(a.tiers):
         name = f"tiers.{k}"
-        heard = 2 * samples * o.tier_context + (2 if o.sketch and k == slowest else 0)
-        shapes |= _linear(f"{name}.frame", o.tier_inputs, heard)
+        shapes |= _linear(f"{name}.frame", o.tier_inputs, tier.heard)
         if a.genre_size:
             shapes |= _linear(f"{name}.genre", o.tier_inputs, a.genre_size, bias=False)
-        shapes |= _cell(f"{name}.cell", GATES[o.cell], o.tier_inputs, hidden)
-        shapes[f"{name}.start"] = (2 if o.cell == "lstm" else 1, hidden)
-        shapes |= _linear(f"{name}.speak", samples // below * lower, hidden)
-        below, lower = samples, o.tier_inputs
+        shapes |= _cell(f"{name}.cell", GATES[o.cell], o.tier_inputs, tier.hidden)
+        shapes[f"{name}.start"] = (2 if o.cell == "lstm" else 1, tier.hidden)
+        shapes |= _linear(f"{name}.speak", tier.ratio * tier.lower, tier.hidden)
     if o.sketch:
         levels, brights = SKETCH_CLASSES
         shapes |= _linear("sketch.level", levels, o.tiers[-1][1]) | _linear("sketch.bright", brights, o.tiers[-1][1])
         shapes["sketch.bright_at.weight"] = (levels, brights)
-        for i in range(slowest + 1):
-            size = o.width if i == slowest else o.tier_inputs
+        for i, size in enumerate(a.told):
             shapes[f"sketch.tell_level.{i}.weight"] = (levels, size)
             shapes[f"sketch.tell_bright.{i}.weight"] = (brights, size)
-    shapes |= _linear("latest", o.width, 2 * o.lookback + (3 if a.lpc else 0))
+    shapes |= _linear("latest", o.width, a.latest)
     for i in range(o.embedded):
         shapes[f"tables.{i}.weight"] = (a.levels, o.width)
     if a.genre_size:

@@ -30,7 +30,7 @@ from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
-from noizenet.training.step import train_step
+from noizenet.training.step import StepResult, train_step
 from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader, excerpts
 
@@ -118,7 +118,7 @@ class Trainer:
         self.representation: Representation = base.fit(excerpts(corpus, train, FIT_SECONDS, FIT_EACH))
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
         torch.manual_seed(derive_seed(seed, "weights"))
-        self.network = make_network(self.architecture, class_values(self.representation)).train()
+        self.network = make_network(self.architecture, self.representation.values()).train()
         if o.window % self.network.granule:
             raise UsageError(
                 f"training.window: {o.window} is not a multiple of {self.network.granule}, the slowest tier's step"
@@ -159,7 +159,6 @@ class Trainer:
         TrainingError
             If the loss cannot be brought under control.
         """
-        o = self.config.training
         found = checkpoint.read(self.folder) if resume else None
         if found is not None:
             self._restore(*found)
@@ -177,11 +176,7 @@ class Trainer:
                     log.finish()
                     raise Interrupted
                 self._set_rate()
-                result = train_step(
-                    self.network, self.optimizer, self.reader.next(), self.state,
-                    clip=o.clip, noise=o.input_noise, bf16=self.bf16, own=o.own_samples,
-                    gain=o.gain_jitter,
-                )  # fmt: skip
+                result = self.learn()
                 problem = self.guard.verdict(result.loss, result.gradient_norm)
                 self.step += 1
                 if problem:
@@ -206,6 +201,12 @@ class Trainer:
         model = self._store()
         log.finish()
         return model
+
+    def learn(self) -> StepResult:
+        """Take one step from the reader's next windows; the state to carry is the caller's to take over."""
+        return train_step(
+            self.network, self.optimizer, self.reader.next(), self.state, self.config.training, bf16=self.bf16
+        )
 
     def _every(self) -> int:
         """Return the steps between validations such that they cost about a twentieth of the time."""
@@ -276,9 +277,7 @@ class Trainer:
 
     def _store(self) -> Model:
         """Write the model folder with the best weights so far."""
-        weights = self.best or {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        network = make_network(self.architecture)
-        network.load_state_dict(weights)
+        weights = Weights.of_state(self.architecture, self.best or self.network.state_dict())
         o = self.config.training
         train = self.corpus.split("train")
         about: dict[str, Any] = {
@@ -304,8 +303,8 @@ class Trainer:
                 **{f"best_validation_{k}": v for k, v in self.best_measures.items()},
             },
         }
-        model = Model(Weights.of(network), self.representation, list(self.corpus.genres), about)
-        save(model, self.folder, card.render(about, network.parameter_count()))
+        model = Model(weights, self.representation, list(self.corpus.genres), about)
+        save(model, self.folder, card.render(about, self.network.parameter_count()))
         return model
 
     def _identity(self) -> dict[str, Any]:
@@ -425,12 +424,6 @@ def train(
         finally:
             torch.set_num_threads(before)
             corpus.close()
-
-
-def class_values(representation: Representation) -> Tensor | None:
-    """Return what each class stands for, [V]; None where frames are not classes of samples."""
-    values = representation.values()
-    return None if values is None else torch.from_numpy(values)
 
 
 def use_bf16(precision: str, config: Config) -> bool:

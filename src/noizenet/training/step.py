@@ -12,6 +12,7 @@ from torch import Tensor
 
 from noizenet.model.network import Network
 from noizenet.model.sampling import Sampling
+from noizenet.training.options import TrainingOptions
 from noizenet.training.windows import Batch
 
 PLAIN = Sampling()
@@ -92,12 +93,9 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     state: Tensor,
+    options: TrainingOptions,
     *,
-    clip: float,
-    noise: float,
     bf16: bool,
-    own: float = 0.0,
-    gain: float = 0.0,
 ) -> StepResult:
     """Learn from one window of every lane.
 
@@ -108,15 +106,9 @@ def train_step(
     batch : Batch
     state : Tensor
         As left by the window before, [B, N].
-    clip : float
-        Largest gradient norm; 0: none.
-    noise : float
-        Standard deviation of Gaussian noise on the inputs, see :func:`disturb`.
+    options : TrainingOptions
+        Its ``clip``, ``input_noise``, ``gain_jitter`` and ``own_samples``.
     bf16 : bool
-    own : float
-        Probability of hearing the network's own draw, see :func:`own_samples`.
-    gain : float
-        See :func:`jitter_gain`.
 
     Returns
     -------
@@ -124,14 +116,15 @@ def train_step(
         Where loss or gradient is not finite, no update was made.
     """
     inputs, targets, mix = to_tensors(batch, network.architecture.genres)
-    inputs = jitter_gain(network, disturb(inputs, noise, network.architecture.levels), gain)
+    inputs = disturb(inputs, options.input_noise, network.architecture.levels)
+    inputs = jitter_gain(network, inputs, options.gain_jitter)
     before = carry(network, state, batch.fresh)
-    inputs = own_samples(network, inputs, targets, mix, before, own, bf16=bf16)
+    inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16)
     with autocast(bf16):
         loss, _, after = network.nats(inputs, targets, mix, before)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), clip if clip > 0 else float("inf"))
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip or float("inf"))
     result = StepResult(float(loss.detach()), float(norm), after.detach().float())
     if np.isfinite(result.loss) and np.isfinite(result.gradient_norm):
         optimizer.step()
