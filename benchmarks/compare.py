@@ -78,6 +78,14 @@ def test_batches(corpus: Corpus) -> list[Batch]:
     return [reader.next() for _ in range(windows)]
 
 
+def crops(corpus: Corpus, batch: int, window: int, seed: int) -> WindowReader:
+    """Return a reader of the training tracks, crop by crop."""
+    return WindowReader(
+        corpus, corpus.split("train"), representation(corpus), batch=batch, window=window, segment_seconds=CROP_S,
+        seed=seed,
+    )  # fmt: skip
+
+
 def report(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=1))
     print(json.dumps(values), flush=True)
@@ -88,13 +96,9 @@ def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: ar
 
     rnn = samplernn.SampleRnn(a.checkout, a.seed)
     windows = max(1, round(CROP_S * corpus.sample_rate / samplernn.WINDOW))
-    reader = WindowReader(
-        corpus, corpus.split("train"), representation(corpus), batch=samplernn.BATCH, window=samplernn.WINDOW,
-        segment_seconds=windows * samplernn.WINDOW / corpus.sample_rate, seed=a.seed,
-    )  # fmt: skip
     result: dict[str, Any] = {"parameters": rnn.parameter_count(), "sample_rate": corpus.sample_rate, "budgets": {}}
     spent, steps, recent = 0.0, 0, 0.0
-    batches = samplernn.lockstep(reader, windows)
+    batches = samplernn.lockstep(crops(corpus, samplernn.BATCH, samplernn.WINDOW, a.seed), windows)
     for minutes in budgets:
         while spent < minutes * 60:
             begun = time.process_time()
@@ -154,10 +158,6 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
         begun = time.perf_counter()
         stepper.run(rate)
         ours.append(1 / (time.perf_counter() - begun))
-    reader = WindowReader(
-        corpus, corpus.split("train"), representation(corpus), batch=samplernn.BATCH, window=samplernn.WINDOW,
-        segment_seconds=CROP_S, seed=0,
-    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         config = configure("sample-lstm", None, ("training.threads=1",))
         trainer = Trainer(corpus, Path(folder), config, Budget(minutes=1), 0)
@@ -172,8 +172,9 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
             begun = time.process_time()
             step()
             learnt.append(o.batch * o.window / rate / (time.process_time() - begun))
+    batch = crops(corpus, samplernn.BATCH, samplernn.WINDOW, 0).next()
     begun = time.process_time()
-    rnn.step(reader.next())
+    rnn.step(batch)
     their_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - begun)
     return {
         "sample_rate": rate,

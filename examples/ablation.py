@@ -14,13 +14,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
+from noizenet.bench.training import ONE_LSTM
+from noizenet.corpus.corpus import Corpus
+from noizenet.store.model import Model
+from noizenet.training.loop import Budget, train
+from noizenet.training.options import configure
+
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
     "the recipe, another seed": ("seed=1",),
-    "no tiers: one LSTM of 128 a sample, categorical": (
-        "model.tiers=[]", "model.head=categorical", "model.hidden=128", "training.batch=16", "training.window=128",
-        "training.learning_rate=0.006",
-    ),
+    "no tiers: one LSTM of 128 a sample, categorical": ONE_LSTM,
     "head: categorical, two samples looked up": ("model.head=categorical", "model.embedded=2"),
     "no LPC": ("model.lpc_order=0", "model.mixtures=3"),
     "no learned linear prediction": ("model.prediction_order=0",),
@@ -62,19 +65,18 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 def run(corpus: Path, folder: Path, settings: tuple[str, ...], minutes: float) -> tuple[float, int, float, int]:
-    from noizenet.corpus.corpus import Corpus
-    from noizenet.training.loop import Budget, train
-    from noizenet.training.options import configure
-
     seeds = [int(s.removeprefix("seed=")) for s in settings if s.startswith("seed=")]
-    sets = ("training.threads=1", *(s for s in settings if not s.startswith("seed=")))
-    shutil.rmtree(folder, ignore_errors=True)
-    model = train(
-        Corpus(corpus), folder, configure("sample-lstm", None, sets), Budget(minutes=minutes, clock="cpu"),
-        seed=seeds[0] if seeds else 0,
-    )  # fmt: skip
+    sets = tuple(s for s in settings if not s.startswith("seed="))
+    model = train_anew(corpus, folder, sets, minutes, seed=seeds[0] if seeds else 0)
     m = model.training["metrics"]
     return m["best_validation_bits_per_frame"], m["steps"], m["audio_hours"] * 60, model.network.parameter_count()
+
+
+def train_anew(corpus: Path, folder: Path, sets: tuple[str, ...], minutes: float, *, seed: int = 0) -> Model:
+    """Train a variant of the recipe on one thread for so many minutes of CPU time, over whatever the folder held."""
+    shutil.rmtree(folder, ignore_errors=True)
+    config = configure("sample-lstm", None, ("training.threads=1", *sets))
+    return train(Corpus(corpus), folder, config, Budget(minutes=minutes, clock="cpu"), seed=seed)
 
 
 def main() -> None:

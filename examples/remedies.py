@@ -10,16 +10,14 @@ of level and centroid that held-out music keeps to.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.sampling import Sampling
-from noizenet.training.loop import Budget, train
-from noizenet.training.options import configure
 
 sys.path.insert(0, str(Path(__file__).parent))
+from ablation import train_anew
 from streams import measure
 
 BARE = ("model.sketch=false", "training.gain_jitter=0")
@@ -53,11 +51,7 @@ def main() -> None:
         if o.only not in name:
             continue
         folder = o.out / str(i)
-        shutil.rmtree(folder, ignore_errors=True)
-        model = train(
-            Corpus(o.corpus), folder, configure("sample-lstm", None, ("training.threads=1", *sets)),
-            Budget(minutes=o.minutes, clock="cpu"),
-        )  # fmt: skip
+        model = train_anew(o.corpus, folder, sets, o.minutes)
         rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling(model.architecture.temperature))
         (folder / "table.md").write_text(text + "\n")
         bits = model.training["metrics"]["best_validation_bits_per_frame"]
