@@ -27,7 +27,7 @@ from noizenet.model.mixture import MixtureHead, draw
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.tiered import TieredNetwork
+from noizenet.model.tiered import TieredNetwork, mishear
 from noizenet.model.together import step_together
 from noizenet.representation.linear import Linear
 from noizenet.representation.mulaw import MuLaw
@@ -298,14 +298,34 @@ def test_lpc_solves_the_normal_equations() -> None:
 def test_the_sketch_measures_what_it_says() -> None:
     rate, hz = 8000, 500.0
     wave = torch.from_numpy(0.5 * np.sin(2 * np.pi * hz * np.arange(4000) / rate)).float()
-    level, bright = sketch.measure(wave).tolist()
+    level, bright, sharp = sketch.measure(wave).tolist()
     assert level == pytest.approx(20 * math.log10(0.5 / math.sqrt(2)), abs=0.05)
     assert bright == pytest.approx(20 * math.log10(2 * math.sin(math.pi * hz / rate)), abs=0.05)
+    assert sharp == pytest.approx(bright, abs=0.05)  # the differences of a sine are a sine
     louder = sketch.measure(1.5 * wave)
     assert louder[0] - level == pytest.approx(20 * math.log10(1.5), abs=0.01)
-    assert sketch.classify(sketch.measure(torch.zeros(64))).tolist() == [0, 6]
-    classes = sketch.classify(torch.tensor([[99.0, 99.0], [-200.0, -200.0]]))
-    assert classes.tolist() == [[47, 23], [0, 0]]
+    assert sketch.classify(sketch.measure(torch.zeros(64))).tolist() == [0, 6, 21]
+    classes = sketch.classify(torch.tensor([[99.0] * 3, [-200.0] * 3]))
+    assert classes.tolist() == [[47, 23, 23], [0, 0, 0]]
+    noise = sketch.measure(torch.randn(1 << 16, generator=torch.Generator().manual_seed(0)))
+    assert noise.tolist() == pytest.approx([0, 10 * math.log10(2), 10 * math.log10(3)], abs=0.1)
+
+
+def test_mishearing_changes_colour_only() -> None:
+    torch.manual_seed(0)
+    wave = torch.randn(4, 4096)
+    assert torch.equal(mishear(wave, 0.0), wave)
+    heard = mishear(wave, 0.3)
+    spectra = [torch.fft.rfft(x) for x in (wave, heard)]
+    ratio = spectra[1] / spectra[0]
+    assert ratio.imag.abs().max() < 1e-3 * ratio.real.max()  # no phase moves
+    decibels = 20 * torch.log10(ratio.real)
+    octave = decibels[:, [128, 256, 512, 1024]]
+    assert torch.allclose(
+        octave.diff(), octave.diff().mean(1, keepdim=True).expand(-1, 3), atol=0.05
+    )  # a straight slope
+    assert octave.diff().mean(1).std() > 0.5
+    assert torch.allclose(heard.square().mean(1), wave.square().mean(1), rtol=1e-3)
 
 
 def test_wrong_shapes_are_refused() -> None:

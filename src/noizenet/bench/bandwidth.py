@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from numba import float32
 
+from noizenet.model.numeric import compiled
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+
+@compiled
 def read_schedule(weights: Any, blocks: Any, samples: Any) -> Any:
     """Read blocks of weights as a stream does; return their sum, so that nothing is left out.
 

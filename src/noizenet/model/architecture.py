@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
-from noizenet.model.features import LPC_HOP, LPC_WINDOW
+from noizenet.model.features import LPC_HOP, LPC_WINDOW, SKETCH
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,13 @@ class ModelOptions:
     depth: int = option(1, "further layers of the per-sample network", low=0, high=8)
     lookback: int = option(32, "samples that the per-sample network sees", low=1, high=4096)
     embedded: int = option(0, "latest samples that are also looked up in a table each", low=0, high=32)
-    sketch: bool = option(True, "the slowest tier draws level and brightness of its coming step first")
+    sketch: bool = option(True, "the slowest tier draws level, brightness and sharpness of its coming step first")
+    mishearing: float = option(
+        0.0,
+        "how much brighter or darker the slowest tier hears its past in training, in nepers an octave",
+        low=0,
+        high=2,
+    )
     prediction_order: int = option(16, "taps of the linear prediction under a mixture; 0: none", low=0, high=256)
     lpc_order: int = option(
         32, "taps of the prediction from the past alone, under half of the mixture; 0: none", low=0, high=128
@@ -137,7 +143,7 @@ class Architecture:
         o, shapes = self.options, list[TierShape]()
         below, lower = 1, o.width
         for samples, hidden in o.tiers:
-            sketched = 2 if o.sketch and samples == o.tiers[-1][0] else 0
+            sketched = len(SKETCH) if o.sketch and samples == o.tiers[-1][0] else 0
             shapes.append(TierShape(samples, hidden, 2 * samples * o.tier_context + sketched, samples // below, lower))
             below, lower = samples, o.tier_inputs
         return shapes

@@ -61,7 +61,7 @@ class Engine(ABC):
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` frames: sampled with `uniforms`, or following `forced`; add `jumps` [count or 0, ...].
 
-        `sketches` [:meth:`sketches_in` (count), 2] holds the uniform numbers for what is drawn beside frames.
+        `sketches` [:meth:`sketches_in` (count), 3] holds the uniform numbers for what is drawn beside frames.
         """
 
     def sketches_in(self, count: int) -> int:

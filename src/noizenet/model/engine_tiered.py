@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
-from noizenet.model.features import LPC_WINDOW, edges_of, features_of, lpc_taper
-from noizenet.model.kernel_tiered import ADAPT, BRIGHT, LEVEL, SPEAK, TIER, run_tiered
+from noizenet.model.features import LPC_WINDOW, SKETCH, edges_of, features_of, lpc_taper
+from noizenet.model.kernel_tiered import ADAPT, SAY, SPEAK, TIER, run_tiered
 from noizenet.model.numeric import COLUMNS, ROWS, Pack, W
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
@@ -29,10 +29,11 @@ class TieredEngine(Engine):
                 pack.add(weights[f"tiers.{k}.frame.weight"]),
                 pack.add(weights[f"{cell}.kernel.weight_ih_l0"], b_ih),
                 pack.add(weights[f"{cell}.kernel.weight_hh_l0"], b_hh),
-                pack.add(weights[f"tiers.{k}.speak.weight"], weights[f"tiers.{k}.speak.bias"]),
+                pack.add(weights[f"tiers.{k}.speak.weight"], weights[f"tiers.{k}.speak.bias"], a.tiers[k].ratio),
             ]
         fastest, slowest = o.tiers[0][1], o.tiers[-1][1]
-        for name, inputs in (("adapt", fastest), ("sketch.level", slowest), ("sketch.bright", slowest)):
+        sketch = [(f"sketch.say.{s}", slowest) for s in range(len(SKETCH))]
+        for name, inputs in (("adapt", fastest), *sketch):
             matrix = weights.get(f"{name}.weight")
             none = np.zeros((0, inputs), np.float32)
             layout.append(pack.add(none) if matrix is None else pack.add(matrix, weights[f"{name}.bias"]))
@@ -82,8 +83,8 @@ class TieredEngine(Engine):
             "place": np.zeros(2, np.int64),
             "taps": np.zeros_like(self._fixed),
             "lpc": np.zeros(self._a.lpc), "error": np.zeros(2),
-            "wish": np.zeros((len(self._tiers) + 1, self._tell[1].shape[2]), np.float32),
-            "sketched": np.zeros(2, np.int64),
+            "wish": np.zeros((len(self._tiers) + 1, self._tell[1].shape[-1]), np.float32),
+            "sketched": np.zeros(len(SKETCH), np.int64),
             "recent": np.full(len(self._tables), first, np.int64),
         }  # fmt: skip
 
@@ -125,7 +126,7 @@ class TieredEngine(Engine):
             periods |= {k * TIER + j: (samples, 1) for j in range(TIER)}
             periods[k * TIER + SPEAK] = (below, samples // below)
             below = samples
-        periods |= {bottom + LEVEL: (below, 1), bottom + BRIGHT: (below, 1)}
+        periods |= {bottom + SAY + s: (below, 1) for s in range(len(SKETCH))}
         rows = [(row[W], row[ROWS] * row[COLUMNS], *periods.get(j, (1, 1))) for j, row in enumerate(self._layout)]
         return np.asarray([row for row in rows if row[1]], np.int64)
 
@@ -138,12 +139,12 @@ class TieredEngine(Engine):
     def sketches_in(self, count: int) -> int:
         """Count the slowest tier's steps."""
         step, now = int(self._tiers[-1, 0]), int(self.memory["place"][1])
-        return -(-(now + count) // step) - -(-now // step) if len(self._tell[0]) else 0
+        return -(-(now + count) // step) - -(-now // step) if self._a.options.sketch else 0
 
     def _sketches_of(self, forced: NDArray[Any]) -> NDArray[np.float64]:
         """Return the sketches of steps that begin within frames to follow; of the last, as far as it is known."""
-        if not len(self._tell[0]):
-            return np.zeros((0, 2))
+        if not self._a.options.sketch:
+            return np.zeros((0, len(SKETCH)))
         import torch
 
         from noizenet.model.sketch import classify, measure
@@ -177,18 +178,17 @@ class TieredEngine(Engine):
         return class_frames(out, self._a.levels)
 
 
-def _sketch_tables(weights: Weights) -> tuple[F32, F32, F32]:
+def _sketch_tables(weights: Weights) -> tuple[F32, F32]:
     """Return the kernel's tables; a row of zeros for the slowest tier, which is not told what it says."""
     o = weights.architecture.options
     tiers, size = len(o.tiers), max(o.tier_inputs, o.width)
-    if not o.sketch:
-        empty = np.zeros((tiers + 1, 0, size), np.float32)
-        return np.zeros((0, 0), np.float32), empty, empty
-    tables = []
-    for name in ("tell_level", "tell_bright"):
-        told = [weights[f"sketch.{name}.{i}.weight"] for i in range(tiers)]
-        table = np.zeros((tiers + 1, len(told[0]), size), np.float32)
-        for layer, rows in enumerate(told):
-            table[layer if layer < tiers - 1 else tiers, :, : rows.shape[1]] = rows
-        tables.append(table)
-    return weights["sketch.bright_at.weight"], tables[0], tables[1]
+    most = max(scale.classes for scale in SKETCH) if o.sketch else 0
+    given = np.zeros((len(SKETCH), most, most), np.float32)
+    tell = np.zeros((len(SKETCH), tiers + 1, most, size), np.float32)
+    for s, scale in enumerate(SKETCH if o.sketch else ()):
+        if s:
+            given[s, : SKETCH[s - 1].classes, : scale.classes] = weights[f"sketch.given.{s - 1}.weight"]
+        for layer in range(tiers):
+            rows = weights[f"sketch.told.{s}.{layer}.weight"]
+            tell[s, layer if layer < tiers - 1 else tiers, : len(rows), : rows.shape[1]] = rows
+    return given, tell

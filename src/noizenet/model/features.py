@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,19 @@ LOG_SCALE_LOW, LOG_SCALE_HIGH = -11.0, 1.0
 
 NEPERS = math.log(10) / 20
 """One dB."""
+
+
+class Scale(NamedTuple):
+    """Classes of one measure of the sketch: how many, where they begin, and how wide they are, in dB."""
+
+    classes: int
+    low_db: float
+    step_db: float
+
+
+LEVEL = Scale(48, -72.0, 1.5)
+SKETCH = (LEVEL, Scale(24, -42.0, 2.0), Scale(24, -42.0, 2.0))
+"""Level, brightness and sharpness; see :mod:`noizenet.model.sketch`."""
 
 
 def lpc_taper() -> NDArray[np.float64]:

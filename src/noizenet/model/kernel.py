@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-
-from noizenet.model.numeric import SURPRISE_EVERY, add_product, begin, draw_class, recur, surprise_of_class
+from noizenet.model.numeric import SURPRISE_EVERY, add_product, begin, compiled, draw_class, recur, surprise_of_class
 
 # Rows of the layout: a layer's input and recurrent matrices in turn, then the head's.
 W_IH, W_HH = 0, 1
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def _upper_layers(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, h: Any, c: Any, z: Any, zh: Any
 ) -> None:
@@ -25,7 +23,7 @@ def _upper_layers(
         recur(cell, weights, scales, biases, layout[2 * layer + W_HH], h[layer], c[layer], z, zh)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def run_classes(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, table: Any, genre: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
@@ -64,7 +62,7 @@ def run_classes(
         current[0] = chosen
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def run_vectors(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, genre: Any,
     h: Any, c: Any, current: Any, forced: Any, jumps: Any, z: Any, zh: Any, prediction: Any, out: Any, record: Any,

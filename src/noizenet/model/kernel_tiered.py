@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numba import float32
 
 from noizenet.model.features import (
     GAIN,
+    LEVEL,
     LOG_SCALE_HIGH,
     LOG_SCALE_LOW,
     LPC_FLOOR,
     LPC_POWER,
     NEPERS,
+    SKETCH,
     SMALLEST_SCALE,
 )
 from noizenet.model.numeric import (
@@ -24,22 +25,25 @@ from noizenet.model.numeric import (
     SURPRISE_EVERY,
     add_product,
     begin,
+    compiled,
     draw_class,
     recur,
     sigmoid,
     surprise_of_class,
 )
-from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB
 
 # Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
 FRAME, W_IH, W_HH, SPEAK, TIER = range(5)
-ADAPT, LEVEL, BRIGHT, LATEST, HEAD, LAYERS = range(6)
+ADAPT, SAY = 0, 1
+LATEST, HEAD, LAYERS = range(SAY + len(SKETCH), SAY + len(SKETCH) + 3)
 
 # Columns of the tiers' table.
 SAMPLES, HIDDEN = range(2)
 
+MEASURES, LEVEL_LOW_DB, LEVEL_STEP_DB = len(SKETCH), LEVEL.low_db, LEVEL.step_db
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+
+@compiled
 def _step_tier(
     cell: Any, weights: Any, scales: Any, biases: Any, rows: Any, part: Any, speaker: Any, above: Any,
     genre: Any, wish: Any, window: Any, h: Any, c: Any, x: Any, z: Any, zh: Any,
@@ -62,24 +66,30 @@ def _step_tier(
     recur(cell, weights, scales, biases, rows[W_HH], h, c, z, zh)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def measure(window: Any, count: Any, gain: Any, out: Any) -> None:
-    """Write scaled level and brightness of the window's latest samples; see :mod:`noizenet.model.sketch`."""
+    """Write the scaled sketch of the window's latest samples; see :mod:`noizenet.model.sketch`."""
     first = window.shape[0] - 2 * count
-    power, change = 0.0, 0.0
+    power, change, bend = 0.0, 0.0, 0.0
+    last, slope = 0.0, 0.0
     for j in range(count):
         v = window[first + 2 * j] * gain
         power += v * v
+        d = v - last
         if j > 0:
-            d = v - window[first + 2 * j - 2] * gain
             change += d * d
+        if j > 1:
+            bend += (d - slope) * (d - slope)
+        last, slope = v, d
     power = power / count + 1e-9
     change = change / (count - 1) + 1e-12
+    bend = bend / max(count - 2, 1) + 1e-12
     out[0] = 10 * math.log10(power) / 30 + 1
     out[1] = 10 * math.log10(change / power) / 15 + 1
+    out[2] = 10 * math.log10(bend / change) / 15 + 1
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any, error: Any) -> None:
     """Set LPC's taps (newest first), its error's log scale and the log level from the latest samples.
 
@@ -112,7 +122,7 @@ def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any, error: An
     error[1] = math.log(math.sqrt(whole / LPC_POWER))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def foresee(lpc: Any, ring: Any, end: Any, gain: Any) -> Any:
     """Return LPC's prediction of the next sample."""
     guess = float32(0.0)
@@ -121,7 +131,7 @@ def foresee(lpc: Any, ring: Any, end: Any, gain: Any) -> Any:
     return min(max(guess * gain, float32(-1.0)), float32(1.0))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def describe(guess: Any, error: Any, gain: Any, out: Any) -> None:
     """Write what the per-sample network is told of LPC's prediction, [3]."""
     out[0] = guess / gain
@@ -129,7 +139,7 @@ def describe(guess: Any, error: Any, gain: Any, out: Any) -> None:
     out[2] = error[0] / 5 + 1
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def place_mixture(
     output: Any, own: Any, taps: Any, guess: Any, ring: Any, end: Any, gain: Any, error: Any, level: Any
 ) -> None:
@@ -153,7 +163,7 @@ def place_mixture(
         output[K + k] = (guess if k >= own else centre) + output[K + k] * math.exp(log_scale)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def remember(chosen: Any, features: Any, ring: Any, at: Any, recent: Any) -> None:
     """Take a new class into the ring (at its place `at`) and among the latest classes."""
     length = ring.shape[0] // 4
@@ -166,7 +176,7 @@ def remember(chosen: Any, features: Any, ring: Any, at: Any, recent: Any) -> Non
         ring[2 * (at + length) + j] = features[chosen, j]
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def draw_mixture(output: Any, uniform: Any, temperature: Any, top_p: Any, edges: Any, p: Any) -> Any:
     """Draw a class from a mixture [3K]; see :func:`noizenet.model.mixture.draw`."""
     K = output.shape[0] // 3
@@ -211,7 +221,7 @@ def draw_mixture(output: Any, uniform: Any, temperature: Any, top_p: Any, edges:
     return class_of(output[K + chosen] + scale * math.log(rest / (1.0 - rest)), edges)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def class_of(value: Any, edges: Any) -> Any:
     """Return the class whose bin holds a value."""
     low, high = 0, edges.shape[0] - 2
@@ -224,7 +234,7 @@ def class_of(value: Any, edges: Any) -> Any:
     return low
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def _surprise_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
     """Return -log P of a class, in nats (never more than about 18: float32 differences)."""
     K = output.shape[0] // 3
@@ -242,10 +252,10 @@ def _surprise_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
     return -math.log(max(inside / total, 1e-8))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def run_tiered(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
+    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, tell: Any,
     scales: Any, h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
     taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
     forced: Any, uniforms: Any, jumps: Any, temperature: Any, top_k: Any, top_p: Any,
@@ -269,7 +279,7 @@ def run_tiered(
         Look-up tables of the latest samples.
     fixed : float32 [order]
         The linear prediction's own taps, oldest sample first.
-    bright_at, tell_level, tell_bright : float32 [L, Q], [tiers + 1, L, D], [tiers + 1, Q, D]
+    given, tell : float32 [M, L, L], [M, tiers + 1, L, D]
         The sketch's tables, see :class:`noizenet.model.sketch.Sketch`; empty where there is none.
     h, c : float32 [tiers, H]
         States.
@@ -278,10 +288,10 @@ def run_tiered(
         next goes, and the number of samples made so far.
     taps, recent : float32 [order], int64 [E]
         The taps in use, oldest sample first; the latest classes, newest first.
-    wish, sketched : float32 [tiers + 1, D], int64 [2]
+    wish, sketched : float32 [tiers + 1, D], int64 [M]
         What the sketch adds in each layer, and the sketch itself.
-    sketches : float64 [n, 2]
-        For each of the slowest tier's steps, two uniform numbers, or (where `forced`) the sketch's classes.
+    sketches : float64 [n, M]
+        For each of the slowest tier's steps, uniform numbers, or (where `forced`) the sketch's classes.
     taper, hop, own : float64 [window], int, int
         The weights of the past for LPC, how long it is kept, how many distributions lie around the own prediction.
     lpc, error : float64 [P], float64 [2]
@@ -298,7 +308,7 @@ def run_tiered(
     V = features.shape[0]
     C = layout[bottom + LATEST][ROWS]
     nobody = ring[:0]
-    sketching = bright_at.shape[0] > 0
+    sketching = tell.shape[2] > 0
     drawn = 0
     gain = float32(1.0) / float32(GAIN)
     for t in range(out.shape[0]):
@@ -319,21 +329,21 @@ def run_tiered(
             if sketching and k == count - 1:
                 for j in range(size):
                     a[j] = window[j]
-                measure(window, tiers[k, SAMPLES], gain, a[size : size + 2])
-                window = a[: size + 2]
+                measure(window, tiers[k, SAMPLES], gain, a[size : size + MEASURES])
+                window = a[: size + MEASURES]
             _step_tier(
                 cell, weights, scales, biases, rows, part, speaker, above, genre[k], wish[k], window,
                 h[k, :units], c[k, :units], x, z, zh,
             )  # fmt: skip
             if sketching and k == count - 1:
-                for s in range(2):
-                    row = layout[bottom + LEVEL + s]
+                for s in range(MEASURES):
+                    row = layout[bottom + SAY + s]
                     logits = z[: row[ROWS]]
                     begin(biases, row, 0, row[ROWS], logits)
                     add_product(weights, scales, row, 0, row[ROWS], h[k, :units], logits)
-                    if s == 1:
+                    if s > 0:
                         for j in range(row[ROWS]):
-                            logits[j] += bright_at[sketched[0], j]
+                            logits[j] += given[s, sketched[s - 1], j]
                     if forced.shape[0] > 0:
                         sketched[s] = np.int64(sketches[drawn, s])
                     else:
@@ -341,7 +351,9 @@ def run_tiered(
                 drawn += 1
                 for layer in range(wish.shape[0]):
                     for j in range(wish.shape[1]):
-                        wish[layer, j] = tell_level[layer, sketched[0], j] + tell_bright[layer, sketched[1], j]
+                        wish[layer, j] = tell[0, layer, sketched[0], j]
+                        for s in range(1, MEASURES):
+                            wish[layer, j] += tell[s, layer, sketched[s], j]
             if k == 0 and order > 0:
                 for j in range(order):
                     taps[j] = fixed[j]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import float32
 
@@ -20,8 +19,9 @@ from noizenet.model.kernel_tiered import (
     HIDDEN,
     LATEST,
     LAYERS,
-    LEVEL,
+    MEASURES,
     SAMPLES,
+    SAY,
     SPEAK,
     TIER,
     W_HH,
@@ -34,10 +34,10 @@ from noizenet.model.kernel_tiered import (
     place_mixture,
     remember,
 )
-from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, B, W, draw_class, sigmoid, tanh
+from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, TALL, TILE, B, W, compiled, draw_class, sigmoid, tanh
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def _begin(biases: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
     for j in range(rows):
         bias = biases[row[B] + part * rows + j]
@@ -45,19 +45,24 @@ def _begin(biases: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
             y[j, s] = bias
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, spare: Any) -> None:
     columns = row[COLUMNS]
     first = row[W] + part * rows * columns
-    matrix = weights[first : first + rows * columns].reshape(rows, columns)
+    block = weights[first : first + rows * columns]
     product = spare[:rows]
-    np.dot(matrix, x, product)
+    if rows >= TALL:
+        for j in range(0, rows, TILE):
+            end = min(j + TILE, rows)
+            np.dot(block[j * columns : end * columns].reshape(columns, end - j).T, x, product[j:end])
+    else:
+        np.dot(block.reshape(rows, columns), x, product)
     for j in range(rows):
         for s in range(y.shape[1]):
             y[j, s] += product[j, s]
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def _recur(cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any, spare: Any) -> None:
     H, S = h.shape
     if cell == GRU:
@@ -82,17 +87,17 @@ def _recur(cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: An
                 h[j, s] = tanh(z[j, s])
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def _relu_sum(y: Any, rows: Any, genre: Any, wish: Any) -> None:
     for j in range(rows):
         for s in range(y.shape[1]):
             y[j, s] = max(y[j, s] + genre[j, s] + wish[j, s], float32(0.0))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@compiled
 def run_together(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, bright_at: Any, tell_level: Any, tell_bright: Any,
+    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, tell: Any,
     h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
     taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
     uniforms: Any, temperature: Any, top_k: Any, top_p: Any,
@@ -101,7 +106,7 @@ def run_together(
     """Run samples of every stream: as :func:`noizenet.model.kernel_tiered.run_tiered`, streams last.
 
     h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre and wish
-    [tiers + 1, D, streams]; sketched [2, streams]; sketches [n, 2, streams]; lpc [P, streams];
+    [tiers + 1, D, streams]; sketched [M, streams]; sketches [n, M, streams]; lpc [P, streams];
     error [2, streams]; uniforms and out [samples, streams].
     """
     count, order = tiers.shape[0], fixed.shape[0]
@@ -109,7 +114,7 @@ def run_together(
     bottom = count * TIER
     C = layout[bottom + LATEST][ROWS]
     outputs = layout[bottom + HEAD][ROWS]
-    sketching = bright_at.shape[0] > 0
+    sketching = tell.shape[2] > 0
     drawn = 0
     guesses = np.zeros(S, np.float32)
     gain = float32(1.0) / float32(GAIN)
@@ -126,8 +131,8 @@ def run_together(
             if sketching and k == count - 1:
                 b[:size] = window
                 for s in range(S):
-                    measure(window[:, s], tiers[k, SAMPLES], gain, b[size : size + 2, s])
-                window = b[: size + 2]
+                    measure(window[:, s], tiers[k, SAMPLES], gain, b[size : size + MEASURES, s])
+                window = b[: size + MEASURES]
             if k < count - 1:
                 part = now % tiers[k + 1, SAMPLES] // tiers[k, SAMPLES]
                 speaker = layout[(k + 1) * TIER + SPEAK]
@@ -141,22 +146,22 @@ def run_together(
             _add_product(weights, rows[W_IH], 0, width, x[:inputs], z, spare)
             _recur(cell, weights, biases, rows[W_HH], h[k, :units], c[k, :units], z, zh, spare)
             if sketching and k == count - 1:
-                for q in range(2):
-                    row = layout[bottom + LEVEL + q]
+                for q in range(MEASURES):
+                    row = layout[bottom + SAY + q]
                     R = row[ROWS]
                     _begin(biases, row, 0, R, z)
                     _add_product(weights, row, 0, R, h[k, :units], z, spare)
                     for s in range(S):
                         for j in range(R):
-                            column[j] = z[j, s] + (bright_at[sketched[0, s], j] if q == 1 else float32(0.0))
+                            column[j] = z[j, s] + (given[q, sketched[q - 1, s], j] if q > 0 else float32(0.0))
                         sketched[q, s] = draw_class(column[:R], sketches[drawn, q, s], temperature, 0, top_p)
                 drawn += 1
                 for layer in range(wish.shape[0]):
                     for j in range(wish.shape[1]):
                         for s in range(S):
-                            wish[layer, j, s] = (
-                                tell_level[layer, sketched[0, s], j] + tell_bright[layer, sketched[1, s], j]
-                            )
+                            wish[layer, j, s] = tell[0, layer, sketched[0, s], j]
+                            for q in range(1, MEASURES):
+                                wish[layer, j, s] += tell[q, layer, sketched[q, s], j]
             if k == 0 and order > 0:
                 for j in range(order):
                     for s in range(S):

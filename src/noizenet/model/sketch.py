@@ -2,51 +2,53 @@
 
 Sample by sample, nothing in the likelihood holds the level of music: a filter driven by noise in proportion to what
 it hears is as content twice as loud, so that a network that plays to itself drifts to full scale or to silence over
-seconds, by steps that cost it nothing. The slowest tier therefore first says, as two categorical distributions, the
-level and the brightness of the samples of its coming step, and everything below is told what was drawn. Both are
+seconds, by steps that cost it nothing. The slowest tier therefore first says, as categorical distributions, the
+level, brightness and sharpness of the samples of its coming step, and everything below is told what was drawn. All are
 functions of those samples, so that P(samples) = P(sketch) P(samples | sketch): bits stay exact, and are counted.
 """
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noizenet.model.features import NEPERS
-from noizenet.model.weights import LEVEL_LOW_DB, LEVEL_STEP_DB, SKETCH_CLASSES
-
-LEVEL_CLASSES, BRIGHT_CLASSES = SKETCH_CLASSES
-BRIGHT_STEP_DB, BRIGHT_LOW_DB = 2.0, -42.0
+from noizenet.model.features import LEVEL, NEPERS, SKETCH
 
 
 def measure(samples: Tensor) -> Tensor:
-    """Return level and brightness of stretches of samples, [..., N] → [..., 2], in dB.
+    """Return level, brightness and sharpness of stretches of samples, [..., N] → [..., 3], in dB.
 
-    The level is the mean square (0 dB: full scale), the brightness the mean square of differences of neighbours over
-    it, which rises with the spectrum's centre of gravity.
+    The level is the mean square (0 dB: full scale). The brightness is the mean square of differences of neighbours over
+    it, the sharpness that of differences of those differences over that of the differences: the first rises with the
+    spectrum's centre of gravity, the second tells hiss from a body of sound as bright.
     """
-    power = samples.square().mean(-1)
-    change = (samples[..., 1:] - samples[..., :-1]).square().mean(-1)
-    level = 10 * torch.log10(power + 1e-9)
-    return torch.stack([level, 10 * torch.log10((change + 1e-12) / (power + 1e-9))], -1)
+    slope = samples[..., 1:] - samples[..., :-1]
+    power = samples.square().mean(-1) + 1e-9
+    change = slope.square().mean(-1) + 1e-12
+    bend = (slope[..., 1:] - slope[..., :-1]).square().sum(-1) / max(1, samples.shape[-1] - 2) + 1e-12
+    return 10 * torch.log10(torch.stack([power, change / power, bend / change], -1))
 
 
 def classify(measured: Tensor) -> Tensor:
-    """Return the classes [..., 2] of measures [..., 2]."""
-    level = ((measured[..., 0] - LEVEL_LOW_DB) / LEVEL_STEP_DB).floor().clamp(0, LEVEL_CLASSES - 1)
-    bright = ((measured[..., 1] - BRIGHT_LOW_DB) / BRIGHT_STEP_DB).floor().clamp(0, BRIGHT_CLASSES - 1)
-    return torch.stack([level, bright], -1).long()
+    """Return the classes [..., 3] of measures [..., 3]."""
+    found = [
+        ((measured[..., s] - scale.low_db) / scale.step_db).floor().clamp(0, scale.classes - 1)
+        for s, scale in enumerate(SKETCH)
+    ]
+    return torch.stack(found, -1).long()
 
 
 def log_rms(level_class: Tensor) -> Tensor:
     """Return the natural logarithm of the root mean square that the middle of a class of levels stands for."""
-    return (LEVEL_LOW_DB + (level_class + 0.5) * LEVEL_STEP_DB) * NEPERS
+    return (LEVEL.low_db + (level_class + 0.5) * LEVEL.step_db) * NEPERS
 
 
 def scale(measured: Tensor) -> Tensor:
     """Return measures as a layer likes them, about -1 to 1."""
-    return torch.stack([measured[..., 0] / 30 + 1, measured[..., 1] / 15 + 1], -1)
+    return measured / measured.new_tensor([30.0, 15.0, 15.0]) + 1
 
 
 class Sketch(nn.Module):
@@ -62,24 +64,33 @@ class Sketch(nn.Module):
 
     def __init__(self, hidden: int, sizes: list[int]) -> None:
         super().__init__()
-        self.level = nn.Linear(hidden, LEVEL_CLASSES)
-        self.bright = nn.Linear(hidden, BRIGHT_CLASSES)
-        self.bright_at = nn.Embedding(LEVEL_CLASSES, BRIGHT_CLASSES)
-        nn.init.zeros_(self.bright_at.weight)
-        self.tell_level = nn.ModuleList(_ordered(LEVEL_CLASSES, size) for size in sizes)
-        self.tell_bright = nn.ModuleList(_ordered(BRIGHT_CLASSES, size) for size in sizes)
+        self.say = nn.ModuleList(nn.Linear(hidden, scale.classes) for scale in SKETCH)
+        self.given = nn.ModuleList(
+            nn.Embedding(one.classes, next_one.classes) for one, next_one in itertools.pairwise(SKETCH)
+        )
+        for table in self.given:
+            assert isinstance(table, nn.Embedding)
+            nn.init.zeros_(table.weight)
+        self.told = nn.ModuleList(nn.ModuleList(_ordered(scale.classes, size) for size in sizes) for scale in SKETCH)
 
     def nats(self, h: Tensor, classes: Tensor) -> Tensor:
-        """Return the mean cost of sketches [B, n, 2] after outputs [B, n, H] of the slowest tier, in nats a step."""
-        level, bright = classes.unbind(-1)
-        of_bright = self.bright(h).float() + self.bright_at(level)
-        first = F.cross_entropy(self.level(h).float().flatten(0, 1), level.flatten())
-        return first + F.cross_entropy(of_bright.flatten(0, 1), bright.flatten())
+        """Return the mean cost of sketches [B, n, 3] after outputs [B, n, H] of the slowest tier, in nats a step.
+
+        Each measure is drawn given the one before.
+        """
+        total = h.new_zeros((), dtype=torch.float32)
+        for s, say in enumerate(self.say):
+            logits = say(h).float()
+            if s:
+                logits = logits + self.given[s - 1](classes[..., s - 1])
+            total = total + F.cross_entropy(logits.flatten(0, 1), classes[..., s].flatten())
+        return total
 
     def tell(self, layer: int, classes: Tensor) -> Tensor:
-        """Return what a layer is told of sketches [B, n, 2]: [B, n, size]."""
-        told: Tensor = self.tell_level[layer](classes[..., 0]) + self.tell_bright[layer](classes[..., 1])
-        return told
+        """Return what a layer is told of sketches [B, n, 3]: [B, n, size]."""
+        return torch.stack(
+            [tables[layer](classes[..., s]) for s, tables in enumerate(self.told) if isinstance(tables, nn.ModuleList)]
+        ).sum(0)
 
 
 def _ordered(classes: int, size: int) -> nn.Embedding:

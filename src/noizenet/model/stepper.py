@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 from noizenet.model.engine import Engine
+from noizenet.model.features import SKETCH
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -156,8 +157,8 @@ class Stepper:
         return self.engine.bytes_per_frame
 
     def draw(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the uniform numbers for the next `count` drawn frames [count], and for their sketches [n, 2]."""
-        return self._draws.random(count), self._sketches.random((self.engine.sketches_in(count), 2))
+        """Return the uniform numbers for the next `count` drawn frames [count], and for their sketches [n, 3]."""
+        return self._draws.random(count), self._sketches.random((self.engine.sketches_in(count), len(SKETCH)))
 
     def advance(self, count: int) -> None:
         """Note that `count` frames were made elsewhere (see :mod:`noizenet.model.together`)."""
@@ -176,7 +177,7 @@ class Stepper:
         recorded = np.zeros((count if record else 0, self._a.outputs), np.float32)
         jumps = self._noise(count, every, amount)
         drawn = forced is None and self._a.kind == "classes"
-        uniforms, sketches = self.draw(count) if drawn else (np.zeros(0), np.zeros((0, 2)))
+        uniforms, sketches = self.draw(count) if drawn else (np.zeros(0), np.zeros((0, len(SKETCH))))
         out = self.engine.run(count, forced, uniforms, sketches, jumps, sampling, recorded)
         self._position += count
         return out, recorded

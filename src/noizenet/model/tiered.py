@@ -126,18 +126,22 @@ class TieredNetwork(Network):
         before = torch.where(before < 0, classes[:, :1], before.long())
         classes = torch.cat([before, classes], 1)
         samples = self.values[classes]
-        features = torch.stack([GAIN * samples, compand(samples)], -1).flatten(1)
+        features = describe(samples)
         genre = mix @ self.genre.weight if self.genre is not None else None
 
         told, y, after = None, samples, []
         sketches, cost = None, samples.new_zeros(())
         for k in reversed(range(len(inner))):
             tier = self.tier_list()[k]
-            heard = self._windows(features, 2 * tier.samples * o.tier_context, 2 * tier.samples, count)
-            if self.sketch is not None and told is None:
-                heard = torch.cat(
-                    [heard, scale(measure(self._windows(samples, self.granule, self.granule, count)))], -1
-                )
+            size = 2 * tier.samples
+            if told is not None:
+                heard = self._windows(features, size * o.tier_context, size, count)
+            else:
+                past = mishear(samples, o.mishearing) if self.training else samples
+                heard = self._windows(describe(past), size * o.tier_context, size, count)
+                if self.sketch is not None:
+                    before_each = self._windows(past, self.granule, self.granule, count)
+                    heard = torch.cat([heard, scale(measure(before_each))], -1)
             y, told, new = tier(heard, told, genre, inner[k])
             y, told = self.dropout(y), self.dropout(told)
             after.append(new)
@@ -170,7 +174,7 @@ class TieredNetwork(Network):
         return output, torch.cat([*parts, last], 1), cost
 
     def sketches_of(self, targets: Tensor | None) -> Tensor:
-        """Return the sketch classes [B, n, 2] of samples to come, classes [B, n · step, 1]."""
+        """Return the sketch classes [B, n, 3] of samples to come, classes [B, n · step, 1]."""
         if targets is None:
             raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
         return classify(measure(self.values[targets[..., 0].long()].reshape(len(targets), -1, self.granule)))
@@ -224,6 +228,28 @@ class TieredNetwork(Network):
         return parts, state[:, at:]
 
 
+def describe(samples: Tensor) -> Tensor:
+    """Return what the tiers hear of samples [B, N]: two numbers of each, [B, 2 N]."""
+    return torch.stack([GAIN * samples, compand(samples)], -1).flatten(1)
+
+
 def compand(samples: Tensor) -> Tensor:
     """Return mu-law's curve of samples in [-1, 1]: what is quiet is seen as under a glass."""
     return torch.sign(samples) * torch.log1p(255 * samples.abs()) / math.log(256)
+
+
+def mishear(samples: Tensor, spread: float) -> Tensor:
+    """Return samples [B, N] of which each row went through an equaliser of its own, as loud as it was.
+
+    Its slope is normal, with a standard deviation of `spread` nepers an octave. A tier that hears its past so cannot go
+    by it alone: it draws brightness and sharpness also from what it knows of the genre, and finds back to that when it
+    plays. (Misheard levels made it find back to levels 5 to 10 dB too low: music dwells where it is, loud or soft.)
+    """
+    if spread == 0:
+        return samples
+    count = samples.shape[1]
+    octaves = torch.log2(torch.fft.rfftfreq(count, device=samples.device).clamp(1 / 512, 1 / 2) * 16)
+    slope = spread * torch.randn(len(samples), 1, device=samples.device)
+    heard: Tensor = torch.fft.irfft(torch.fft.rfft(samples) * torch.exp(slope * octaves), n=count)
+    power = [x.square().mean(1, keepdim=True) + 1e-9 for x in (samples, heard)]
+    return heard * torch.sqrt(power[0] / power[1])

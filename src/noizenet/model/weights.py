@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.model.architecture import Architecture
+from noizenet.model.features import SKETCH
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +21,6 @@ Shapes = dict[str, tuple[int, ...]]
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 PRECISIONS = ("fp32", "bf16", "int8")
 """Kinds of numbers that matrices may be kept in while playing."""
-
-SKETCH_CLASSES = (48, 24)
-"""Classes of level and of brightness; see :mod:`noizenet.model.sketch`."""
-
-LEVEL_STEP_DB, LEVEL_LOW_DB = 1.5, -72.0
 
 
 @dataclass(frozen=True)
@@ -97,12 +93,12 @@ def _tiered(a: Architecture) -> Shapes:
         shapes[f"{name}.start"] = (2 if o.cell == "lstm" else 1, tier.hidden)
         shapes |= _linear(f"{name}.speak", tier.ratio * tier.lower, tier.hidden)
     if o.sketch:
-        levels, brights = SKETCH_CLASSES
-        shapes |= _linear("sketch.level", levels, o.tiers[-1][1]) | _linear("sketch.bright", brights, o.tiers[-1][1])
-        shapes["sketch.bright_at.weight"] = (levels, brights)
-        for i, size in enumerate(a.told):
-            shapes[f"sketch.tell_level.{i}.weight"] = (levels, size)
-            shapes[f"sketch.tell_bright.{i}.weight"] = (brights, size)
+        for s, scale in enumerate(SKETCH):
+            shapes |= _linear(f"sketch.say.{s}", scale.classes, o.tiers[-1][1])
+            if s:
+                shapes[f"sketch.given.{s - 1}.weight"] = (SKETCH[s - 1].classes, scale.classes)
+            for i, size in enumerate(a.told):
+                shapes[f"sketch.told.{s}.{i}.weight"] = (scale.classes, size)
     shapes |= _linear("latest", o.width, a.latest)
     for i in range(o.embedded):
         shapes[f"tables.{i}.weight"] = (a.levels, o.width)
