@@ -17,7 +17,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.model.sampling import Sampling
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import train_anew
+from ablation import held_out_bits, train_anew
 from streams import measure
 
 BARE = ("model.sketch=false", "training.gain_jitter=0")
@@ -29,9 +29,12 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "input noise, two classes": (*BARE, "training.input_noise=2"),
     "own samples (parallel scheduled sampling, half)": (*BARE, "training.own_samples=0.5"),
     "gain jitter 0.1": (*BARE, "training.gain_jitter=0.1"),
-    "sketch": ("training.gain_jitter=0",),
-    "sketch and gain jitter 0.03 (the recipe)": (),
-    "sketch and gain jitter 0.1": ("training.gain_jitter=0.1",),
+    "sketch": ("training.gain_jitter=0", "model.mishearing=0"),
+    "sketch and gain jitter 0.03": ("model.mishearing=0",),
+    "sketch and mishearing 0.15": ("training.gain_jitter=0",),
+    "sketch, gain jitter 0.03 and mishearing 0.15 (the recipe)": (),
+    "sketch, gain jitter 0.03 and mishearing 0.5": ("model.mishearing=0.5",),
+    "sketch, gain jitter 0.1 and mishearing 0.15": ("training.gain_jitter=0.1",),
 }
 
 
@@ -54,7 +57,7 @@ def main() -> None:
         model = train_anew(o.corpus, folder, sets, o.minutes)
         rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling(model.architecture.temperature))
         (folder / "table.md").write_text(text + "\n")
-        bits = model.training["metrics"]["best_validation_bits_per_frame"]
+        bits = held_out_bits(model, Corpus(o.corpus))
         causes = ", ".join(sorted({c for cell in rows.causes for c in cell.split()})) or "–"
         row = f"| {name} | {bits:.3f} | {rows.alive.mean():.1%} | {causes} | {rows.within.sum()} of {len(rows)} |"
         with (o.out / "table.md").open("a") as out:
