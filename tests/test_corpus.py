@@ -179,7 +179,7 @@ class TestResuming:
         code = "import sys, noizenet; noizenet.build_corpus(sys.argv[1], sys.argv[2], workers=1)"
         process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "src"), str(tmp_path / "out")])
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and len(list((tmp_path / "out").glob("audio/*.json"))) < 3:
+        while time.monotonic() < deadline and len(list((tmp_path / "out").glob("audio/[!.]*.json"))) < 3:
             time.sleep(0.005)
         process.kill()
         process.wait()
