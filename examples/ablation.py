@@ -9,6 +9,7 @@ sample on held-out tracks. Rows gather in OUT/table.md as they come.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from noizenet.bench.training import ONE_LSTM
 from noizenet.corpus.corpus import Corpus
-from noizenet.store.model import Model
+from noizenet.store.model import Model, load
 from noizenet.training.loop import Budget, train
 from noizenet.training.options import configure
 from noizenet.training.validation import Validation
@@ -81,10 +82,24 @@ def held_out_bits(model: Model, corpus: Corpus) -> float:
 
 
 def train_anew(corpus: Path, folder: Path, sets: tuple[str, ...], minutes: float, *, seed: int = 0) -> Model:
-    """Train a variant of the recipe on one thread for so many minutes of CPU time, over whatever the folder held."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Train a variant of the recipe on one thread for so many minutes of CPU time.
+
+    A folder that holds just this training, finished, is taken as it is; whatever else it holds is trained over.
+    """
     config = configure("sample-lstm", None, ("training.threads=1", *sets))
-    return train(Corpus(corpus), folder, config, Budget(minutes=minutes, clock="cpu"), seed=seed)
+    asked = f"{config} {minutes} {seed}"
+    note = folder / "asked.txt"
+    if note.exists() and note.read_text() == asked:
+        return load(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    model = train(Corpus(corpus), folder, config, Budget(minutes=minutes, clock="cpu"), seed=seed)
+    note.write_text(asked)
+    return model
+
+
+def slug(name: str) -> str:
+    """Return a variant's name as the name of a folder."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
 
 
 def main() -> None:
@@ -100,8 +115,8 @@ def main() -> None:
     rows: dict[str, str] = {}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         runs = {
-            pool.submit(run, options.corpus, options.out / str(i), settings, options.minutes): name
-            for i, (name, settings) in enumerate(chosen.items())
+            pool.submit(run, options.corpus, options.out / slug(name), settings, options.minutes): name
+            for name, settings in chosen.items()
         }
         for done in as_completed(runs):
             name = runs[done]

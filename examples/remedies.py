@@ -17,7 +17,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.model.sampling import Sampling
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import held_out_bits, train_anew
+from ablation import held_out_bits, slug, train_anew
 from streams import measure
 
 BARE = ("model.sketch=false", "training.gain_jitter=0")
@@ -50,10 +50,10 @@ def main() -> None:
     o.out.mkdir(parents=True, exist_ok=True)
     head = "| remedy | bits per sample | alive | causes of death | end within held-out level and centroid |"
     print(head, "|---|---|---|---|---|", sep="\n")
-    for i, (name, sets) in enumerate(VARIANTS.items()):
+    for name, sets in VARIANTS.items():
         if o.only not in name:
             continue
-        folder = o.out / str(i)
+        folder = o.out / slug(name)
         model = train_anew(o.corpus, folder, sets, o.minutes)
         rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling(model.architecture.temperature))
         (folder / "table.md").write_text(text + "\n")
