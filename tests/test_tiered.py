@@ -27,7 +27,7 @@ from noizenet.model.mixture import MixtureHead, draw
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.tiered import TieredNetwork, as_loud, tilt
+from noizenet.model.tiered import TieredNetwork, mishear
 from noizenet.model.together import step_together
 from noizenet.representation.linear import Linear
 from noizenet.representation.mulaw import MuLaw
@@ -314,21 +314,18 @@ def test_the_sketch_measures_what_it_says() -> None:
 def test_mishearing_changes_colour_only() -> None:
     torch.manual_seed(0)
     wave = torch.randn(4, 4096)
-    heard = tilt(wave, 0.3)
-    ratio = torch.fft.rfft(heard) / torch.fft.rfft(wave)
+    assert torch.equal(mishear(wave, 0.0), wave)
+    heard = mishear(wave, 0.3)
+    spectra = [torch.fft.rfft(x) for x in (wave, heard)]
+    ratio = spectra[1] / spectra[0]
     assert ratio.imag.abs().max() < 1e-3 * ratio.real.max()  # no phase moves
-    octave = 20 * torch.log10(ratio.real)[:, [128, 256, 512, 1024]]
+    decibels = 20 * torch.log10(ratio.real)
+    octave = decibels[:, [128, 256, 512, 1024]]
     assert torch.allclose(
         octave.diff(), octave.diff().mean(1, keepdim=True).expand(-1, 3), atol=0.05
     )  # a straight slope
     assert octave.diff().mean(1).std() > 0.5
-    windows = [x.unfold(1, 512, 256) for x in (wave, heard)]
-    true, misheard = (
-        sketch.measure(x[..., -256:]).unbind(-1) for x in (windows[0], as_loud(windows[1], windows[0], 256))
-    )
-    assert torch.allclose(true[0], misheard[0], atol=0.01)
-    assert not torch.allclose(true[1], misheard[1], atol=0.1)
-    assert not torch.allclose(true[2], misheard[2], atol=0.05)
+    assert torch.allclose(heard.square().mean(1), wave.square().mean(1), rtol=1e-3)
 
 
 def test_wrong_shapes_are_refused() -> None:

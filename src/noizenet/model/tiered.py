@@ -137,13 +137,11 @@ class TieredNetwork(Network):
             if told is not None:
                 heard = self._windows(features, size * o.tier_context, size, count)
             else:
-                past = self._windows(samples, self.granule * o.tier_context, self.granule, count)
-                if self.training and o.mishearing:
-                    misheard = self._windows(tilt(samples, o.mishearing), past.shape[-1], self.granule, count)
-                    past = as_loud(misheard, past, self.granule)
-                heard = describe(past)
+                past = mishear(samples, o.mishearing) if self.training else samples
+                heard = self._windows(describe(past), size * o.tier_context, size, count)
                 if self.sketch is not None:
-                    heard = torch.cat([heard, scale(measure(past[..., -self.granule :]))], -1)
+                    before_each = self._windows(past, self.granule, self.granule, count)
+                    heard = torch.cat([heard, scale(measure(before_each))], -1)
             y, told, new = tier(heard, told, genre, inner[k])
             y, told = self.dropout(y), self.dropout(told)
             after.append(new)
@@ -231,8 +229,8 @@ class TieredNetwork(Network):
 
 
 def describe(samples: Tensor) -> Tensor:
-    """Return what the tiers hear of samples [..., N]: two numbers of each, [..., 2 N]."""
-    return torch.stack([GAIN * samples, compand(samples)], -1).flatten(-2)
+    """Return what the tiers hear of samples [B, N]: two numbers of each, [B, 2 N]."""
+    return torch.stack([GAIN * samples, compand(samples)], -1).flatten(1)
 
 
 def compand(samples: Tensor) -> Tensor:
@@ -240,24 +238,18 @@ def compand(samples: Tensor) -> Tensor:
     return torch.sign(samples) * torch.log1p(255 * samples.abs()) / math.log(256)
 
 
-def tilt(samples: Tensor, spread: float) -> Tensor:
-    """Return samples [B, N] of which each row went through an equaliser of its own.
+def mishear(samples: Tensor, spread: float) -> Tensor:
+    """Return samples [B, N] of which each row went through an equaliser of its own, as loud as it was.
 
-    Its slope is normal, with a standard deviation of `spread` nepers an octave. A tier that hears its past in a wrong
-    colour cannot go by it alone: it draws brightness and sharpness also from what it knows of the genre, and finds back
-    to that when it plays.
+    Its slope is normal, with a standard deviation of `spread` nepers an octave. A tier that hears its past so cannot go
+    by it alone: it draws brightness and sharpness also from what it knows of the genre, and finds back to that when it
+    plays. (Misheard levels made it find back to levels 5 to 10 dB too low: music dwells where it is, loud or soft.)
     """
+    if spread == 0:
+        return samples
     count = samples.shape[1]
     octaves = torch.log2(torch.fft.rfftfreq(count, device=samples.device).clamp(1 / 512, 1 / 2) * 16)
     slope = spread * torch.randn(len(samples), 1, device=samples.device)
     heard: Tensor = torch.fft.irfft(torch.fft.rfft(samples) * torch.exp(slope * octaves), n=count)
-    return heard
-
-
-def as_loud(windows: Tensor, originals: Tensor, latest: int) -> Tensor:
-    """Scale windows [B, n, N] so that the latest samples of each are as loud as the original's.
-
-    The level must be heard as it is: a tier that hears it blurred lets it wander, and what wanders is mostly soft.
-    """
-    power = [x[..., -latest:].square().mean(-1, keepdim=True) + 1e-9 for x in (originals, windows)]
-    return windows * torch.sqrt(power[0] / power[1])
+    power = [x.square().mean(1, keepdim=True) + 1e-9 for x in (samples, heard)]
+    return heard * torch.sqrt(power[0] / power[1])
