@@ -20,7 +20,7 @@ from noizenet._version import __version__
 _API = (
     "Controls", "Corpus", "Model", "Waveform",
     "build_corpus", "demo_corpus", "fetch_corpus", "load_corpus", "load_model",
-    "train", "generate", "stream", "reproduce", "view", "aliveness", "read", "write",
+    "train", "generate", "stream", "reproduce", "evaluate", "view", "aliveness", "read", "write",
 )  # fmt: skip
 
 __all__ = ["__version__", *_API]  # noqa: PLE0604 - names from api.py, loaded on first use

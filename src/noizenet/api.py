@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ __all__ = [
     "aliveness",
     "build_corpus",
     "demo_corpus",
+    "evaluate",
     "fetch_corpus",
     "generate",
     "load_corpus",
@@ -302,6 +304,109 @@ def reproduce(
     beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
     loaded = load_model(model) if isinstance(model, (str, Path)) else model
     return run(loaded, Path(song), out, beside, genre), beside
+
+
+def evaluate(
+    model: Model | Path | str | None,
+    corpus: Corpus | Path | str,
+    out: Path | str,
+    *,
+    audio: Path | str | None = None,
+    streams: int = 24,
+    seconds: float = 60.0,
+    embedding: str = "tagger",
+    real_seconds: float = 60.0,
+    seed: int = 0,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Judge what a model plays, or a folder of sound files, by a corpus; write ``report.json`` and ``report.html``.
+
+    Parameters
+    ----------
+    model : Model, Path or str, optional
+        Plays `streams` streams of `seconds`, genre after genre, seed after seed, with no watch; they stay in
+        ``OUT/streams``.
+    corpus : Corpus, Path or str
+    out : Path or str
+    audio : Path or str, optional
+        Judge this folder's files instead; a subfolder's name is the genre that its files are meant to be.
+    streams, seconds : int, float
+    embedding : str
+        ``tagger`` (fetched once, 29 MB) or ``crafted``.
+    real_seconds : float
+        How much is heard of each real track.
+    seed : int
+        Same seed, same report, but for what time costs.
+    on_progress : callable, optional
+        Called with what is being done and the share that is done.
+
+    Returns
+    -------
+    dict
+        What ``report.json`` holds.
+    """
+    from noizenet.evaluation import material
+    from noizenet.evaluation.run import Made, Options
+    from noizenet.evaluation.run import evaluate as run
+
+    if (model is None) == (audio is None):
+        raise UsageError("an evaluation judges either a model or a folder of audio: give one of them")
+    if streams < 1:
+        raise UsageError(f"streams: {streams} is not 1 or more")
+    options = Options(embedding, real_seconds, seed)
+    loaded, out = load_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus, Path(out)
+    more, warnings = dict[str, Any](), list[str]()
+    if audio is not None:
+        title, folder = f"{Path(audio).name}, judged", Path(audio)
+    else:
+        assert model is not None
+        player = load_model(model) if isinstance(model, (str, Path)) else model
+        title, folder = "A model, judged", out / "streams"
+        more["cost"] = _play_streams(player, folder, streams, seconds, seed, on_progress)
+    files, skipped = material.scan(folder)
+    warnings += [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, files)]
+    made = [
+        Made(
+            name,
+            genre if (genre := Path(name).parts[0]) in loaded.genres else "",
+            rate,
+            partial(material.blocks_of, path),
+        )
+        for name, path, rate in files
+    ]
+    return run(
+        title, loaded, made, out, options, more=more, warnings=warnings, skipped=skipped, on_progress=on_progress
+    )
+
+
+def _play_streams(
+    model: Model,
+    folder: Path,
+    streams: int,
+    seconds: float,
+    seed: int,
+    on_progress: Callable[[str, float], None] | None,
+) -> dict[str, Any]:
+    """Write streams to GENRE/NNN.flac; return what that cost."""
+    import time
+
+    import psutil
+
+    begun = time.perf_counter()
+    for i in range(streams):
+        genre = model.genres[i % len(model.genres)] if model.genres else None
+        path = folder / (genre or "any") / f"{i:03d}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generate(model, path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off"))
+        if on_progress is not None:
+            on_progress(f"playing {path.parent.name} {i:03d}", (i + 1) / streams)
+    took = time.perf_counter() - begun
+    return {
+        "generation_real_time": streams * seconds / took,
+        "rss_mb": psutil.Process().memory_info().rss / 1e6,
+        "model_bytes": sum(a.nbytes for a in model.weights.arrays.values()),
+        "training": model.training.get("metrics", {}),
+    }
 
 
 def view(

@@ -16,6 +16,7 @@ COMMANDS = Registry(
         "generate": "noizenet.cli.generate:generate",
         "play": "noizenet.cli.play:play",
         "reproduce": "noizenet.cli.reproduce:reproduce",
+        "evaluate": "noizenet.cli.evaluate:evaluate",
         "view": "noizenet.cli.view:view",
         "models": "noizenet.cli.models:models",
         "bench": "noizenet.cli.bench:bench",

@@ -1,0 +1,53 @@
+"""``noizenet evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from noizenet.base.errors import UsageError
+from noizenet.cli import controls as c
+from noizenet.cli.output import bar, print_json, print_table, remark
+
+
+def evaluate(
+    sources: Annotated[list[Path], typer.Argument(help="MODEL CORPUS OUT, or with --audio: CORPUS OUT.")],
+    audio: Annotated[Path | None, typer.Option(help="Judge this folder's sound files instead of a model.")] = None,
+    streams: Annotated[int, typer.Option(help="Streams that the model plays.")] = 24,
+    seconds: Annotated[float, typer.Option(help="Length of each.")] = 60.0,
+    embedding: Annotated[str, typer.Option(help="tagger (fetched once) or crafted (no download).")] = "tagger",
+    real_seconds: Annotated[float, typer.Option(help="How much is heard of each real track.")] = 60.0,
+    seed: c.Seed = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Judge what a model plays by real music: alive, near, of its genre, new, and music over time."""
+    from noizenet import api
+
+    wanted = 2 if audio is not None else 3
+    if len(sources) != wanted:
+        form = "--audio FOLDER CORPUS OUT" if audio is not None else "MODEL CORPUS OUT"
+        raise UsageError(f"evaluate needs {form}; {len(sources)} paths were given")
+    model = None if audio is not None else sources[0]
+    corpus, out = sources[-2:]
+    with bar("judging") as update:
+        report = api.evaluate(
+            model, corpus, out, audio=audio, streams=streams, seconds=seconds, embedding=embedding,
+            real_seconds=real_seconds, seed=seed, on_progress=lambda what, share: update(share, 1.0, what),
+        )  # fmt: skip
+    remark(report["warnings"])
+    if json:
+        print_json(report)
+        return
+    rows: list[list[object]] = [["alive", f"{report['alive']['made']:.1%}", f"{report['alive']['real']:.1%}"]]
+    for figure in report["figures"]:
+        real = figure["real"]
+        unit = f" ({figure['unit']})" if figure["unit"] else ""
+        rows.append(
+            [f"{figure['measure']}{unit}", f"{figure['made']['value']:.4g}", f"{real['value']:.4g}" if real else "–"]
+        )
+    rows += [["copying", report["copying"].get("verdict", "–"), ""], ["report", str(out / "report.html"), ""]]
+    print_table(report["summary"], ["measure", "made", "real"], rows)
+    for name, why in report["unsaid"].items():
+        remark([f"{name}: not given: {why}"])

@@ -1,0 +1,88 @@
+"""Is it the genre that was asked for? What a classifier that learned real music says of generated music."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.base.errors import UsageError
+from noizenet.evaluation.distance import Estimate
+
+MOST = 400
+"""Stretches of one genre that the classifier learns from at most: each genre counts alike."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Accuracy over recordings with an interval, and who was taken for whom [asked, heard]."""
+
+    accuracy: Estimate
+    confusion: NDArray[np.int64]
+    genres: list[str]
+
+
+class GenreClassifier:
+    """Logistic regression on standardised embeddings of stretches; a recording is what its stretches say together.
+
+    Parameters
+    ----------
+    points : float [N, D]
+        Embeddings of real training music.
+    labels : sequence of str
+        The genre of each, [N].
+    seed : int
+        Draws the stretches where a genre has many.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two genres.
+    """
+
+    def __init__(self, points: NDArray[Any], labels: Sequence[str], seed: int = 0) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        names = np.asarray(labels)
+        self.genres = sorted(set(labels))
+        if len(self.genres) < 2:
+            raise UsageError(f"a classifier of genres needs at least two; this collection has {len(self.genres)}")
+        generator = np.random.default_rng(seed)
+        rows = []
+        for genre in self.genres:
+            own = np.flatnonzero(names == genre)
+            rows.append(generator.permutation(own)[:MOST])
+        chosen = np.concatenate(rows)
+        self._pipeline = make_pipeline(
+            StandardScaler(), LogisticRegression(C=0.05, class_weight="balanced", max_iter=1000)
+        )
+        self._pipeline.fit(points[chosen], names[chosen])
+
+    def judge(self, recordings: Sequence[tuple[str, NDArray[Any]]], seed: int = 0) -> Verdict:
+        """Judge recordings: pairs of the genre that was meant, and embeddings [n, D]."""
+        index = {genre: i for i, genre in enumerate(self.genres)}
+        confusion = np.zeros((len(self.genres), len(self.genres)), np.int64)
+        right = []
+        for genre, points in recordings:
+            if genre not in index or not len(points):
+                continue
+            logs = self._pipeline.predict_log_proba(points).mean(0)
+            heard = int(logs.argmax())
+            confusion[index[genre], heard] += 1
+            right.append(heard == index[genre])
+        return Verdict(_share(np.asarray(right, float), seed), confusion, self.genres)
+
+
+def _share(right: NDArray[np.float64], seed: int) -> Estimate:
+    """Return the share of ones, with an interval by resampling."""
+    if not len(right):
+        raise UsageError("no recording carries a genre that the classifier knows")
+    generator = np.random.default_rng(seed)
+    shares = right[generator.integers(len(right), size=(1000, len(right)))].mean(1)
+    low, high = np.quantile(shares, [0.05, 0.95])
+    return Estimate(float(right.mean()), float(low), float(high), len(right))

@@ -1,0 +1,169 @@
+"""What the measures hear of a recording: numbers for each stretch of three seconds, in constant memory.
+
+Every recording is heard at 16 kHz mono, so that no measure can tell sets apart by their sample rates. From each stretch
+come the tagger's embedding (where it is wanted), a hand-made embedding from librosa's features, which needs no
+download, and the chroma and mel that copying is looked for in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from noizenet.evaluation.tagger import HOP, MELS, RATE_HZ, Tagger, log_mel
+
+STRETCH = 187 * HOP
+"""Samples of a stretch at 16 kHz: 187 frames, about three seconds."""
+
+BATCH = 8
+FINE = 8
+"""Frames of log-mel in one column of the fine view: eight of 16 ms."""
+
+MEL_BANDS = 24
+CHROMA = 12
+QUIET = 1e-4
+"""RMS under which a stretch holds no music (-80 dB)."""
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One recording, stretch by stretch.
+
+    Attributes
+    ----------
+    name, genre : str
+    crafted : float32 [N, 64]
+        Means and spreads of MFCCs, chroma and spectral shape.
+    tagged : float32 [N, 200]
+        The tagger's; [0, 200] where it was not asked for.
+    fine : float32 [T, 36]
+        Chroma and mel, each column of unit length, eight columns a second.
+    onsets : float32 [T']
+        Onset strength, 62.5 a second.
+    level, centroid : float32 [N]
+        dB, Hz.
+    silent : int
+        Stretches left out because they are silent.
+    """
+
+    name: str
+    genre: str
+    crafted: F32
+    tagged: F32
+    fine: F32
+    onsets: F32
+    level: F32
+    centroid: F32
+    silent: int
+
+
+def listen(name: str, genre: str, blocks: Iterable[F32], rate: int, tagger: Tagger | None) -> Heard:
+    """Hear a recording.
+
+    Parameters
+    ----------
+    name, genre : str
+    blocks : iterable of float32 [n]
+        Mono samples.
+    rate : int
+        Hz.
+    tagger : Tagger, optional
+    """
+    crafted, fine, onsets, level, centroid = [], [], [], [], []
+    waiting: list[F32] = []
+    tagged: list[F32] = []
+    silent = 0
+    for stretch in _stretches(blocks, rate):
+        rms = float(np.sqrt(np.mean(np.square(stretch))))
+        mel = log_mel(stretch)[: STRETCH // HOP]
+        numbers, hz, columns, strength = _craft(stretch, mel)
+        fine.append(columns)
+        onsets.append(strength)
+        if rms < QUIET:
+            silent += 1
+            continue
+        crafted.append(numbers)
+        level.append(20 * np.log10(rms))
+        centroid.append(hz)
+        if tagger is not None:
+            waiting.append(mel)
+            if len(waiting) == BATCH:
+                tagged.append(_tag(tagger, waiting))
+                waiting = []
+    if tagger is not None and waiting:
+        tagged.append(_tag(tagger, waiting))
+    return Heard(
+        name, genre, _stack(crafted, 2 * (20 + 6) + CHROMA), np.concatenate([np.zeros((0, 200), np.float32), *tagged]),
+        np.concatenate([np.zeros((0, CHROMA + MEL_BANDS), np.float32), *fine]),
+        np.concatenate([np.zeros(0, np.float32), *onsets]), np.asarray(level, np.float32),
+        np.asarray(centroid, np.float32), silent,
+    )  # fmt: skip
+
+
+def _stack(rows: list[F32], width: int) -> F32:
+    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, width), np.float32)
+
+
+def _stretches(blocks: Iterable[F32], rate: int) -> Iterator[F32]:
+    """Yield whole stretches at 16 kHz; what is left at the end is not heard."""
+    resampler = soxr.ResampleStream(rate, RATE_HZ, 1, dtype="float32")
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, resampler.resample_chunk(np.ascontiguousarray(block, np.float32))])
+        while len(rest) >= STRETCH:
+            yield rest[:STRETCH]
+            rest = rest[STRETCH:]
+    rest = np.concatenate([rest, resampler.resample_chunk(np.zeros(0, np.float32), last=True)])
+    if len(rest) >= STRETCH:
+        yield rest[:STRETCH]
+
+
+def _tag(tagger: Tagger, patches: list[F32]) -> F32:
+    import torch
+
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden, _ = tagger(torch.from_numpy(np.stack(patches)))
+    found: F32 = hidden.float().numpy()
+    return found
+
+
+def _craft(samples: F32, mel: F32) -> tuple[F32, float, F32, F32]:
+    """Return the hand-made numbers of a stretch, its centroid in Hz, its fine view, and its onset strength."""
+    import librosa
+
+    spectrum = np.abs(librosa.stft(samples, n_fft=2048, hop_length=2 * HOP))[:, :-1]
+    power = np.square(spectrum)
+    mfcc = librosa.feature.mfcc(S=librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=RATE_HZ)), n_mfcc=20)
+    chroma = librosa.feature.chroma_stft(S=power, sr=RATE_HZ, n_fft=2048, tuning=0.0)
+    shape = [
+        librosa.feature.spectral_centroid(S=spectrum, sr=RATE_HZ)[0] / 1000,
+        librosa.feature.spectral_bandwidth(S=spectrum, sr=RATE_HZ)[0] / 1000,
+        librosa.feature.spectral_rolloff(S=spectrum, sr=RATE_HZ)[0] / 1000,
+        np.log10(librosa.feature.spectral_flatness(S=spectrum)[0] + 1e-6),
+        np.log10(librosa.feature.rms(S=spectrum, frame_length=2048)[0] + 1e-6),
+    ]
+    rise = np.maximum(np.diff(mel, axis=0, prepend=mel[:1]), 0).mean(1).astype(np.float32)
+    frames = spectrum.shape[1]
+    onset = rise[: 2 * frames].reshape(-1, 2).mean(1) if len(rise) >= 2 * frames else np.resize(rise, frames)
+    rows = np.concatenate([mfcc / 20, np.stack([*shape, 10 * onset[:frames]])])
+    numbers = np.concatenate([rows.mean(1), rows.std(1), chroma.mean(1)]).astype(np.float32)
+    columns = len(mel) // FINE
+    bands = mel[: columns * FINE].reshape(columns, FINE, MEL_BANDS, MELS // MEL_BANDS).mean((1, 3))
+    pitches = np.stack([part.mean(1) for part in np.array_split(chroma, columns, axis=1)])
+    fine = np.concatenate(
+        [_unit(pitches - pitches.mean(1, keepdims=True)), _unit(bands - bands.mean(1, keepdims=True))], 1
+    )
+    hz = float((spectrum.mean(1) * np.linspace(0, RATE_HZ / 2, len(spectrum))).sum() / (spectrum.mean(1).sum() + 1e-12))
+    return numbers, hz, fine.astype(np.float32), rise
+
+
+def _unit(rows: NDArray[Any]) -> NDArray[Any]:
+    unit: NDArray[Any] = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6)
+    return unit

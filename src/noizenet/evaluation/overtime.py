@@ -1,0 +1,132 @@
+"""Music over time: what happens from one second to the next, and from the first minute to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.evaluation.listen import CHROMA, FINE, Heard
+from noizenet.evaluation.tagger import HOP, RATE_HZ
+
+ONSET_RATE = RATE_HZ / HOP
+COLUMN_RATE = ONSET_RATE / FINE
+WINDOW_S = 12.0
+LAGS_S = (1, 4, 16, 64)
+# C. L. Krumhansl and E. J. Kessler, 1982: how well each tone fits a major and a minor key.
+MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+
+FIGURES = {
+    "onset rate": ("1/s", "peaks of mel-band onset strength (S. Böck and G. Widmer, 2013)"),
+    "tempo clarity": ("", "autocorrelation of onset strength (G. Tzanetakis and P. Cook, 2002)"),
+    "key clarity": ("", "correlation with key profiles (C. L. Krumhansl and E. J. Kessler, 1982)"),
+    "loudness range": ("dB", "after EBU Tech 3342, on levels of 3 s"),
+    "spectral centroid": ("Hz", "centre of gravity of the magnitude spectrum"),
+    **{f"self-similarity, {lag} s": ("", "cosine of chroma and mel at a lag (J. Foote, 1999)") for lag in LAGS_S},
+}
+"""Unit and source of every figure."""
+
+F64 = NDArray[np.float64]
+
+
+def onset_rate(heard: Heard) -> F64:
+    """Onsets per second in windows of 12 s: peaks of the onset strength that stand out from the half second around."""
+    import librosa
+
+    found = []
+    for part in _windows(heard.onsets, ONSET_RATE):
+        peaks = librosa.util.peak_pick(
+            part, pre_max=3, post_max=3, pre_avg=16, post_avg=16, delta=max(0.03, 0.5 * float(part.std())), wait=4
+        )
+        found.append(len(peaks) / WINDOW_S)
+    return np.asarray(found, np.float64)
+
+
+def tempo_clarity(heard: Heard) -> F64:
+    """How strongly onsets repeat: the highest autocorrelation of the onset strength at lags of 0.25 to 2 s."""
+    found = []
+    for part in _windows(heard.onsets, ONSET_RATE):
+        x = part - part.mean()
+        spectrum = np.fft.rfft(x, 2 * len(x))
+        lags = np.fft.irfft(np.square(np.abs(spectrum)))[: len(x)]
+        counts = len(x) - np.arange(len(x))
+        normal = lags / counts / (lags[0] / len(x) + 1e-12)
+        found.append(normal[round(0.25 * ONSET_RATE) : round(2 * ONSET_RATE)].max())
+    return np.asarray(found, np.float64)
+
+
+def key_clarity(heard: Heard) -> F64:
+    """How well the mean chroma of 12 s fits its best key: the highest correlation with the 24 key profiles."""
+    profiles = np.stack([np.roll(p, shift) for p in (MAJOR, MINOR) for shift in range(CHROMA)])
+    profiles = profiles - profiles.mean(1, keepdims=True)
+    profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
+    found = []
+    for part in _windows(heard.fine[:, :CHROMA], COLUMN_RATE):
+        mean = part.mean(0) - part.mean()
+        found.append((profiles @ mean).max() / (np.linalg.norm(mean) + 1e-9))
+    return np.asarray(found, np.float64)
+
+
+def loudness_range(heard: Heard) -> F64:
+    """Between the 10th and 95th percentile of the level of stretches of 3 s, in dB; one figure a minute."""
+    minute = 20
+    parts = [heard.level[i : i + minute] for i in range(0, len(heard.level) - minute + 1, minute)]
+    return np.asarray([np.quantile(p, 0.95) - np.quantile(p, 0.1) for p in parts], np.float64)
+
+
+def centroid(heard: Heard) -> F64:
+    """Spectral centroid of stretches of 3 s, in Hz."""
+    return heard.centroid.astype(np.float64)
+
+
+def similarity(heard: Heard, lag_s: float) -> F64:
+    """Cosine of what is heard in a second and in the second `lag_s` later, chroma and mel together; one a second."""
+    size = round(COLUMN_RATE)
+    count = len(heard.fine) // size
+    seconds = heard.fine[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
+    seconds /= np.linalg.norm(seconds, axis=1, keepdims=True) + 1e-9
+    lag = round(lag_s * COLUMN_RATE / size)
+    if count <= lag:
+        return np.zeros(0)
+    cosines: F64 = (seconds[:-lag] * seconds[lag:]).sum(1)
+    return cosines
+
+
+def distributions(recordings: Sequence[Heard]) -> dict[str, F64]:
+    """Return every figure's values over all recordings, by the figure's name."""
+    figures = {
+        "onset rate": onset_rate, "tempo clarity": tempo_clarity, "key clarity": key_clarity,
+        "loudness range": loudness_range, "spectral centroid": centroid,
+    }  # fmt: skip
+    found = {name: _join([figure(r) for r in recordings]) for name, figure in figures.items()}
+    for lag in LAGS_S:
+        found[f"self-similarity, {lag} s"] = _join([similarity(r, lag) for r in recordings])
+    return found
+
+
+def wasserstein(a: F64, b: F64) -> float:
+    """Return how far values must be moved to turn one distribution into the other, on average (in their unit)."""
+    from scipy.stats import wasserstein_distance
+
+    return float(wasserstein_distance(a, b)) if len(a) and len(b) else float("nan")
+
+
+def drift(heard: Heard) -> tuple[float, float] | None:
+    """Return the change of level (dB) and centroid (Hz) from the first minute to the last; None under two minutes."""
+    minute = 20
+    if len(heard.level) < 2 * minute:
+        return None
+    return tuple(float(x[-minute:].mean() - x[:minute].mean()) for x in (heard.level, heard.centroid))  # type: ignore[return-value]
+
+
+def _windows(sequence: NDArray[Any], rate: float) -> list[NDArray[Any]]:
+    size = round(WINDOW_S * rate)
+    parts = [sequence[i : i + size] for i in range(0, len(sequence) - size + 1, size)]
+    return [p for p in parts if np.abs(p).max() > 1e-4]
+
+
+def _join(parts: Sequence[F64]) -> F64:
+    return np.concatenate([np.zeros(0), *parts])

@@ -1,0 +1,174 @@
+"""One page that holds everything: figures beside real music's, pictures, plots and players; nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --weak: #666; --good: #1a7f37; --bad: #b42318; }
+@media (prefers-color-scheme: dark) { :root { --weak: #aaa; --good: #57c878; --bad: #ff8a80; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; } .wide { overflow-x: auto; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } .weak { color: var(--weak); }
+.good { color: var(--good); } .bad { color: var(--bad); } img { max-width: 100%; background: white; }
+audio { width: 16rem; max-width: 100%; } h2 { margin-top: 2.5rem; }
+"""
+
+
+def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players: dict[str, str]) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    report : dict
+        As it stands in ``report.json``.
+    pictures : sequence of (str, bytes)
+        Captions and PNGs.
+    players : dict of str to str
+        Sound as data URLs, by the names that the report's rows use.
+    """
+    e = html.escape
+    parts = [
+        f"<h1>{e(report['title'])}</h1>",
+        f"<p>{e(report['summary'])}</p>",
+        *(f'<p class="bad"><strong>Warning:</strong> {e(w)}</p>' for w in report["warnings"]),
+        "<h2>Figures</h2><p class='weak'>“Real” is music of the same collection that no training saw, judged as if it "
+        "had been made. In brackets: nine of ten resamplings of whole streams.</p>",
+        '<div class="wide"><table><tr><th>measure</th><th>better</th><th>made</th><th>real</th><th>from</th></tr>',
+    ]
+    for figure in report["figures"]:
+        real = spell(figure["real"]) if figure["real"] else "–"
+        unit = f" ({e(figure['unit'])})" if figure["unit"] else ""
+        parts.append(
+            f"<tr><td>{e(figure['measure'])}{unit}<br><span class='weak'>{e(figure['source'])}</span></td>"
+            f"<td>{e(figure['better'])}</td><td class='n'>{spell(figure['made'])}</td><td class='n'>{real}</td>"
+            f"<td class='n'>{figure['made']['count']:,}</td></tr>"
+        )
+    parts.append("</table></div>")
+    if report["unsaid"]:
+        rows = "".join(f"<li>{e(name)}: {e(why)}</li>" for name, why in report["unsaid"].items())
+        parts.append(f"<h2>What the data cannot support</h2><ul>{rows}</ul>")
+    parts += _streams(report, players)
+    parts += _confusion(report["confusion"])
+    parts += _copying(report["copying"], players)
+    for caption, png in pictures:
+        data = base64.b64encode(png).decode()
+        parts.append(f'<h2>{e(caption)}</h2><img alt="{e(caption)}" src="data:image/png;base64,{data}">')
+    if report["skipped"]:
+        rows = "".join(f"<li>{e(name)}: {e(why)}</li>" for name, why in report["skipped"])
+        parts.append(f"<h2>Left out</h2><ul>{rows}</ul>")
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{e(report["title"])}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
+        f"<body>{body}</body></html>\n"
+    )
+
+
+def spell(estimate: dict[str, Any]) -> str:
+    """Return an estimate with its interval, to three digits."""
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None or math.isnan(value):
+        return "–"
+    return _digits(value) + (f" [{_digits(low)} … {_digits(high)}]" if low is not None and low == low else "")
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _streams(report: dict[str, Any], players: dict[str, str]) -> list[str]:
+    e = html.escape
+    rows = ["<h2>Streams</h2>", '<div class="wide"><table>']
+    rows.append("<tr><th>stream</th><th>genre</th><th>seconds</th><th>alive</th><th>dead from</th><th></th></tr>")
+    for stream in report["streams"]:
+        death = stream["alive"]["death_s"]
+        player = players.get(stream["name"])
+        rows.append(
+            f"<tr><td>{e(stream['name'])}</td><td>{e(stream['genre'] or '–')}</td>"
+            f"<td class='n'>{stream['alive']['seconds']:.0f}</td><td class='n'>{stream['alive']['alive']:.1%}</td>"
+            f"<td>{'–' if death is None else f'{death:.0f} s, ' + e(', '.join(stream['alive']['causes']))}</td>"
+            f"<td>{_player(player, stream['name']) if player else ''}</td></tr>"
+        )
+    return [*rows, "</table></div>"]
+
+
+def _player(url: str, name: str) -> str:
+    return f'<audio controls preload="none" aria-label="{html.escape(name)}" src="{url}"></audio>'
+
+
+def _confusion(confusion: dict[str, Any]) -> list[str]:
+    if not confusion:
+        return []
+    e = html.escape
+    parts = ["<h2>Genres: asked for, and heard by the classifier</h2>"]
+    for side in ("made", "real"):
+        heads = "".join(f"<th class='n'>{e(g)}</th>" for g in confusion["genres"])
+        parts.append(f'<h3>{side}</h3><div class="wide"><table><tr><th></th>{heads}</tr>')
+        for genre, row in zip(confusion["genres"], confusion[side], strict=True):
+            cells = "".join(f"<td class='n'>{n or ''}</td>" for n in row)
+            parts.append(f"<tr><th>{e(genre)}</th>{cells}</tr>")
+        parts.append("</table></div>")
+    return parts
+
+
+def _copying(copying: dict[str, Any], players: dict[str, str]) -> list[str]:
+    if not copying:
+        return []
+    e = html.escape
+    parts = [
+        f"<h2>Copying: {e(copying['verdict'])}</h2>",
+        "<p>The ten generated seconds that come nearest to a second of the training music, side by side.</p>",
+        '<div class="wide"><table><tr><th>made</th><th></th><th>training music</th><th></th><th>likeness</th></tr>',
+    ]
+    for i, pair in enumerate(copying["worst"]):
+        cells = [
+            f"<td>{e(pair[side])} at {pair[side + '_s']:.1f} s</td>"
+            f"<td>{_player(players[f'{side} {i}'], pair[side]) if f'{side} {i}' in players else ''}</td>"
+            for side in ("made", "source")
+        ]
+        parts.append(f"<tr>{''.join(cells)}<td class='n'>{pair['likeness']:.3f}</td></tr>")
+    return [*parts, "</table></div>"]
+
+
+def data_url(samples: NDArray[np.float32], rate: int) -> str:
+    """Return mono samples [n] as an Ogg Vorbis data URL."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1, 1), rate, format="OGG", subtype="VORBIS")
+    return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def draw_distributions(distributions: dict[str, dict[str, list[float]]], units: dict[str, str]) -> bytes:
+    """Return a PNG of every figure over time: its quantiles in what was made beside real music's."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(distributions)
+    figure = Figure(figsize=(10, 1.1 * count + 0.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(count, 1, squeeze=False)[:, 0]
+    for ax, (name, sides) in zip(axes, distributions.items(), strict=True):
+        for y, (side, colour) in enumerate((("real", "#6b7280"), ("made", "#2563eb"))):
+            q = sides[side]
+            ax.plot([q[2], q[-3]], [y, y], color=colour, lw=2)
+            ax.plot([q[10], q[30]], [y, y], color=colour, lw=8, solid_capstyle="butt")
+            ax.plot([q[20]], [y], "|", color="white", ms=8, mew=2)
+        ax.set_yticks([0, 1], ["real", "made"])
+        ax.set_ylim(-0.7, 1.7)
+        ax.set_title(f"{name} ({units[name]})" if units.get(name) else name, fontsize=9, loc="left")
+        ax.tick_params(labelsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110)
+    return buffer.getvalue()
