@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import from_pcm16
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.stepper import Stepper
@@ -38,7 +39,7 @@ def main() -> None:
         for track in tracks:
             count = round(o.seconds * corpus.sample_rate)
             samples = from_pcm16(corpus.read(track, max(0, (track.frames - count) // 2), count))
-            frames = model.representation.encode(samples)
+            frames = model.representation.encode(Waveform(samples, corpus.sample_rate))
             stepper.reset()
             stepper.set_genre(np.eye(len(model.genres), dtype=np.float32)[model.genres.index(track.genre)])
             output = torch.from_numpy(stepper.predict(frames))
