@@ -92,12 +92,12 @@ def _excerpts(fine: F32, step: int) -> F32:
     return np.where(norm > 0.5, flat / np.maximum(norm, 1e-6), 0).astype(np.float32)
 
 
-def compare(
-    excerpts: Excerpts, made: Sequence[Heard], real: Sequence[Heard], seed: int = 0, rounds: int = 500
-) -> Copying:
-    """Judge whether generated recordings copy the training music more than held-out real ones resemble it."""
-    pairs = [excerpts.nearest(r) for r in made]
-    held = np.asarray([p.likeness for r in real for p in excerpts.nearest(r)], np.float32)
+def compare(pairs: Sequence[list[Pair]], real: Sequence[list[Pair]], seed: int = 0, rounds: int = 500) -> Copying:
+    """Judge whether generated recordings copy the training music more than held-out real ones resemble it.
+
+    Both sides are what :meth:`Excerpts.nearest` finds, recording by recording.
+    """
+    held = np.asarray([p.likeness for found in real for p in found], np.float32)
     threshold = float(np.quantile(held, 1 - COPIED)) if len(held) else 1.0
     shares = [np.asarray([p.likeness > threshold for p in found], float) for found in pairs if found]
     whole = np.concatenate([np.zeros(0), *shares])

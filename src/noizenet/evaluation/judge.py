@@ -135,8 +135,9 @@ def _genre(
 
 def _copying(found: Judgement, train: Sequence[Heard], held: Sequence[Heard], made: Sequence[Heard], seed: int) -> None:
     excerpts = Excerpts(train)
-    result = compare(excerpts, made, held, seed)
-    real = compare(excerpts, held[::2], held[1::2], seed) if len(held) > 1 else None
+    theirs = [excerpts.nearest(r) for r in held]
+    result = compare([excerpts.nearest(r) for r in made], theirs, seed)
+    real = compare(theirs[::2], theirs[1::2], seed) if len(theirs) > 1 else None
     found.figures.append(
         Figure(
             "seconds nearer to training music than 95 % of held-out music", "share", "lower", result.share,
@@ -152,10 +153,9 @@ def _copying(found: Judgement, train: Sequence[Heard], held: Sequence[Heard], ma
 
 
 def _overtime(found: Judgement, held: Sequence[Heard], made: Sequence[Heard]) -> None:
-    ours, theirs = overtime.distributions(made), overtime.distributions(held)
-    halves = [overtime.distributions(held[i::2]) for i in range(2)]
+    ours, halves = overtime.distributions(made), [overtime.distributions(held[i::2]) for i in range(2)]
     for name, (unit, source) in overtime.FIGURES.items():
-        a, b = ours[name], theirs[name]
+        a, b = ours[name], np.concatenate([half[name] for half in halves])
         if len(a) < 2 or len(b) < 2:
             found.unsaid[name] = "no recording is long enough for it"
             continue

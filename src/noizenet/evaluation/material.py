@@ -57,9 +57,15 @@ def of_corpus(
     return found
 
 
+def middle(track: Track, seconds: float, rate: int) -> tuple[int, int]:
+    """Return the first sample and the length of what is heard of a track."""
+    count = min(track.frames, round(seconds * rate))
+    return (track.frames - count) // 2, count
+
+
 def _middle(corpus: Corpus, track: Track, seconds: float) -> Iterator[NDArray[np.float32]]:
-    count = min(track.frames, round(seconds * corpus.sample_rate))
-    first, step = (track.frames - count) // 2, round(BLOCK_S * corpus.sample_rate)
+    first, count = middle(track, seconds, corpus.sample_rate)
+    step = round(BLOCK_S * corpus.sample_rate)
     for at in range(first, first + count, step):
         yield from_pcm16(corpus.read(track, at, min(step, first + count - at))).mean(1)
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.views.render import new_figure
+
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --weak: #666; --good: #1a7f37; --bad: #b42318; }
-@media (prefers-color-scheme: dark) { :root { --weak: #aaa; --good: #57c878; --bad: #ff8a80; } }
+:root { color-scheme: light dark; --line: #8884; --weak: #666; --bad: #b42318; }
+@media (prefers-color-scheme: dark) { :root { --weak: #aaa; --bad: #ff8a80; } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; } .wide { overflow-x: auto; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } .weak { color: var(--weak); }
-.good { color: var(--good); } .bad { color: var(--bad); } img { max-width: 100%; background: white; }
+.bad { color: var(--bad); } img { max-width: 100%; background: white; }
 audio { width: 16rem; max-width: 100%; } h2 { margin-top: 2.5rem; }
 """
 
@@ -151,12 +153,8 @@ def data_url(samples: NDArray[np.float32], rate: int) -> str:
 
 def draw_distributions(distributions: dict[str, dict[str, list[float]]], units: dict[str, str]) -> bytes:
     """Return a PNG of every figure over time: its quantiles in what was made beside real music's."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     count = len(distributions)
-    figure = Figure(figsize=(10, 1.1 * count + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 1.1 * count + 0.8)
     axes = figure.subplots(count, 1, squeeze=False)[:, 0]
     for ax, (name, sides) in zip(axes, distributions.items(), strict=True):
         for y, (side, colour) in enumerate((("real", "#6b7280"), ("made", "#2563eb"))):

@@ -18,11 +18,10 @@ from noizenet.base.files import make_folder, write_text
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation import overtime, report
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.material import Sounding, of_corpus, sound
+from noizenet.evaluation.judge import EMBEDDINGS, Judgement, judge
+from noizenet.evaluation.material import Sounding, middle, of_corpus, sound
 from noizenet.evaluation.tagger import load_tagger
 
-EMBEDDINGS = ("tagger", "crafted")
 KEPT_S, EXCERPT_S = 20.0, 3.0
 
 
@@ -183,8 +182,7 @@ def _worst(found: Judgement, corpus: Corpus, made: dict[str, Made], real_seconds
         one, track = made[pair["made"]], tracks[pair["source"]]
         players[f"made {i}"] = report.data_url(_cut(one, pair["made_s"]), one.sample_rate)
         rate = corpus.sample_rate
-        middle = (track.frames - min(track.frames, round(real_seconds * rate))) // 2
-        first = max(0, middle + round((pair["source_s"] - 1) * rate))
+        first = max(0, middle(track, real_seconds, rate)[0] + round((pair["source_s"] - 1) * rate))
         samples = from_pcm16(corpus.read(track, first, min(round(EXCERPT_S * rate), track.frames - first))).mean(1)
         players[f"source {i}"] = report.data_url(samples, rate)
     return players
