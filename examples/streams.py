@@ -4,7 +4,8 @@
 
 Every stream has a seed and a genre of its own and starts from the model's learned start; nothing watches over it (the
 policy is off). All of them run in lockstep. OUT/streams.csv has a row for each stream, OUT/table.md one for each genre.
-The range of a genre is that of all minutes of its held-out tracks.
+The range of a genre is that of all minutes of its held-out tracks, one or two artists; that of "music" is the range of
+all genres' minutes together.
 """
 
 from __future__ import annotations
@@ -62,22 +63,24 @@ def run(
 
 
 def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
-    """Return every genre's range over stretches of so many seconds of its held-out tracks."""
+    """Return every genre's range over stretches of so many seconds of its held-out tracks, and that of "music"."""
     places: dict[str, list[Place]] = {}
     count = round(seconds * corpus.sample_rate)
     for track in [*corpus.split("validation"), *corpus.split("test")]:
         for at in range(0, max(1, track.frames - count + 1), count):
             samples = from_pcm16(corpus.read(track, at, count)).mean(1)
             if np.abs(samples).max() > 0:
-                places.setdefault(track.genre, []).append(place_of(samples, corpus.sample_rate))
+                place = place_of(samples, corpus.sample_rate)
+                for name in (track.genre, "music"):
+                    places.setdefault(name, []).append(place)
     return {genre: range_of(found) for genre, found in places.items()}
 
 
 def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
     lines = [
         "| genre | streams | alive | level, first → last minute | held-out music | centroid, first → last "
-        "| held-out music | last minute within both |",
-        "|---|---|---|---|---|---|---|---|",
+        "| held-out music | last minute within both | within those of all held-out music |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for genre, part in rows.groupby("genre"):
         at = held[str(genre)]
@@ -86,11 +89,12 @@ def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
             f"| {part.level_first.median():.1f} → {part.level_last.median():.1f} dB "
             f"| {at.level_db[0]:.1f} … {at.level_db[1]:.1f} dB "
             f"| {part.centroid_first.median():,.0f} → {part.centroid_last.median():,.0f} Hz "
-            f"| {at.centroid_hz[0]:,.0f} … {at.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} |"
+            f"| {at.centroid_hz[0]:,.0f} … {at.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} "
+            f"| {part.within_music.sum()} of {len(part)} |"
         )
     lines.append(
         f"| all | {len(rows)} | {rows.alive.mean():.2%} ({(rows.alive == 1).sum()} streams wholly) | | | | "
-        f"| {rows.within.sum()} of {len(rows)} |"
+        f"| {rows.within.sum()} of {len(rows)} | {rows.within_music.sum()} of {len(rows)} |"
     )
     return "\n".join(lines)
 
@@ -104,7 +108,7 @@ def measure(
         {
             "genre": genre, "alive": report.alive, "death_s": report.death_s, "causes": " ".join(report.causes),
             "level_first": early.level_db, "level_last": late.level_db, "centroid_first": early.centroid_hz,
-            "centroid_last": late.centroid_hz, "within": held[genre].holds(late),
+            "centroid_last": late.centroid_hz, "within": held[genre].holds(late), "within_music": held["music"].holds(late),
         }
         for genre, report, early, late in run(model, streams, seconds, sampling, seed)
     )  # fmt: skip

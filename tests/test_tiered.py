@@ -59,7 +59,7 @@ def make(
     network = make_network(Architecture(o, "classes", levels, 1, genres), torch.from_numpy(values))
     assert isinstance(network, TieredNetwork)
     with torch.no_grad():  # away from the quiet beginning: every part has a say
-        for p in network.parameters():
+        for p in (*network.parameters(), *(b for name, b in network.named_buffers() if name == "sketch.pull")):
             p.add_(shake * torch.randn_like(p))
     return network.eval()
 

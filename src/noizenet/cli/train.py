@@ -86,7 +86,7 @@ class _Display:
         from noizenet.audio.units import format_seconds
 
         held = f", held-out {p.validation:.4g}" if p.validation is not None else ""
-        text = (
+        text = p.note or (
             f"step {p.step:,}  loss {p.loss:.4g}{held}  {p.audio_rate:.1f} s of sound/s  "
             f"{format_seconds(p.seconds_left)} left"
         )

@@ -133,6 +133,16 @@ class Architecture:
         return self.options.embedding if self.kind == "classes" else self.dim
 
     @property
+    def sketches(self) -> bool:
+        """Whether the network draws a sketch of what it is about to play."""
+        return bool(self.options.tiers) and self.options.sketch
+
+    @property
+    def pulled(self) -> int:
+        """Genres whose sketch is pulled each its own way; 1, all alike, where the model is not told the genre."""
+        return self.genres if self.genre_size else 1
+
+    @property
     def genre_size(self) -> int:
         """Numbers that the genre contributes; 0 where the model is not told it."""
         return self.options.genre_embedding if self.genres > 0 else 0

@@ -44,6 +44,7 @@ class TieredEngine(Engine):
         self._genre_weights = [weights.get(f"tiers.{k}.genre.weight") for k in range(len(o.tiers))]
         self._genre_weights.append(weights.get("colour.weight"))
         self._genres = weights.get("genre.weight")
+        self._pull = weights.get("sketch.pull")
         self._fixed = np.zeros(0, np.float32)
         if a.order:
             adapt = weights.get("adapt.bias")
@@ -90,11 +91,15 @@ class TieredEngine(Engine):
 
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix."""
-        rows = np.zeros((len(self._still), max(map(len, self._still))), np.float32)
+        layers, classes = len(self._still), SKETCH[0].classes
+        rows = np.zeros((layers + len(SKETCH), max(classes, *map(len, self._still))), np.float32)
         for k, (still, weights) in enumerate(zip(self._still, self._genre_weights, strict=True)):
             rows[k, : len(still)] = still
             if self._genres is not None and weights is not None:
                 rows[k, : len(still)] += weights @ (mix @ self._genres)
+        if self._pull is not None:
+            for s, pull in enumerate(self._pull):
+                rows[layers + s, :classes] = mix @ pull if len(mix) == len(pull) else pull[0]
         self.genre = rows
 
     def shares_weights(self, other: Engine) -> bool:

@@ -271,8 +271,8 @@ def run_tiered(
         As :class:`noizenet.model.numeric.Pack` lays them out.
     tiers, context : int [tiers, 2], int
         SAMPLES and HIDDEN of each; steps' worth of samples that each sees.
-    genre : float32 [tiers + 1, D]
-        What the genre adds (with the biases) in each tier and in the per-sample network.
+    genre : float32 [tiers + 1 + M, D]
+        What the genre adds: with the biases in each tier and in the per-sample network, and to each measure's logits.
     features : float32 [V, 2]
         What describes each class.
     tables : float32 [E, V, C]
@@ -341,8 +341,9 @@ def run_tiered(
                     logits = z[: row[ROWS]]
                     begin(biases, row, 0, row[ROWS], logits)
                     add_product(weights, scales, row, 0, row[ROWS], h[k, :units], logits)
-                    if s > 0:
-                        for j in range(row[ROWS]):
+                    for j in range(row[ROWS]):
+                        logits[j] += genre[count + 1 + s, j]
+                        if s > 0:
                             logits[j] += given[s, sketched[s - 1], j]
                     if forced.shape[0] > 0:
                         sketched[s] = np.int64(sketches[drawn, s])

@@ -105,8 +105,8 @@ def run_together(
 ) -> None:  # fmt: skip
     """Run samples of every stream: as :func:`noizenet.model.kernel_tiered.run_tiered`, streams last.
 
-    h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre and wish
-    [tiers + 1, D, streams]; sketched [M, streams]; sketches [n, M, streams]; lpc [P, streams];
+    h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre
+    [tiers + 1 + M, D, streams]; wish [tiers + 1, D, streams]; sketched [M, streams]; sketches [n, M, streams]; lpc [P, streams];
     error [2, streams]; uniforms and out [samples, streams].
     """
     count, order = tiers.shape[0], fixed.shape[0]
@@ -153,7 +153,9 @@ def run_together(
                     _add_product(weights, row, 0, R, h[k, :units], z, spare)
                     for s in range(S):
                         for j in range(R):
-                            column[j] = z[j, s] + (given[q, sketched[q - 1, s], j] if q > 0 else float32(0.0))
+                            column[j] = z[j, s] + genre[count + 1 + q, j, s]
+                            if q > 0:
+                                column[j] += given[q, sketched[q - 1, s], j]
                         sketched[q, s] = draw_class(column[:R], sketches[drawn, q, s], temperature, 0, top_p)
                 drawn += 1
                 for layer in range(wish.shape[0]):

@@ -60,10 +60,16 @@ class Sketch(nn.Module):
         Units of the slowest tier.
     sizes : list of int
         Size of each layer that is told: the lower tiers', fastest first, then the per-sample network's.
+    genres : int
+        Rows of ``pull`` [3, G, L], which each genre adds to the logits of each measure. Not trained: zeros until
+        they are settled by what the network plays to itself (:mod:`noizenet.training.settling`).
     """
 
-    def __init__(self, hidden: int, sizes: list[int]) -> None:
+    pull: Tensor
+
+    def __init__(self, hidden: int, sizes: list[int], genres: int) -> None:
         super().__init__()
+        self.register_buffer("pull", torch.zeros(len(SKETCH), genres, LEVEL.classes))
         self.say = nn.ModuleList(nn.Linear(hidden, scale.classes) for scale in SKETCH)
         self.given = nn.ModuleList(
             nn.Embedding(one.classes, next_one.classes) for one, next_one in itertools.pairwise(SKETCH)
@@ -73,14 +79,14 @@ class Sketch(nn.Module):
             nn.init.zeros_(table.weight)
         self.told = nn.ModuleList(nn.ModuleList(_ordered(scale.classes, size) for size in sizes) for scale in SKETCH)
 
-    def nats(self, h: Tensor, classes: Tensor) -> Tensor:
+    def nats(self, h: Tensor, classes: Tensor, mix: Tensor) -> Tensor:
         """Return the mean cost of sketches [B, n, 3] after outputs [B, n, H] of the slowest tier, in nats a step.
 
-        Each measure is drawn given the one before.
+        Each measure is drawn given the one before and the genre mix [B, G].
         """
         total = h.new_zeros((), dtype=torch.float32)
         for s, say in enumerate(self.say):
-            logits = say(h).float()
+            logits = say(h).float() + (mix.float() @ self.pull[s])[:, None, : SKETCH[s].classes]
             if s:
                 logits = logits + self.given[s - 1](classes[..., s - 1])
             total = total + F.cross_entropy(logits.flatten(0, 1), classes[..., s].flatten())

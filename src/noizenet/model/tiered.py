@@ -56,7 +56,7 @@ class TieredNetwork(Network):
         if self.genre is not None:
             nn.init.normal_(self.genre.weight, 0, 0.3)
         self.tiers = nn.ModuleList(Tier(o.cell, shape, o.tier_inputs, a.genre_size) for shape in a.tiers)
-        self.sketch = Sketch(o.tiers[-1][1], a.told) if o.sketch else None
+        self.sketch = Sketch(o.tiers[-1][1], a.told, a.pulled) if o.sketch else None
         self.latest = nn.Linear(a.latest, o.width)
         self.tables = nn.ModuleList(nn.Embedding(a.levels, o.width) for _ in range(o.embedded))
         for table in self.tables:
@@ -148,7 +148,7 @@ class TieredNetwork(Network):
             if self.sketch is not None:
                 if sketches is None:
                     sketches = self.sketches_of(targets)
-                    cost = self.sketch.nats(y, sketches)
+                    cost = self.sketch.nats(y, sketches, mix if genre is not None else mix.sum(1, keepdim=True))
                 told_to = k - 1 if k else len(inner) - 1
                 split = told.reshape(len(told), sketches.shape[1], -1, told.shape[-1])
                 told = (split + self.sketch.tell(told_to, sketches)[:, :, None]).reshape(told.shape)

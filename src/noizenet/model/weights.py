@@ -93,6 +93,7 @@ def _tiered(a: Architecture) -> Shapes:
         shapes[f"{name}.start"] = (2 if o.cell == "lstm" else 1, tier.hidden)
         shapes |= _linear(f"{name}.speak", tier.ratio * tier.lower, tier.hidden)
     if o.sketch:
+        shapes["sketch.pull"] = (len(SKETCH), a.pulled, SKETCH[0].classes)
         for s, scale in enumerate(SKETCH):
             shapes |= _linear(f"sketch.say.{s}", scale.classes, o.tiers[-1][1])
             if s:

@@ -32,11 +32,19 @@ def render(about: Mapping[str, Any], parameters: int) -> str:
         f"| training | {metrics.get('steps', 0):,} steps, {metrics.get('minutes', 0):.1f} minutes, "
         f"{metrics.get('audio_hours', 0):.2f} hours of sound read |",
     ]
-    for key in sorted(k for k in metrics if k.startswith(("best_", "validation"))):
+    for key in sorted(k for k in metrics if k.startswith(("best_", "settled_", "validation"))):
         value = metrics[key]
         lines.append(
             f"| {key.replace('_', ' ')} | {value:.5g} |" if isinstance(value, float) else f"| {key} | {value} |"
         )
+    settled = about.get("settled", {})
+    if settled:
+        lines += ["", "Played to itself, level, brightness and sharpness lay off the training music's by so many dB:", ""]
+        lines += ["| genre | as trained | settled |", "|---|---|---|"]
+        lines += [
+            f"| {genre} | " + " | ".join(", ".join(f"{v:+.1f}" for v in one[k]) for k in ("before_db", "after_db")) + " |"
+            for genre, one in settled.items()
+        ]
     lines += ["", "Made by", "", "```", str(about.get("command", "noizenet.train(...)")), "```", ""]
     lines += ["Configuration:", "", "```toml", str(about.get("config", "")).strip(), "```", ""]
     return "\n".join(lines)

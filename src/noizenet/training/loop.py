@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import signal
 import threading
@@ -30,6 +31,7 @@ from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
+from noizenet.training.settling import ROUNDS, STREAMS, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader, excerpts
@@ -61,7 +63,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Progress:
-    """How a training stands; `message` is set when something happened."""
+    """How a training stands; `message` is set when something happened, `note` when it does something else now."""
 
     step: int
     done: float  # share of the budget, 0 … 1
@@ -70,6 +72,7 @@ class Progress:
     audio_rate: float  # seconds of sound per second
     seconds_left: float
     message: str = ""
+    note: str = ""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -143,6 +146,8 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.best_measures: dict[str, float] = {}
         self.history: list[float] = []
+        self.settled: dict[str, dict[str, list[float]]] = {}
+        self.settled_measures: dict[str, float] = {}
         self.step = 0
         self.elapsed = 0.0
         self._shown = 0.0
@@ -195,9 +200,11 @@ class Trainer:
                     self._checkpoint()
             if recent:
                 self._show(recent, self.step - shown_step, log)
-        if self.step % self.every or not self.history:
-            self._validate(log)
-        self._checkpoint()
+            if self.step % self.every or not self.history:
+                self._validate(log)
+            self._checkpoint()
+            if self.config.training.settling_seconds and self.architecture.sketches:
+                self._settle(stop)
         model = self._store()
         log.finish()
         return model
@@ -275,6 +282,31 @@ class Trainer:
         held = self.history[-1] if self.history else None
         self._on_progress(Progress(self.step, done, loss, held, rate, left, message))
 
+    def _settle(self, stop: threading.Event) -> None:
+        """Pull what the best network plays to training's music; a run stopped meanwhile settles when it is resumed."""
+
+        def show(number: int) -> None:
+            if stop.is_set():
+                self._store()
+                raise Interrupted
+            if self._on_progress is not None:
+                note = f"settling: playing round {number + 1} of {ROUNDS}"
+                self._on_progress(Progress(self.step, 1.0, math.nan, None, 0.0, 0.0, note=note))
+
+        target = heard(self.corpus, self.corpus.split("train"), self.representation, self.network.granule, self.seed)
+        weights = Weights.of_state(self.architecture, self.best or self.network.state_dict())
+        samples = round(self.config.training.settling_seconds / STREAMS * self.representation.frame_rate)
+        settled = settle(weights, self.representation.silence(), target, samples, self.seed, show)
+        self.best = {**(self.best or self.network.state_dict()), "sketch.pull": torch.from_numpy(settled.pull)}
+        self.network.load_state_dict(self.best)
+        if self.validation is not None:
+            self.settled_measures = self.validation.measure(self.network, bf16=self.bf16)
+        names = self.corpus.genres if self.architecture.genre_size else ["all"]
+        self.settled = {
+            name: {"before_db": before.round(2).tolist(), "after_db": after.round(2).tolist()}
+            for name, before, after in zip(names, settled.before_db, settled.after_db, strict=True)
+        }
+
     def _store(self) -> Model:
         """Write the model folder with the best weights so far."""
         weights = Weights.of_state(self.architecture, self.best or self.network.state_dict())
@@ -301,7 +333,9 @@ class Trainer:
                 "audio_hours": self.step * o.batch * o.window / self.representation.frame_rate / 3600,
                 "recoveries": self.guard.recoveries,
                 **{f"best_validation_{k}": v for k, v in self.best_measures.items()},
+                **{f"settled_validation_{k}": v for k, v in self.settled_measures.items()},
             },
+            "settled": self.settled,
         }
         model = Model(weights, self.representation, list(self.corpus.genres), about)
         save(model, self.folder, card.render(about, self.network.parameter_count()))

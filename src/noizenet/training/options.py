@@ -48,6 +48,12 @@ class TrainingOptions:
         low=0,
         high=1,
     )
+    settling_seconds: float = option(
+        0.0,
+        "after training, sound that each genre is played in each of seven rounds to settle its level; 0: none",
+        low=0,
+        high=3600,
+    )
     precision: str = option("auto", "bf16 where the processor has it and it pays", choices=("auto", "fp32", "bf16"))
     validate: bool = option(True, "hold tracks back, measure on them, keep the best weights")
     validation_seconds: float = option(30.0, "sound read for one validation", low=0.1, high=36_000)
