@@ -20,7 +20,9 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import AudioError, UsageError
 from noizenet.generation.ahead import Ahead, Pace
 from noizenet.generation.controls import Controls
+from noizenet.generation.keeper import Keeper
 from noizenet.generation.stream import Stream
+from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model, load
 
 
@@ -74,6 +76,38 @@ class TestWatch:
         assert not np.array_equal(mended[5 * rate :], untouched[5 * rate :])
         # The join begins where the old stream would have gone on: no click.
         assert abs(mended[5 * rate] - untouched[5 * rate]) < 0.01 + 0.01 * np.abs(mended).max()
+
+    def test_a_treatment_reaches_the_models_own_temperature_and_lasts_longer_each_time(self, model: Model) -> None:
+        rate = 8000
+        second = np.zeros(rate, np.float32)
+        verdict = ""
+        keeper = Keeper(lambda s, r: verdict, rate, None, 0.8, mend=True)
+        stepper = Stepper(model.weights, model.representation.silence())
+        for _ in range(4):
+            keeper.look(second, stepper)
+        assert keeper.temperature(0.1) == 0.1
+        lasted = []
+        for verdict in ("silence", "tone", "noise"):
+            keeper.look(second, stepper)
+            died = keeper.report.seconds
+            warm = verdict != "noise"
+            assert keeper.temperature(0.1) == (0.8 if warm else pytest.approx(0.09))
+            assert keeper.temperature(1.0) == pytest.approx(1.1 if warm else 0.8)
+            verdict = ""
+            while keeper.temperature(0.1) != 0.1:
+                keeper.look(second, stepper)
+            lasted.append(keeper.report.seconds - died)
+        assert lasted == [10, 20, 40]
+        for _ in range(31):
+            keeper.look(second, stepper)
+        verdict = "tone"
+        keeper.look(second, stepper)
+        for _ in range(9):
+            keeper.look(second, stepper)
+            verdict = ""
+        assert keeper.temperature(0.1) != 0.1
+        keeper.look(second, stepper)
+        assert keeper.temperature(0.1) == 0.1  # healthy for half a minute before: as short as the first
 
     def test_rescues_repeat_from_the_seed(self, model: Model) -> None:
         def judge(samples: np.ndarray, rate: int) -> str:

@@ -5,9 +5,10 @@ value, one tone, a short loop, white noise), or when the network itself finds wh
 likely than it found its held-out music ("likelihood").
 
 The policy ("mend"), where it is asked for: go back to the newest memory that was saved before the dead stretch began
-and that led to nothing dead yet, go on from there with other random numbers, and for ten seconds sample a little
-warmer after death by stillness, a little cooler after death by noise. Where no saved memory is left, begin anew. The
-join is cross-faded by the stream.
+and that led to nothing dead yet, go on from there with other random numbers, and for ten seconds sample warmer after
+death by stillness, cooler after death by noise: a tenth, and at least as far as the model's own temperature. A stream
+that dies again within half a minute of its treatment is treated twice as long as before: where what was asked for
+kills, in the end it yields. Where no saved memory is left, begin anew. The join is cross-faded by the stream.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from noizenet.model.stepper import Stepper, StepperState
 
 Judge = Callable[[NDArray[np.float32], int], str]
 
-STRETCH_S, HOP_S, SAVED, TREAT_S = 3.0, 1.0, 16, 10.0
+STRETCH_S, HOP_S, SAVED, TREAT_S, RELAPSE_S = 3.0, 1.0, 16, 10.0, 30.0
 WARMER, COOLER = 1.1, 0.9
 UNLIKELY, LIKELY = 2.0, 0.2
 """Bits per frame over those of held-out music in training, beyond which a stretch is far from it."""
@@ -59,23 +60,29 @@ class Keeper:
     sample_rate : int
     expected_bits : float, optional
         Bits per frame of held-out music; None leaves likelihood out.
+    home : float
+        The model's own temperature.
     mend : bool
 
     Attributes
     ----------
     report : WatchReport
-    temperature : float
-        What the sampling temperature is to be multiplied by.
     """
 
-    def __init__(self, judge: Judge, sample_rate: int, expected_bits: float | None, *, mend: bool) -> None:
-        self._judge, self._rate, self._expected, self._mend = judge, sample_rate, expected_bits, mend
+    def __init__(self, judge: Judge, sample_rate: int, expected_bits: float | None, home: float, *, mend: bool) -> None:
+        self._judge, self._rate, self._expected, self._home, self._mend = judge, sample_rate, expected_bits, home, mend
         self._heard = np.zeros(0, np.float32)
         self._bits: deque[float] = deque(maxlen=round(STRETCH_S / HOP_S))
         self._saved: deque[tuple[float, StepperState]] = deque(maxlen=SAVED)
-        self._treated_until = self._dead_until = 0.0
+        self._dead_until = 0.0
+        self._treated_until, self._treatment_s, self._cool = -RELAPSE_S, TREAT_S, False
         self.report = WatchReport()
-        self.temperature = 1.0
+
+    def temperature(self, asked: float) -> float:
+        """Return the temperature to sample at where `asked` is asked for."""
+        if self.report.seconds >= self._treated_until:
+            return asked
+        return min(asked * COOLER, self._home) if self._cool else max(asked * WARMER, self._home)
 
     def look(self, samples: NDArray[np.float32], stepper: Stepper) -> StepperState | None:
         """Take in the last second, [n] mono; return where the stepper stood if it was sent back.
@@ -92,9 +99,7 @@ class Keeper:
         bits = stepper.take_surprise()
         if bits is not None:
             self._bits.append(bits)
-        if r.seconds >= self._treated_until:
-            self.temperature = 1.0
-        cause = self._cause()
+        cause, noisy = self._cause()
         if not cause:
             if self._mend:
                 self._saved.append((r.seconds, stepper.save()))
@@ -106,19 +111,20 @@ class Keeper:
         if not self._mend:
             return None
         before = stepper.save()
-        self._send_back(stepper, cause)
+        self._send_back(stepper, noisy)
         return before
 
-    def _cause(self) -> str:
+    def _cause(self) -> tuple[str, bool]:
+        """Return what the last seconds died of, if they did, and whether by noise rather than stillness."""
         if len(self._heard) < round(STRETCH_S * self._rate):
-            return ""
+            return "", False
         cause = self._judge(self._heard, self._rate)
         if cause or self._expected is None or len(self._bits) < (self._bits.maxlen or 0):
-            return cause
+            return cause, cause == "noise"
         ratio = sum(self._bits) / len(self._bits) / max(self._expected, 1e-3)
-        return "" if LIKELY <= ratio <= UNLIKELY else "likelihood"
+        return "" if LIKELY <= ratio <= UNLIKELY else "likelihood", ratio > UNLIKELY
 
-    def _send_back(self, stepper: Stepper, cause: str) -> None:
+    def _send_back(self, stepper: Stepper, noisy: bool) -> None:
         now = self.report.seconds
         while self._saved and self._saved[-1][0] > now - STRETCH_S:
             self._saved.pop()  # these lie within the dead stretch
@@ -127,7 +133,8 @@ class Keeper:
         else:
             stepper.restart()
         self.report.rescues.append(round(now, 3))
-        self.temperature = COOLER if cause in ("noise", "likelihood") else WARMER
-        self._treated_until = now + TREAT_S
+        relapsed = now <= self._treated_until + RELAPSE_S
+        self._treatment_s = 2 * self._treatment_s if relapsed else TREAT_S
+        self._treated_until, self._cool = now + self._treatment_s, noisy
         self._heard = np.zeros(0, np.float32)
         self._bits.clear()

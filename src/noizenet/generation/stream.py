@@ -77,7 +77,7 @@ class Stream(Iterator[Waveform]):
         self._keeper: Keeper | None = None
         if judge is not None and controls.watch != "off":
             expected = model.training.get("metrics", {}).get("best_validation_bits_per_frame")
-            self._keeper = Keeper(judge, r.sample_rate, expected, mend=controls.watch == "mend")
+            self._keeper = Keeper(judge, r.sample_rate, expected, a.temperature, mend=controls.watch == "mend")
         self._unseen: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
         self.remarks: list[str] = []
@@ -151,9 +151,9 @@ class Stream(Iterator[Waveform]):
 
     def _treated(self) -> Sampling:
         """Return the sampling, as warm as the watch wants it."""
-        if self._keeper is None or self._keeper.temperature == 1.0:
+        if self._keeper is None:
             return self._sampling
-        return dataclasses.replace(self._sampling, temperature=self._sampling.temperature * self._keeper.temperature)
+        return dataclasses.replace(self._sampling, temperature=self._keeper.temperature(self._sampling.temperature))
 
     def _look(self, samples: NDArray[np.float32]) -> None:
         """Let the watch hear; where it sends the network back, keep the old end for a cross-fade."""
