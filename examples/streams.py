@@ -108,7 +108,8 @@ def measure(
         {
             "genre": genre, "alive": report.alive, "death_s": report.death_s, "causes": " ".join(report.causes),
             "level_first": early.level_db, "level_last": late.level_db, "centroid_first": early.centroid_hz,
-            "centroid_last": late.centroid_hz, "within": held[genre].holds(late), "within_music": held["music"].holds(late),
+            "centroid_last": late.centroid_hz, "within": held[genre].holds(late),
+            "within_music": held["music"].holds(late),
         }
         for genre, report, early, late in run(model, streams, seconds, sampling, seed)
     )  # fmt: skip

@@ -106,8 +106,8 @@ def run_together(
     """Run samples of every stream: as :func:`noizenet.model.kernel_tiered.run_tiered`, streams last.
 
     h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre
-    [tiers + 1 + M, D, streams]; wish [tiers + 1, D, streams]; sketched [M, streams]; sketches [n, M, streams]; lpc [P, streams];
-    error [2, streams]; uniforms and out [samples, streams].
+    [tiers + 1 + M, D, streams]; wish [tiers + 1, D, streams]; sketched [M, streams]; sketches [n, M, streams];
+    lpc [P, streams]; error [2, streams]; uniforms and out [samples, streams].
     """
     count, order = tiers.shape[0], fixed.shape[0]
     length, S = ring.shape[0] // 4, ring.shape[1]

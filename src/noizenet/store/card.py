@@ -39,12 +39,11 @@ def render(about: Mapping[str, Any], parameters: int) -> str:
         )
     settled = about.get("settled", {})
     if settled:
-        lines += ["", "Played to itself, level, brightness and sharpness lay off the training music's by so many dB:", ""]
+        lines += ["", "Level, brightness and sharpness of what it plays, against the training music's, in dB:", ""]
         lines += ["| genre | as trained | settled |", "|---|---|---|"]
-        lines += [
-            f"| {genre} | " + " | ".join(", ".join(f"{v:+.1f}" for v in one[k]) for k in ("before_db", "after_db")) + " |"
-            for genre, one in settled.items()
-        ]
+        for genre, one in settled.items():
+            before, after = (", ".join(f"{v:+.1f}" for v in one[k]) for k in ("before_db", "after_db"))
+            lines.append(f"| {genre} | {before} | {after} |")
     lines += ["", "Made by", "", "```", str(about.get("command", "noizenet.train(...)")), "```", ""]
     lines += ["Configuration:", "", "```toml", str(about.get("config", "")).strip(), "```", ""]
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Settling: a network plays to itself, and its sketch is pulled to where training's music lies.
 
-Trained on one step after another, a sketch is right at every step and yet, fed back, comes to rest where music does not:
-several dB too soft, say, since falling back is worth no more to the likelihood of a step than a hundredth of a bit. So
-after training each genre is played; each measure's mean is compared with that of the genre's own music, and the logits of
+Trained on one step after another, a sketch is right at every step and yet, fed back, comes to rest where music does
+not: several dB too soft, say, since falling back is worth next to nothing to the likelihood of a step. So after
+training each genre is played; each measure's mean is compared with that of the genre's own music, and the logits of
 each measure are tilted, v ↦ a · v, until both agree. Of all changes of a distribution that move its mean, a tilt moves
 it with the least divergence (I. Csiszár, 1975), so it costs the likelihood of real music next to nothing.
 
@@ -25,7 +25,7 @@ from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.features import SKETCH
 from noizenet.model.sampling import Sampling
 from noizenet.model.sketch import classify, measure
-from noizenet.model.stepper import Stepper
+from noizenet.model.stepper import Stepper, StepperState
 from noizenet.model.together import step_together
 from noizenet.model.weights import F32, Weights
 from noizenet.representation.base import Representation
@@ -105,7 +105,8 @@ def settle(
         target = np.nanmean(target, 0, keepdims=True)
     owner = np.arange(a.pulled).repeat(STREAMS)
     tilts = [np.zeros((a.pulled, len(SKETCH)))]
-    errors, states = [], []
+    errors: list[Means] = []
+    states: list[StepperState] = []
     for number in range(ROUNDS):
         on_round(number)
         first = Stepper(replace(weights, arrays={**weights.arrays, "sketch.pull": _pull(tilts[-1], target)}), start)
