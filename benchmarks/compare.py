@@ -25,10 +25,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import solve_toeplitz
-from scipy.special import expit
 
 from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
 from noizenet.representation.mulaw import MuLaw
 from noizenet.store.model import Model, load
 from noizenet.training.step import carry, to_tensors
@@ -214,54 +213,15 @@ def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
     reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
     train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)
     held = [b.frames[..., 0].astype(np.int64) for b in test]
-    zeroth = np.bincount(train[:, 1:].ravel(), minlength=256) + 1.0
-    jumps = np.bincount((np.diff(train, axis=1) + 255).ravel(), minlength=511) + 0.1
     values = r.values().astype(np.float64)
     lanes = np.concatenate([held[0][:, :1], *(h[:, 1:] for h in held)], axis=1)
     return {
         "sample_rate": corpus.sample_rate,
         "uniform": 8.0,
-        "zeroth order (histogram of classes)": float(-np.log2(zeroth / zeroth.sum())[lanes[:, 1:]].mean()),
-        "persistence (histogram of differences)": persistence(jumps, lanes),
+        "zeroth order (histogram of classes)": zeroth_order(train[:, 1:], lanes, 256),
+        "persistence (histogram of differences)": persistence(train, lanes, 256),
         "linear prediction (order 32, from the last 1,024 samples)": linear_prediction(lanes, values),
     }
-
-
-def persistence(jumps: np.ndarray, lanes: np.ndarray) -> float:
-    """Return bits under the histogram of class differences, cut to the classes that exist and scaled up to 1."""
-    cumulative = np.concatenate([[0.0], np.cumsum(jumps)])
-    last, following = lanes[:, :-1], lanes[:, 1:]
-    possible = cumulative[511 - last] - cumulative[255 - last]
-    return float(-np.log2(jumps[following - last + 255] / possible).mean())
-
-
-def linear_prediction(lanes: np.ndarray, values: np.ndarray, order: int = 32, back: int = 1024, hop: int = 64) -> float:
-    """Return bits of a logistic distribution around a backward-adaptive linear prediction.
-
-    Taps by the autocorrelation method from the last `back` samples, anew every `hop`; the scale is fitted to the
-    prediction's own error over those samples. Nothing is known that a decoder would not know.
-    """
-    edges = np.concatenate([[-1e3], (values[1:] + values[:-1]) / 2, [1e3]])
-    window = np.hanning(2 * back)[:back]  # newest samples count most
-    total, count = 0.0, 0
-    for lane in lanes:
-        x = values[lane]
-        for at in range(back, len(x) - hop, hop):
-            past = x[at - back : at]
-            seen = past * window
-            r = np.correlate(seen, seen, "full")[back - 1 : back + order]
-            r[0] = r[0] * (1 + 1e-5) + 1e-9
-            taps = solve_toeplitz(r[:-1], r[1:])
-            shifts = np.lib.stride_tricks.sliding_window_view(x[at - back : at + hop - 1], order)[:, ::-1]
-            guess = shifts @ taps  # for samples at - back + order …
-            true = x[at - back + order : at + hop]
-            error = np.abs(true - guess)[: back - order]
-            scale = max(float(np.average(error, weights=window[order:])) / (2 * math.log(2)), 1e-5)
-            mean, classes = guess[-hop:], lane[at : at + hop]
-            p = expit((edges[classes + 1] - mean) / scale) - expit((edges[classes] - mean) / scale)
-            total -= float(np.log2(0.999 * p + 0.001 / 256).sum())
-            count += hop
-    return total / count
 
 
 if __name__ == "__main__":

@@ -346,6 +346,7 @@ def evaluate(
         What ``report.json`` holds.
     """
     from noizenet.evaluation import material
+    from noizenet.evaluation.likelihood import likelihood
     from noizenet.evaluation.run import Made, Options
     from noizenet.evaluation.run import evaluate as run
 
@@ -362,6 +363,7 @@ def evaluate(
         assert model is not None
         player = load_model(model) if isinstance(model, (str, Path)) else model
         title, folder = "A model, judged", out / "streams"
+        more["likelihood"] = likelihood(player, loaded)
         more["cost"] = _play_streams(player, folder, streams, seconds, seed, on_progress)
     files, skipped = material.scan(folder)
     warnings += [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, files)]

@@ -59,6 +59,7 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
     if report["unsaid"]:
         rows = "".join(f"<li>{e(name)}: {e(why)}</li>" for name, why in report["unsaid"].items())
         parts.append(f"<h2>What the data cannot support</h2><ul>{rows}</ul>")
+    parts += _likelihood(report.get("likelihood", {}))
     parts += _streams(report, players)
     parts += _confusion(report["confusion"])
     parts += _copying(report["copying"], players)
@@ -86,6 +87,27 @@ def spell(estimate: dict[str, Any]) -> str:
 
 def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _likelihood(found: dict[str, Any]) -> list[str]:
+    """Return the table of bits per sample, lower better, beside what learns next to nothing."""
+    if not found:
+        return []
+    e = html.escape
+    parts = ["<h2>Likelihood of held-out music</h2>"]
+    if "unsaid" in found:
+        return [*parts, f"<p>{e(found['unsaid'])}</p>"]
+    keys = {
+        "bits": "the model", "linear_prediction": "linear prediction", "persistence": "persistence",
+        "zeroth_order": "histogram", "bits_per_second": "the model, bits per second",
+    }  # fmt: skip
+    heads = "".join(f"<th class='n'>{name}</th>" for name in keys.values())
+    parts.append("<p class='weak'>Bits per sample; lower is better. The baselines predict the same classes.</p>")
+    parts.append(f'<div class="wide"><table><tr><th>genre</th>{heads}</tr>')
+    for genre, row in [*found["genres"].items(), ("mean", found["mean"])]:
+        cells = "".join(f"<td class='n'>{_digits(row[k]) if row[k] >= 100 else f'{row[k]:.3f}'}</td>" for k in keys)
+        parts.append(f"<tr><td>{e(genre)}</td>{cells}</tr>")
+    return [*parts, "</table></div>"]
 
 
 def _streams(report: dict[str, Any], players: dict[str, str]) -> list[str]:

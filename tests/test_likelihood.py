@@ -1,0 +1,68 @@
+"""Likelihood beside baselines, on signals whose cost is known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
+from noizenet.evaluation.likelihood import likelihood
+from noizenet.representation.mulaw import MuLaw
+from noizenet.store.model import Model, load
+
+
+def test_what_is_uniform_costs_its_entropy() -> None:
+    g = np.random.default_rng(0)
+    train, lanes = (g.integers(0, 16, (50, 4000)) for _ in range(2))
+    values = np.linspace(-1, 1, 16)
+    assert zeroth_order(train, lanes, 16) == pytest.approx(4, abs=0.01)
+    assert persistence(train, lanes, 16) == pytest.approx(4, abs=0.3)  # differences say nothing either
+    assert 3.9 < linear_prediction(lanes[:2], values) < 4.6
+
+
+def test_what_repeats_costs_persistence_nothing_and_a_histogram_all() -> None:
+    lanes = np.repeat(np.random.default_rng(0).integers(0, 256, (200, 1)), 2000, 1)
+    assert persistence(lanes, lanes, 256) < 0.01
+    assert zeroth_order(lanes, lanes, 256) > 6
+
+
+def test_linear_prediction_finds_the_noise_under_a_resonance() -> None:
+    """Of an autoregression the cost is that of its innovation: log2 of its spread in bins, and the shape's constant."""
+    g = np.random.default_rng(1)
+    noise = g.normal(0, 0.004, 12_000)
+    x = np.zeros(12_000)
+    for t in range(2, 12_000):
+        x[t] = 1.9 * x[t - 1] - 0.95 * x[t - 2] + noise[t]
+    width = 2 / 1024
+    values = -1 + width * (np.arange(1024) + 0.5)
+    lanes = np.clip(((x + 1) / width).astype(int), 0, 1023)[None]
+    ideal = 0.5 * math.log2(2 * math.pi * math.e * (0.004**2 + width**2 / 12)) - math.log2(width)
+    found = linear_prediction(lanes, values)
+    assert ideal - 0.05 < found < ideal + 0.6  # quantising noise is amplified by the prediction
+    assert found < persistence(lanes, lanes, 1024) - 0.5
+
+
+def test_a_models_bits_are_its_own(corpus: Corpus, sample_model: Path) -> None:
+    model = load(sample_model)
+    found = likelihood(model, corpus)
+    assert found == likelihood(model, corpus)
+    assert 0 < len(found["genres"]) <= len(corpus.genres)
+    for row in found["genres"].values():
+        assert 0 < row["bits"] < row["zeroth_order"] < 8.5
+        assert row["bits_per_second"] == pytest.approx(row["bits"] * corpus.sample_rate)
+    # Without what it has learned it pays more.
+    network = model.network
+    with torch.no_grad():
+        network.head.linear.weight.zero_()
+    assert likelihood(model, corpus)["mean"]["bits"] > found["mean"]["bits"]
+
+
+def test_what_has_no_likelihood_says_why(corpus: Corpus, sample_model: Path) -> None:
+    model = load(sample_model)
+    other = Model(model.weights, MuLaw(sample_rate=16_000, channels=1), model.genres, {})
+    assert "build it anew" in likelihood(other, corpus)["unsaid"]
