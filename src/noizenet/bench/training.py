@@ -12,7 +12,7 @@ from torch import nn
 from noizenet.bench.figure import Figure, clock
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synthetic import build_synthetic
-from noizenet.training.loop import Budget, train, use_bf16
+from noizenet.training.loop import Budget, train
 from noizenet.training.options import Config, configure
 from noizenet.training.step import autocast
 

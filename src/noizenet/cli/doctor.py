@@ -52,7 +52,7 @@ def _libraries() -> Check:
 def _processor() -> Check:
     import os
 
-    from noizenet.training.loop import has_bf16
+    from noizenet.training.precision import has_bf16
 
     return (
         "processor",

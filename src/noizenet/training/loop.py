@@ -31,6 +31,7 @@ from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
+from noizenet.training.precision import use_bf16
 from noizenet.training.settling import ROUNDS, STREAMS, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.validation import Validation
@@ -458,21 +459,6 @@ def train(
         finally:
             torch.set_num_threads(before)
             corpus.close()
-
-
-def use_bf16(precision: str, config: Config) -> bool:
-    """Decide whether to run in bfloat16: "auto" takes it for LSTMs of 64 units or more on processors that have it."""
-    if precision != "auto":
-        return precision == "bf16"
-    m = config.model
-    units = min((h for _, h in m.tiers), default=m.hidden)
-    return m.cell == "lstm" and units >= 64 and m.head != "point" and has_bf16()
-
-
-def has_bf16() -> bool:
-    """Tell whether this processor multiplies bfloat16 natively."""
-    checks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return any(bool(check()) for check in checks if check is not None)
 
 
 @contextlib.contextmanager
