@@ -14,6 +14,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synthetic import build_synthetic
 from noizenet.training.loop import Budget, train
 from noizenet.training.options import Config, configure
+from noizenet.training.precision import use_bf16
 from noizenet.training.step import autocast
 
 STEPS = 150
