@@ -213,14 +213,13 @@ def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
     reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
     train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)
     held = [b.frames[..., 0].astype(np.int64) for b in test]
-    values = r.values().astype(np.float64)
     lanes = np.concatenate([held[0][:, :1], *(h[:, 1:] for h in held)], axis=1)
     return {
         "sample_rate": corpus.sample_rate,
         "uniform": 8.0,
         "zeroth order (histogram of classes)": zeroth_order(train[:, 1:], lanes, 256),
         "persistence (histogram of differences)": persistence(train, lanes, 256),
-        "linear prediction (order 32, from the last 1,024 samples)": linear_prediction(lanes, values),
+        "linear prediction (order 32, from the last 1,024 samples)": linear_prediction(lanes, r.values()),
     }
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_toeplitz
 from scipy.special import expit
 
+from noizenet.model.features import edges_of
+
 Classes = NDArray[np.int64]
 
 
@@ -31,7 +33,7 @@ def persistence(train: Classes, lanes: Classes, levels: int) -> float:
 
 
 def linear_prediction(
-    lanes: Classes, values: NDArray[np.float64], order: int = 32, back: int = 1024, hop: int = 64
+    lanes: Classes, values: NDArray[np.floating], order: int = 32, back: int = 1024, hop: int = 64
 ) -> float:
     """Return bits of a logistic distribution around a backward-adaptive linear prediction.
 
@@ -46,7 +48,8 @@ def linear_prediction(
     values : ndarray
         What each class stands for, rising, [V].
     """
-    edges = np.concatenate([[-1e3], (values[1:] + values[:-1]) / 2, [1e3]])
+    edges = edges_of(values).astype(np.float64)
+    values = values.astype(np.float64)
     window = np.hanning(2 * back)[:back]  # newest samples count most
     total, count = 0.0, 0
     for lane in lanes:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import from_pcm16
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
@@ -52,7 +51,7 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
             "bits": bits,
             "zeroth_order": zeroth_order(train, lanes, r.levels),
             "persistence": persistence(train, lanes, r.levels),
-            "linear_prediction": linear_prediction(lanes, values.astype(np.float64)),
+            "linear_prediction": linear_prediction(lanes, values),
             "bits_per_second": bits * r.frame_rate,
             "seconds": lanes.size / r.frame_rate,
         }
@@ -72,8 +71,8 @@ def _lanes(model: Model, corpus: Corpus, tracks: Sequence[Track], count: int) ->
     for i in range(count if long else 0):
         track = long[i * len(long) // count] if len(long) > count else long[i % len(long)]
         start = round((i + 0.5) / count * (track.frames - samples - 1))
-        pcm = from_pcm16(corpus.read(track, start, samples + 1))
-        encoded = model.representation.encode(Waveform(pcm[:, 0] if pcm.shape[1] == 1 else pcm, corpus.sample_rate))
+        sound = model.representation.as_waveform(from_pcm16(corpus.read(track, start, samples + 1)))
+        encoded = model.representation.encode(sound)
         lanes.append(encoded[: frames + 1, 0].astype(np.int64))
     return np.stack(lanes) if lanes else np.zeros((0, frames + 1), np.int64)
 
@@ -82,11 +81,11 @@ def _bits(model: Model, lanes: NDArray[np.int64], genre: str) -> float:
     import torch
 
     network = model.network
-    known = model.genres.index(genre) if genre in model.genres else None
-    mix = torch.full((len(lanes), max(1, len(model.genres))), 1 / max(1, len(model.genres)))
-    if known is not None:
-        mix = torch.eye(len(model.genres))[known].expand(len(lanes), -1)
+    count = max(1, len(model.genres))
+    mix = torch.eye(count)[model.genres.index(genre)] if genre in model.genres else torch.full((count,), 1 / count)
     frames = torch.from_numpy(lanes)[..., None]
     with torch.inference_mode():
-        nats, _, _ = network.nats(frames[:, :-1], frames[:, 1:], mix, network.start_state(len(lanes)))
+        nats, _, _ = network.nats(
+            frames[:, :-1], frames[:, 1:], mix.expand(len(lanes), -1), network.start_state(len(lanes))
+        )
     return float(nats) / math.log(2)

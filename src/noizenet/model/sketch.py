@@ -41,6 +41,11 @@ def classify(measured: Tensor) -> Tensor:
     return torch.stack(found, -1).long()
 
 
+def sketches_of(samples: Tensor, step: int) -> Tensor:
+    """Return the sketch classes [B, n, 3] of samples [B, n · step]."""
+    return classify(measure(samples.reshape(len(samples), -1, step)))
+
+
 def log_rms(level_class: Tensor) -> Tensor:
     """Return the natural logarithm of the root mean square that the middle of a class of levels stands for."""
     return (LEVEL.low_db + (level_class + 0.5) * LEVEL.step_db) * NEPERS

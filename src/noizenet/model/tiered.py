@@ -22,7 +22,7 @@ from noizenet.model.features import GAIN, LPC_WINDOW
 from noizenet.model.lpc import predictors
 from noizenet.model.mixture import MixtureHead
 from noizenet.model.network import Network, make_head
-from noizenet.model.sketch import Sketch, classify, log_rms, measure, scale
+from noizenet.model.sketch import Sketch, log_rms, measure, scale, sketches_of
 from noizenet.model.tiers import Tier
 
 
@@ -177,7 +177,7 @@ class TieredNetwork(Network):
         """Return the sketch classes [B, n, 3] of samples to come, classes [B, n · step, 1]."""
         if targets is None:
             raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
-        return classify(measure(self.values[targets[..., 0].long()].reshape(len(targets), -1, self.granule)))
+        return sketches_of(self.values[targets[..., 0].long()], self.granule)
 
     def _lpc(self, samples: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the past's own prediction of every sample, its error's log scale, and its log level, all [B, T]."""

@@ -295,22 +295,22 @@ class Trainer:
                 self._on_progress(Progress(self.step, 1.0, math.nan, None, 0.0, 0.0, note=note))
 
         target = heard(self.corpus, self.corpus.split("train"), self.representation, self.network.granule, self.seed)
-        weights = Weights.of_state(self.architecture, self.best or self.network.state_dict())
+        weights = Weights.of_state(self.architecture, self._kept())
         samples = round(self.config.training.settling_seconds / STREAMS * self.representation.frame_rate)
         settled = settle(weights, self.representation.silence(), target, samples, self.seed, show)
-        self.best = {**(self.best or self.network.state_dict()), "sketch.pull": torch.from_numpy(settled.pull)}
+        self.best = {**self._kept(), "sketch.pull": torch.from_numpy(settled.pull)}
         self.network.load_state_dict(self.best)
         if self.validation is not None:
             self.settled_measures = self.validation.measure(self.network, bf16=self.bf16)
-        names = self.corpus.genres if self.architecture.genre_size else ["all"]
-        self.settled = {
-            name: {"before_db": before.round(2).tolist(), "after_db": after.round(2).tolist()}
-            for name, before, after in zip(names, settled.before_db, settled.after_db, strict=True)
-        }
+        self.settled = settled.by_genre(self.corpus.genres)
+
+    def _kept(self) -> dict[str, Tensor]:
+        """Return the best weights so far, or the latest where nothing was measured."""
+        return self.best or self.network.state_dict()
 
     def _store(self) -> Model:
         """Write the model folder with the best weights so far."""
-        weights = Weights.of_state(self.architecture, self.best or self.network.state_dict())
+        weights = Weights.of_state(self.architecture, self._kept())
         o = self.config.training
         train = self.corpus.split("train")
         about: dict[str, Any] = {

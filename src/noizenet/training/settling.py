@@ -24,7 +24,7 @@ from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.features import SKETCH
 from noizenet.model.sampling import Sampling
-from noizenet.model.sketch import classify, measure
+from noizenet.model.sketch import sketches_of
 from noizenet.model.stepper import Stepper, StepperState
 from noizenet.model.together import step_together
 from noizenet.model.weights import F32, Weights
@@ -52,6 +52,14 @@ class Settled(NamedTuple):
     pull: F32
     before_db: Means
     after_db: Means
+
+    def by_genre(self, genres: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+        """Return the distances as plain data; under "all" where genres are not told apart."""
+        names = genres if len(genres) == len(self.before_db) else ["all"]
+        return {
+            name: {"before_db": before.round(2).tolist(), "after_db": after.round(2).tolist()}
+            for name, before, after in zip(names, self.before_db, self.after_db, strict=True)
+        }
 
 
 def heard(corpus: Corpus, tracks: Sequence[Track], representation: Representation, step: int, seed: int) -> Means:
@@ -112,9 +120,10 @@ def settle(
         first = Stepper(replace(weights, arrays={**weights.arrays, "sketch.pull": _pull(tilts[-1], target)}), start)
         streams = [first.fork() for _ in owner]
         for i, (stream, genre) in enumerate(zip(streams, owner, strict=True)):
-            stream.reset(derive_seed(seed, "settling", i))
             if states:
                 stream.restore(states[i])
+            else:
+                stream.reset(derive_seed(seed, "settling", i))
             if a.genre_size:
                 stream.set_genre(np.eye(a.genres)[genre])
         frames = step_together(streams, max(2, samples // step) * step, Sampling(a.temperature))[..., 0]
@@ -137,8 +146,7 @@ def _pull(tilts: Means, target: Means) -> F32:
 
 def _sketches(values: F32, classes: NDArray[Any], step: int) -> NDArray[np.int64]:
     """Return the sketches [B, n, M] of sound in classes [B, n · step]."""
-    sound = torch.from_numpy(values[classes.astype(np.int64)])
-    found: NDArray[np.int64] = classify(measure(sound.reshape(len(sound), -1, step))).numpy()
+    found: NDArray[np.int64] = sketches_of(torch.from_numpy(values[classes.astype(np.int64)]), step).numpy()
     return found
 
 
