@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from noizenet.training.windows import Batch, WindowReader
@@ -88,6 +90,12 @@ class SampleRnn:
             begun = time.perf_counter()
             generator(1, samples)
             return time.perf_counter() - begun
+
+    def generate(self, streams: int, samples: int) -> NDArray[np.int16]:
+        """Return what its own loop plays, all streams at once, as classes [streams, samples]."""
+        with torch.no_grad():
+            played = self._code.Generator(self.network)(streams, samples)
+        return np.asarray(played.numpy(), np.int16)
 
     def _loss(self, batch: Batch) -> Tensor:
         """Return bits per sample; its hidden states are carried, and reset where all lanes begin anew."""

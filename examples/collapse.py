@@ -30,7 +30,6 @@ import torch
 
 import noizenet
 from noizenet.audio.waveform import Waveform
-from noizenet.audio.write import from_pcm16
 from noizenet.evaluation.aliveness import Report
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model
@@ -94,9 +93,7 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
     track = held[seed % len(held)]
     rng = np.random.default_rng(seed)
     first = int(rng.integers(0, max(1, track.frames - 2 * corpus.sample_rate)))
-    song = Waveform(
-        from_pcm16(corpus.read(track, first, int(SEED_SECONDS * corpus.sample_rate)))[:, 0], corpus.sample_rate
-    )
+    song = Waveform(corpus.mono(track, first, int(SEED_SECONDS * corpus.sample_rate)), corpus.sample_rate)
     count = int(seconds * corpus.sample_rate)
     short = max(count // 5, 6 * corpus.sample_rate)
     paper, sampler = models["paper-lstm"], models["sample-lstm"]

@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 
 import noizenet
-from noizenet.audio.write import from_pcm16
 from noizenet.evaluation.aliveness import Aliveness
 
 
@@ -23,7 +22,7 @@ def main() -> None:
     dead: Counter[str] = Counter()
     for track in corpus.split("validation") + corpus.split("test"):
         watch = Aliveness(corpus.sample_rate)
-        watch.push(from_pcm16(corpus.read(track))[:, 0])
+        watch.push(corpus.mono(track))
         report = watch.finish()
         total[track.genre] += report.seconds  # type: ignore[assignment]
         dead[track.genre] += report.dead_s  # type: ignore[assignment]

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from noizenet.audio.waveform import Waveform
-from noizenet.audio.write import from_pcm16
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import PRECISIONS
@@ -38,7 +37,7 @@ def main() -> None:
         cost = []
         for track in tracks:
             count = round(o.seconds * corpus.sample_rate)
-            samples = from_pcm16(corpus.read(track, max(0, (track.frames - count) // 2), count))
+            samples = corpus.samples(track, max(0, (track.frames - count) // 2), count)
             frames = model.representation.encode(Waveform(samples, corpus.sample_rate))
             stepper.reset()
             stepper.set_genre(np.eye(len(model.genres), dtype=np.float32)[model.genres.index(track.genre)])

@@ -17,7 +17,6 @@ import numpy as np
 import noizenet
 from noizenet.audio.units import amplitude_to_db
 from noizenet.audio.waveform import Waveform
-from noizenet.audio.write import from_pcm16
 
 
 def main() -> None:
@@ -60,7 +59,7 @@ def held_out(corpus: noizenet.Corpus, genre: str, seconds: float) -> Waveform:
     tracks = [t for s in ("test", "validation", "train") for t in corpus.split(s) if t.genre == genre]
     track = tracks[0]
     count = int(seconds * corpus.sample_rate)
-    samples = from_pcm16(corpus.read(track, max(0, (track.frames - count) // 2), count))
+    samples = corpus.samples(track, max(0, (track.frames - count) // 2), count)
     return Waveform(samples[:, 0], corpus.sample_rate)
 
 

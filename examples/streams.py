@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from noizenet.audio.write import from_pcm16
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.evaluation.drift import Place, Range, place_of, range_of
@@ -68,7 +67,7 @@ def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
     count = round(seconds * corpus.sample_rate)
     for track in [*corpus.split("validation"), *corpus.split("test")]:
         for at in range(0, max(1, track.frames - count + 1), count):
-            samples = from_pcm16(corpus.read(track, at, count)).mean(1)
+            samples = corpus.mono(track, at, count)
             if np.abs(samples).max() > 0:
                 place = place_of(samples, corpus.sample_rate)
                 for name in (track.genre, "music"):

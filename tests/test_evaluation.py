@@ -246,9 +246,9 @@ def test_a_folder_is_judged_as_a_user_does(
     report = json.loads((out / "report.json").read_text())
     figures = {f["measure"]: f for f in report["figures"]}
     assert figures["genre accuracy"]["made"]["value"] > 0.9
-    assert report["alive"]["made"] == 1
+    assert figures["alive"]["made"]["value"] == 1
     assert {name for name, _ in report["skipped"]} == {"broken.wav", "short.wav"}
-    assert "self-similarity, 64 s" in report["unsaid"]
+    assert "self-similarity, 64 s: distance of distributions" in report["unsaid"]
     page = (out / "report.html").read_text()
     assert "data:audio/ogg" in page
     assert "http" not in page.replace("http-equiv", "")

@@ -16,9 +16,9 @@ import noizenet
 from noizenet.audio.waveform import Waveform, concatenate
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.echo import frame_chunks
 from noizenet.generation.controls import Controls, parse_injection
 from noizenet.generation.genre import parse_mix, parse_path, spell_mix
-from noizenet.generation.reproduce import frame_chunks
 from noizenet.generation.seeds import seed_of
 from noizenet.generation.stream import Stream
 from noizenet.representation import REPRESENTATIONS

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
 from noizenet.evaluation.likelihood import likelihood
@@ -65,4 +66,5 @@ def test_a_models_bits_are_its_own(corpus: Corpus, sample_model: Path) -> None:
 def test_what_has_no_likelihood_says_why(corpus: Corpus, sample_model: Path) -> None:
     model = load(sample_model)
     other = Model(model.weights, MuLaw(sample_rate=16_000, channels=1), model.genres, {})
-    assert "build it anew" in likelihood(other, corpus)["unsaid"]
+    with pytest.raises(UsageError, match="build it anew"):
+        likelihood(other, corpus)

@@ -13,6 +13,7 @@ from noizenet.base.registry import Registry
 from noizenet.cli import COMMANDS
 from noizenet.corpus import CORPORA
 from noizenet.evaluation import METRICS
+from noizenet.evaluation.measure import Evidence
 from noizenet.generation import NOISE_SEEDS
 from noizenet.model import CELLS, HEADS
 from noizenet.model.architecture import Architecture, ModelOptions
@@ -141,14 +142,6 @@ def test_corpora_say_licence_citation_and_checksums(name: str) -> None:
         int(digest, 16)
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_measures_say_unit_direction_and_source(name: str) -> None:
-    measure = METRICS.load(name)
-    assert measure.unit
-    assert measure.source
-    assert measure.higher_is_better in (True, False)
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_valid_and_round_trips(name: str, tmp_path: object) -> None:
     from pathlib import Path
@@ -176,3 +169,18 @@ def test_noise_seeds_are_repeatable_and_bounded(name: str) -> None:
     assert a.dtype == np.float32
     assert 0.05 < a.std() < 0.2
     assert np.abs(a).max() <= 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+class TestMeasures:
+    def test_it_says_what_it_measures(self, name: str) -> None:
+        measure = METRICS.load(name)
+        assert measure.title
+        assert measure.source
+        assert measure.better in ("lower", "higher")
+        assert isinstance(measure.unit, str)
+
+    def test_without_anything_to_judge_it_says_why_not(self, name: str) -> None:
+        nothing = Evidence([], [], [], {}, corpus=None)  # type: ignore[arg-type]
+        with pytest.raises(UsageError):
+            METRICS.load(name).figure(name, nothing)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,8 +25,8 @@ from noizenet.generation.genre import spell_mix
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from noizenet.evaluation.echo import Reproduction
     from noizenet.generation.keeper import WatchReport
-    from noizenet.generation.reproduce import Reproduction
     from noizenet.generation.stream import Stream
     from noizenet.store.model import Model
     from noizenet.training.loop import Progress
@@ -298,12 +297,14 @@ def reproduce(
     tuple of Reproduction and Path
         The errors of both, and where the baseline was written.
     """
-    from noizenet.generation.reproduce import reproduce as run
+    from noizenet.evaluation.echo import reproduce as run
+    from noizenet.generation.genre import parse_path
 
     out = Path(out)
     beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
     loaded = load_model(model) if isinstance(model, (str, Path)) else model
-    return run(loaded, Path(song), out, beside, genre), beside
+    knows = loaded.architecture.genre_size > 0
+    return run(loaded, Path(song), out, beside, parse_path(genre, None, loaded.genres, knows, 0).at(0.0)), beside
 
 
 def evaluate(
@@ -346,8 +347,7 @@ def evaluate(
         What ``report.json`` holds.
     """
     from noizenet.evaluation import material
-    from noizenet.evaluation.likelihood import likelihood
-    from noizenet.evaluation.run import Made, Options
+    from noizenet.evaluation.run import Options
     from noizenet.evaluation.run import evaluate as run
 
     if (model is None) == (audio is None):
@@ -356,29 +356,21 @@ def evaluate(
         raise UsageError(f"streams: {streams} is not 1 or more")
     options = Options(embedding, real_seconds, seed)
     loaded, out = load_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus, Path(out)
-    more, warnings = dict[str, Any](), list[str]()
+    player: Model | None = None
+    cost: dict[str, Any] = {}
     if audio is not None:
         title, folder = f"{Path(audio).name}, judged", Path(audio)
     else:
         assert model is not None
         player = load_model(model) if isinstance(model, (str, Path)) else model
         title, folder = "A model, judged", out / "streams"
-        more["likelihood"] = likelihood(player, loaded)
-        more["cost"] = _play_streams(player, folder, streams, seconds, seed, on_progress)
-    files, skipped = material.scan(folder)
-    warnings += [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, files)]
-    made = [
-        Made(
-            name,
-            genre if (genre := Path(name).parts[0]) in loaded.genres else "",
-            rate,
-            partial(material.blocks_of, path),
-        )
-        for name, path, rate in files
-    ]
+        cost = _play_streams(player, folder, streams, seconds, seed, on_progress)
+    made, skipped = material.of_folder(folder, loaded.genres)
+    warnings = [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, folder, made)]
     return run(
-        title, loaded, made, out, options, more=more, warnings=warnings, skipped=skipped, on_progress=on_progress
-    )
+        title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
+        on_progress=on_progress,
+    )  # fmt: skip
 
 
 def _play_streams(
@@ -394,17 +386,21 @@ def _play_streams(
 
     import psutil
 
-    begun = time.perf_counter()
+    from noizenet.base.energy import joule_meter
+
+    joules, begun = joule_meter(), time.perf_counter()
+    told = model.genres if model.architecture.genre_size else []
     for i in range(streams):
-        genre = model.genres[i % len(model.genres)] if model.genres else None
+        genre = told[i % len(told)] if told else None
         path = folder / (genre or "any") / f"{i:03d}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         generate(model, path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off"))
         if on_progress is not None:
             on_progress(f"playing {path.parent.name} {i:03d}", (i + 1) / streams)
-    took = time.perf_counter() - begun
+    took, spent = time.perf_counter() - begun, joules()
     return {
         "generation_real_time": streams * seconds / took,
+        "joules_per_second": None if spent is None else spent / (streams * seconds),
         "rss_mb": psutil.Process().memory_info().rss / 1e6,
         "model_bytes": sum(a.nbytes for a in model.weights.arrays.values()),
         "training": model.training.get("metrics", {}),

@@ -40,14 +40,22 @@ def evaluate(
     if json:
         print_json(report)
         return
-    rows: list[list[object]] = [["alive", f"{report['alive']['made']:.1%}", f"{report['alive']['real']:.1%}"]]
+    rows: list[list[object]] = []
     for figure in report["figures"]:
         real = figure["real"]
         unit = f" ({figure['unit']})" if figure["unit"] else ""
         rows.append(
-            [f"{figure['measure']}{unit}", f"{figure['made']['value']:.4g}", f"{real['value']:.4g}" if real else "–"]
-        )
-    rows += [["copying", report["copying"].get("verdict", "–"), ""], ["report", str(out / "report.html"), ""]]
-    print_table(report["summary"], ["measure", "made", "real"], rows)
+            [
+                f"{figure['measure']}{unit}", _short(figure["made"]), _short(real) if real else "–",
+                ", ".join(f"{name} {_short(e)}" for name, e in figure["beside"].items()),
+            ]
+        )  # fmt: skip
+    rows += [["copying", report["copying"].get("verdict", "–"), "", ""], ["report", str(out / "report.html"), "", ""]]
+    print_table(report["summary"], ["measure", "made", "real", "beside"], rows)
     for name, why in report["unsaid"].items():
         remark([f"{name}: not given: {why}"])
+
+
+def _short(estimate: dict[str, float]) -> str:
+    value = estimate["value"]
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

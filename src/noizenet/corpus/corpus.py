@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.waveform import mix_channels
+from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import CorpusError, UsageError
 from noizenet.corpus.split import SPLITS
 
@@ -119,6 +121,14 @@ class Corpus:
         if len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         return samples
+
+    def samples(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.float32]:
+        """Read samples of a track as float32 [n, C] in [-1, 1]; see :meth:`read`."""
+        return from_pcm16(self.read(track, start, count))
+
+    def mono(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.float32]:
+        """Read samples of a track, mixed to one channel, as float32 [n]; see :meth:`read`."""
+        return mix_channels(self.samples(track, start, count), 1)[:, 0]
 
     def close(self) -> None:
         """Close the audio files that reading has left open."""

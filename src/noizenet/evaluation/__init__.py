@@ -1,13 +1,38 @@
 """Rung 5: what generated sound is worth.
 
-A measure says its unit and its better direction, and is tested on cases whose answer is known.
+A measure says its unit, its better direction and its source, and is tested on cases whose answer is known.
 """
 
 from noizenet.base.registry import Registry
 
+_MUSIC, _MODEL = "noizenet.evaluation.measures", "noizenet.evaluation.ofmodel"
 METRICS = Registry(
     "measure",
     {
-        "alive": "noizenet.evaluation.aliveness:Aliveness",
+        "alive": f"{_MUSIC}:ALIVE",
+        "frechet-tagger": f"{_MUSIC}:FRECHET_TAGGER",
+        "kernel-tagger": f"{_MUSIC}:KERNEL_TAGGER",
+        "frechet-crafted": f"{_MUSIC}:FRECHET_CRAFTED",
+        "kernel-crafted": f"{_MUSIC}:KERNEL_CRAFTED",
+        "genre": f"{_MUSIC}:GENRE",
+        "copying": f"{_MUSIC}:NEW",
+        "onset-rate": f"{_MUSIC}:ONSET_RATE",
+        "tempo-clarity": f"{_MUSIC}:TEMPO_CLARITY",
+        "key-clarity": f"{_MUSIC}:KEY_CLARITY",
+        "loudness-range": f"{_MUSIC}:LOUDNESS_RANGE",
+        "spectral-centroid": f"{_MUSIC}:CENTROID",
+        "self-similarity-1": f"{_MUSIC}:SIMILARITY_1",
+        "self-similarity-4": f"{_MUSIC}:SIMILARITY_4",
+        "self-similarity-16": f"{_MUSIC}:SIMILARITY_16",
+        "self-similarity-64": f"{_MUSIC}:SIMILARITY_64",
+        "level-drift": f"{_MUSIC}:LEVEL_DRIFT",
+        "centroid-drift": f"{_MUSIC}:CENTROID_DRIFT",
+        "likelihood": f"{_MODEL}:LIKELIHOOD",
+        "echo": f"{_MODEL}:ECHO",
+        "playing-speed": f"{_MODEL}:PLAYING_SPEED",
+        "training-speed": f"{_MODEL}:TRAINING_SPEED",
+        "memory": f"{_MODEL}:MEMORY",
+        "model-size": f"{_MODEL}:MODEL_SIZE",
+        "energy": f"{_MODEL}:ENERGY",
     },
 )

@@ -19,6 +19,7 @@ from noizenet.base.errors import UsageError
 
 F64 = NDArray[np.float64]
 SIZES, DRAWS, BOOTSTRAPS, KERNEL_SUBSET, KERNEL_DRAWS = 6, 3, 20, 200, 50
+KERNEL_LEAST = 16
 SHRINK = 1e-6
 """Added to variances relative to their mean: points that all lie in a plane have a distance too."""
 
@@ -122,7 +123,17 @@ def _least(points: F64) -> int:
 
 
 def kernel_distance(real: F64, points: F64, groups: NDArray[np.integer], seed: int = 0) -> Estimate:
-    """Return the unbiased squared kernel distance with the kernel (x·y / D + 1)³, on standardised points."""
+    """Return the unbiased squared kernel distance with the kernel (x·y / D + 1)³, on standardised points.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than 16 points of either kind.
+    """
+    if min(len(real), len(points)) < KERNEL_LEAST:
+        raise UsageError(
+            f"{min(len(real), len(points))} stretches of three seconds are too few: at least {KERNEL_LEAST} are needed"
+        )
     generator = np.random.default_rng(seed)
     mean, spread = real.mean(0), real.std(0) + 1e-9
     a, b = (real - mean) / spread, (points - mean) / spread

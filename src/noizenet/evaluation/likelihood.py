@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.write import from_pcm16
+from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
 from noizenet.store.model import Model
 
 EXCERPT_S, EXCERPTS, TRAINING_EXCERPTS = 2.0, 8, 64
+BASELINES = ("linear_prediction", "persistence", "zeroth_order")
 
 
 def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
@@ -26,55 +27,78 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``unsaid``, why there is none, where the model predicts no distribution of samples or was trained at another
-        rate; or ``genres`` of figures: ``bits`` (the model's), ``zeroth_order``, ``persistence``,
-        ``linear_prediction``, all bits per sample, and ``bits_per_second`` and ``seconds``; and their ``mean``.
+        ``genres``: figures of each: ``bits`` (the model's), ``zeroth_order``, ``persistence``,
+        ``linear_prediction``, all bits per sample, ``bits_per_second`` and ``seconds``; their ``mean``;
+        ``excerpts``: the bits of every excerpt, genre by genre; and ``signal_to_noise_db``, what is left of the sound
+        in the classes: bits per second of two representations can be compared at like distortion only.
+
+    Raises
+    ------
+    UsageError
+        If the model predicts no distribution of samples, plays at another rate than the corpus, or no held-out track is
+        long enough.
     """
     r = model.representation
     values = r.values()
     if values is None or model.architecture.kind != "classes" or not model.architecture.samples:
-        return {"unsaid": "this model predicts no distribution of samples: it has no likelihood to compare"}
+        raise UsageError("this model predicts no distribution of samples: it has no likelihood to compare")
     if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
-        return {
-            "unsaid": f"the model plays {r.channels} channel(s) at {r.sample_rate} Hz, the corpus holds "
+        raise UsageError(
+            f"the model plays {r.channels} channel(s) at {r.sample_rate} Hz, the corpus holds "
             f"{corpus.channels} at {corpus.sample_rate} Hz: build it anew at the model's"
-        }
-    train = _lanes(model, corpus, corpus.split("train"), TRAINING_EXCERPTS)
-    genres: dict[str, dict[str, float]] = {}
+        )
+    train, _ = _lanes(model, corpus, corpus.split("train"), TRAINING_EXCERPTS)
+    genres, excerpts = dict[str, dict[str, float]](), list[dict[str, list[float]]]()
+    ratios = list[float]()
     for genre in corpus.genres:
         held = [t for t in corpus.split("validation") + corpus.split("test") if t.genre == genre]
-        lanes = _lanes(model, corpus, held, EXCERPTS)
+        lanes, kept = _lanes(model, corpus, held, EXCERPTS)
         if not len(lanes) or not len(train):
             continue
-        bits = _bits(model, lanes, genre)
-        genres[genre] = {
-            "bits": bits,
-            "zeroth_order": zeroth_order(train, lanes, r.levels),
-            "persistence": persistence(train, lanes, r.levels),
-            "linear_prediction": linear_prediction(lanes, values),
-            "bits_per_second": bits * r.frame_rate,
-            "seconds": lanes.size / r.frame_rate,
+        ratios += kept
+        rows = {
+            "bits": [_bits(model, lane[None], genre) for lane in lanes],
+            "zeroth_order": [zeroth_order(train, lane[None], r.levels) for lane in lanes],
+            "persistence": [persistence(train, lane[None], r.levels) for lane in lanes],
+            "linear_prediction": [linear_prediction(lane[None], values) for lane in lanes],
         }
+        excerpts.append(rows)
+        genres[genre] = {k: float(np.mean(v)) for k, v in rows.items()}
+        genres[genre] |= {"bits_per_second": genres[genre]["bits"] * r.frame_rate, "seconds": lanes.size / r.frame_rate}
     if not genres:
-        return {"unsaid": f"no held-out track is as long as {EXCERPT_S:g} s"}
-    keys = ("bits", "zeroth_order", "persistence", "linear_prediction", "bits_per_second")
-    return {"genres": genres, "mean": {k: float(np.mean([g[k] for g in genres.values()])) for k in keys}}
+        raise UsageError(f"no held-out track is as long as {EXCERPT_S:g} s")
+    keys = ("bits", *BASELINES, "bits_per_second")
+    return {
+        "genres": genres,
+        "mean": {k: float(np.mean([g[k] for g in genres.values()])) for k in keys},
+        "excerpts": excerpts,
+        "signal_to_noise_db": float(np.mean(ratios)),
+    }
 
 
-def _lanes(model: Model, corpus: Corpus, tracks: Sequence[Track], count: int) -> NDArray[np.int64]:
-    """Return excerpts [B, T + 1] in classes, spread evenly over the tracks; T is a multiple of the network's step."""
+def _lanes(model: Model, corpus: Corpus, tracks: Sequence[Track], count: int) -> tuple[NDArray[np.int64], list[float]]:
+    """Return excerpts [B, T + 1] in classes, spread evenly over the tracks, and each one's signal to noise in dB.
+
+    T is a multiple of the network's step.
+    """
     granule = math.lcm(model.network.granule, corpus.channels)
     samples = round(EXCERPT_S * corpus.sample_rate)
     frames = samples * corpus.channels // granule * granule
     long = [t for t in tracks if t.frames > samples + 1]
-    lanes = []
+    lanes, ratios = [], []
     for i in range(count if long else 0):
         track = long[i * len(long) // count] if len(long) > count else long[i % len(long)]
         start = round((i + 0.5) / count * (track.frames - samples - 1))
-        sound = model.representation.as_waveform(from_pcm16(corpus.read(track, start, samples + 1)))
+        sound = model.representation.as_waveform(corpus.samples(track, start, samples + 1))
         encoded = model.representation.encode(sound)
+        ratios.append(_signal_to_noise(sound.samples, model.representation.decode(encoded).samples))
         lanes.append(encoded[: frames + 1, 0].astype(np.int64))
-    return np.stack(lanes) if lanes else np.zeros((0, frames + 1), np.int64)
+    return (np.stack(lanes) if lanes else np.zeros((0, frames + 1), np.int64)), ratios
+
+
+def _signal_to_noise(sound: NDArray[np.float32], kept: NDArray[np.float32]) -> float:
+    power, noise = np.square(sound).mean(), np.square(sound - kept[: len(sound)]).mean()
+    return float(10 * np.log10((power + 1e-12) / (noise + 1e-12)))
 
 
 def _bits(model: Model, lanes: NDArray[np.int64], genre: str) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from noizenet.audio.read import AudioReader
 from noizenet.audio.waveform import mix_channels
-from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import AudioError, UsageError
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.corpus.prepare import content_hash
@@ -21,7 +21,17 @@ from noizenet.evaluation.tagger import Tagger
 
 BLOCK_S = 1.0
 SHORTEST_S = 3.0
-Watched = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: its name, the genre it is or was meant to be, its rate, its blocks of mono samples, its artist."""
+
+    name: str
+    genre: str
+    sample_rate: int
+    blocks: Callable[[], Iterator[NDArray[np.float32]]]
+    artist: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,31 +40,27 @@ class Sounding:
 
     heard: Heard
     alive: Report
+    artist: str = ""
 
 
-def sound(name: str, genre: str, blocks: Iterable[NDArray[np.float32]], rate: int, tagger: Tagger | None) -> Sounding:
-    """Hear and watch blocks of mono samples [n]."""
-    watch = Aliveness(rate)
+def sound(recording: Recording, tagger: Tagger | None) -> Sounding:
+    """Hear and watch a recording."""
+    watch = Aliveness(recording.sample_rate)
 
     def watched() -> Iterator[NDArray[np.float32]]:
-        for block in blocks:
+        for block in recording.blocks():
             watch.push(block)
             yield block
 
-    heard = listen(name, genre, watched(), rate, tagger)
-    return Sounding(heard, watch.finish())
+    heard = listen(recording.name, recording.genre, watched(), recording.sample_rate, tagger)
+    return Sounding(heard, watch.finish(), recording.artist)
 
 
-def of_corpus(
-    corpus: Corpus, tracks: Sequence[Track], seconds: float, tagger: Tagger | None, on_track: Watched | None = None
-) -> list[Sounding]:
-    """Hear the middle of each track, at most so many seconds."""
-    found = []
-    for track in tracks:
-        found.append(sound(track.id, track.genre, _middle(corpus, track, seconds), corpus.sample_rate, tagger))
-        if on_track is not None:
-            on_track(track.id)
-    return found
+def of_corpus(corpus: Corpus, tracks: Sequence[Track], seconds: float) -> list[Recording]:
+    """Return the middle of each track, at most so many seconds."""
+    return [
+        Recording(t.id, t.genre, corpus.sample_rate, partial(_middle, corpus, t, seconds), t.artist) for t in tracks
+    ]
 
 
 def middle(track: Track, seconds: float, rate: int) -> tuple[int, int]:
@@ -67,7 +73,7 @@ def _middle(corpus: Corpus, track: Track, seconds: float) -> Iterator[NDArray[np
     first, count = middle(track, seconds, corpus.sample_rate)
     step = round(BLOCK_S * corpus.sample_rate)
     for at in range(first, first + count, step):
-        yield from_pcm16(corpus.read(track, at, min(step, first + count - at))).mean(1)
+        yield corpus.mono(track, at, min(step, first + count - at))
 
 
 def blocks_of(path: Path) -> Iterator[NDArray[np.float32]]:
@@ -77,15 +83,20 @@ def blocks_of(path: Path) -> Iterator[NDArray[np.float32]]:
             yield mix_channels(block, 1)[:, 0]
 
 
-def scan(folder: Path) -> tuple[list[tuple[str, Path, int]], list[tuple[str, str]]]:
-    """Look through a folder for sound files.
+def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], list[tuple[str, str]]]:
+    """Look through a folder for sound files; a first folder with a genre's name says what its files are meant to be.
 
     Returns
     -------
     tuple
-        Name, path and sample rate of each file that can be heard; name and reason of each that cannot.
+        Each file that can be heard; name and reason of each that cannot.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
     """
-    found, skipped = list[tuple[str, Path, int]](), list[tuple[str, str]]()
+    found, skipped = list[Recording](), list[tuple[str, str]]()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
         name = str(path.relative_to(folder))
         try:
@@ -98,7 +109,8 @@ def scan(folder: Path) -> tuple[list[tuple[str, Path, int]], list[tuple[str, str
         if seconds < SHORTEST_S:
             skipped.append((name, f"{seconds:.1f} s are too few: measures hear {SHORTEST_S:g} s at once"))
         else:
-            found.append((name, path, rate))
+            genre = first if (first := Path(name).parts[0]) in genres else ""
+            found.append(Recording(name, genre, rate, partial(blocks_of, path)))
     if not found:
         raise UsageError(
             f"{folder}: there is no sound in it that can be judged" + "".join(f"; {n}: {w}" for n, w in skipped[:5])
@@ -106,7 +118,7 @@ def scan(folder: Path) -> tuple[list[tuple[str, Path, int]], list[tuple[str, str
     return found, skipped
 
 
-def overlap(corpus: Corpus, files: Sequence[tuple[str, Path, int]]) -> list[str]:
+def overlap(corpus: Corpus, folder: Path, files: Sequence[Recording]) -> list[str]:
     """Name the files that are recordings of the corpus itself, by content."""
     own = {t.content: t.id for t in corpus.tracks}
-    return [f"{name} is the corpus's own {own[d]}" for name, path, _ in files if (d := content_hash(path)) in own]
+    return [f"{f.name} is the corpus's own {own[d]}" for f in files if (d := content_hash(folder / f.name)) in own]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,9 @@ from noizenet.evaluation.tagger import HOP, RATE_HZ
 ONSET_RATE = RATE_HZ / HOP
 COLUMN_RATE = ONSET_RATE / FINE
 WINDOW_S = 12.0
-LAGS_S = (1, 4, 16, 64)
 # C. L. Krumhansl and E. J. Kessler, 1982: how well each tone fits a major and a minor key.
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-
-FIGURES = {
-    "onset rate": ("1/s", "peaks of mel-band onset strength (S. Böck and G. Widmer, 2013)"),
-    "tempo clarity": ("", "autocorrelation of onset strength (G. Tzanetakis and P. Cook, 2002)"),
-    "key clarity": ("", "correlation with key profiles (C. L. Krumhansl and E. J. Kessler, 1982)"),
-    "loudness range": ("dB", "after EBU Tech 3342, on levels of 3 s"),
-    "spectral centroid": ("Hz", "centre of gravity of the magnitude spectrum"),
-    **{f"self-similarity, {lag} s": ("", "cosine of chroma and mel at a lag (J. Foote, 1999)") for lag in LAGS_S},
-}
-"""Unit and source of every figure."""
 
 F64 = NDArray[np.float64]
 
@@ -95,18 +83,6 @@ def similarity(heard: Heard, lag_s: float) -> F64:
     return cosines
 
 
-def distributions(recordings: Sequence[Heard]) -> dict[str, F64]:
-    """Return every figure's values over all recordings, by the figure's name."""
-    figures = {
-        "onset rate": onset_rate, "tempo clarity": tempo_clarity, "key clarity": key_clarity,
-        "loudness range": loudness_range, "spectral centroid": centroid,
-    }  # fmt: skip
-    found = {name: _join([figure(r) for r in recordings]) for name, figure in figures.items()}
-    for lag in LAGS_S:
-        found[f"self-similarity, {lag} s"] = _join([similarity(r, lag) for r in recordings])
-    return found
-
-
 def wasserstein(a: F64, b: F64) -> float:
     """Return how far values must be moved to turn one distribution into the other, on average (in their unit)."""
     from scipy.stats import wasserstein_distance
@@ -126,7 +102,3 @@ def _windows(sequence: NDArray[Any], rate: float) -> list[NDArray[Any]]:
     size = round(WINDOW_S * rate)
     parts = [sequence[i : i + size] for i in range(0, len(sequence) - size + 1, size)]
     return [p for p in parts if np.abs(p).max() > 1e-4]
-
-
-def _join(parts: Sequence[F64]) -> F64:
-    return np.concatenate([np.zeros(0), *parts])

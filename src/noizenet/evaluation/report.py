@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.views.render import new_figure
-
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --weak: #666; --bad: #b42318; }
 @media (prefers-color-scheme: dark) { :root { --weak: #aaa; --bad: #ff8a80; } }
@@ -44,8 +42,10 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
         f"<p>{e(report['summary'])}</p>",
         *(f'<p class="bad"><strong>Warning:</strong> {e(w)}</p>' for w in report["warnings"]),
         "<h2>Figures</h2><p class='weak'>“Real” is music of the same collection that no training saw, judged as if it "
-        "had been made. In brackets: nine of ten resamplings of whole streams.</p>",
-        '<div class="wide"><table><tr><th>measure</th><th>better</th><th>made</th><th>real</th><th>from</th></tr>',
+        "had been made. In brackets: nine of ten resamplings of whole streams. Beside: controls that nobody would call "
+        "music, or baselines; a measure that does not put a control behind real music is blind to it.</p>",
+        '<div class="wide"><table><tr><th>measure</th><th>better</th><th>made</th><th>real</th><th>beside</th>'
+        "<th>from</th></tr>",
     ]
     for figure in report["figures"]:
         real = spell(figure["real"]) if figure["real"] else "–"
@@ -53,13 +53,13 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
         parts.append(
             f"<tr><td>{e(figure['measure'])}{unit}<br><span class='weak'>{e(figure['source'])}</span></td>"
             f"<td>{e(figure['better'])}</td><td class='n'>{spell(figure['made'])}</td><td class='n'>{real}</td>"
-            f"<td class='n'>{figure['made']['count']:,}</td></tr>"
+            f"<td>{_beside(figure)}</td><td class='n'>{figure['made']['count']:,}</td></tr>"
         )
     parts.append("</table></div>")
     if report["unsaid"]:
         rows = "".join(f"<li>{e(name)}: {e(why)}</li>" for name, why in report["unsaid"].items())
         parts.append(f"<h2>What the data cannot support</h2><ul>{rows}</ul>")
-    parts += _likelihood(report.get("likelihood", {}))
+    parts += _likelihood(report.get("likelihood", {})) + _echo(report.get("echo", {}))
     parts += _streams(report, players)
     parts += _confusion(report["confusion"])
     parts += _copying(report["copying"], players)
@@ -89,20 +89,46 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def _beside(figure: dict[str, Any]) -> str:
+    """Return controls or baselines, a line each, and to which of them the measure is blind."""
+    lines = [f"{html.escape(name)}&nbsp;{_digits(e['value'])}" for name, e in figure["beside"].items()]
+    if figure["blind"]:
+        lines.append(f"<span class='weak'>blind to {html.escape(', '.join(figure['blind']))}</span>")
+    return "<br>".join(lines)
+
+
+def _echo(found: dict[str, Any]) -> list[str]:
+    """Return the table of the teacher-forced echo's errors beside persistence's."""
+    if not found:
+        return []
+    names = {"mse": "mean square", "mae": "mean absolute", "mbe": "mean bias"}
+    parts = [
+        "<h2>Echo of held-out music</h2>",
+        f"<p class='weak'>Errors of the next frame on {html.escape(found['domain'])}, the true past given, over "
+        f"{found['tracks']} tracks. Persistence repeats the last frame.</p>",
+        '<div class="wide"><table><tr><th>error</th><th class="n">the model</th><th class="n">persistence</th></tr>',
+    ]
+    for key, name in names.items():
+        cells = "".join(f"<td class='n'>{_digits(found[side][key])}</td>" for side in ("model", "persistence"))
+        parts.append(f"<tr><td>{name}</td>{cells}</tr>")
+    return [*parts, "</table></div>"]
+
+
 def _likelihood(found: dict[str, Any]) -> list[str]:
     """Return the table of bits per sample, lower better, beside what learns next to nothing."""
     if not found:
         return []
     e = html.escape
     parts = ["<h2>Likelihood of held-out music</h2>"]
-    if "unsaid" in found:
-        return [*parts, f"<p>{e(found['unsaid'])}</p>"]
     keys = {
         "bits": "the model", "linear_prediction": "linear prediction", "persistence": "persistence",
         "zeroth_order": "histogram", "bits_per_second": "the model, bits per second",
     }  # fmt: skip
     heads = "".join(f"<th class='n'>{name}</th>" for name in keys.values())
-    parts.append("<p class='weak'>Bits per sample; lower is better. The baselines predict the same classes.</p>")
+    parts.append(
+        "<p class='weak'>Bits per sample; lower is better. The baselines predict the same classes. "
+        f"Signal to noise of the classes themselves: {found['signal_to_noise_db']:.1f} dB.</p>"
+    )
     parts.append(f'<div class="wide"><table><tr><th>genre</th>{heads}</tr>')
     for genre, row in [*found["genres"].items(), ("mean", found["mean"])]:
         cells = "".join(f"<td class='n'>{_digits(row[k]) if row[k] >= 100 else f'{row[k]:.3f}'}</td>" for k in keys)
@@ -171,24 +197,3 @@ def data_url(samples: NDArray[np.float32], rate: int) -> str:
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), rate, format="OGG", subtype="VORBIS")
     return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def draw_distributions(distributions: dict[str, dict[str, list[float]]], units: dict[str, str]) -> bytes:
-    """Return a PNG of every figure over time: its quantiles in what was made beside real music's."""
-    count = len(distributions)
-    figure = new_figure(10, 1.1 * count + 0.8)
-    axes = figure.subplots(count, 1, squeeze=False)[:, 0]
-    for ax, (name, sides) in zip(axes, distributions.items(), strict=True):
-        for y, (side, colour) in enumerate((("real", "#6b7280"), ("made", "#2563eb"))):
-            q = sides[side]
-            ax.plot([q[2], q[-3]], [y, y], color=colour, lw=2)
-            ax.plot([q[10], q[30]], [y, y], color=colour, lw=8, solid_capstyle="butt")
-            ax.plot([q[20]], [y], "|", color="white", ms=8, mew=2)
-        ax.set_yticks([0, 1], ["real", "made"])
-        ax.set_ylim(-0.7, 1.7)
-        ax.set_title(f"{name} ({units[name]})" if units.get(name) else name, fontsize=9, loc="left")
-        ax.tick_params(labelsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110)
-    return buffer.getvalue()

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.write import from_pcm16
+from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
 from noizenet.base.files import make_folder, write_text
 from noizenet.corpus.corpus import Corpus
-from noizenet.evaluation import overtime, report
+from noizenet.evaluation import METRICS, report
+from noizenet.evaluation.controls import IN_REPORTS, control
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.judge import EMBEDDINGS, Judgement, judge
-from noizenet.evaluation.material import Sounding, middle, of_corpus, sound
-from noizenet.evaluation.tagger import load_tagger
+from noizenet.evaluation.judge import Judgement, judge
+from noizenet.evaluation.material import Recording, Sounding, middle, of_corpus, sound
+from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measures import EMBEDDINGS
+from noizenet.evaluation.pictures import draw_distributions, draw_spectrograms
+from noizenet.evaluation.tagger import Tagger, load_tagger
+from noizenet.store.model import Model
 
-KEPT_S, EXCERPT_S = 20.0, 3.0
-
-
-@dataclass(frozen=True)
-class Made:
-    """One recording to be judged: its name, the genre that was asked for, its rate, and its blocks of mono samples."""
-
-    name: str
-    genre: str
-    sample_rate: int
-    blocks: Callable[[], Iterator[NDArray[np.float32]]]
+KEPT_S, EXCERPT_S, PICTURED_S = 20.0, 3.0, 10.0
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -60,14 +56,55 @@ class Options:
             raise UsageError(f"real seconds: {self.real_seconds} is not 3 or more")
 
 
+@dataclass
+class Backdrop:
+    """What everything that is judged by one corpus stands before: heard once, used for each."""
+
+    train: list[Sounding]
+    held: list[Sounding]
+    controls: dict[str, list[Sounding]]
+    tagger: Tagger | None
+
+
+def backdrop(corpus: Corpus, options: Options, on_heard: Callable[[str, float], None] | None = None) -> Backdrop:
+    """Hear a corpus's training and held-out music, and the controls.
+
+    Raises
+    ------
+    UsageError
+        If there is no held-out or no training music.
+    """
+    train, held = corpus.split("train"), [*corpus.split("validation"), *corpus.split("test")]
+    if not train or not held:
+        raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; this has only one kind")
+    tagger = load_tagger(tagger_wheel()) if options.embedding == "tagger" else None
+    sides = {
+        "train": of_corpus(corpus, train, options.real_seconds),
+        "held": of_corpus(corpus, held, options.real_seconds),
+        **{name: control(name, corpus, seed=options.seed) for name in IN_REPORTS},
+    }
+    count, done = sum(map(len, sides.values())), 0
+    heard: dict[str, list[Sounding]] = {}
+    for side, recordings in sides.items():
+        heard[side] = []
+        for recording in recordings:
+            heard[side].append(sound(recording, tagger))
+            done += 1
+            if on_heard is not None:
+                on_heard(recording.name, done / count)
+    return Backdrop(heard["train"], heard["held"], {name: heard[name] for name in IN_REPORTS}, tagger)
+
+
 def evaluate(
     title: str,
     corpus: Corpus,
-    made: Sequence[Made],
+    made: Sequence[Recording],
     out: Path,
     options: Options,
     *,
-    more: dict[str, Any] | None = None,
+    behind: Backdrop | None = None,
+    model: Model | None = None,
+    cost: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
     skipped: Sequence[tuple[str, str]] = (),
     on_progress: Callable[[str, float], None] | None = None,
@@ -79,12 +116,16 @@ def evaluate(
     title : str
     corpus : Corpus
         Its training tracks are what the music was learned from; its other tracks are the real music to stand beside.
-    made : sequence of Made
+    made : sequence of Recording
     out : Path
         A folder for ``report.json`` and ``report.html``.
     options : Options
-    more : dict, optional
-        Further sections of the report (likelihood, cost, …), as they are.
+    behind : Backdrop, optional
+        From :func:`backdrop` with the same corpus and options, where many are judged.
+    model : Model, optional
+        What made the music: it is asked for its likelihood and its echo.
+    cost : mapping, optional
+        What making the music cost.
     warnings, skipped : sequence
         What a reader must know; what was left out and why.
     on_progress : callable, optional
@@ -95,41 +136,60 @@ def evaluate(
     dict
         The report.
     """
-    train, held = corpus.split("train"), [*corpus.split("validation"), *corpus.split("test")]
-    if not train or not held:
-        raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; this has only one kind")
-    tagger = load_tagger(tagger_wheel()) if options.embedding == "tagger" else None
-    count, done = len(train) + len(held) + len(made), 0
+    tell = on_progress or (lambda name, share: None)
+    if behind is None:
+        behind = backdrop(corpus, options, lambda name, share: tell(f"hearing {name}", 0.6 * share))
+    sounds, kept = list[Sounding](), dict[str, tuple[NDArray[np.float32], int]]()
+    for i, one in enumerate(made):
+        keep = _Keep(round(KEPT_S * one.sample_rate))
+        passed = replace(one, blocks=lambda one=one, keep=keep: keep.pass_on(one.blocks()))  # type: ignore[misc]
+        sounds.append(sound(passed, behind.tagger))
+        kept[one.name] = (keep.samples(), one.sample_rate)
+        tell(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
+    evidence = Evidence(
+        behind.train, behind.held, sounds, behind.controls, corpus, model, cost or {}, behind.tagger is not None,
+        options.seed,
+    )  # fmt: skip
+    done = 0
 
-    def step(name: str) -> None:
+    def judged(name: str) -> None:
         nonlocal done
         done += 1
-        if on_progress is not None:
-            on_progress(name, done / count)
+        tell(name, 0.8 + 0.2 * done / len(METRICS))
 
-    real = [of_corpus(corpus, side, options.real_seconds, tagger, step) for side in (train, held)]
-    sounds, kept = list[Sounding](), dict[str, tuple[NDArray[np.float32], int]]()
-    for one in made:
-        keep = _Keep(round(KEPT_S * one.sample_rate))
-        sounds.append(sound(one.name, one.genre, keep.pass_on(one.blocks()), one.sample_rate, tagger))
-        kept[one.name] = (keep.samples(), one.sample_rate)
-        step(one.name)
-    found = judge(
-        [s.heard for s in real[0]], [s.heard for s in real[1]], [s.heard for s in sounds],
-        embedding=options.embedding, seed=options.seed,
-    )  # fmt: skip
-    result = _result(title, found, sounds, real[1], options) | (more or {})
+    found = judge(evidence, on_measure=judged)
+    unlabelled = sum(not m.genre for m in made)
+    if unlabelled:
+        note = f"{unlabelled} of {len(made)} recordings carry no genre of this collection: no genre is judged for them"
+        warnings = [*warnings, note]
+    result = _result(title, found, sounds, options) | {"cost": dict(cost or {})}
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
     make_folder(out)
     write_text(out / "report.json", json.dumps(_plain(result), indent=1, allow_nan=False))
     players = {name: report.data_url(x, rate) for name, (x, rate) in kept.items() if len(x)}
     players |= _worst(found, corpus, {m.name: m for m in made}, options.real_seconds)
-    pictures = []
-    if found.distributions:
-        units = {name: unit for name, (unit, _) in overtime.FIGURES.items()}
-        pictures.append(("Music over time", report.draw_distributions(found.distributions, units)))
+    pictures = [("Spectrograms", draw_spectrograms(_pairs(made, kept, corpus)))]
+    if found.details["distributions"]:
+        pictures.append(("Music over time", draw_distributions(found.details["distributions"])))
     write_text(out / "report.html", report.page(result, pictures, players))
     return result
+
+
+def _pairs(
+    made: Sequence[Recording], kept: dict[str, tuple[NDArray[np.float32], int]], corpus: Corpus
+) -> list[tuple[str, Waveform, Waveform | None]]:
+    """Return a recording of each genre beside a held-out track of it, both ten seconds."""
+    held = {t.genre: t for t in corpus.split("validation") + corpus.split("test")}
+    pairs = list[tuple[str, Waveform, Waveform | None]]()
+    for genre in sorted({m.genre for m in made})[:SHOWN]:
+        one = next(m for m in made if m.genre == genre)
+        samples, rate = kept[one.name]
+        real = None
+        if (track := held.get(genre) or next(iter(held.values()))) is not None:
+            first, count = middle(track, PICTURED_S, corpus.sample_rate)
+            real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
+        pairs.append((one.name, Waveform(samples[: round(PICTURED_S * rate)], rate), real))
+    return pairs
 
 
 class _Keep:
@@ -149,20 +209,17 @@ class _Keep:
         return np.concatenate([np.zeros(0, np.float32), *self._parts])
 
 
-def _result(
-    title: str, found: Judgement, sounds: Sequence[Sounding], held: Sequence[Sounding], options: Options
-) -> dict[str, Any]:
-    alive = float(np.mean([s.alive.alive for s in sounds])) if sounds else float("nan")
+def _result(title: str, found: Judgement, sounds: Sequence[Sounding], options: Options) -> dict[str, Any]:
     whole = sum(s.alive.death_s is None for s in sounds)
-    real = float(np.mean([s.alive.alive for s in held]))
-    plain = found.to_dict()
-    verdict = found.copying.get("verdict", "unknown")
+    figure = next(f for f in found.figures if f.name == "alive")
+    real = "" if figure.real is None else f"; held-out music {figure.real.value:.1%}"
+    verdict = found.details["copying"].get("verdict", "unknown")
     return {
         "title": title,
-        "summary": f"{whole} of {len(sounds)} streams are alive from end to end ({alive:.1%} of their time; held-out "
-        f"music {real:.1%}). Copying: {verdict}.",
+        "summary": f"{whole} of {len(sounds)} streams are alive from end to end ({figure.made.value:.1%} of their "
+        f"time{real}). Copying: {verdict}.",
         "options": {"embedding": options.embedding, "real_seconds": options.real_seconds, "seed": options.seed},
-        "alive": {"made": alive, "real": real, "whole_streams": whole},
+        "whole_streams": whole,
         "streams": [
             {
                 "name": s.heard.name, "genre": s.heard.genre, "alive": s.alive.to_dict(),
@@ -170,25 +227,25 @@ def _result(
             }
             for s in sounds
         ],
-        **plain,
+        **found.to_dict(),
     }  # fmt: skip
 
 
-def _worst(found: Judgement, corpus: Corpus, made: dict[str, Made], real_seconds: float) -> dict[str, str]:
+def _worst(found: Judgement, corpus: Corpus, made: dict[str, Recording], real_seconds: float) -> dict[str, str]:
     """Return players for the worst pairs: the generated second and its neighbour, with a second around each."""
     tracks = {t.id: t for t in corpus.tracks}
     players = {}
-    for i, pair in enumerate(found.copying.get("worst", [])):
+    for i, pair in enumerate(found.details["copying"].get("worst", [])):
         one, track = made[pair["made"]], tracks[pair["source"]]
         players[f"made {i}"] = report.data_url(_cut(one, pair["made_s"]), one.sample_rate)
         rate = corpus.sample_rate
         first = max(0, middle(track, real_seconds, rate)[0] + round((pair["source_s"] - 1) * rate))
-        samples = from_pcm16(corpus.read(track, first, min(round(EXCERPT_S * rate), track.frames - first))).mean(1)
+        samples = corpus.mono(track, first, min(round(EXCERPT_S * rate), track.frames - first))
         players[f"source {i}"] = report.data_url(samples, rate)
     return players
 
 
-def _cut(one: Made, at_s: float) -> NDArray[np.float32]:
+def _cut(one: Recording, at_s: float) -> NDArray[np.float32]:
     first = max(0, round((at_s - 1) * one.sample_rate))
     last, have, parts = first + round(EXCERPT_S * one.sample_rate), 0, []
     for block in one.blocks():

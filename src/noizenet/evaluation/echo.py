@@ -1,0 +1,181 @@
+"""The paper's echo: every frame predicted from the true frames before it, beside the persistence baseline.
+
+An echo sounds like the song even where the network knows nothing: the true frame is fed in at every step, and
+repeating it is nearly right. Persistence (repeat the last frame) says how nearly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.read import AudioReader, converted_blocks
+from noizenet.audio.waveform import Waveform
+from noizenet.audio.write import AudioWriter
+from noizenet.base.errors import AudioError
+from noizenet.model.stepper import Stepper
+from noizenet.representation.base import Frames, Representation
+from noizenet.store.model import Model
+
+CHUNK_FRAMES = 4096
+Samples = NDArray[np.float32]
+
+
+@dataclass
+class ErrorSums:
+    """Running sums of an error signal."""
+
+    count: int = 0
+    square: float = 0.0
+    absolute: float = 0.0
+    bias: float = 0.0
+
+    def add(self, predicted: Samples, true: Samples) -> None:
+        """Take in a stretch of predictions."""
+        error = predicted.astype(np.float64) - true
+        self.count += error.size
+        self.square += float(np.square(error).sum())
+        self.absolute += float(np.abs(error).sum())
+        self.bias += float(error.sum())
+
+    def means(self) -> dict[str, float]:
+        """Return mean square, mean absolute and mean bias error."""
+        n = max(1, self.count)
+        return {"mse": self.square / n, "mae": self.absolute / n, "mbe": self.bias / n}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Errors of the echo and of persistence, in the unit that `domain` names."""
+
+    seconds: float
+    domain: str
+    model: dict[str, float]
+    persistence: dict[str, float]
+
+
+class Sounds(NamedTuple):
+    """The same stretch of sound as the echo and as persistence have it, each [n, C]."""
+
+    echo: Samples
+    persistence: Samples
+
+
+class Echo:
+    """A model that hears a song frame by frame and says each frame before it comes.
+
+    Parameters
+    ----------
+    model : Model
+    mix : ndarray
+        How much of each genre the song is, [G], summing to 1.
+    """
+
+    def __init__(self, model: Model, mix: NDArray[np.float32]) -> None:
+        r = model.representation
+        self._model = model
+        self._stepper = Stepper(model.weights, r.silence())
+        self._stepper.set_genre(mix)
+        self._on_frames = r.bound.metric != "max-abs"
+        self._errors, self._repeat_errors = ErrorSums(), ErrorSums()
+        self._decoders = [r.decoder() for _ in range(3)]
+        self._last = r.silence()
+        self._samples = 0
+
+    def listen(self, blocks: Iterable[Samples]) -> Iterator[Sounds]:
+        """Hear a song's blocks [n, C] at the model's rate; yield what each side makes of it."""
+        r = self._model.representation
+        for frames in frame_chunks(r, blocks):
+            self._samples += r.samples_for(len(frames))
+            yield self._hear(frames)
+        if self._samples and r.kind != "classes":
+            yield Sounds(*(decoder.finish() for decoder in self._decoders[:2]))
+
+    def _hear(self, frames: Frames) -> Sounds:
+        import torch
+
+        model, r = self._model, self._model.representation
+        echo, repeat, truth = self._decoders
+        before = np.concatenate([self._last, frames[:-1]])
+        self._last = frames[-1:]
+        output = torch.from_numpy(self._stepper.predict(frames))
+        classes = r.kind == "classes"
+        values = torch.from_numpy(r.values() if classes else np.zeros(0, np.float32))
+        with torch.inference_mode():  # the mean of the predicted distribution, the best guess under MSE
+            predicted = model.network.head.mean(output, values).numpy()
+        heard = predicted.reshape(-1, r.channels) if classes else echo.push(predicted)
+        again = repeat.push(before)
+        if self._on_frames:
+            self._errors.add(predicted, frames)
+            self._repeat_errors.add(before, frames)
+        else:
+            true = truth.push(frames)
+            self._errors.add(heard, true)
+            self._repeat_errors.add(again, true)
+        return Sounds(heard, again)
+
+    def result(self) -> Reproduction:
+        """Return the errors so far: on samples (full scale 1), or on frames where phases are not modelled."""
+        domain = "standardised frames" if self._on_frames else "samples"
+        seconds = self._samples / self._model.representation.sample_rate
+        return Reproduction(seconds, domain, self._errors.means(), self._repeat_errors.means())
+
+
+def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: NDArray[np.float32]) -> Reproduction:
+    """Write the teacher-forced echo of a song, and the persistence baseline.
+
+    Parameters
+    ----------
+    model : Model
+    song : Path
+    out, persistence_out : Path
+        Sound files to write.
+    mix : ndarray
+        The song's genres, [G], for models that know genres.
+
+    Raises
+    ------
+    AudioError
+        If the song cannot be read.
+    """
+    r, echo = model.representation, Echo(model, mix)
+    with (
+        AudioReader(song) as reader,
+        AudioWriter(out, r.sample_rate, r.channels) as writer,
+        AudioWriter(persistence_out, r.sample_rate, r.channels) as repeat_writer,
+    ):
+        for sounds in echo.listen(converted_blocks(reader, r.sample_rate, r.channels)):
+            writer.write(sounds.echo)
+            repeat_writer.write(sounds.persistence)
+        if not echo.result().seconds:
+            raise AudioError(f"{song}: holds no sound (zero length)")
+    return echo.result()
+
+
+def frame_chunks(representation: Representation, blocks: Iterable[Samples]) -> Iterator[Frames]:
+    """Encode a stream of [n, C] blocks chunk by chunk, as if it were encoded at once."""
+    r = representation
+    hop = r.samples_for(r.granule)
+    chunk = hop * max(1, CHUNK_FRAMES if hop == 1 else CHUNK_FRAMES // 16)
+    history = np.zeros((0, r.channels), np.float32)
+    rest = history
+
+    def encode(samples: Samples) -> Frames:
+        nonlocal history
+        lead = len(history) // hop * r.granule
+        joined = np.concatenate([history, samples])
+        history = joined[-(r.lead // r.granule) * hop :]
+        return r.encode(Waveform(joined, r.sample_rate))[lead:]
+
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        while len(rest) >= chunk:
+            piece, rest = rest[:chunk], rest[chunk:]
+            yield encode(piece)
+    if len(rest):
+        yield encode(rest)

@@ -1,0 +1,186 @@
+"""What a measure is: a figure with its unit, its better direction and its source, beside real music and controls.
+
+Whatever is said of the made music is also said of held-out music, as if a model had made it: that is the floor (or the
+ceiling) of each measure, since no model can be asked to be more like the training music than its own neighbours are.
+And it is said of **controls** that nobody would call music. A measure that cannot tell real music from a control is
+blind to it, and the figure says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.base.errors import UsageError
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.distance import Estimate
+from noizenet.evaluation.material import Sounding
+from noizenet.store.model import Model
+
+T = TypeVar("T")
+ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measure's figure.
+
+    ``name`` is the registry's; ``better`` is ``lower`` or ``higher``; ``beside`` are controls or baselines; ``blind``
+    names the controls that the measure does not put behind real music.
+    """
+
+    name: str
+    measure: str
+    unit: str
+    better: str
+    source: str
+    made: Estimate
+    real: Estimate | None = None
+    beside: dict[str, Estimate] = field(default_factory=dict)
+    blind: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Evidence:
+    """What measures judge by.
+
+    Parameters
+    ----------
+    train, held, made : sequence of Sounding
+        Real training music, real music that no training saw, and what is judged.
+    controls : mapping of str to sequence of Sounding
+        What nobody would call music.
+    corpus : Corpus
+    model : Model, optional
+        Where a model made the music: measures of the model itself need it.
+    cost : dict
+        What making the music cost; empty where that is not known.
+    tagger : bool
+        Whether the music was heard by the tagger.
+    seed : int
+        Fixes every resampling.
+    """
+
+    train: Sequence[Sounding]
+    held: Sequence[Sounding]
+    made: Sequence[Sounding]
+    controls: Mapping[str, Sequence[Sounding]]
+    corpus: Corpus
+    model: Model | None = None
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    tagger: bool = False
+    seed: int = 0
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """Return what `make` gives, made once."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        kept: T = self._kept[key]
+        return kept
+
+    def held_halves(self) -> list[list[Sounding]]:
+        """Return held-out music in two halves by different artists (by different tracks, where there is one artist)."""
+        names = [s.artist for s in self.held]
+        if len(set(names)) < 2:
+            names = [s.heard.name for s in self.held]
+        order = sorted(set(names))
+        return [[s for s, n in zip(self.held, names, strict=True) if order.index(n) % 2 == half] for half in range(2)]
+
+
+class Measure:
+    """One question and its answer.
+
+    Attributes
+    ----------
+    title, unit, better, source : str
+        What it measures, in what, which way is better, and where it comes from.
+    """
+
+    title: str
+    unit: str = ""
+    better: str = "lower"
+    source: str
+
+    def figure(self, name: str, evidence: Evidence) -> Figure:
+        """Judge.
+
+        Raises
+        ------
+        UsageError
+            If the data cannot support a figure; the message says why.
+        """
+        raise NotImplementedError
+
+    def details(self, evidence: Evidence) -> dict[str, Any]:
+        """Return what the report shows besides the figure, by section."""
+        return {}
+
+
+class MusicMeasure(Measure):
+    """A measure of recordings, whoever made them: real music and the controls are scored alike."""
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Score recordings."""
+        raise NotImplementedError
+
+    def real(self, evidence: Evidence) -> Estimate:
+        """Score held-out music as if it had been made."""
+        return self.score(evidence, evidence.held)
+
+    def figure(self, name: str, evidence: Evidence) -> Figure:
+        """Judge what was made, real music, and the controls."""
+        made = self.score(evidence, evidence.made)
+        real, beside = _or_none(lambda: self.real(evidence)), dict[str, Estimate]()
+        for control, sounds in evidence.controls.items():
+            found = _or_none(lambda sounds=sounds: self.score(evidence, sounds))  # type: ignore[misc]
+            if found is not None:
+                beside[control] = found
+        blind = [c for c, found in beside.items() if real is not None and not behind(self.better, real, found)]
+        return Figure(name, self.title, self.unit, self.better, self.source, made, real, beside, blind)
+
+
+def behind(better: str, real: Estimate, other: Estimate) -> bool:
+    """Tell whether a figure is worse than real music's whole interval."""
+    if better == "lower":
+        return bool(other.value > np.nanmax([real.value, real.high]))
+    return bool(other.value < np.nanmin([real.value, real.low]))
+
+
+def _or_none(work: Callable[[], Estimate]) -> Estimate | None:
+    try:
+        return work()
+    except UsageError:
+        return None
+
+
+def resampled(
+    parts: Sequence[NDArray[Any]], figure: Callable[[NDArray[Any]], float], seed: int, *, rounds: int = ROUNDS
+) -> Estimate:
+    """Return a figure of all recordings' values together, with an interval by resampling whole recordings.
+
+    The interval is moved so that its middle is the value: a distance between a set and its own resampling is not 0.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two values.
+    """
+    parts = [p for p in parts if len(p)]
+    count = sum(map(len, parts))
+    if count < 2:
+        raise UsageError("no recording is long enough for it, or none holds sound")
+    value = figure(np.concatenate(parts))
+    generator = np.random.default_rng(seed)
+    drawn = [
+        figure(np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))]))
+        for _ in range(rounds if len(parts) > 1 else 0)
+    ]
+    if not drawn:
+        return Estimate(value, float("nan"), float("nan"), count)
+    low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95])
+    return Estimate(value, float(value + low - middle), float(value + high - middle), count)

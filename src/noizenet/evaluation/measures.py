@@ -1,0 +1,236 @@
+"""The measures of recordings: alive, near, of its genre, new, and like music over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.base.errors import UsageError
+from noizenet.evaluation import overtime
+from noizenet.evaluation.copying import Copying, Excerpts, Pair, compare
+from noizenet.evaluation.distance import Estimate, frechet_distance, kernel_distance
+from noizenet.evaluation.genre import GenreClassifier, Verdict
+from noizenet.evaluation.listen import Heard
+from noizenet.evaluation.material import Sounding
+from noizenet.evaluation.measure import Evidence, MusicMeasure, resampled
+
+EMBEDDINGS = {"tagger": "tagged", "crafted": "crafted"}
+F64 = NDArray[np.float64]
+
+
+class Alive(MusicMeasure):
+    """Share of the time that is not dead."""
+
+    title, unit, better = "alive", "share of time", "higher"
+    source = "silence, constant, frozen value, one tone, loop or white noise (noizenet.evaluation.aliveness)"
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Mean over recordings."""
+        if not side:
+            raise UsageError("there is no recording")
+        shares = [np.full(1, s.alive.alive) for s in side] * (2 if len(side) == 1 else 1)
+        found = resampled(shares, lambda x: float(x.mean()), evidence.seed)
+        return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), len(side))
+
+
+class Distance(MusicMeasure):
+    """How far embeddings of stretches lie from the training music's."""
+
+    better = "lower"
+
+    def __init__(self, kind: str, embedding: str) -> None:
+        self.kind, self.embedding = kind, embedding
+        self.title = f"{kind} distance, {embedding}"
+        if kind == "Fréchet":
+            self.source = (
+                "Fréchet audio distance at infinite size (Kilgour et al. 2019; Chong, Forsyth 2020; Gui et al. 2024)"
+            )
+        else:
+            self.source = "unbiased polynomial kernel distance (Bińkowski et al. 2018)"
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Distance to the training music."""
+        if self.embedding == "tagger" and not evidence.tagger:
+            raise UsageError("the tagger was not asked for")
+        reference, _ = points_of([s.heard for s in evidence.train], self.embedding)
+        points, groups = points_of([s.heard for s in side], self.embedding)
+        if self.embedding == "crafted":  # its numbers have units of their own; the tagger's share one scale
+            mean, spread = reference.mean(0), reference.std(0) + 1e-9
+            reference, points = (reference - mean) / spread, (points - mean) / spread
+        work = frechet_distance if self.kind == "Fréchet" else kernel_distance
+        return work(reference, points, groups, evidence.seed)
+
+
+class Genre(MusicMeasure):
+    """Whether recordings are heard as the genre that was meant."""
+
+    title, unit, better = "genre accuracy", "share", "higher"
+    source = "logistic regression on embeddings of real training music, over whole recordings"
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Share of recordings that the classifier puts where they were meant."""
+        return self._verdict(evidence, side).accuracy
+
+    def details(self, evidence: Evidence) -> dict[str, Any]:
+        """Who was taken for whom."""
+        sides = {
+            name: self._verdict(evidence, side) for name, side in (("made", evidence.made), ("real", evidence.held))
+        }
+        return {
+            "confusion": {"genres": sides["made"].genres} | {name: v.confusion.tolist() for name, v in sides.items()}
+        }
+
+    def _verdict(self, evidence: Evidence, side: Sequence[Sounding]) -> Verdict:
+        name = "tagger" if evidence.tagger else "crafted"
+
+        def learn() -> GenreClassifier:
+            points, groups = points_of([s.heard for s in evidence.train], name)
+            return GenreClassifier(points, [evidence.train[g].heard.genre for g in groups], evidence.seed)
+
+        classifier = evidence.once("classifier", learn)
+        pairs = [(s.heard.genre, getattr(s.heard, EMBEDDINGS[name])) for s in side]
+        return classifier.judge(pairs, evidence.seed)
+
+
+class New(MusicMeasure):
+    """Share of seconds that lie nearer to training music than all but 5 % of held-out music."""
+
+    title, unit, better = "seconds nearer to training music than 95 % of held-out music", "share", "lower"
+    source = "nearest training second by chroma and mel; 0.05 is as new as held-out music"
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Compare with held-out music."""
+        share = self._compare(evidence, self._nearest(evidence, side)).share
+        if not share.count:
+            raise UsageError("there is no second of sound in it")
+        return share
+
+    def real(self, evidence: Evidence) -> Estimate:
+        """Compare one half of held-out music with the other."""
+        halves = [self._nearest(evidence, half) for half in evidence.held_halves()]
+        if not all(halves):
+            raise UsageError("there is one held-out recording")
+        return compare(halves[0], halves[1], evidence.seed).share
+
+    def details(self, evidence: Evidence) -> dict[str, Any]:
+        """Return the verdict and the worst pairs."""
+        result = self._compare(evidence, self._nearest(evidence, evidence.made))
+        return {
+            "copying": {
+                "verdict": result.verdict, "threshold": result.threshold,
+                "made": np.round(result.made[:: max(1, len(result.made) // 2000)], 4).tolist(),
+                "real": np.round(result.real[:: max(1, len(result.real) // 2000)], 4).tolist(),
+                "worst": [asdict(p) for p in result.worst],
+            }
+        }  # fmt: skip
+
+    def _compare(self, evidence: Evidence, pairs: Sequence[list[Pair]]) -> Copying:
+        return compare(pairs, self._nearest(evidence, evidence.held), evidence.seed)
+
+    def _nearest(self, evidence: Evidence, side: Sequence[Sounding]) -> list[list[Pair]]:
+        excerpts = evidence.once("excerpts", lambda: Excerpts([s.heard for s in evidence.train]))
+        return [evidence.once(f"near {id(s)}", lambda s=s: excerpts.nearest(s.heard)) for s in side]  # type: ignore[misc]
+
+
+class OverTime(MusicMeasure):
+    """How far a figure's distribution lies from held-out music's."""
+
+    better = "lower"
+
+    def __init__(self, title: str, unit: str, source: str, values: Callable[[Heard], F64]) -> None:
+        self.title, self.unit, self.source, self.values = f"{title}: distance of distributions", unit, source, values
+        self.quantity = title
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Wasserstein distance to all held-out music."""
+        return self._against(evidence, side, evidence.held)
+
+    def real(self, evidence: Evidence) -> Estimate:
+        """Wasserstein distance of one half of held-out music, other artists, to the other half."""
+        first, second = evidence.held_halves()
+        return self._against(evidence, first, second)
+
+    def details(self, evidence: Evidence) -> dict[str, Any]:
+        """Quantiles of both sides."""
+        sides = {
+            side: self._all(evidence, sounds) for side, sounds in (("made", evidence.made), ("real", evidence.held))
+        }
+        found = {side: np.quantile(x, np.linspace(0, 1, 41)).round(4).tolist() for side, x in sides.items()}
+        return {"distributions": {self.quantity: found | {"unit": self.unit}}}
+
+    def _against(self, evidence: Evidence, side: Sequence[Sounding], reference: Sequence[Sounding]) -> Estimate:
+        real = self._all(evidence, reference)
+        if len(real) < 2:
+            raise UsageError("no held-out recording is long enough for it")
+        found = resampled(self._each(evidence, side), lambda x: overtime.wasserstein(x, real), evidence.seed, rounds=50)
+        return replace(found, low=max(0.0, found.low))
+
+    def _each(self, evidence: Evidence, side: Sequence[Sounding]) -> list[F64]:
+        return [evidence.once(f"{self.quantity} {id(s)}", lambda s=s: self.values(s.heard)) for s in side]  # type: ignore[misc]
+
+    def _all(self, evidence: Evidence, side: Sequence[Sounding]) -> F64:
+        return np.concatenate([np.zeros(0), *self._each(evidence, side)])
+
+
+class Drift(MusicMeasure):
+    """How much a figure changes from the first minute to the last."""
+
+    better = "lower"
+    source = "mean absolute change"
+
+    def __init__(self, which: int, name: str, unit: str) -> None:
+        self.which, self.unit = which, unit
+        self.title = f"drift of the {name} from first to last minute"
+
+    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+        """Mean over recordings of two minutes and more."""
+        drifts = [d for d in (overtime.drift(s.heard) for s in side) if d is not None]
+        if len(drifts) < 2:
+            raise UsageError("fewer than two recordings are two minutes long")
+        return resampled(
+            [np.abs(d[self.which : self.which + 1]) for d in drifts], lambda x: float(x.mean()), evidence.seed
+        )
+
+
+def points_of(recordings: Sequence[Heard], embedding: str) -> tuple[F64, NDArray[np.int64]]:
+    """Return all stretches' embeddings [N, D], and which recording each is from [N].
+
+    Raises
+    ------
+    UsageError
+        If there is no recording.
+    """
+    if not recordings:
+        raise UsageError("there is no recording")
+    parts = [getattr(r, EMBEDDINGS[embedding]) for r in recordings]
+    points = np.concatenate(parts).astype(np.float64)
+    return points, np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+
+
+ALIVE, GENRE, NEW = Alive(), Genre(), New()
+FRECHET_TAGGER, KERNEL_TAGGER = Distance("Fréchet", "tagger"), Distance("kernel", "tagger")
+FRECHET_CRAFTED, KERNEL_CRAFTED = Distance("Fréchet", "crafted"), Distance("kernel", "crafted")
+ONSET_RATE = OverTime(
+    "onset rate", "1/s", "peaks of mel-band onset strength (S. Böck and G. Widmer, 2013)", overtime.onset_rate
+)
+TEMPO_CLARITY = OverTime(
+    "tempo clarity", "", "autocorrelation of onset strength (G. Tzanetakis and P. Cook, 2002)", overtime.tempo_clarity
+)
+KEY_CLARITY = OverTime(
+    "key clarity", "", "correlation with key profiles (C. L. Krumhansl and E. J. Kessler, 1982)", overtime.key_clarity
+)
+LOUDNESS_RANGE = OverTime("loudness range", "dB", "after EBU Tech 3342, on levels of 3 s", overtime.loudness_range)
+CENTROID = OverTime("spectral centroid", "Hz", "centre of gravity of the magnitude spectrum", overtime.centroid)
+
+
+def _similarity(lag: int) -> OverTime:
+    source = "cosine of chroma and mel at a lag (J. Foote, 1999)"
+    return OverTime(f"self-similarity, {lag} s", "", source, lambda heard: overtime.similarity(heard, lag))
+
+
+SIMILARITY_1, SIMILARITY_4, SIMILARITY_16, SIMILARITY_64 = map(_similarity, (1, 4, 16, 64))
+LEVEL_DRIFT, CENTROID_DRIFT = Drift(0, "level", "dB"), Drift(1, "centroid", "Hz")

@@ -1,0 +1,156 @@
+"""The measures of a model itself: what held-out music costs it in bits, how well it echoes, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from noizenet.base.errors import UsageError
+from noizenet.evaluation.distance import Estimate
+from noizenet.evaluation.echo import Echo
+from noizenet.evaluation.likelihood import BASELINES, likelihood
+from noizenet.evaluation.material import middle
+from noizenet.evaluation.measure import Evidence, Figure, Measure, resampled
+from noizenet.store.model import Model
+
+ECHO_S, ECHOES = 5.0, 12
+
+
+def the_model(evidence: Evidence) -> Model:
+    """Return the model that made the music.
+
+    Raises
+    ------
+    UsageError
+        If none is known.
+    """
+    if evidence.model is None:
+        raise UsageError("the music came as files: no model is known that made it")
+    return evidence.model
+
+
+class Likelihood(Measure):
+    """Bits per sample of held-out tracks, beside what learns next to nothing."""
+
+    title, unit, better = "likelihood of held-out music", "bits per sample", "lower"
+    source = "exact cost under the model's own distributions; baselines predict the same classes"
+
+    def figure(self, name: str, evidence: Evidence) -> Figure:
+        """Mean over excerpts, genres alike."""
+        found = self._found(evidence)
+        columns = {
+            column: resampled([np.asarray(row[column]) for row in found["excerpts"]], _mean, evidence.seed)
+            for column in ("bits", *BASELINES)
+        }
+        beside = {k.replace("_", " "): columns[k] for k in BASELINES}
+        return Figure(name, self.title, self.unit, self.better, self.source, columns["bits"], None, beside)
+
+    def details(self, evidence: Evidence) -> dict[str, Any]:
+        """Genre by genre."""
+        return {"likelihood": {k: v for k, v in self._found(evidence).items() if k != "excerpts"}}
+
+    def _found(self, evidence: Evidence) -> dict[str, Any]:
+        model = the_model(evidence)
+        return evidence.once("likelihood", lambda: likelihood(model, evidence.corpus))
+
+
+class Reproduction(Measure):
+    """The paper's teacher-forced echo of held-out tracks, always beside persistence."""
+
+    title, better = "echo: mean square error of the next frame", "lower"
+    source = "teacher forcing (the paper's reproduction); persistence repeats the last frame"
+
+    def figure(self, name: str, evidence: Evidence) -> Figure:
+        """Mean over tracks."""
+        rows = self._found(evidence)
+        model, persistence = (
+            resampled([np.asarray([getattr(r, side)["mse"]]) for r in rows], _mean, evidence.seed)
+            for side in ("model", "persistence")
+        )
+        unit = f"of {rows[0].domain}"
+        return Figure(name, self.title, unit, self.better, self.source, model, None, {"persistence": persistence})
+
+    def details(self, evidence: Evidence) -> dict[str, Any]:
+        """All three errors of both sides."""
+        rows = self._found(evidence)
+        errors = ("mse", "mae", "mbe")
+        sides = {
+            s: {e: _mean(np.asarray([getattr(r, s)[e] for r in rows])) for e in errors}
+            for s in ("model", "persistence")
+        }
+        return {
+            "echo": sides | {"domain": rows[0].domain, "tracks": len(rows), "seconds": sum(r.seconds for r in rows)}
+        }
+
+    def _found(self, evidence: Evidence) -> list[Any]:
+        return evidence.once("echo", lambda: _echoes(the_model(evidence), evidence))
+
+
+def _echoes(model: Model, evidence: Evidence) -> list[Any]:
+    corpus, r = evidence.corpus, model.representation
+    if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
+        raise UsageError(
+            f"the model plays at {r.sample_rate} Hz, the corpus holds {corpus.sample_rate} Hz: build it anew"
+        )
+    held = [*corpus.split("validation"), *corpus.split("test")]
+    found = []
+    for track in held[:: max(1, len(held) // ECHOES)][:ECHOES]:
+        first, count = middle(track, ECHO_S, corpus.sample_rate)
+        mix = np.full(max(1, len(model.genres)), 1 / max(1, len(model.genres)), np.float32)
+        if track.genre in model.genres:
+            mix = np.eye(len(model.genres), dtype=np.float32)[model.genres.index(track.genre)]
+        echo = Echo(model, mix)
+        for _ in echo.listen([corpus.samples(track, first, count)]):
+            pass
+        found.append(echo.result())
+    if len(found) < 2:
+        raise UsageError("fewer than two held-out tracks")
+    return found
+
+
+class Cost(Measure):
+    """One number of what making the music took."""
+
+    def __init__(
+        self, title: str, unit: str, better: str, source: str, read: Callable[[Mapping[str, Any]], Any]
+    ) -> None:
+        self.title, self.unit, self.better, self.source, self._read = title, unit, better, source, read
+
+    def figure(self, name: str, evidence: Evidence) -> Figure:
+        """Read it off."""
+        the_model(evidence)
+        value = self._read(evidence.cost)
+        if value is None:
+            raise UsageError(
+                "it was not measured: the kernel exposes no counter, or the model's record does not have it"
+            )
+        made = Estimate(float(value), float("nan"), float("nan"), 1)
+        return Figure(name, self.title, self.unit, self.better, self.source, made)
+
+
+def _mean(x: Any) -> float:
+    return float(np.mean(x))
+
+
+def _training(cost: Mapping[str, Any]) -> float | None:
+    metrics = cost.get("training", {})
+    hours, minutes = metrics.get("audio_hours"), metrics.get("minutes")
+    return hours * 60 / minutes if hours and minutes else None
+
+
+LIKELIHOOD, ECHO = Likelihood(), Reproduction()
+PLAYING_SPEED = Cost(
+    "playing",
+    "× real time",
+    "higher",
+    "one stream after another, files written",
+    lambda c: c.get("generation_real_time"),
+)
+TRAINING_SPEED = Cost("training", "× real time", "higher", "sound read per time of training", _training)
+MEMORY = Cost("memory while playing", "MB", "lower", "RSS of the process", lambda c: c.get("rss_mb"))
+MODEL_SIZE = Cost("weights", "bytes", "lower", "as they are played", lambda c: c.get("model_bytes"))
+ENERGY = Cost(
+    "energy", "J per second of sound", "lower", "powercap, whole machine", lambda c: c.get("joules_per_second")
+)

@@ -1,0 +1,214 @@
+"""Measures beside real music and controls; what a model is asked; what data cannot support."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_evaluation import RATE, song
+
+import noizenet
+from noizenet.base.energy import joule_meter, read_joules
+from noizenet.base.errors import UsageError
+from noizenet.cli.main import main
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.controls import CONTROLS, control
+from noizenet.evaluation.distance import Estimate
+from noizenet.evaluation.judge import Judgement, judge
+from noizenet.evaluation.material import Recording, Sounding, sound
+from noizenet.evaluation.measure import Evidence, behind, resampled
+from noizenet.evaluation.run import Options, backdrop
+
+
+def recording(name: str, samples: np.ndarray, genre: str = "", artist: str = "") -> Recording:
+    def blocks() -> Iterator[np.ndarray]:
+        yield from (samples[i : i + RATE] for i in range(0, len(samples), RATE))
+
+    return Recording(name, genre, RATE, blocks, artist)
+
+
+def side(seeds: range, genres: dict[str, float], seconds: float = 24.0) -> list[Sounding]:
+    return [
+        sound(recording(f"{g}{i}", song(i, seconds, base=base), g, f"artist {i}"), None)
+        for g, base in genres.items()
+        for i in seeds
+    ]
+
+
+GENRES = {"low": 110.0, "high": 880.0}
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    """Real music, as good as real, and noise."""
+    noise = list[Sounding]()
+    for i in range(8):
+        samples = np.random.default_rng(i).normal(0, 0.1, 24 * RATE).astype(np.float32)
+        noise.append(sound(recording(f"n{i}", samples, [*GENRES][i % 2]), None))
+    made = side(range(30, 34), GENRES)
+    return Evidence(
+        side(range(8), GENRES),
+        side(range(10, 16), GENRES),
+        made,
+        {"noise": noise},
+        corpus=None,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(scope="module")
+def found(evidence: Evidence) -> Judgement:
+    return judge(evidence)
+
+
+def figures(found: Judgement) -> dict[str, object]:
+    return {f.name: f for f in found.figures}
+
+
+def test_noise_is_behind_real_music_where_a_measure_sees_it(found: Judgement) -> None:
+    by_name = {f.name: f for f in found.figures}
+    for name in ("alive", "frechet-crafted", "kernel-crafted", "genre", "tempo-clarity", "key-clarity"):
+        assert by_name[name].blind == [], name
+        assert not behind(by_name[name].better, by_name[name].real, by_name[name].made) or name != "alive"
+    # Noise copies nothing: that measure cannot tell it from music, and says so.
+    assert by_name["copying"].blind == ["noise"]
+
+
+def test_every_figure_has_an_interval_and_a_count(found: Judgement) -> None:
+    assert len(found.figures) >= 9
+    for figure in found.figures:
+        assert figure.made.low <= figure.made.value <= figure.made.high, figure.name
+        assert figure.made.count > 1
+
+
+def test_what_cannot_be_said_is_said(found: Judgement) -> None:
+    assert "two minutes" in found.unsaid["drift of the level from first to last minute"]
+    assert "no model is known" in found.unsaid["likelihood of held-out music"]
+    assert "tagger" in found.unsaid["Fréchet distance, tagger"]
+
+
+def test_halves_are_by_artist(evidence: Evidence) -> None:
+    first, second = evidence.held_halves()
+    assert first
+    assert second
+    assert not {s.artist for s in first} & {s.artist for s in second}
+    alone = dataclasses.replace(evidence, held=[dataclasses.replace(s, artist="one") for s in evidence.held])
+    assert all(alone.held_halves())
+
+
+def test_one_recording_and_silence_are_not_made_into_figures(evidence: Evidence) -> None:
+    silence = [sound(recording("s", np.zeros(24 * RATE, np.float32), "low"), None)]
+    found = judge(dataclasses.replace(evidence, made=silence, _kept={}))
+    names = {f.name for f in found.figures}
+    assert "frechet-crafted" not in names
+    assert "genre" not in names
+    assert "copying" not in names
+    assert next(f for f in found.figures if f.name == "alive").made.value == 0
+
+
+def test_resampling_keeps_the_value_in_its_interval() -> None:
+    g = np.random.default_rng(0)
+    parts = [g.normal(i % 3, 0.1, 5) for i in range(12)]
+    found = resampled(parts, lambda x: float(x.mean()), 0)
+    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(np.concatenate(parts).mean())
+    assert resampled(parts[:1], lambda x: 1.0, 0).low != resampled(parts[:1], lambda x: 1.0, 0).low  # NaN: none
+    with pytest.raises(UsageError):
+        resampled([np.zeros(0)], lambda x: 0.0, 0)
+
+
+def test_behind_means_outside_the_interval() -> None:
+    real = Estimate(1.0, 0.8, 1.2, 9)
+    assert behind("lower", real, Estimate(1.3, 0, 0, 1))
+    assert not behind("lower", real, Estimate(1.1, 0, 0, 1))
+    assert behind("higher", real, Estimate(0.7, 0, 0, 1))
+    assert not behind("higher", real, Estimate(0.9, 0, 0, 1))
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_controls_are_what_they_say(name: str, corpus: Corpus) -> None:
+    for one in control(name, corpus, per_genre=1, seconds=3.0, seed=2):
+        first, again = (np.concatenate(list(one.blocks())) for _ in range(2))
+        assert np.array_equal(first, again)
+        assert len(first) == pytest.approx(3 * corpus.sample_rate, abs=corpus.sample_rate // 4)
+        assert first.dtype == np.float32
+        tracks = [t for t in corpus.tracks if t.genre == one.genre]
+        level = np.sqrt(np.mean(np.square(first)))
+        if name == "silence":
+            assert level == 0
+        else:
+            assert 0.2 * min(t.rms for t in tracks) < level < 3 * max(t.rms for t in tracks)
+    with pytest.raises(UsageError, match="white noise"):
+        control("white nose", corpus)
+
+
+def test_shuffled_windows_do_not_click(corpus: Corpus) -> None:
+    """At the joins the sound changes no faster than within the music."""
+    one = control("shuffled windows", corpus, per_genre=1, seconds=8.0)[0]
+    steps = np.abs(np.diff(np.concatenate(list(one.blocks()))))
+    window = round(0.25 * corpus.sample_rate)
+    joins = np.concatenate([steps[i - 2 : i + 2] for i in range(window, len(steps) - 2, window)])
+    assert joins.max() <= 1.5 * steps.max()
+
+
+def test_joules_are_counted_and_begin_anew(tmp_path: Path) -> None:
+    assert read_joules(tmp_path) is None
+    assert joule_meter(tmp_path)() is None
+    for zone, joules in (("intel-rapl:0", 5_000_000), ("intel-rapl:0:0", 1), ("intel-rapl:1", 999_000_000)):
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "energy_uj").write_text(f"{joules}\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text("1000000000\n")
+    meter = joule_meter(tmp_path)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("7500000\n")
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1000000\n")  # past its end
+    assert meter() == pytest.approx(2.5 + 2.0)
+
+
+@pytest.mark.parametrize("which", ["sample_model", "paper_model"])
+def test_a_model_is_judged_and_the_report_repeats(
+    which: str, request: pytest.FixtureRequest, corpus: Corpus, tmp_path: Path
+) -> None:
+    model = request.getfixturevalue(which)
+    reports = []
+    for name in ("one", "two"):
+        arguments = ["evaluate", str(model), str(corpus.folder), str(tmp_path / name), "--embedding", "crafted"]
+        assert main([*arguments, "--streams", "4", "--seconds", "6", "--real-seconds", "5"]) == 0
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        assert report["cost"].pop("generation_real_time") > 0
+        assert report["cost"].pop("rss_mb") > 0
+        timed = ("playing-speed", "memory", "energy")
+        report["figures"] = [f for f in report["figures"] if f["name"] not in timed]
+        report["cost"].pop("joules_per_second")
+        reports.append(report)
+    assert reports[0] == reports[1]
+    by_name = {f["name"]: f for f in reports[0]["figures"]}
+    assert by_name["model-size"]["made"]["value"] > 1000
+    assert by_name["training-speed"]["made"]["value"] > 0
+    assert by_name["echo"]["beside"]["persistence"]["value"] > 0
+    assert ("likelihood" in by_name) == (which == "sample_model")
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert "Echo of held-out music" in page
+    assert "Spectrograms" in page
+
+
+def test_the_echo_is_the_one_that_reproduce_writes(sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    from noizenet.evaluation.ofmodel import ECHO
+
+    model = noizenet.load_model(sample_model)
+    found = ECHO.details(Evidence([], [], [], {}, corpus, model))["echo"]
+    track = [*corpus.split("validation"), *corpus.split("test")][0]
+    noizenet.write(tmp_path / "song.wav", noizenet.Waveform(corpus.samples(track)[:, 0], corpus.sample_rate))
+    made, _ = noizenet.reproduce(model, tmp_path / "song.wav", tmp_path / "echo.wav", genre=track.genre)
+    assert 0 < made.model["mse"] < 1
+    assert found["model"]["mse"] == pytest.approx(made.model["mse"], rel=3)  # other tracks, the same order of size
+    assert found["persistence"]["mbe"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_backdrop_needs_both_sides(corpus: Corpus) -> None:
+    only = Corpus(corpus.folder)
+    only.tracks = [t for t in only.tracks if t.split == "train"]
+    with pytest.raises(UsageError, match="only one kind"):
+        backdrop(only, Options("crafted"))
