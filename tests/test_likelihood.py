@@ -17,6 +17,11 @@ from noizenet.representation.mulaw import MuLaw
 from noizenet.store.model import Model, load
 
 
+@pytest.fixture(autouse=True)
+def _few_excerpts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noizenet.evaluation.likelihood.EXCERPTS", 2)
+
+
 def test_what_is_uniform_costs_its_entropy() -> None:
     g = np.random.default_rng(0)
     train, lanes = (g.integers(0, 16, (50, 4000)) for _ in range(2))

@@ -39,6 +39,11 @@ def side(seeds: range, genres: dict[str, float], seconds: float = 24.0) -> list[
     ]
 
 
+@pytest.fixture(autouse=True)
+def _few_excerpts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noizenet.evaluation.likelihood.EXCERPTS", 2)
+
+
 GENRES = {"low": 110.0, "high": 880.0}
 
 
