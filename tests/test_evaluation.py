@@ -260,6 +260,8 @@ def test_a_folder_is_judged_as_a_user_does(
 def test_wrong_use_is_told(corpus: noizenet.Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(corpus.folder), str(tmp_path)]) == 2
     assert "MODEL CORPUS OUT" in capsys.readouterr().err
+    assert main(["evaluate", str(corpus.folder), str(tmp_path / "o"), "--audio", str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["evaluate", str(corpus.folder), str(tmp_path / "o"), "--audio", str(tmp_path / "empty")]) == 2
     assert "no sound" in capsys.readouterr().err

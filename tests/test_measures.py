@@ -178,6 +178,9 @@ def test_a_model_is_judged_and_the_report_repeats(
 ) -> None:
     model = request.getfixturevalue(which)
     reports = []
+    stale = tmp_path / "two" / "streams" / "any" / "099.flac"  # of an earlier evaluation into the same folder
+    stale.parent.mkdir(parents=True)
+    noizenet.write(stale, noizenet.Waveform(song(0)[:, None], RATE))
     for name in ("one", "two"):
         arguments = ["evaluate", str(model), str(corpus.folder), str(tmp_path / name), "--embedding", "crafted"]
         assert main([*arguments, "--streams", "4", "--seconds", "6", "--real-seconds", "5"]) == 0
@@ -194,6 +197,7 @@ def test_a_model_is_judged_and_the_report_repeats(
     assert by_name["training-speed"]["made"]["value"] > 0
     assert by_name["echo"]["beside"]["persistence"]["value"] > 0
     assert ("likelihood" in by_name) == (which == "sample_model")
+    assert main([*arguments, "--seconds", "2"]) == 2
     page = (tmp_path / "one" / "report.html").read_text()
     assert "Echo of held-out music" in page
     assert "Spectrograms" in page

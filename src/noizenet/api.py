@@ -16,6 +16,7 @@ from noizenet.audio.read import AudioReader, read
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.audio.write import AudioWriter, write, write_pcm
 from noizenet.base.errors import UsageError
+from noizenet.base.files import make_folder
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
@@ -354,8 +355,11 @@ def evaluate(
         raise UsageError("an evaluation judges either a model or a folder of audio: give one of them")
     if streams < 1:
         raise UsageError(f"streams: {streams} is not 1 or more")
+    if audio is None and not seconds >= material.SHORTEST_S:
+        raise UsageError(f"seconds: {seconds:g} are too few: measures hear {material.SHORTEST_S:g} s at once")
     options = Options(embedding, real_seconds, seed)
     loaded, out = load_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus, Path(out)
+    make_folder(out)  # if it cannot be, better known before the work than after
     player: Model | None = None
     cost: dict[str, Any] = {}
     if audio is not None:
@@ -366,6 +370,8 @@ def evaluate(
         title, folder = "A model, judged", out / "streams"
         cost = _play_streams(player, folder, streams, seconds, seed, on_progress)
     made, skipped = material.of_folder(folder, loaded.genres)
+    if audio is None:  # files of an earlier evaluation, of more streams or other genres, are not this model's
+        made = [m for m in made if m.name in cost["streams"]]
     warnings = [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, folder, made)]
     return run(
         title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
@@ -390,15 +396,18 @@ def _play_streams(
 
     joules, begun = joule_meter(), time.perf_counter()
     told = model.genres if model.architecture.genre_size else []
+    names = list[str]()
     for i in range(streams):
         genre = told[i % len(told)] if told else None
         path = folder / (genre or "any") / f"{i:03d}.flac"
+        names.append(str(path.relative_to(folder)))
         path.parent.mkdir(parents=True, exist_ok=True)
         generate(model, path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off"))
         if on_progress is not None:
             on_progress(f"playing {path.parent.name} {i:03d}", (i + 1) / streams)
     took, spent = time.perf_counter() - begun, joules()
     return {
+        "streams": names,
         "generation_real_time": streams * seconds / took,
         "joules_per_second": None if spent is None else spent / (streams * seconds),
         "rss_mb": psutil.Process().memory_info().rss / 1e6,

@@ -96,6 +96,8 @@ def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], lis
     UsageError
         If there is none.
     """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
     found, skipped = list[Recording](), list[tuple[str, str]]()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
         name = str(path.relative_to(folder))
