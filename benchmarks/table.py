@@ -50,7 +50,7 @@ COLUMNS = {
     "likelihood": "bits per sample",
     "echo": "echo's MSE",
 }
-SAMPLERNN_STREAMS, SAMPLERNN_S = 104, 3.1
+SAMPLERNN_STREAMS, SAMPLERNN_S = 36, 3.1
 
 
 def main() -> None:
