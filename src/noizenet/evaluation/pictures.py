@@ -27,13 +27,13 @@ def draw_spectrograms(pairs: Sequence[tuple[str, Waveform, Waveform | None]]) ->
                 ax.set_axis_off()
                 continue
             with open_sound(sound) as opened:
-                view.draw(view.analyse(opened), ax, figure, DrawOptions(scale="linear", title=title, colour_bar=False))
+                view.draw(view.analyse(opened), ax, figure, DrawOptions(scale="linear", colour_bar=False))
             ax.set_ylim(0, min(8000, sound.sample_rate / 2))
             ax.tick_params(labelsize=7)
             ax.set_title(title, fontsize=9, loc="left")
             ax.set_ylabel("Hz", fontsize=8)
             ax.set_xlabel(ax.get_xlabel(), fontsize=8)
-    return _png(figure)
+    return _png(figure, dpi=80)
 
 
 def draw_distributions(distributions: dict[str, dict[str, Any]]) -> bytes:
@@ -55,7 +55,7 @@ def draw_distributions(distributions: dict[str, dict[str, Any]]) -> bytes:
     return _png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, dpi: int = 110) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110)
+    figure.savefig(buffer, dpi=dpi)
     return buffer.getvalue()
