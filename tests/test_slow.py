@@ -39,6 +39,7 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
         short = re.sub(r"--minutes [\d.]+", "--minutes 0.2", command)
         short = re.sub(r"--seconds (\d+)", "--seconds 3", short)
         short = re.sub(r"play model$", "play model --seconds 3", short)
+        short = re.sub(r"evaluate model .*", r"\g<0> --streams 4 --seconds 6 --real-seconds 10", short)
         done = subprocess.run(
             ["bash", "-c", short], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
             timeout=300, check=False,
