@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,10 +79,6 @@ class Aliveness:
     >>> report.alive, report.death_s, list(report.causes)
     (0.0, 0.0, ['silence'])
     """
-
-    unit: ClassVar[str] = "share of time"
-    higher_is_better: ClassVar[bool] = True
-    source: ClassVar[str] = "noizenet.evaluation.aliveness"
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate

@@ -101,12 +101,19 @@ def _signal_to_noise(sound: NDArray[np.float32], kept: NDArray[np.float32]) -> f
     return float(10 * np.log10((power + 1e-12) / (noise + 1e-12)))
 
 
+def mix_of(model: Model, genre: str) -> NDArray[np.float32]:
+    """Return a genre as a model is told it, [G]; a genre that it does not know is all of them alike."""
+    count = max(1, len(model.genres))
+    if genre in model.genres:
+        return np.asarray(np.eye(count)[model.genres.index(genre)], np.float32)
+    return np.full(count, 1 / count, np.float32)
+
+
 def _bits(model: Model, lanes: NDArray[np.int64], genre: str) -> float:
     import torch
 
     network = model.network
-    count = max(1, len(model.genres))
-    mix = torch.eye(count)[model.genres.index(genre)] if genre in model.genres else torch.full((count,), 1 / count)
+    mix = torch.from_numpy(mix_of(model, genre))
     frames = torch.from_numpy(lanes)[..., None]
     with torch.inference_mode():
         nats, _, _ = network.nats(

@@ -10,7 +10,7 @@ import numpy as np
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.distance import Estimate
 from noizenet.evaluation.echo import Echo
-from noizenet.evaluation.likelihood import BASELINES, likelihood
+from noizenet.evaluation.likelihood import BASELINES, likelihood, mix_of
 from noizenet.evaluation.material import middle
 from noizenet.evaluation.measure import Evidence, Figure, Measure, resampled
 from noizenet.store.model import Model
@@ -98,10 +98,7 @@ def _echoes(model: Model, evidence: Evidence) -> list[Any]:
     found = []
     for track in held[:: max(1, len(held) // ECHOES)][:ECHOES]:
         first, count = middle(track, ECHO_S, corpus.sample_rate)
-        mix = np.full(max(1, len(model.genres)), 1 / max(1, len(model.genres)), np.float32)
-        if track.genre in model.genres:
-            mix = np.eye(len(model.genres), dtype=np.float32)[model.genres.index(track.genre)]
-        echo = Echo(model, mix)
+        echo = Echo(model, mix_of(model, track.genre))
         for _ in echo.listen([corpus.samples(track, first, count)]):
             pass
         found.append(echo.result())
