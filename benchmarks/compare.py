@@ -217,9 +217,9 @@ def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
     return {
         "sample_rate": corpus.sample_rate,
         "uniform": 8.0,
-        "zeroth order (histogram of classes)": zeroth_order(train[:, 1:], lanes, 256),
-        "persistence (histogram of differences)": persistence(train, lanes, 256),
-        "linear prediction (order 32, from the last 1,024 samples)": linear_prediction(lanes, r.values()),
+        "zeroth order (histogram of classes)": float(zeroth_order(train[:, 1:], lanes, 256).mean()),
+        "persistence (histogram of differences)": float(persistence(train, lanes, 256).mean()),
+        "linear prediction (order 32, from the last 1,024 samples)": float(linear_prediction(lanes, r.values()).mean()),
     }
 
 

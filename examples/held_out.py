@@ -20,7 +20,7 @@ def main() -> None:
     corpus = noizenet.load_corpus(sys.argv[1])
     total: Counter[str] = Counter()
     dead: Counter[str] = Counter()
-    for track in corpus.split("validation") + corpus.split("test"):
+    for track in corpus.held_out():
         watch = Aliveness(corpus.sample_rate)
         watch.push(corpus.mono(track))
         report = watch.finish()

@@ -65,7 +65,7 @@ def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
     """Return every genre's range over stretches of so many seconds of its held-out tracks, and that of "music"."""
     places: dict[str, list[Place]] = {}
     count = round(seconds * corpus.sample_rate)
-    for track in [*corpus.split("validation"), *corpus.split("test")]:
+    for track in corpus.held_out():
         for at in range(0, max(1, track.frames - count + 1), count):
             samples = corpus.mono(track, at, count)
             if np.abs(samples).max() > 0:

@@ -84,6 +84,10 @@ class Corpus:
             raise UsageError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
         return [t for t in self.tracks if t.split == name]
 
+    def held_out(self) -> list[Track]:
+        """Return the tracks that no training reads: ``validation`` and ``test``."""
+        return self.split("validation") + self.split("test")
+
     def seconds(self, split: str | None = None) -> float:
         """Return the total duration of a split, or of everything."""
         return sum(t.seconds for t in self.tracks if split in (None, t.split))

@@ -15,27 +15,32 @@ from scipy.special import expit
 from noizenet.model.features import edges_of
 
 Classes = NDArray[np.int64]
+F64 = NDArray[np.float64]
 
 
-def zeroth_order(train: Classes, lanes: Classes, levels: int) -> float:
-    """Return bits per sample of lanes [B, T] under the histogram of training's classes [B', T']."""
+def zeroth_order(train: Classes, lanes: Classes, levels: int) -> F64:
+    """Return bits per sample of each of the lanes [B, T] under the histogram of training's classes [B', T']."""
     counts = np.bincount(train.ravel(), minlength=levels) + 1.0
-    return float(-np.log2(counts / counts.sum())[lanes[:, 1:]].mean())
+    bits = -np.log2(counts / counts.sum())
+    return np.asarray(bits[lanes[:, 1:]].mean(1))
 
 
-def persistence(train: Classes, lanes: Classes, levels: int) -> float:
-    """Return bits under the histogram of training's class differences, cut to what exists and scaled to 1."""
+def persistence(train: Classes, lanes: Classes, levels: int) -> F64:
+    """Return bits of each of the lanes [B, T] under the histogram of training's class differences.
+
+    Differences that would leave the classes are cut off, and the rest scaled to 1.
+    """
     last, following = lanes[:, :-1], lanes[:, 1:]
     jumps = np.bincount((np.diff(train, axis=1) + levels - 1).ravel(), minlength=2 * levels - 1) + 0.1
     cumulative = np.concatenate([[0.0], np.cumsum(jumps)])
     possible = cumulative[2 * levels - 1 - last] - cumulative[levels - 1 - last]
-    return float(-np.log2(jumps[following - last + levels - 1] / possible).mean())
+    return np.asarray(-np.log2(jumps[following - last + levels - 1] / possible).mean(1))
 
 
 def linear_prediction(
     lanes: Classes, values: NDArray[np.floating], order: int = 32, back: int = 1024, hop: int = 64
-) -> float:
-    """Return bits of a logistic distribution around a backward-adaptive linear prediction.
+) -> F64:
+    """Return bits of each lane under a logistic distribution around a backward-adaptive linear prediction.
 
     Taps by the autocorrelation method from the last `back` samples, anew every `hop`; the scale is fitted to the
     prediction's own error over those samples. Nothing is known that a decoder would not know. Counted from sample
@@ -51,9 +56,9 @@ def linear_prediction(
     edges = edges_of(values).astype(np.float64)
     values = values.astype(np.float64)
     window = np.hanning(2 * back)[:back]  # newest samples count most
-    total, count = 0.0, 0
-    for lane in lanes:
-        x = values[lane]
+    bits = np.zeros(len(lanes))
+    for i, lane in enumerate(lanes):
+        x, total, count = values[lane], 0.0, 0
         for at in range(back, len(x) - hop, hop):
             past = x[at - back : at]
             seen = past * window
@@ -69,4 +74,5 @@ def linear_prediction(
             p = expit((edges[classes + 1] - mean) / scale) - expit((edges[classes] - mean) / scale)
             total -= float(np.log2(0.999 * p + 0.001 / len(values)).sum())
             count += hop
-    return total / count
+        bits[i] = total / count
+    return bits

@@ -42,25 +42,20 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     values = r.values()
     if values is None or model.architecture.kind != "classes" or not model.architecture.samples:
         raise UsageError("this model predicts no distribution of samples: it has no likelihood to compare")
-    if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
-        raise UsageError(
-            f"the model plays {r.channels} channel(s) at {r.sample_rate} Hz, the corpus holds "
-            f"{corpus.channels} at {corpus.sample_rate} Hz: build it anew at the model's"
-        )
-    train, _ = _lanes(model, corpus, corpus.split("train"), TRAINING_EXCERPTS)
+    check_same_sound(model, corpus)
+    train = _lanes(model, corpus, corpus.split("train"), TRAINING_EXCERPTS)
     genres, excerpts = dict[str, dict[str, float]](), list[dict[str, list[float]]]()
     ratios = list[float]()
     for genre in corpus.genres:
-        held = [t for t in corpus.split("validation") + corpus.split("test") if t.genre == genre]
-        lanes, kept = _lanes(model, corpus, held, EXCERPTS)
+        held = [t for t in corpus.held_out() if t.genre == genre]
+        lanes = _lanes(model, corpus, held, EXCERPTS, ratios)
         if not len(lanes) or not len(train):
             continue
-        ratios += kept
         rows = {
             "bits": [_bits(model, lane[None], genre) for lane in lanes],
-            "zeroth_order": [zeroth_order(train, lane[None], r.levels) for lane in lanes],
-            "persistence": [persistence(train, lane[None], r.levels) for lane in lanes],
-            "linear_prediction": [linear_prediction(lane[None], values) for lane in lanes],
+            "zeroth_order": zeroth_order(train, lanes, r.levels).tolist(),
+            "persistence": persistence(train, lanes, r.levels).tolist(),
+            "linear_prediction": linear_prediction(lanes, values).tolist(),
         }
         excerpts.append(rows)
         genres[genre] = {k: float(np.mean(v)) for k, v in rows.items()}
@@ -76,24 +71,43 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _lanes(model: Model, corpus: Corpus, tracks: Sequence[Track], count: int) -> tuple[NDArray[np.int64], list[float]]:
-    """Return excerpts [B, T + 1] in classes, spread evenly over the tracks, and each one's signal to noise in dB.
+def check_same_sound(model: Model, corpus: Corpus) -> None:
+    """See that a model can hear a corpus as it is.
 
-    T is a multiple of the network's step.
+    Raises
+    ------
+    UsageError
+        If their rates or channels differ.
+    """
+    r = model.representation
+    if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
+        raise UsageError(
+            f"the model plays {r.channels} channel(s) at {r.sample_rate} Hz, the corpus holds "
+            f"{corpus.channels} at {corpus.sample_rate} Hz: build it anew at the model's"
+        )
+
+
+def _lanes(
+    model: Model, corpus: Corpus, tracks: Sequence[Track], count: int, ratios: list[float] | None = None
+) -> NDArray[np.int64]:
+    """Return excerpts [B, T + 1] in classes, spread evenly over the tracks; T is a multiple of the network's step.
+
+    Where `ratios` is given, each one's signal to noise in dB is appended to it.
     """
     granule = math.lcm(model.network.granule, corpus.channels)
     samples = round(EXCERPT_S * corpus.sample_rate)
     frames = samples * corpus.channels // granule * granule
     long = [t for t in tracks if t.frames > samples + 1]
-    lanes, ratios = [], []
+    lanes = []
     for i in range(count if long else 0):
         track = long[i * len(long) // count] if len(long) > count else long[i % len(long)]
         start = round((i + 0.5) / count * (track.frames - samples - 1))
         sound = model.representation.as_waveform(corpus.samples(track, start, samples + 1))
         encoded = model.representation.encode(sound)
-        ratios.append(_signal_to_noise(sound.samples, model.representation.decode(encoded).samples))
+        if ratios is not None:
+            ratios.append(_signal_to_noise(sound.samples, model.representation.decode(encoded).samples))
         lanes.append(encoded[: frames + 1, 0].astype(np.int64))
-    return (np.stack(lanes) if lanes else np.zeros((0, frames + 1), np.int64)), ratios
+    return np.stack(lanes) if lanes else np.zeros((0, frames + 1), np.int64)
 
 
 def _signal_to_noise(sound: NDArray[np.float32], kept: NDArray[np.float32]) -> float:

@@ -56,13 +56,19 @@ class Distance(MusicMeasure):
         """Distance to the training music."""
         if self.embedding == "tagger" and not evidence.tagger:
             raise UsageError("the tagger was not asked for")
-        reference, _ = points_of([s.heard for s in evidence.train], self.embedding)
+        reference, mean, spread = evidence.once(f"reference {self.embedding}", lambda: self._reference(evidence))
         points, groups = points_of([s.heard for s in side], self.embedding)
-        if self.embedding == "crafted":  # its numbers have units of their own; the tagger's share one scale
-            mean, spread = reference.mean(0), reference.std(0) + 1e-9
-            reference, points = (reference - mean) / spread, (points - mean) / spread
+        points = (points - mean) / spread
         work = frechet_distance if self.kind == "Fréchet" else kernel_distance
         return work(reference, points, groups, evidence.seed)
+
+    def _reference(self, evidence: Evidence) -> tuple[F64, F64, F64]:
+        """Return the training music's points as they are compared, and what was taken off and divided by."""
+        points, _ = points_of([s.heard for s in evidence.train], self.embedding)
+        if self.embedding == "tagger":  # its numbers share one scale
+            return points, np.zeros(points.shape[1]), np.ones(points.shape[1])
+        mean, spread = points.mean(0), points.std(0) + 1e-9  # these have units of their own
+        return (points - mean) / spread, mean, spread
 
 
 class Genre(MusicMeasure):

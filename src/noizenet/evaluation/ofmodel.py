@@ -10,7 +10,7 @@ import numpy as np
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.distance import Estimate
 from noizenet.evaluation.echo import Echo
-from noizenet.evaluation.likelihood import BASELINES, likelihood, mix_of
+from noizenet.evaluation.likelihood import BASELINES, check_same_sound, likelihood, mix_of
 from noizenet.evaluation.material import middle
 from noizenet.evaluation.measure import Evidence, Figure, Measure, resampled
 from noizenet.store.model import Model
@@ -89,12 +89,9 @@ class Reproduction(Measure):
 
 
 def _echoes(model: Model, evidence: Evidence) -> list[Any]:
-    corpus, r = evidence.corpus, model.representation
-    if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
-        raise UsageError(
-            f"the model plays at {r.sample_rate} Hz, the corpus holds {corpus.sample_rate} Hz: build it anew"
-        )
-    held = [*corpus.split("validation"), *corpus.split("test")]
+    corpus = evidence.corpus
+    check_same_sound(model, corpus)
+    held = corpus.held_out()
     found = []
     for track in held[:: max(1, len(held) // ECHOES)][:ECHOES]:
         first, count = middle(track, ECHO_S, corpus.sample_rate)

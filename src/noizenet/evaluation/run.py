@@ -74,7 +74,7 @@ def backdrop(corpus: Corpus, options: Options, on_heard: Callable[[str, float], 
     UsageError
         If there is no held-out or no training music.
     """
-    train, held = corpus.split("train"), [*corpus.split("validation"), *corpus.split("test")]
+    train, held = corpus.split("train"), corpus.held_out()
     if not train or not held:
         raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; this has only one kind")
     tagger = load_tagger(tagger_wheel()) if options.embedding == "tagger" else None
@@ -179,15 +179,14 @@ def _pairs(
     made: Sequence[Recording], kept: dict[str, tuple[NDArray[np.float32], int]], corpus: Corpus
 ) -> list[tuple[str, Waveform, Waveform | None]]:
     """Return a recording of each genre beside a held-out track of it, both ten seconds."""
-    held = {t.genre: t for t in corpus.split("validation") + corpus.split("test")}
+    held = {t.genre: t for t in corpus.held_out()}
     pairs = list[tuple[str, Waveform, Waveform | None]]()
     for genre in sorted({m.genre for m in made})[:SHOWN]:
         one = next(m for m in made if m.genre == genre)
         samples, rate = kept[one.name]
-        real = None
-        if (track := held.get(genre) or next(iter(held.values()))) is not None:
-            first, count = middle(track, PICTURED_S, corpus.sample_rate)
-            real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
+        track = held.get(genre) or next(iter(held.values()))
+        first, count = middle(track, PICTURED_S, corpus.sample_rate)
+        real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
         pairs.append((one.name, Waveform(samples[: round(PICTURED_S * rate)], rate), real))
     return pairs
 
