@@ -21,5 +21,6 @@ HEADS = Registry(
         "point": "noizenet.model.heads:PointHead",
         "categorical": "noizenet.model.heads:CategoricalHead",
         "mixture": "noizenet.model.mixture:MixtureHead",
+        "depth": "noizenet.model.tokens:DepthHead",
     },
 )

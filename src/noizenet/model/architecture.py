@@ -17,13 +17,16 @@ class ModelOptions:
     """What a user chooses: the ``[model]`` section of a configuration."""
 
     cell: str = option("lstm", "recurrent cell", choices=("rnn", "lstm", "gru"))
-    layers: int = option(1, "recurrent layers of a plain network", low=1, high=10)
-    hidden: int = option(128, "units per layer of a plain network", low=1, high=4096)
+    layers: int = option(1, "recurrent layers of a plain or token network", low=1, high=10)
+    hidden: int = option(128, "units per layer of a plain or token network", low=1, high=4096)
     dropout: float = option(0.0, "between layers", low=0, high=0.95)
-    head: str = option("categorical", "what is predicted", choices=("categorical", "point", "mixture"))
+    head: str = option("categorical", "what is predicted", choices=("categorical", "point", "mixture", "depth"))
     loss: str = option("mse", "of the point head", choices=("mse", "mae"))
     mixtures: int = option(6, "logistic distributions in the mixture head", low=1, high=32)
-    embedding: int = option(32, "size of a class's embedding in a plain network", low=1, high=1024)
+    embedding: int = option(32, "size of a class's embedding in a plain or token network", low=1, high=1024)
+    depth_width: int = option(
+        256, "units between a token network's layers and each code of the next frame", low=1, high=4096
+    )
     genre_embedding: int = option(
         16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256
     )
@@ -113,14 +116,21 @@ class Architecture:
             raise ConfigError("model.tiers: tiers read samples one by one; use representation.name=mu-law or linear")
         if o.head == "mixture" and not o.tiers:
             raise ConfigError("model.head: a mixture needs model.tiers; a plain network predicts 'categorical'")
-        if self.kind == "classes" and o.head == "categorical" and self.levels > 4096:
+        if self.kind == "classes" and o.head in ("categorical", "depth") and self.levels > 4096:
             raise ConfigError(
                 f"model.head: a probability for each of {self.levels} classes is too many; use model.head=mixture"
             )
         if o.embedded and self.levels > 4096:
             raise ConfigError(f"model.embedded: a table of {self.levels} classes is too large; use 0")
-        if self.kind == "classes" and self.dim != 1:
-            raise ConfigError("representation: this network predicts one codebook per frame")
+        if self.kind == "classes" and self.dim != 1 and o.head != "depth":
+            raise ConfigError(
+                f"model.head: the {o.head!r} head predicts one code a frame, but this representation gives {self.dim}; "
+                "use model.head=depth"
+            )
+        if o.head == "depth" and o.tiers:
+            raise ConfigError(
+                "model.tiers: tiers read samples one by one; a 'depth' head needs none, use model.tiers=[]"
+            )
         limits = {"levels": 65536, "dim": 65536, "genres": 4096}
         for name, limit in limits.items():
             value = getattr(self, name)
@@ -210,7 +220,14 @@ class Architecture:
         """O, the size of the head's output."""
         if self.options.head == "mixture":
             return 3 * self.options.mixtures
+        if self.options.head == "depth":
+            return self.levels * self.dim
         return self.levels if self.kind == "classes" else self.dim
+
+    @property
+    def tokens(self) -> bool:
+        """Whether a frame is several codes, drawn one after another."""
+        return self.options.head == "depth"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for ``model.json``."""

@@ -27,7 +27,7 @@ class Network(nn.Module):
 
     Notes
     -----
-    Shapes: frames are int [B, T, 1] (classes) or float [B, T, D] (vectors); a genre mix is float [B, G] whose
+    Shapes: frames are int [B, T, K] (classes; K is 1 but for codes) or float [B, T, D] (vectors); a genre mix is float [B, G] whose
     rows sum to 1 (one-hot in training; anything between in generation); the state is [B, N], whatever it holds.
     """
 
@@ -69,10 +69,11 @@ def make_network(architecture: Architecture, values: ArrayLike | Tensor | None =
     """
     from noizenet.model.plain import PlainNetwork
     from noizenet.model.tiered import TieredNetwork
+    from noizenet.model.tokens import TokenNetwork
 
     if architecture.options.tiers:
         return TieredNetwork(architecture, None if values is None else torch.as_tensor(values))
-    return PlainNetwork(architecture)
+    return TokenNetwork(architecture) if architecture.tokens else PlainNetwork(architecture)
 
 
 def make_head(architecture: Architecture, inputs: int) -> Head:

@@ -99,12 +99,13 @@ class Stepper:
             Ignored by point predictions, which have nothing to draw.
         inject_every, inject_amount : int, float
             Add Gaussian noise to every `inject_every`-th frame that is fed back; the amount is in standard
-            deviations of the training music for numbers, in halves of the class range for classes. 0: never.
+            deviations of the training music for numbers, in halves of the class range for classes; of codes it is the
+            share that is replaced. 0: never.
 
         Returns
         -------
         ndarray
-            int16 or int32 [count, 1], or float32 [count, D].
+            int16 or int32 [count, K], or float32 [count, D].
         """
         return self._advance(count, None, sampling, inject_every, inject_amount, record=False)[0]
 
@@ -157,8 +158,9 @@ class Stepper:
         return self.engine.bytes_per_frame
 
     def draw(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the uniform numbers for the next `count` drawn frames [count], and for their sketches [n, 3]."""
-        return self._draws.random(count), self._sketches.random((self.engine.sketches_in(count), len(SKETCH)))
+        """Return the uniform numbers that draw the next `count` frames, [count] or [count, K], and sketches [n, 3]."""
+        drawn = self._draws.random(count if self._a.dim == 1 else (count, self._a.dim))
+        return drawn, self._sketches.random((self.engine.sketches_in(count), len(SKETCH)))
 
     def advance(self, count: int) -> None:
         """Note that `count` frames were made elsewhere (see :mod:`noizenet.model.together`)."""
@@ -184,11 +186,16 @@ class Stepper:
 
     def _noise(self, count: int, every: int, amount: float) -> F32:
         """Return the numbers to add to each of the next frames, [count, D], or [0, D] for none."""
-        width = 1 if self._a.kind == "classes" else self._a.dim
+        width = self._a.dim
         if every <= 0 or amount == 0:
             return np.zeros((0, width), np.float32)
         # The position in the stream, not in the call, says which frames are hit.
         hit = (self._position + np.arange(count)) % every == every - 1
+        if self._a.tokens:  # codes have no order: any other will do
+            values = np.full((count, width), -1, np.float32)
+            random = self._jumps.random((2, int(hit.sum()), width))
+            values[hit] = np.where(random[0] < amount, np.floor(random[1] * self._a.levels), -1)
+            return values
         values = np.zeros((count, width), np.float32)
         scale = amount * (self._a.levels / 2 if self._a.kind == "classes" else 1.0)
         values[hit] = self._jumps.standard_normal((int(hit.sum()), width), np.float32) * scale
@@ -197,6 +204,10 @@ class Stepper:
 
 def make_engine(weights: Weights, start: NDArray[Any], precision: str) -> Engine:
     """Pack weights for their kind of loop."""
+    if weights.architecture.tokens:
+        from noizenet.model.engine_tokens import TokenEngine
+
+        return TokenEngine(weights, start, precision)
     if weights.architecture.options.tiers:
         from noizenet.model.engine_tiered import TieredEngine
 

@@ -50,6 +50,8 @@ class Weights:
 
 def expected_shapes(architecture: Architecture) -> Shapes:
     """Return the shape of every array of a network, by name (compared with the networks in tests/test_store.py)."""
+    if architecture.tokens:
+        return _tokens(architecture)
     return _tiered(architecture) if architecture.options.tiers else _plain(architecture)
 
 
@@ -77,6 +79,20 @@ def _plain(a: Architecture) -> Shapes:
         inputs = o.hidden if i else a.frame_size + a.genre_size
         shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], inputs, o.hidden)
     return shapes | _linear("head.linear", a.outputs, o.hidden)
+
+
+def _tokens(a: Architecture) -> Shapes:
+    o = a.options
+    shapes: Shapes = {f"codes.{k}.weight": (a.levels, o.embedding) for k in range(a.dim)}
+    if a.genre_size:
+        shapes["genre.weight"] = (a.genres, a.genre_size)
+    for i in range(o.layers):
+        shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding + a.genre_size, o.hidden)
+    shapes["start"] = (o.layers, 2 if o.cell == "lstm" else 1, o.hidden)
+    for k in range(a.dim):
+        shapes |= _linear(f"head.say.{k}", o.depth_width, o.hidden) | _linear(f"head.out.{k}", a.levels, o.depth_width)
+    pairs = a.dim * (a.dim - 1) // 2
+    return shapes | {f"head.given.{p}.weight": (a.levels, o.depth_width) for p in range(pairs)}
 
 
 def _tiered(a: Architecture) -> Shapes:

@@ -1,0 +1,84 @@
+"""Token networks, packed for :mod:`noizenet.model.kernel_tokens`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.model.engine import Engine, biases
+from noizenet.model.kernel_tokens import run_tokens
+from noizenet.model.numeric import Pack
+from noizenet.model.sampling import Sampling
+from noizenet.model.weights import F32, Weights
+
+
+class TokenEngine(Engine):
+    """A stack of layers from frame to frame, and the codes of a frame one after another."""
+
+    def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
+        super().__init__(weights, start, precision)
+        a = self._a
+        o = a.options
+        pack, layout = Pack(precision), []
+        for number in range(o.layers):
+            cell = f"stack.cells.{number}"
+            w_ih, w_hh = weights[f"{cell}.kernel.weight_ih_l0"], weights[f"{cell}.kernel.weight_hh_l0"]
+            b_ih, b_hh = biases(weights, cell, self._cell)
+            if number == 0:
+                self._genre_weights, w_ih = w_ih[:, o.embedding :], np.ascontiguousarray(w_ih[:, : o.embedding])
+            layout += [pack.add(w_ih, b_ih), pack.add(w_hh, b_hh)]
+        for k in range(a.dim):
+            for part in ("say", "out"):
+                layout.append(pack.add(weights[f"head.{part}.{k}.weight"], weights[f"head.{part}.{k}.bias"]))
+        self._layout = np.asarray(layout, np.int64)
+        self._weights, self._scales, self._biases = pack.arrays()
+        self._codes = np.stack([weights[f"codes.{k}.weight"] for k in range(a.dim)])
+        tables = [weights[f"head.given.{p}.weight"] for p in range(a.dim * (a.dim - 1) // 2)]
+        self._given = np.stack(tables) if tables else np.zeros((0, a.levels, o.depth_width), np.float32)
+        self._first, self._genres = weights["start"], weights.get("genre.weight")
+        width = self._gates * o.hidden
+        sizes = {
+            "x": o.embedding, "z": width, "zh": width, "deep": o.depth_width, "logits": a.levels, "plain": a.levels
+        }  # fmt: skip
+        self.scratch = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
+        self._genre = np.zeros(width, np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Go to a track's start."""
+        self.memory = {
+            "h": self._first[:, 0].copy(),
+            "c": self._first[:, -1].copy(),
+            "current": self._start.reshape(-1).astype(np.int64),
+        }
+
+    def set_genre(self, mix: F32) -> None:
+        """Set the genre mix."""
+        if self._genres is not None:
+            self._genre = np.asarray(self._genre_weights @ (mix @ self._genres), np.float32)
+
+    @property
+    def bytes_per_frame(self) -> float:
+        """All matrices, and a row of each table."""
+        rows = self._codes[:, 0].nbytes + (self._given[:, 0].nbytes if len(self._given) else 0)
+        return float(self._weights.nbytes + rows)
+
+    def run(
+        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
+        jumps: F32, sampling: Sampling, record: F32,
+    ) -> NDArray[Any]:  # fmt: skip
+        """Run `count` frames."""
+        m, s, books = self.memory, self.scratch, self._a.dim
+        none = np.zeros((0, books), np.int64)
+        given = none if forced is None else np.ascontiguousarray(forced, np.int64)
+        leaps = jumps.astype(np.int64) if len(jumps) else none
+        out = np.zeros((count, books), np.int64)
+        run_tokens(
+            self._cell, self._gates, self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
+            self._genre, m["h"], m["c"], m["current"], given, uniforms.reshape(-1, books), leaps,
+            np.full(books, float(sampling.temperature)), int(sampling.top_k), np.full(books, float(sampling.top_p)),
+            s["x"], s["z"], s["zh"], s["deep"], s["logits"], s["plain"], self.surprise, out, record,
+        )  # fmt: skip
+        return out.astype(np.int16 if self._a.levels <= 2**15 else np.int32)

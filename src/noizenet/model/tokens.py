@@ -1,0 +1,126 @@
+"""A network over frames of several codes: a recurrent stack from frame to frame, a small network inside each frame.
+
+The stack hears a frame's codes as one sum of embeddings and carries the music through time. What it says is turned into
+the next frame's codes one after another, each given those before it (after the two transformers of D. Lee et al.,
+"Autoregressive image generation using residual quantization", CVPR 2022, with recurrent layers in place of the large
+one and a single layer per code in place of the small one). The probability of a frame is so exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from noizenet.model.architecture import Architecture
+from noizenet.model.heads import Head
+from noizenet.model.network import Network
+from noizenet.model.sampling import Sampling, probabilities
+from noizenet.model.stack import Stack
+
+
+class DepthHead(Head):
+    """K distributions over V codes, each given the codes before it in the frame.
+
+    Its output [..., K · V] holds their logits; the loss is the cost of a whole frame in nats.
+    """
+
+    def __init__(self, inputs: int, architecture: Architecture) -> None:
+        nn.Module.__init__(self)
+        o = architecture.options
+        self.codebooks, self.levels = architecture.dim, architecture.levels
+        self.say = nn.ModuleList(nn.Linear(inputs, o.depth_width) for _ in range(self.codebooks))
+        pairs = self.codebooks * (self.codebooks - 1) // 2
+        self.given = nn.ModuleList(nn.Embedding(self.levels, o.depth_width) for _ in range(pairs))
+        self.out = nn.ModuleList(nn.Linear(o.depth_width, self.levels) for _ in range(self.codebooks))
+        for table in self.given:
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, 0, 0.02)
+
+    def forward(self, h: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Map [..., H] and the frame's codes [..., K] (the last of which is not looked at) to logits [..., K · V]."""
+        assert codes is not None, "the codes of a frame depend on one another: give them"
+        return torch.cat([self.logits(k, h, codes) for k in range(self.codebooks)], -1)
+
+    def logits(self, k: int, h: Tensor, codes: Tensor) -> Tensor:
+        """Return the logits [..., V] of the `k`-th code, given the codes [..., ≥ k] before it."""
+        x: Tensor = self.say[k](h)
+        for j in range(k):
+            x = x + self.given[k * (k - 1) // 2 + j](codes[..., j])
+        y: Tensor = self.out[k](torch.relu(x))
+        return y
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of logits [B, T, K · V] against codes [B, T, K], summed over a frame."""
+        logits = output.float().reshape(-1, self.levels)
+        return F.cross_entropy(logits, target.reshape(-1).long()) * self.codebooks
+
+    def sample(self, output: Tensor, generator: torch.Generator, sampling: Sampling) -> Tensor:
+        """Draw codes [B, K] from logits that were given the true codes before them."""
+        p = probabilities(output.float().reshape(-1, self.levels), sampling)
+        return torch.multinomial(p, 1, generator=generator).reshape(-1, self.codebooks)
+
+    def likeliest(self, output: Tensor) -> Tensor:
+        """Return each code's likeliest value [..., K]."""
+        return output.reshape(*output.shape[:-1], self.codebooks, self.levels).argmax(-1)
+
+
+class TokenNetwork(Network):
+    """Codes in, distributions of the next frame's codes out.
+
+    Parameters
+    ----------
+    architecture : Architecture
+
+    Notes
+    -----
+    The state [B, L·S·H] starts where training has put it.
+    """
+
+    head: DepthHead
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        o = a.options
+        self.codes = nn.ModuleList(nn.Embedding(a.levels, o.embedding) for _ in range(a.dim))
+        for table in self.codes:
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, 0, a.dim**-0.5)
+        self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
+        self.stack = Stack(o.cell, o.embedding + a.genre_size, o.hidden, o.layers, o.dropout)
+        self.start = nn.Parameter(torch.zeros(o.layers, self.stack.layers()[0].states, o.hidden))
+        self.dropout = nn.Dropout(o.dropout)
+        self.head = DepthHead(o.hidden, a)
+
+    def start_state(self, batch: int) -> Tensor:
+        """Return the learned state of a track's start."""
+        return self.start.reshape(1, -1).expand(batch, -1)
+
+    def forward(
+        self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Predict from whole sequences [B, T, K], given what follows each frame, `targets` [B, T, K]."""
+        x: Tensor = sum(table(frames[..., k]) for k, table in enumerate(self.codes))
+        if self.genre is not None:
+            genre = (mix @ self.genre.weight)[:, None].expand(-1, x.shape[1], -1)
+            x = torch.cat([x, genre.to(x.dtype)], -1)
+        o = self.architecture.options
+        y, after = self.stack(x, state.reshape(len(state), o.layers, -1, o.hidden).permute(1, 2, 0, 3))
+        logits = self.head(self.dropout(y), targets)
+        return logits, after.permute(2, 0, 1, 3).reshape(len(state), -1)
+
+    def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the exact cost of frames in nats, the logits and the state after."""
+        output, after = self(frames, mix, state, targets)
+        with torch.autocast(output.device.type, enabled=False):
+            return self.head.loss(output, targets), output, after
+
+    def load_part(self, arrays: dict[str, Any]) -> None:
+        """Take over weights by name from another collection's network; see :mod:`noizenet.training.adapting`."""
+        own = self.state_dict()
+        self.load_state_dict(
+            {k: arrays[k] if k in arrays and arrays[k].shape == v.shape else v for k, v in own.items()}
+        )
