@@ -27,8 +27,9 @@ class Network(nn.Module):
 
     Notes
     -----
-    Shapes: frames are int [B, T, K] (classes; K is 1 but for codes) or float [B, T, D] (vectors); a genre mix is float [B, G] whose
-    rows sum to 1 (one-hot in training; anything between in generation); the state is [B, N], whatever it holds.
+    Shapes: frames are int [B, T, K] (classes; K is 1 but for codes) or float [B, T, D] (vectors); a genre mix is float
+    [B, G] whose rows sum to 1 (one-hot in training; anything between in generation); the state is [B, N], whatever it
+    holds.
     """
 
     architecture: Architecture

@@ -8,8 +8,6 @@ one and a single layer per code in place of the small one). The probability of a
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -117,10 +115,3 @@ class TokenNetwork(Network):
         output, after = self(frames, mix, state, targets)
         with torch.autocast(output.device.type, enabled=False):
             return self.head.loss(output, targets), output, after
-
-    def load_part(self, arrays: dict[str, Any]) -> None:
-        """Take over weights by name from another collection's network; see :mod:`noizenet.training.adapting`."""
-        own = self.state_dict()
-        self.load_state_dict(
-            {k: arrays[k] if k in arrays and arrays[k].shape == v.shape else v for k, v in own.items()}
-        )

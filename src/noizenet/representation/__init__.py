@@ -15,5 +15,6 @@ REPRESENTATIONS = Registry(
         "min-max": "noizenet.representation.scaled:MinMax",
         "fft": "noizenet.representation.fft:FftFrames",
         "log-magnitude": "noizenet.representation.logmagnitude:LogMagnitude",
+        "codec": "noizenet.representation.codec:CodecTokens",
     },
 )

@@ -98,6 +98,11 @@ class Representation(ABC):
         """Frames to read before a cut in a track so that the frame at the cut is the one of the whole track."""
         return 1
 
+    @property
+    def whole(self) -> bool:
+        """Whether a track is best encoded once, as a whole, and its frames kept in memory."""
+        return False
+
     @abstractmethod
     def silence(self) -> Frames:
         """Return the frame [1, ...] that stands for no sound: what precedes every track."""

@@ -13,6 +13,7 @@ RECIPES = {
     "paper-fft-lstm": "the paper's FFT frames, LSTM",
     "paper-fft-gru": "the paper's FFT frames, gated recurrent unit",
     "sample-lstm": "a distribution, sampled: it lives",
+    "token-lstm": "the codes of a learned codec: hears seconds, plays many times faster than real time",
 }
 """Name → what it is; the file is ``recipes/NAME.toml``."""
 

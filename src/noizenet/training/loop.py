@@ -26,8 +26,9 @@ from noizenet.model.network import make_network
 from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
 from noizenet.store import card
-from noizenet.store.model import ABOUT, Model, save
+from noizenet.store.model import ABOUT, Model, load, save
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
+from noizenet.training.adapting import begin_from
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
@@ -123,6 +124,8 @@ class Trainer:
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = make_network(self.architecture, self.representation.values()).train()
+        if o.start:
+            begin_from(load(o.start), self.network, self.representation, corpus.genres)
         if o.window % self.network.granule:
             raise UsageError(
                 f"training.window: {o.window} is not a multiple of {self.network.granule}, the slowest tier's step"

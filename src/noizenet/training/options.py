@@ -39,6 +39,7 @@ class TrainingOptions:
     input_noise: float = option(
         0.0, "noise on the inputs, in standard deviations; for classes, in classes", low=0, high=10
     )
+    code_noise: float = option(0.0, "share of a token network's input codes that are replaced by others", low=0, high=1)
     gain_jitter: float = option(
         0.0, "spread of a random gain on each lane's inputs, in nepers; the targets stay as they are", low=0, high=3
     )
@@ -48,6 +49,7 @@ class TrainingOptions:
         low=0,
         high=1,
     )
+    start: str = option("", "a model to begin from, bundled or a folder; its codes must be the same; empty: begin anew")
     settling_seconds: float = option(
         0.0,
         "after training, sound that each genre is played in each of seven rounds to settle its level; 0: none",

@@ -49,6 +49,18 @@ def disturb(inputs: Tensor, noise: float, levels: int) -> Tensor:
     return (inputs + (noise * torch.randn(inputs.shape)).round().int()).clamp(0, levels - 1)
 
 
+def mistake(inputs: Tensor, share: float) -> Tensor:
+    """Replace codes [B, T, K] by codes of the same book from elsewhere in the batch, so that errors are met in training.
+
+    Each lane has a share of its own, uniform from 0 to twice `share`.
+    """
+    if not share:
+        return inputs
+    hit = torch.rand(inputs.shape) < 2 * share * torch.rand(len(inputs), 1, 1)
+    elsewhere = inputs.flatten(0, 1)[torch.randperm(len(inputs) * inputs.shape[1])].view_as(inputs)
+    return torch.where(hit, elsewhere, inputs)
+
+
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
     """Return the context that runs matrix products in bfloat16 where `bf16`."""
     return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
@@ -107,7 +119,7 @@ def train_step(
     state : Tensor
         As left by the window before, [B, N].
     options : TrainingOptions
-        Its ``clip``, ``input_noise``, ``gain_jitter`` and ``own_samples``.
+        Its ``clip``, ``input_noise``, ``code_noise``, ``gain_jitter`` and ``own_samples``.
     bf16 : bool
 
     Returns
@@ -117,6 +129,7 @@ def train_step(
     """
     inputs, targets, mix = to_tensors(batch, network.architecture.genres)
     inputs = disturb(inputs, options.input_noise, network.architecture.levels)
+    inputs = mistake(inputs, options.code_noise)
     inputs = jitter_gain(network, inputs, options.gain_jitter)
     before = carry(network, state, batch.fresh)
     inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16)

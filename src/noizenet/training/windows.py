@@ -101,6 +101,7 @@ class WindowReader:
         self._dealt_before = 0  # segments in the epochs before the current one
         self._lanes: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the deal, window within it)
         self._held: list[tuple[int, Segment, Frames] | None] = [None] * batch
+        self._whole = dict[int, Frames]()  # tracks' frames, where the representation wants them kept
 
     @property
     def steps_per_epoch(self) -> int:
@@ -168,6 +169,12 @@ class WindowReader:
     def _read(self, segment: Segment) -> Frames:
         r = self._r
         count = segment.windows * self._window
+        if r.whole:
+            if segment.track not in self._whole:
+                pcm = self._corpus.read(self._tracks[segment.track])
+                self._whole[segment.track] = r.encode(_waveform(pcm, self._corpus.sample_rate))
+            frames = self._whole[segment.track][max(0, segment.start - 1) : segment.start + count]
+            return frames if segment.start else np.concatenate([r.silence(), frames])
         lead = min(r.lead, segment.start)
         first = r.samples_for(segment.start - lead)
         pcm = self._corpus.read(self._tracks[segment.track], first, r.samples_for(lead + count))

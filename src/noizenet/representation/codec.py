@@ -1,0 +1,181 @@
+"""Sound as the codes of a small learned codec: few numbers a second, which a network can learn to write.
+
+The codec keeps magnitudes only; phases are found again while streaming (:mod:`noizenet.representation.phase`). Where
+its decoder is unsure of a magnitude the sound is noise-like, and gets the fine structure that noise has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.waveform import Waveform
+from noizenet.base.config import option
+from noizenet.base.errors import ConfigError
+from noizenet.representation.base import Bound, Decoder, Frames, Representation
+from noizenet.representation.codec_network import decode, embed, encode, spectra_of_noise
+from noizenet.representation.codec_weights import F32, CodecWeights, load_codec
+from noizenet.representation.phase import PhaseOptions, PhaseSearch
+
+BLOCK = 4
+"""Frames that are decoded at once, whatever comes: so the cut into calls changes nothing, not even rounding."""
+RAYLEIGH_DEVIATION = 0.5
+"""Mean absolute deviation of the log of a Rayleigh variable: of a bin of noise (to two digits)."""
+MEAN_LOG_RAYLEIGH = -0.2886
+"""Mean log of a Rayleigh variable whose mean square is 1: minus half of Euler's constant."""
+
+
+@dataclass(frozen=True)
+class CodecTokens(Representation):
+    """K codes a frame.
+
+    `codec` names a bundled codec or a folder; `digest` says which version of it the codes are of.
+    """
+
+    codec: str = option("noizenet-1", "a bundled codec, or a folder")
+    digest: str = option("", "of the codec's weights; another version is refused")
+    texture: float = option(1.0, "how much of its fine structure noise-like sound gets back", low=0, high=2)
+
+    name: ClassVar[str] = "codec"
+    kind: ClassVar[str] = "classes"
+    bound: ClassVar[Bound] = Bound("spectral-convergence-db", 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels != 1:
+            raise ConfigError("representation.channels: the codec is mono; build the corpus with --channels 1")
+        if self.digest and self.weights.digest != self.digest:
+            raise ConfigError(
+                f"representation.codec: this is another version of {self.codec!r} than the codes are of "
+                f"({self.weights.digest[:12]} is not {self.digest[:12]}); train the model again, or get that version"
+            )
+        if self.sample_rate != self.weights.shape.sample_rate:
+            raise ConfigError(
+                f"representation.sample_rate: the codec {self.codec!r} is for {self.weights.shape.sample_rate:,} Hz, "
+                f"not {self.sample_rate:,}; build the corpus with --sample-rate {self.weights.shape.sample_rate}"
+            )
+
+    @cached_property
+    def weights(self) -> CodecWeights:
+        """The codec itself."""
+        return load_codec(self.codec)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of codes per second."""
+        return self.sample_rate / self.weights.shape.samples
+
+    @property
+    def levels(self) -> int:
+        """Values of a code."""
+        return self.weights.shape.levels
+
+    @property
+    def dim(self) -> int:
+        """Codes in a frame."""
+        return self.weights.shape.codebooks
+
+    @property
+    def lead(self) -> int:
+        """The encoder looks back, and its first window is half outside."""
+        shape = self.weights.shape
+        return shape.past + 1 + math.ceil(shape.n_fft / 2 / shape.samples)
+
+    @property
+    def whole(self) -> bool:
+        """Codes are few, and dear: a track is encoded once, whole."""
+        return True
+
+    def silence(self) -> Frames:
+        """Return the codes of silence."""
+        shape = self.weights.shape
+        return self._encode(np.zeros(((shape.past + shape.ahead + 2) * shape.samples, 1), np.float32))[-1:]
+
+    def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
+        """Note which version of the codec it is."""
+        return dataclasses.replace(self, digest=self.weights.digest)
+
+    def _encode(self, samples: NDArray[np.float32]) -> Frames:
+        return encode(samples[:, 0], self.weights)
+
+    def decoder(self) -> Decoder:
+        """Return the streaming decoder."""
+        return CodecDecoder(self.weights, self.texture)
+
+
+class CodecDecoder(Decoder):
+    """Codes → latents → log-magnitudes and their spread → magnitudes with texture → samples.
+
+    Parameters
+    ----------
+    codec : CodecWeights
+    texture : float
+    options : PhaseOptions
+    """
+
+    def __init__(self, codec: CodecWeights, texture: float = 1.0, options: PhaseOptions | None = None) -> None:
+        shape = self._shape = codec.shape
+        self._codec, self._texture = codec, np.float32(texture)
+        self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
+        self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
+        self._frames = 0  # taken in
+        self._given = 0  # samples given out
+        self._rng = np.random.default_rng(0)
+        self._noise = np.zeros(0, np.float32)
+        weight = codec["bands"].T
+        self._to_bins = (weight / np.maximum(weight.sum(1, keepdims=True), 1e-6)).astype(np.float32)
+
+    def push(self, frames: Frames) -> F32:
+        """Take codes [n, K]; return the samples [m, 1] that are done."""
+        if not len(frames):
+            return np.zeros((0, 1), np.float32)
+        latents = embed(frames, self._codec)
+        if not self._frames:  # before the first frame, the first
+            self._latents = np.repeat(latents[:1], self._shape.decoder_past, 0)
+        self._frames += len(frames)
+        self._latents = np.concatenate([self._latents, latents])
+        return self._out(self._decoded())
+
+    def finish(self) -> F32:
+        """Return the samples that are left."""
+        if not self._frames:
+            return np.zeros((0, 1), np.float32)
+        shape = self._shape
+        missing = BLOCK + shape.decoder_ahead
+        self._latents = np.concatenate([self._latents, np.repeat(self._latents[-1:], missing, 0)])
+        rest = np.concatenate([self._decoded(), self._search.finish()])
+        return self._out(rest[: self._frames * shape.samples - self._given])
+
+    def _decoded(self) -> F32:
+        shape, parts = self._shape, [np.zeros(0, np.float32)]
+        size = shape.decoder_past + 1 + shape.decoder_ahead
+        while len(self._latents) >= size + BLOCK - 1:
+            windows = np.lib.stride_tricks.sliding_window_view(self._latents[: size + BLOCK - 1], size, axis=0)
+            flat = windows.transpose(0, 2, 1).reshape(BLOCK, -1)
+            parts.append(self._search.push(self._magnitudes(*decode(flat, self._codec))))
+            self._latents = self._latents[BLOCK:]
+        return np.concatenate(parts)
+
+    def _magnitudes(self, middle: F32, spread: F32) -> F32:
+        """Give noise-like bins the deviations that noise has, and take the logarithm and the floor off."""
+        shape = self._shape
+        if self._texture:
+            need = shape.n_fft + (len(middle) - 1) * shape.hop - len(self._noise)
+            self._noise = np.concatenate([self._noise, self._rng.standard_normal(need, np.float32)])
+            noise = np.log(spectra_of_noise(self._noise, shape) + np.float32(1e-4))
+            self._noise = self._noise[len(middle) * shape.hop :]
+            share = np.minimum(spread @ self._to_bins.T / RAYLEIGH_DEVIATION, 1.0) * self._texture
+            middle = middle + share * (noise - MEAN_LOG_RAYLEIGH)
+        magnitudes = np.exp(np.minimum(middle, 0.0)) - np.float32(shape.floor)
+        return np.maximum(magnitudes, 0.0).astype(np.float32) * np.float32(shape.n_fft / 4)
+
+    def _out(self, samples: F32) -> F32:
+        self._given += len(samples)
+        return np.clip(samples, -1.0, 1.0)[:, None]

@@ -1,0 +1,159 @@
+"""A codec's numbers: its shape, its arrays, and the folder or bundled file that they are read from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.base.config import check, from_dict, option
+from noizenet.base.errors import ConfigError, ModelError, UsageError
+from noizenet.base.files import make_folder, write_bytes, write_json, write_text
+
+F32 = NDArray[np.float32]
+FORMAT = 1
+ABOUT, ARRAYS, CARD = "codec.json", "codec.safetensors", "card.md"
+MAX_BYTES = 1 << 28
+QUANTISERS = ("product", "residual")
+
+
+@dataclass(frozen=True)
+class CodecShape:
+    """Everything that determines a codec's arrays and how sound is cut for it."""
+
+    sample_rate: int = option(22_050, "Hz", low=1_000, high=192_000)
+    n_fft: int = option(1024, "window in samples, even", low=64, high=8192)
+    hop: int = option(256, "samples from spectrum to spectrum; a quarter of the window or less", low=16, high=2048)
+    spectra: int = option(2, "spectra in one frame of codes", low=1, high=16)
+    bands: int = option(128, "mel bands that the encoder hears", low=8, high=1024)
+    width: int = option(384, "units of its layers", low=8, high=4096)
+    encoder_blocks: int = option(2, "residual layers of the encoder", low=0, high=16)
+    decoder_blocks: int = option(3, "residual layers of the decoder", low=0, high=16)
+    past: int = option(4, "frames that the encoder looks back", low=0, high=64)
+    ahead: int = option(1, "frames that the encoder looks ahead", low=0, high=16)
+    decoder_past: int = option(3, "frames that the decoder looks back", low=0, high=64)
+    decoder_ahead: int = option(1, "frames that the decoder looks ahead", low=0, high=16)
+    quantiser: str = option("product", "codes side by side, or each of what those before it leave", choices=QUANTISERS)
+    codebooks: int = option(4, "codes in a frame", low=1, high=16)
+    levels: int = option(256, "values of a code", low=2, high=4096)
+    code_size: int = option(16, "numbers that a code stands for", low=1, high=512)
+    floor: float = option(1e-3, "added to magnitudes before the logarithm; full scale is 1", low=1e-7, high=0.1)
+
+    def __post_init__(self) -> None:
+        check(self, "codec")
+        if self.n_fft % self.hop or self.n_fft // self.hop < 4:
+            raise ConfigError(f"codec.hop: {self.hop} does not divide n_fft = {self.n_fft} four times or more")
+
+    @property
+    def bins(self) -> int:
+        """Frequencies of a spectrum."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def samples(self) -> int:
+        """Samples in a frame of codes."""
+        return self.hop * self.spectra
+
+    @property
+    def latent(self) -> int:
+        """Numbers that a frame's codes stand for."""
+        return self.code_size * (self.codebooks if self.quantiser == "product" else 1)
+
+    def arrays(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every array by name."""
+        w = self.width
+        shapes: dict[str, tuple[int, ...]] = {
+            "bands": (self.bands, self.bins), "book": (self.codebooks, self.levels, self.code_size)
+        }  # fmt: skip
+        heard = (self.past + 1 + self.ahead) * self.spectra * self.bands
+        told = (self.decoder_past + 1 + self.decoder_ahead) * self.latent
+        for side, inputs, blocks in (("encoder", heard, self.encoder_blocks), ("decoder", told, self.decoder_blocks)):
+            shapes |= _linear(f"{side}.first", w, inputs)
+            for i in range(blocks):
+                name = f"{side}.blocks.{i}"
+                shapes |= {f"{name}.norm.weight": (w,), f"{name}.norm.bias": (w,)}
+                shapes |= _linear(f"{name}.up", w, w) | _linear(f"{name}.down", w, w)
+        shapes |= _linear("encoder.last", self.latent, w)
+        shapes |= _linear("decoder.mean", self.spectra * self.bins, w)
+        return shapes | _linear("decoder.spread", self.spectra * self.bands, w)
+
+
+def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+@dataclass(frozen=True)
+class CodecWeights:
+    """A codec's shape and arrays, the digest that names this very version, and how it was trained."""
+
+    shape: CodecShape
+    arrays: dict[str, F32]
+    digest: str
+    training: dict[str, Any]
+
+    def __getitem__(self, name: str) -> F32:
+        return self.arrays[name]
+
+
+def save_codec(shape: CodecShape, arrays: dict[str, F32], training: dict[str, Any], folder: Path, card: str) -> None:
+    """Write a codec folder, each file whole or as it was before."""
+    from safetensors.numpy import save as to_bytes
+
+    make_folder(folder)
+    data = to_bytes({k: np.ascontiguousarray(v, np.float16) for k, v in arrays.items()})
+    write_bytes(folder / ARRAYS, data)
+    about = {"format": FORMAT, "shape": asdict(shape), "sha256": hashlib.sha256(data).hexdigest(), "training": training}
+    write_json(folder / ABOUT, about)
+    write_text(folder / CARD, card)
+
+
+@lru_cache(maxsize=4)
+def load_codec(name: str) -> CodecWeights:
+    """Read a codec: a bundled one by its name, or a folder.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    ModelError
+        If it is damaged.
+    """
+    bundled = resources.files("noizenet").joinpath(f"bundled/codecs/{name}")
+    folder: Any = bundled if "/" not in name and bundled.is_dir() else Path(name)
+    try:
+        about_bytes, data = folder.joinpath(ABOUT).read_bytes(), folder.joinpath(ARRAYS).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name}: neither a bundled codec nor a codec's folder ({error.strerror})") from error
+    try:
+        about = json.loads(about_bytes)
+        version, digest, training = about["format"], about["sha256"], about.get("training", {})
+        if version > FORMAT:
+            raise ModelError(f"{name}: a codec of format {version}, this noizenet reads {FORMAT}; upgrade noizenet")
+        shape = from_dict(CodecShape, about["shape"], "codec")
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{name}/{ABOUT}: damaged ({error}); copy the codec again") from error
+    if len(data) > MAX_BYTES or hashlib.sha256(data).hexdigest() != digest:
+        raise ModelError(f"{name}/{ARRAYS}: does not match {ABOUT} (damaged or changed); copy the codec again")
+    return CodecWeights(shape, _checked(name, shape, data), digest, training)
+
+
+def _checked(name: str, shape: CodecShape, data: bytes) -> dict[str, F32]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    try:
+        arrays = {k: np.asarray(v, np.float32) for k, v in from_bytes(data).items()}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{name}/{ARRAYS}: damaged ({error}); copy the codec again") from error
+    if {k: v.shape for k, v in arrays.items()} != shape.arrays():
+        raise ModelError(f"{name}/{ARRAYS}: does not fit {ABOUT}; copy the codec again")
+    if not all(np.isfinite(v).all() for v in arrays.values()):
+        raise ModelError(f"{name}/{ARRAYS}: holds numbers that are not finite; copy the codec again")
+    return arrays

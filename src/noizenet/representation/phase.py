@@ -1,0 +1,201 @@
+"""Phases for magnitude spectra, block by block: gradient integration first, then a few projections.
+
+The first guess integrates the phase's partial derivatives, which for a Gaussian window follow from those of the
+log-magnitude, along the loudest bins first, from one frame to the next only (Z. Průša and P. Søndergaard, "Real-time
+spectrogram inversion using phase gradient heap integration", DAFx 2016). Griffin and Lim's projections with momentum
+(N. Perraudin et al., "A fast Griffin-Lim algorithm", WASPAA 2013) then pull neighbouring frames together; a block sees
+some frames beyond its end, whose phases stay open until their own block comes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from noizenet.audio.dsp import hann
+
+F32 = NDArray[np.float32]
+C64 = NDArray[np.complex64]
+GAUSSIAN_OF_HANN = 0.25645
+"""A Hann window of M samples is nearest to the Gaussian exp(-pi t² / (this · M²)) (Průša and Søndergaard, table 1)."""
+
+AUDIBLE = 1e-4
+"""Bins below this share of a frame's loudest two keep a random phase: they cannot be heard beside them."""
+
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@dataclass(frozen=True)
+class PhaseOptions:
+    """How phases are searched: frames in a block, frames seen beyond it, projections, their momentum."""
+
+    block: int = 8
+    ahead: int = 4
+    iterations: int = 6
+    momentum: float = 0.9
+
+
+class PhaseSearch:
+    """Magnitudes in, samples out, in constant memory.
+
+    Parameters
+    ----------
+    n_fft, hop : int
+        Window and hop in samples; frame i is centred on sample i × hop.
+    options : PhaseOptions
+    seed : int
+        Of the phases of what cannot be heard.
+    """
+
+    def __init__(self, n_fft: int, hop: int, options: PhaseOptions = PhaseOptions(), seed: int = 0) -> None:
+        self.n_fft, self.hop, self.options = n_fft, hop, options
+        self._window = hann(n_fft).astype(np.float32)
+        self._norm = float(np.square(self._window.astype(np.float64))[::hop].sum())
+        bins = n_fft // 2 + 1
+        self._open = np.zeros((0, bins), np.float32)
+        self._past = np.zeros(n_fft, np.float32)  # what the frames that are done add to the samples to come
+        self._last = np.zeros((2, bins), np.float32)  # log magnitudes of the last frames that are done
+        self._phase = np.zeros(bins)
+        self._step = np.zeros(bins)  # how the phase of the last frame moves, a hop on
+        self._rng = np.random.default_rng(seed)
+        self._drop = n_fft // 2  # frame 0 is centred on the first sample
+
+    def push(self, magnitudes: F32) -> F32:
+        """Take frames [n, F]; return the samples [m] that are done."""
+        self._open = np.concatenate([self._open, magnitudes])
+        o, parts = self.options, [np.zeros(0, np.float32)]
+        while len(self._open) >= o.block + o.ahead:
+            parts.append(self._block(o.block))
+        return self._trimmed(np.concatenate(parts))
+
+    def finish(self) -> F32:
+        """Return what is left: the open frames, and the end of the last."""
+        parts = [np.zeros(0, np.float32)]
+        while len(self._open):
+            parts.append(self._block(min(self.options.block, len(self._open))))
+        parts.append(self._past[: self.n_fft // 2] / self._norm)
+        return self._trimmed(np.concatenate(parts))
+
+    def _trimmed(self, samples: F32) -> F32:
+        drop = min(self._drop, len(samples))
+        self._drop -= drop
+        return samples[drop:]
+
+    def _block(self, count: int) -> F32:
+        """Settle the phases of the first `count` open frames."""
+        o, n, hop = self.options, self.n_fft, self.hop
+        magnitudes = self._open[: count + o.ahead]
+        spectrum = magnitudes * np.exp(1j * self._guess(magnitudes, count)).astype(np.complex64)
+        length = n + (len(magnitudes) - 1) * hop
+        signal, before = np.zeros(length, np.float32), spectrum
+        for turn in range(o.iterations + 1):
+            frames = fft.irfft(spectrum, n, axis=-1) * self._window
+            signal[:] = 0
+            signal[:n] = self._past
+            _overlap_add(frames, hop, signal)
+            if turn == o.iterations:
+                break
+            heard = np.lib.stride_tricks.sliding_window_view(signal, n)[::hop] * (self._window / self._norm)
+            rebuilt = fft.rfft(heard, axis=-1)
+            _impose(rebuilt, before, magnitudes, np.float32(o.momentum), spectrum)
+            before = rebuilt
+        # the frames that are done, alone
+        signal[:] = 0
+        signal[:n] = self._past
+        _overlap_add(frames[:count], hop, signal)
+        out = signal[: count * hop] / self._norm
+        self._past = signal[count * hop : count * hop + n].copy()
+        if len(self._past) < n:
+            self._past = np.pad(self._past, (0, n - len(self._past)))
+        self._open = self._open[count:]
+        self._phase = np.angle(spectrum[count - 1]).astype(np.float64)
+        return out
+
+    def _guess(self, magnitudes: F32, count: int) -> NDArray[np.float64]:
+        """Integrate phase gradients from the last settled frame on, [n, F]."""
+        logs = np.log(np.maximum(magnitudes, np.float32(1e-7)))
+        gamma = GAUSSIAN_OF_HANN * self.n_fft**2
+        random = self._rng.uniform(-math.pi, math.pi, (count, magnitudes.shape[1]))
+        extra = np.random.default_rng(0).uniform(-math.pi, math.pi, (len(logs) - count, magnitudes.shape[1]))
+        phases = np.concatenate([random, extra])
+        logs = np.concatenate([self._last[1:], logs])
+        before = self._step.copy()
+        kept = _integrate(logs, self._phase, before, phases, self.n_fft, self.hop, gamma, count)
+        self._last = logs[count - 1 : count + 1].copy()
+        self._step = kept
+        return phases
+
+
+@compiled
+def _overlap_add(frames: Any, hop: Any, out: Any) -> None:
+    for i in range(frames.shape[0]):
+        part = out[i * hop : i * hop + frames.shape[1]]
+        for j in range(frames.shape[1]):
+            part[j] += frames[i, j]
+
+
+@compiled
+def _impose(rebuilt: Any, before: Any, magnitudes: Any, momentum: Any, out: Any) -> None:
+    """Give the magnitudes to rebuilt + momentum · (rebuilt - before)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            re = rebuilt[i, j].real + momentum * (rebuilt[i, j].real - before[i, j].real)
+            im = rebuilt[i, j].imag + momentum * (rebuilt[i, j].imag - before[i, j].imag)
+            size = math.sqrt(re * re + im * im)
+            scale = magnitudes[i, j] / size if size > 1e-12 else np.float32(0.0)
+            out[i, j] = np.complex64(complex(re * scale, im * scale))
+
+
+@compiled
+def _move(log: Any, n_fft: Any, hop: Any, gamma: Any, out: Any) -> None:
+    """How far each bin's phase moves in a hop: its own frequency, corrected by the slope of the log-magnitude."""
+    F = log.shape[0]
+    for m in range(F):
+        slope = 0.5 * (log[min(m + 1, F - 1)] - log[max(m - 1, 0)])
+        out[m] = 2 * math.pi * hop * m / n_fft + hop * n_fft / gamma * slope
+
+
+@compiled
+def _integrate(logs: Any, phase: Any, step: Any, phases: Any, n_fft: Any, hop: Any, gamma: Any, count: Any) -> Any:
+    """Fill phases [n, F] frame by frame from logs [n + 1, F], the first of which is the frame before; see above.
+
+    Each peak's phase comes from the last frame, in time; its slopes take theirs from it, in frequency, down to the
+    valleys. Returns the move of frame `count` - 1.
+    """
+    n, F = phases.shape
+    now, across, kept = np.zeros(F), np.zeros(F), step.copy()
+    last, move = phase.copy(), step.copy()
+    for i in range(n):
+        log, before = logs[i + 1], logs[i]
+        _move(log, n_fft, hop, gamma, now)
+        for m in range(F):  # along frequency: the slope in time; the window begins at the frame's first sample
+            across[m] = -gamma / (hop * n_fft) * (log[m] - before[m]) - math.pi
+        peak = -1e9
+        for m in range(F):
+            peak = max(peak, log[m], before[m])
+        floor = peak + math.log(AUDIBLE)
+        for m in range(F):
+            under = log[max(m - 1, 0)]
+            over = log[min(m + 1, F - 1)]
+            if log[m] <= floor or under > log[m] or over >= log[m] and m + 1 < F:
+                continue
+            phases[i, m] = last[m] + 0.5 * (move[m] + now[m])
+            for up in range(m + 1, F):
+                if log[up] <= floor or log[up] >= log[up - 1]:
+                    break
+                phases[i, up] = phases[i, up - 1] + 0.5 * (across[up - 1] + across[up])
+            for down in range(m - 1, -1, -1):
+                if log[down] <= floor or log[down] >= log[down + 1]:
+                    break
+                phases[i, down] = phases[i, down + 1] - 0.5 * (across[down + 1] + across[down])
+        last[:] = phases[i]
+        move[:] = now
+        if i == count - 1:
+            kept[:] = now
+    return kept

@@ -1,0 +1,38 @@
+"""Beginning from another model's weights: what it knows of music goes over, its genres by name."""
+
+from __future__ import annotations
+
+import torch
+
+from noizenet.base.errors import UsageError
+from noizenet.model.network import Network
+from noizenet.representation.base import Representation
+from noizenet.store.model import Model
+
+
+def begin_from(model: Model, network: Network, representation: Representation, genres: list[str]) -> None:
+    """Copy a model's weights into a fresh network.
+
+    A genre that the model does not know begins as the mean of those it knows.
+
+    Raises
+    ------
+    UsageError
+        If the model hears other frames than the network, or has another shape.
+    """
+    if model.representation.to_dict() != representation.to_dict():
+        raise UsageError(
+            f"training.start: that model's representation is {model.representation.name!r} with other settings than "
+            "this one's: its weights mean something else; leave it out with --set training.start="
+        )
+    arrays = {k: torch.from_numpy(v) for k, v in model.weights.arrays.items()}
+    if (known := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
+        rows = [known[model.genres.index(g)] if g in model.genres else known.mean(0) for g in genres]
+        arrays["genre.weight"] = torch.stack(rows)
+    shapes = {k: v.shape for k, v in network.state_dict().items()}
+    if {k: v.shape for k, v in arrays.items()} != shapes:
+        raise UsageError(
+            "training.start: that model has another shape than the one to be trained; give the same [model] section, or "
+            "leave it out with --set training.start="
+        )
+    network.load_state_dict(arrays)
