@@ -93,7 +93,7 @@ class Echo:
         for frames in frame_chunks(r, blocks):
             self._samples += r.samples_for(len(frames))
             yield self._hear(frames)
-        if self._samples and r.kind != "classes":
+        if self._samples and (r.kind != "classes" or r.key):
             yield Sounds(*(decoder.finish() for decoder in self._decoders[:2]))
 
     def _hear(self, frames: Frames) -> Sounds:
@@ -104,6 +104,11 @@ class Echo:
         before = np.concatenate([self._last, frames[:-1]])
         self._last = frames[-1:]
         output = torch.from_numpy(self._stepper.predict(frames))
+        if model.architecture.tokens:
+            codes = model.network.head.likeliest(output).numpy()
+            self._errors.add(r.vectors(codes), r.vectors(frames))
+            self._repeat_errors.add(r.vectors(before), r.vectors(frames))
+            return Sounds(echo.push(codes), repeat.push(before))
         classes = r.kind == "classes"
         values = torch.from_numpy(r.values() if classes else np.zeros(0, np.float32))
         with torch.inference_mode():  # the mean of the predicted distribution, the best guess under MSE
@@ -122,6 +127,8 @@ class Echo:
     def result(self) -> Reproduction:
         """Return the errors so far: on samples (full scale 1), or on frames where phases are not modelled."""
         domain = "standardised frames" if self._on_frames else "samples"
+        if self._model.architecture.tokens:
+            domain = "what the codes stand for"
         seconds = self._samples / self._model.representation.sample_rate
         return Reproduction(seconds, domain, self._errors.means(), self._repeat_errors.means())
 
@@ -160,6 +167,9 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
 def frame_chunks(representation: Representation, blocks: Iterable[Samples]) -> Iterator[Frames]:
     """Encode a stream of [n, C] blocks chunk by chunk, as if it were encoded at once."""
     r = representation
+    if r.key:  # dear frames, of which an encoder looks ahead: at once
+        yield r.encode(Waveform(np.concatenate([np.zeros((0, r.channels), np.float32), *blocks]), r.sample_rate))
+        return
     hop = r.samples_for(r.granule)
     chunk = hop * max(1, CHUNK_FRAMES if hop == 1 else CHUNK_FRAMES // 16)
     history = np.zeros((0, r.channels), np.float32)

@@ -9,66 +9,81 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
 from noizenet.store.model import Model
 
-EXCERPT_S, EXCERPTS, TRAINING_EXCERPTS = 2.0, 8, 64
-BASELINES = ("linear_prediction", "persistence", "zeroth_order")
+EXCERPT_S, CODES_S, EXCERPTS, TRAINING_EXCERPTS = 2.0, 8.0, 8, 64
 
 
 def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     """Return bits per sample and per second over excerpts of every genre's held-out tracks.
 
-    Each excerpt of two seconds begins from the model's start state. Bits are exact: of the sample classes, sketch
-    included; the baselines' are of the same classes.
+    Each excerpt, two seconds of samples or eight of codes, begins from the model's start state. Bits are exact: of the
+    classes, sketch included; the baselines' are of the same classes.
 
     Returns
     -------
     dict
-        ``genres``: figures of each: ``bits`` (the model's), ``zeroth_order``, ``persistence``,
-        ``linear_prediction``, all bits per sample, ``bits_per_second`` and ``seconds``; their ``mean``;
-        ``excerpts``: the bits of every excerpt, genre by genre; and ``signal_to_noise_db``, what is left of the sound
-        in the classes: bits per second of two representations can be compared at like distortion only.
+        ``genres``: figures of each: ``bits`` (the model's), ``zeroth_order``, and for classes that are samples
+        ``persistence`` and ``linear_prediction``, all in the ``unit`` given, ``bits_per_second`` and ``seconds``; their
+        ``mean``; ``excerpts``: the bits of every excerpt, genre by genre; and ``distortion_db``, the mean difference
+        of mel levels between the sound and what is left of it in the frames: bits per second of two representations
+        can be compared at like distortion only.
 
     Raises
     ------
     UsageError
-        If the model predicts no distribution of samples, plays at another rate than the corpus, or no held-out track is
+        If the model predicts no distribution, plays at another rate than the corpus, or no held-out track is
         long enough.
     """
     r = model.representation
     values = r.values()
-    if values is None or model.architecture.kind != "classes" or not model.architecture.samples:
-        raise UsageError("this model predicts no distribution of samples: it has no likelihood to compare")
+    if model.architecture.kind != "classes" or not model.architecture.samples:
+        raise UsageError("this model predicts no distribution: it has no likelihood to compare")
     check_same_sound(model, corpus)
     train = _lanes(model, corpus, corpus.split("train"), TRAINING_EXCERPTS)
     genres, excerpts = dict[str, dict[str, float]](), list[dict[str, list[float]]]()
-    ratios = list[float]()
+    apart = list[float]()
     for genre in corpus.genres:
         held = [t for t in corpus.held_out() if t.genre == genre]
-        lanes = _lanes(model, corpus, held, EXCERPTS, ratios)
+        lanes = _lanes(model, corpus, held, EXCERPTS, apart)
         if not len(lanes) or not len(train):
             continue
         rows = {
             "bits": [_bits(model, lane[None], genre) for lane in lanes],
-            "zeroth_order": zeroth_order(train, lanes, r.levels).tolist(),
-            "persistence": persistence(train, lanes, r.levels).tolist(),
-            "linear_prediction": linear_prediction(lanes, values).tolist(),
+            **_simple(train, lanes, r.levels, values),
         }
         excerpts.append(rows)
         genres[genre] = {k: float(np.mean(v)) for k, v in rows.items()}
-        genres[genre] |= {"bits_per_second": genres[genre]["bits"] * r.frame_rate, "seconds": lanes.size / r.frame_rate}
+        genres[genre] |= {
+            "bits_per_second": genres[genre]["bits"] * r.frame_rate,
+            "seconds": lanes[..., 0].size / r.frame_rate,
+        }
     if not genres:
         raise UsageError(f"no held-out track is as long as {EXCERPT_S:g} s")
-    keys = ("bits", *BASELINES, "bits_per_second")
+    keys = [k for k in next(iter(genres.values())) if k != "seconds"]
     return {
         "genres": genres,
         "mean": {k: float(np.mean([g[k] for g in genres.values()])) for k in keys},
         "excerpts": excerpts,
-        "signal_to_noise_db": float(np.mean(ratios)),
+        "distortion_db": float(np.mean(apart)),
+        "unit": "bits per frame of codes" if model.architecture.tokens else "bits per sample",
     }
+
+
+def _simple(
+    train: NDArray[np.int64], lanes: NDArray[np.int64], levels: int, values: NDArray[np.float32] | None
+) -> dict[str, list[float]]:
+    """Return what the baselines pay for lanes [B, T, K]. Codes have no order: of them only the histogram can be had."""
+    books = range(lanes.shape[2])
+    found = {"zeroth_order": sum(zeroth_order(train[..., k], lanes[..., k], levels) for k in books)}
+    if values is not None:
+        found["persistence"] = persistence(train[..., 0], lanes[..., 0], levels)
+        found["linear_prediction"] = linear_prediction(lanes[..., 0], values)
+    return {k: np.asarray(v).tolist() for k, v in found.items()}
 
 
 def check_same_sound(model: Model, corpus: Corpus) -> None:
@@ -88,31 +103,39 @@ def check_same_sound(model: Model, corpus: Corpus) -> None:
 
 
 def _lanes(
-    model: Model, corpus: Corpus, tracks: Sequence[Track], count: int, ratios: list[float] | None = None
+    model: Model, corpus: Corpus, tracks: Sequence[Track], count: int, apart: list[float] | None = None
 ) -> NDArray[np.int64]:
-    """Return excerpts [B, T + 1] in classes, spread evenly over the tracks; T is a multiple of the network's step.
+    """Return excerpts [B, T + 1, K] in classes, spread evenly over the tracks; T is a multiple of the network's step.
 
-    Where `ratios` is given, each one's signal to noise in dB is appended to it.
+    Where `apart` is given, each one's distortion in dB is appended to it.
     """
-    granule = math.lcm(model.network.granule, corpus.channels)
-    samples = round(EXCERPT_S * corpus.sample_rate)
-    frames = samples * corpus.channels // granule * granule
+    r = model.representation
+    granule = math.lcm(model.network.granule, r.granule)
+    samples = round((EXCERPT_S if r.values() is not None else CODES_S) * corpus.sample_rate)
+    frames = r.frames_for(samples) // granule * granule
     long = [t for t in tracks if t.frames > samples + 1]
     lanes = []
     for i in range(count if long else 0):
         track = long[i * len(long) // count] if len(long) > count else long[i % len(long)]
         start = round((i + 0.5) / count * (track.frames - samples - 1))
-        sound = model.representation.as_waveform(corpus.samples(track, start, samples + 1))
-        encoded = model.representation.encode(sound)
-        if ratios is not None:
-            ratios.append(_signal_to_noise(sound.samples, model.representation.decode(encoded).samples))
-        lanes.append(encoded[: frames + 1, 0].astype(np.int64))
-    return np.stack(lanes) if lanes else np.zeros((0, frames + 1), np.int64)
+        sound = r.as_waveform(corpus.samples(track, start, samples + 1))
+        encoded = r.encode(sound)
+        if apart is not None:
+            apart.append(_distortion(sound, r.decode(encoded)))
+        lanes.append(encoded[: frames + 1].astype(np.int64))
+    return np.stack(lanes) if lanes else np.zeros((0, frames + 1, r.dim), np.int64)
 
 
-def _signal_to_noise(sound: NDArray[np.float32], kept: NDArray[np.float32]) -> float:
-    power, noise = np.square(sound).mean(), np.square(sound - kept[: len(sound)]).mean()
-    return float(10 * np.log10((power + 1e-12) / (noise + 1e-12)))
+def _distortion(sound: Waveform, kept: Waveform) -> float:
+    """Return the mean absolute difference of mel levels in dB; what is under -60 dB counts as that."""
+    import librosa
+
+    def levels(x: Waveform) -> NDArray[np.float32]:
+        mono = mix_channels(x.samples, 1)[: len(sound), 0]
+        mel = librosa.feature.melspectrogram(y=mono, sr=x.sample_rate, n_fft=1024, hop_length=256, n_mels=64)
+        return np.asarray(10 * np.log10(np.maximum(mel * (2 / 512) ** 2, 1e-6)), np.float32)
+
+    return float(np.abs(levels(sound) - levels(kept)).mean())
 
 
 def mix_of(model: Model, genre: str) -> NDArray[np.float32]:
@@ -128,7 +151,7 @@ def _bits(model: Model, lanes: NDArray[np.int64], genre: str) -> float:
 
     network = model.network
     mix = torch.from_numpy(mix_of(model, genre))
-    frames = torch.from_numpy(lanes)[..., None]
+    frames = torch.from_numpy(lanes)
     with torch.inference_mode():
         nats, _, _ = network.nats(
             frames[:, :-1], frames[:, 1:], mix.expand(len(lanes), -1), network.start_state(len(lanes))

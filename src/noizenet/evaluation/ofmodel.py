@@ -10,7 +10,7 @@ import numpy as np
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.distance import Estimate
 from noizenet.evaluation.echo import Echo
-from noizenet.evaluation.likelihood import BASELINES, check_same_sound, likelihood, mix_of
+from noizenet.evaluation.likelihood import check_same_sound, likelihood, mix_of
 from noizenet.evaluation.material import middle
 from noizenet.evaluation.measure import Evidence, Figure, Measure, resampled
 from noizenet.store.model import Model
@@ -42,10 +42,10 @@ class Likelihood(Measure):
         found = self._found(evidence)
         columns = {
             column: resampled([np.asarray(row[column]) for row in found["excerpts"]], _mean, evidence.seed)
-            for column in ("bits", *BASELINES)
+            for column in found["excerpts"][0]
         }
-        beside = {k.replace("_", " "): columns[k] for k in BASELINES}
-        return Figure(name, self.title, self.unit, self.better, self.source, columns["bits"], None, beside)
+        beside = {k.replace("_", " "): v for k, v in columns.items() if k != "bits"}
+        return Figure(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, beside)
 
     def details(self, evidence: Evidence) -> dict[str, Any]:
         """Genre by genre."""

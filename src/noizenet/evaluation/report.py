@@ -124,10 +124,11 @@ def _likelihood(found: dict[str, Any]) -> list[str]:
         "bits": "the model", "linear_prediction": "linear prediction", "persistence": "persistence",
         "zeroth_order": "histogram", "bits_per_second": "the model, bits per second",
     }  # fmt: skip
+    keys = {k: name for k, name in keys.items() if k in found["mean"]}
     heads = "".join(f"<th class='n'>{name}</th>" for name in keys.values())
     parts.append(
-        "<p class='weak'>Bits per sample; lower is better. The baselines predict the same classes. "
-        f"Signal to noise of the classes themselves: {found['signal_to_noise_db']:.1f} dB.</p>"
+        f"<p class='weak'>{e(found['unit'].capitalize())}; lower is better. The baselines predict the same frames, "
+        f"which differ from the sound by {found['distortion_db']:.1f} dB of mel levels.</p>"
     )
     parts.append(f'<div class="wide"><table><tr><th>genre</th>{heads}</tr>')
     for genre, row in [*found["genres"].items(), ("mean", found["mean"])]:

@@ -163,7 +163,7 @@ class Stream(Iterator[Waveform]):
         if self._played % self._hop:
             return
         before = self._keeper.look(np.concatenate(self._unseen), self._stepper)
-        if before is not None and self._r.kind == "classes" and not self._r.whole:
+        if before is not None and self._r.kind == "classes" and not self._r.key:
             old = self._stepper.fork()
             old.restore(before)
             count = round(FADE_S * self._r.frame_rate / self._r.granule) * self._r.granule

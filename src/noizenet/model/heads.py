@@ -49,6 +49,10 @@ class Head(nn.Module):
         """Draw the next frame from a prediction [B, O]."""
         raise NotImplementedError
 
+    def likeliest(self, output: Tensor) -> Tensor:
+        """Return the likeliest frame [..., K]."""
+        raise NotImplementedError
+
     def mean(self, output: Tensor, values: Tensor) -> Tensor:
         """Return the expected value, [..., 1], where class v stands for `values[v]`; what a prediction says itself."""
         raise NotImplementedError

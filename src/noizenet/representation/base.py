@@ -88,6 +88,10 @@ class Representation(ABC):
         """Return the sample value that each class stands for, rising, [V]; None where classes are not samples."""
         return None
 
+    def vectors(self, frames: Frames) -> NDArray[np.float32]:
+        """Return frames as numbers [T, D] whose differences mean something; frames that are vectors are themselves."""
+        return frames
+
     @property
     def granule(self) -> int:
         """Frames that stand for the same samples; cuts are possible only between granules."""
@@ -99,9 +103,9 @@ class Representation(ABC):
         return 1
 
     @property
-    def whole(self) -> bool:
-        """Whether a track is best encoded once, as a whole, and its frames kept in memory."""
-        return False
+    def key(self) -> str:
+        """A name for frames that are few and dear, so that tracks are encoded once and kept; else empty."""
+        return ""
 
     @abstractmethod
     def silence(self) -> Frames:

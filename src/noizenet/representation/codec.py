@@ -24,7 +24,7 @@ from noizenet.representation.codec_network import decode, embed, encode, spectra
 from noizenet.representation.codec_weights import F32, CodecWeights, load_codec
 from noizenet.representation.phase import PhaseOptions, PhaseSearch
 
-BLOCK = 4
+BLOCK = 8
 """Frames that are decoded at once, whatever comes: so the cut into calls changes nothing, not even rounding."""
 RAYLEIGH_DEVIATION = 0.5
 """Mean absolute deviation of the log of a Rayleigh variable: of a bin of noise (to two digits)."""
@@ -89,14 +89,18 @@ class CodecTokens(Representation):
         return shape.past + 1 + math.ceil(shape.n_fft / 2 / shape.samples)
 
     @property
-    def whole(self) -> bool:
-        """Codes are few, and dear: a track is encoded once, whole."""
-        return True
+    def key(self) -> str:
+        """The codec's version: codes are few, and dear."""
+        return self.weights.digest[:16]
 
     def silence(self) -> Frames:
         """Return the codes of silence."""
         shape = self.weights.shape
         return self._encode(np.zeros(((shape.past + shape.ahead + 2) * shape.samples, 1), np.float32))[-1:]
+
+    def vectors(self, frames: Frames) -> NDArray[np.float32]:
+        """Return what the codes stand for."""
+        return embed(frames, self.weights)
 
     def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
         """Note which version of the codec it is."""

@@ -96,5 +96,5 @@ def layers(x: F32, codec: CodecWeights, side: str) -> F32:
 
 def linear(x: F32, codec: CodecWeights, name: str) -> F32:
     """Apply one affine layer."""
-    y: F32 = x @ codec[f"{name}.weight"].T + codec[f"{name}.bias"]
+    y: F32 = x @ codec.kernels[name] + codec[f"{name}.bias"]
     return y

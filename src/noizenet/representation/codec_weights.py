@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,15 @@ class CodecWeights:
 
     def __getitem__(self, name: str) -> F32:
         return self.arrays[name]
+
+    @cached_property
+    def kernels(self) -> dict[str, F32]:
+        """The layers' weights as [inputs, outputs]: for a few rows at a time, BLAS is twice as fast so."""
+        return {
+            k.removesuffix(".weight"): np.ascontiguousarray(v.T)
+            for k, v in self.arrays.items()
+            if k.endswith(".weight") and v.ndim == 2
+        }
 
 
 def save_codec(shape: CodecShape, arrays: dict[str, F32], training: dict[str, Any], folder: Path, card: str) -> None:

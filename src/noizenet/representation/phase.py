@@ -35,7 +35,7 @@ compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 class PhaseOptions:
     """How phases are searched: frames in a block, frames seen beyond it, projections, their momentum."""
 
-    block: int = 8
+    block: int = 16
     ahead: int = 4
     iterations: int = 6
     momentum: float = 0.9
@@ -91,7 +91,7 @@ class PhaseSearch:
         """Settle the phases of the first `count` open frames."""
         o, n, hop = self.options, self.n_fft, self.hop
         magnitudes = self._open[: count + o.ahead]
-        spectrum = magnitudes * np.exp(1j * self._guess(magnitudes, count)).astype(np.complex64)
+        spectrum = _polar(magnitudes, self._guess(magnitudes, count))
         length = n + (len(magnitudes) - 1) * hop
         signal, before = np.zeros(length, np.float32), spectrum
         for turn in range(o.iterations + 1):
@@ -121,15 +121,30 @@ class PhaseSearch:
         """Integrate phase gradients from the last settled frame on, [n, F]."""
         logs = np.log(np.maximum(magnitudes, np.float32(1e-7)))
         gamma = GAUSSIAN_OF_HANN * self.n_fft**2
-        random = self._rng.uniform(-math.pi, math.pi, (count, magnitudes.shape[1]))
-        extra = np.random.default_rng(0).uniform(-math.pi, math.pi, (len(logs) - count, magnitudes.shape[1]))
-        phases = np.concatenate([random, extra])
+        phases = np.empty(magnitudes.shape)
+        for i in range(len(phases)):  # of frames beyond the block, drawn again when their own block comes
+            if i == count:
+                state = self._rng.bit_generator.state
+            self._rng.random(out=phases[i])
+        if len(phases) > count:
+            self._rng.bit_generator.state = state
+        phases = (2 * phases - 1) * math.pi
         logs = np.concatenate([self._last[1:], logs])
         before = self._step.copy()
         kept = _integrate(logs, self._phase, before, phases, self.n_fft, self.hop, gamma, count)
         self._last = logs[count - 1 : count + 1].copy()
         self._step = kept
         return phases
+
+
+@compiled
+def _polar(magnitudes: Any, phases: Any) -> Any:
+    out = np.empty(magnitudes.shape, np.complex64)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            m, p = magnitudes[i, j], np.float32(phases[i, j])
+            out[i, j] = complex(m * math.cos(p), m * math.sin(p))
+    return out
 
 
 @compiled
@@ -183,7 +198,7 @@ def _integrate(logs: Any, phase: Any, step: Any, phases: Any, n_fft: Any, hop: A
         for m in range(F):
             under = log[max(m - 1, 0)]
             over = log[min(m + 1, F - 1)]
-            if log[m] <= floor or under > log[m] or over >= log[m] and m + 1 < F:
+            if log[m] <= floor or under > log[m] or (over >= log[m] and m + 1 < F):
                 continue
             phases[i, m] = last[m] + 0.5 * (move[m] + now[m])
             for up in range(m + 1, F):

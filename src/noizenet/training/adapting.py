@@ -32,7 +32,7 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(
-            "training.start: that model has another shape than the one to be trained; give the same [model] section, or "
-            "leave it out with --set training.start="
+            "training.start: that model has another shape than the one to be trained; give the same [model] section, "
+            "or leave it out with --set training.start="
         )
     network.load_state_dict(arrays)

@@ -53,8 +53,7 @@ class _Side(nn.Module):
         super().__init__()
         self.first = nn.Linear(inputs, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
-        for name, size in outputs.items():
-            self.add_module(name, nn.Linear(width, size))
+        self.outputs = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})
 
     def hidden(self, x: Tensor) -> Tensor:
         h: Tensor = self.first(x)
@@ -74,6 +73,10 @@ class CodecNetwork(nn.Module):
     bands: Tensor
     book: Tensor
     window: Tensor
+    uses: Tensor
+    sums: Tensor
+    weight: Tensor
+    begun: Tensor
 
     def __init__(self, shape: CodecShape) -> None:
         super().__init__()
@@ -109,7 +112,7 @@ class CodecNetwork(nn.Module):
         told = (self.in_bands(magnitudes) - CENTRE) / SCALE
         told = told.reshape(len(told), -1, s.spectra * s.bands)
         with autocast(self.training):
-            latent: Tensor = self.encoder.last(self.encoder.hidden(_windows(told, s.past, s.ahead)))
+            latent: Tensor = self.encoder.outputs["last"](self.encoder.hidden(_windows(told, s.past, s.ahead)))
         return latent.float()
 
     def decode(self, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +120,7 @@ class CodecNetwork(nn.Module):
         s = self.shape
         with autocast(self.training):
             hidden = self.decoder.hidden(_windows(latent, s.decoder_past, s.decoder_ahead))
-            middle, spread = self.decoder.mean(hidden), self.decoder.spread(hidden)
+            middle, spread = self.decoder.outputs["mean"](hidden), self.decoder.outputs["spread"](hidden)
         middle = middle.float().reshape(len(latent), -1, s.bins) * SCALE + CENTRE
         return middle, spread.float().reshape(len(latent), -1, s.bands)
 
@@ -179,7 +182,7 @@ class CodecNetwork(nn.Module):
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the numbers under the codec's names."""
-        return {k: v.detach().numpy().copy() for k, v in self.state_dict().items()}
+        return {k.replace(".outputs.", "."): v.detach().numpy().copy() for k, v in self.state_dict().items()}
 
 
 def _windows(x: Tensor, past: int, ahead: int) -> Tensor:

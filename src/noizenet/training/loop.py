@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +33,7 @@ from noizenet.training.options import Config
 from noizenet.training.precision import use_bf16
 from noizenet.training.settling import ROUNDS, STREAMS, heard, settle
 from noizenet.training.step import StepResult, train_step
+from noizenet.training.stopping import Interrupted, stop_requests
 from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader, excerpts
 
@@ -75,10 +74,6 @@ class Progress:
     seconds_left: float
     message: str = ""
     note: str = ""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user (or the system) asked the training to stop; its resume point is written."""
 
 
 class Trainer:
@@ -171,6 +166,7 @@ class Trainer:
         found = checkpoint.read(self.folder) if resume else None
         if found is not None:
             self._restore(*found)
+        self.reader.prepare(self._tell_encoding)
         log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
         clock = time.process_time if self.budget.clock == "cpu" else time.perf_counter
         begun = clock() - self.elapsed
@@ -212,6 +208,11 @@ class Trainer:
         model = self._store()
         log.finish()
         return model
+
+    def _tell_encoding(self, done: float) -> None:
+        if self._on_progress is not None:
+            note = f"encoding the corpus: {done:.0%}"
+            self._on_progress(Progress(self.step, 0.0, math.nan, None, 0.0, 0.0, note=note))
 
     def learn(self) -> StepResult:
         """Take one step from the reader's next windows; the state to carry is the caller's to take over."""
@@ -462,20 +463,3 @@ def train(
         finally:
             torch.set_num_threads(before)
             corpus.close()
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event that the loop reads between steps (main thread only)."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -50,7 +50,7 @@ def disturb(inputs: Tensor, noise: float, levels: int) -> Tensor:
 
 
 def mistake(inputs: Tensor, share: float) -> Tensor:
-    """Replace codes [B, T, K] by codes of the same book from elsewhere in the batch, so that errors are met in training.
+    """Replace codes [B, T, K] by codes of the same book from elsewhere in the batch: errors are met in training.
 
     Each lane has a share of its own, uniform from 0 to twice `share`.
     """

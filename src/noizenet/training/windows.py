@@ -7,7 +7,7 @@ read depends only on the seed and on the number of windows read, so that a resum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.base import Frames, Representation
+from noizenet.training.encoded import EncodedTracks
 
 
 class Batch(NamedTuple):
@@ -101,7 +102,7 @@ class WindowReader:
         self._dealt_before = 0  # segments in the epochs before the current one
         self._lanes: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the deal, window within it)
         self._held: list[tuple[int, Segment, Frames] | None] = [None] * batch
-        self._whole = dict[int, Frames]()  # tracks' frames, where the representation wants them kept
+        self._encoded = EncodedTracks(corpus, representation) if representation.key else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -127,6 +128,11 @@ class WindowReader:
             fresh[lane] = at == 0
             self._lanes[lane] = (number, at + 1)
         return Batch(np.stack(frames), genres, fresh)
+
+    def prepare(self, on_track: Callable[[float], None] | None = None) -> None:
+        """Encode all tracks, where they are encoded once and kept; tell the share that is done."""
+        if self._encoded is not None:
+            self._encoded.prepare(self._tracks, on_track)
 
     def state(self) -> dict[str, Any]:
         """Return where the reader stands, as plain data."""
@@ -169,11 +175,9 @@ class WindowReader:
     def _read(self, segment: Segment) -> Frames:
         r = self._r
         count = segment.windows * self._window
-        if r.whole:
-            if segment.track not in self._whole:
-                pcm = self._corpus.read(self._tracks[segment.track])
-                self._whole[segment.track] = r.encode(_waveform(pcm, self._corpus.sample_rate))
-            frames = self._whole[segment.track][max(0, segment.start - 1) : segment.start + count]
+        if self._encoded is not None:
+            whole = self._encoded.frames(self._tracks[segment.track])
+            frames = whole[max(0, segment.start - 1) : segment.start + count]
             return frames if segment.start else np.concatenate([r.silence(), frames])
         lead = min(r.lead, segment.start)
         first = r.samples_for(segment.start - lead)

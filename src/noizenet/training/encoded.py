@@ -1,0 +1,67 @@
+"""Tracks as frames, encoded once and kept: in memory, and beside the corpus for the next training."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from noizenet.base.errors import NoizenetError
+from noizenet.base.files import make_folder, write_bytes
+from noizenet.corpus.corpus import Corpus, Track
+from noizenet.representation.base import Frames, Representation
+
+FOLDER = "codes"
+
+
+class EncodedTracks:
+    """Whole tracks as frames of a representation whose frames are few and dear.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    representation : Representation
+        With a :attr:`~noizenet.representation.base.Representation.key`, which names the folder of its frames.
+
+    Notes
+    -----
+    What lies beside the corpus is a cache: it may be deleted, and where it cannot be written it is done without.
+    """
+
+    def __init__(self, corpus: Corpus, representation: Representation) -> None:
+        self._corpus, self._r = corpus, representation
+        self._kept = dict[str, Frames]()
+        self._folder = corpus.folder / FOLDER / representation.key
+
+    def frames(self, track: Track) -> Frames:
+        """Return a track's frames [T, ...]."""
+        if track.id not in self._kept:
+            self._kept[track.id] = self._read(track)
+        return self._kept[track.id]
+
+    def prepare(self, tracks: Sequence[Track], on_track: Callable[[float], None] | None = None) -> None:
+        """Encode what is not encoded yet; tell the share that is done."""
+        for i, track in enumerate(tracks):
+            self.frames(track)
+            if on_track is not None:
+                on_track((i + 1) / len(tracks))
+
+    def _read(self, track: Track) -> Frames:
+        path = self._folder / f"{track.content[:32]}-{track.frames}.npy"
+        try:
+            with path.open("rb") as handle:
+                frames: Frames = np.load(handle, allow_pickle=False)
+            if frames.ndim == 2 and frames.shape[1] == self._r.dim and frames.max(initial=0) < self._r.levels:
+                return frames
+        except (OSError, ValueError, EOFError):
+            pass  # not there, or damaged: made anew
+        frames = self._r.encode(self._r.as_waveform(self._corpus.samples(track)))
+        buffer = io.BytesIO()
+        np.save(buffer, frames, allow_pickle=False)
+        try:
+            make_folder(self._folder)
+            write_bytes(path, buffer.getvalue())
+        except (OSError, NoizenetError):
+            pass  # a corpus that cannot be written to
+        return frames
