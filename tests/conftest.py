@@ -7,15 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from noizenet.audio.waveform import Waveform, concatenate
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synthetic import build_synthetic
+from noizenet.representation.codec_weights import CodecShape
 from noizenet.store.model import Model
+from noizenet.training.codec import train_codec
 from noizenet.training.loop import Budget, train
 from noizenet.training.options import configure
 
@@ -56,7 +60,7 @@ def song() -> Waveform:
 
 
 def quick_train(corpus: Corpus, folder: Path, recipe: str, *extra: str, epochs: float = 0.5) -> Model:
-    small = TIERS if recipe == "sample-lstm" else ()
+    small = {"sample-lstm": TIERS, "token-lstm": TOKENS}.get(recipe, ())
     return train(corpus, folder, configure(recipe, None, (*QUICK, *small, *extra)), Budget(epochs=epochs))
 
 
@@ -73,6 +77,30 @@ def paper_model(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A `paper-lstm` trained for a moment."""
     folder = tmp_path_factory.mktemp("models") / "paper-lstm"
     quick_train(corpus, folder, "paper-lstm")
+    return folder
+
+
+SMALL_CODEC: dict[str, Any] = {
+    "sample_rate": RATE, "n_fft": 256, "hop": 64, "bands": 24, "width": 48, "codebooks": 3, "levels": 16,
+    "code_size": 4, "past": 2, "decoder_past": 2,
+}  # fmt: skip
+TOKENS = ("model.embedding=24", "model.depth_width=24", "training.start=")
+
+
+@pytest.fixture(scope="session")
+def codec(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A codec trained for a few seconds."""
+    folder = tmp_path_factory.mktemp("codecs") / "small"
+    torch.manual_seed(0)
+    train_codec(corpus, folder, CodecShape(**SMALL_CODEC), minutes=0.05)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def token_model(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `token-lstm` trained for a moment."""
+    folder = tmp_path_factory.mktemp("models") / "token-lstm"
+    quick_train(corpus, folder, "token-lstm", f"representation.codec={codec}", epochs=20)
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.waveform import mix_channels
+from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import CorpusError, UsageError
 from noizenet.corpus.split import SPLITS
@@ -129,6 +129,11 @@ class Corpus:
     def samples(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.float32]:
         """Read samples of a track as float32 [n, C] in [-1, 1]; see :meth:`read`."""
         return from_pcm16(self.read(track, start, count))
+
+    def waveform(self, track: Track, start: int = 0, count: int = -1) -> Waveform:
+        """Read a stretch of a track as it is kept; see :meth:`read`."""
+        samples = self.samples(track, start, count)
+        return Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, self.sample_rate)
 
     def mono(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.float32]:
         """Read samples of a track, mixed to one channel, as float32 [n]; see :meth:`read`."""

@@ -96,7 +96,7 @@ def _echoes(model: Model, evidence: Evidence) -> list[Any]:
     for track in held[:: max(1, len(held) // ECHOES)][:ECHOES]:
         first, count = middle(track, ECHO_S, corpus.sample_rate)
         echo = Echo(model, mix_of(model, track.genre))
-        for _ in echo.listen([corpus.samples(track, first, count)]):
+        for _ in echo.listen([model.representation.samples_of(corpus.waveform(track, first, count))]):
             pass
         found.append(echo.result())
     if len(found) < 2:

@@ -193,8 +193,8 @@ class Stepper:
         hit = (self._position + np.arange(count)) % every == every - 1
         if self._a.tokens:  # codes have no order: any other will do
             values = np.full((count, width), -1, np.float32)
-            random = self._jumps.random((2, int(hit.sum()), width))
-            values[hit] = np.where(random[0] < amount, np.floor(random[1] * self._a.levels), -1)
+            random = self._jumps.random((int(hit.sum()), 2, width))
+            values[hit] = np.where(random[:, 0] < amount, np.floor(random[:, 1] * self._a.levels), -1)
             return values
         values = np.zeros((count, width), np.float32)
         scale = amount * (self._a.levels / 2 if self._a.kind == "classes" else 1.0)

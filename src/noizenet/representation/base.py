@@ -69,6 +69,11 @@ class Representation(ABC):
     def __post_init__(self) -> None:
         check(self, "representation")
 
+    @classmethod
+    def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
+        """Return the rate, in Hz, at which music of `sample_rate` is represented under these configured values."""
+        return sample_rate
+
     @property
     @abstractmethod
     def frame_rate(self) -> float:
@@ -136,11 +141,15 @@ class Representation(ABC):
         ndarray
             Frames [T, ...].
         """
+        return self._encode(self.samples_of(waveform))
+
+    def samples_of(self, waveform: Waveform) -> NDArray[np.float32]:
+        """Return a waveform's samples [N, C] at this representation's rate and channels."""
         samples = mix_channels(waveform.samples, self.channels)
         if waveform.sample_rate != self.sample_rate:
             resampler = StreamResampler(waveform.sample_rate, self.sample_rate, self.channels)
             samples = np.concatenate([resampler.push(samples), resampler.finish()])
-        return self._encode(samples)
+        return samples
 
     def decode(self, frames: Frames) -> Waveform:
         """Decode frames [T, ...] at once."""
@@ -182,6 +191,6 @@ def create(values: dict[str, Any], *, sample_rate: int, channels: int) -> Repres
         cls = REPRESENTATIONS.load(str(name))
     except UsageError as error:
         raise ConfigError(f"representation.name: {error}") from error
-    rest = {"sample_rate": sample_rate, "channels": channels, **rest}
+    rest = {"sample_rate": cls.rate_of(rest, sample_rate), "channels": channels, **rest}
     made: Representation = from_dict(cls, rest, "representation")
     return made

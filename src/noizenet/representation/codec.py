@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from noizenet.audio.waveform import Waveform
 from noizenet.base.config import option
 from noizenet.base.errors import ConfigError
+from noizenet.representation import panning
 from noizenet.representation.base import Bound, Decoder, Frames, Representation
 from noizenet.representation.codec_network import decode, embed, encode, spectra_of_noise
 from noizenet.representation.codec_weights import F32, CodecWeights, load_codec
@@ -49,8 +50,6 @@ class CodecTokens(Representation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.channels != 1:
-            raise ConfigError("representation.channels: the codec is mono; build the corpus with --channels 1")
         if self.digest and self.weights.digest != self.digest:
             raise ConfigError(
                 f"representation.codec: this is another version of {self.codec!r} than the codes are of "
@@ -59,8 +58,13 @@ class CodecTokens(Representation):
         if self.sample_rate != self.weights.shape.sample_rate:
             raise ConfigError(
                 f"representation.sample_rate: the codec {self.codec!r} is for {self.weights.shape.sample_rate:,} Hz, "
-                f"not {self.sample_rate:,}; build the corpus with --sample-rate {self.weights.shape.sample_rate}"
+                f"not {self.sample_rate:,}"
             )
+
+    @classmethod
+    def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
+        """Return the codec's own rate: sound of any other is converted."""
+        return load_codec(values.get("codec", cls.codec)).shape.sample_rate
 
     @cached_property
     def weights(self) -> CodecWeights:
@@ -79,8 +83,8 @@ class CodecTokens(Representation):
 
     @property
     def dim(self) -> int:
-        """Codes in a frame."""
-        return self.weights.shape.codebooks
+        """Codes in a frame; of two channels one more, for where the sound stands."""
+        return self.weights.shape.codebooks + self.channels - 1
 
     @property
     def lead(self) -> int:
@@ -96,22 +100,26 @@ class CodecTokens(Representation):
     def silence(self) -> Frames:
         """Return the codes of silence."""
         shape = self.weights.shape
-        return self._encode(np.zeros(((shape.past + shape.ahead + 2) * shape.samples, 1), np.float32))[-1:]
+        return self._encode(np.zeros(((shape.past + shape.ahead + 2) * shape.samples, self.channels), np.float32))[-1:]
 
     def vectors(self, frames: Frames) -> NDArray[np.float32]:
         """Return what the codes stand for."""
-        return embed(frames, self.weights)
+        return embed(frames[:, : self.weights.shape.codebooks], self.weights)
 
     def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
         """Note which version of the codec it is."""
         return dataclasses.replace(self, digest=self.weights.digest)
 
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
-        return encode(samples[:, 0], self.weights)
+        shape = self.weights.shape
+        codes = encode(samples.mean(1), self.weights)
+        if self.channels == 1:
+            return codes
+        return np.concatenate([codes, panning.measure(samples, shape.samples, shape.levels)[:, None]], 1)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return CodecDecoder(self.weights, self.texture)
+        return CodecDecoder(self.weights, self.texture, stereo=self.channels == 2)
 
 
 class CodecDecoder(Decoder):
@@ -122,10 +130,15 @@ class CodecDecoder(Decoder):
     codec : CodecWeights
     texture : float
     options : PhaseOptions
+    stereo : bool
+        Whether a frame's last code says where the sound stands.
     """
 
-    def __init__(self, codec: CodecWeights, texture: float = 1.0, options: PhaseOptions | None = None) -> None:
+    def __init__(
+        self, codec: CodecWeights, texture: float = 1.0, options: PhaseOptions | None = None, *, stereo: bool = False
+    ) -> None:
         shape = self._shape = codec.shape
+        self._panner = panning.Panner(shape.samples, shape.levels) if stereo else None
         self._codec, self._texture = codec, np.float32(texture)
         self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
         self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
@@ -137,10 +150,12 @@ class CodecDecoder(Decoder):
         self._to_bins = (weight / np.maximum(weight.sum(1, keepdims=True), 1e-6)).astype(np.float32)
 
     def push(self, frames: Frames) -> F32:
-        """Take codes [n, K]; return the samples [m, 1] that are done."""
+        """Take codes [n, K]; return the samples [m, C] that are done."""
         if not len(frames):
-            return np.zeros((0, 1), np.float32)
-        latents = embed(frames, self._codec)
+            return self._out(np.zeros(0, np.float32))
+        if self._panner is not None:
+            self._panner.codes(frames[:, -1])
+        latents = embed(frames[:, : self._shape.codebooks], self._codec)
         if not self._frames:  # before the first frame, the first
             self._latents = np.repeat(latents[:1], self._shape.decoder_past, 0)
         self._frames += len(frames)
@@ -149,9 +164,9 @@ class CodecDecoder(Decoder):
 
     def finish(self) -> F32:
         """Return the samples that are left."""
-        if not self._frames:
-            return np.zeros((0, 1), np.float32)
         shape = self._shape
+        if not self._frames:
+            return self._out(np.zeros(0, np.float32))
         missing = BLOCK + shape.decoder_ahead
         self._latents = np.concatenate([self._latents, np.repeat(self._latents[-1:], missing, 0)])
         rest = np.concatenate([self._decoded(), self._search.finish()])
@@ -182,4 +197,5 @@ class CodecDecoder(Decoder):
 
     def _out(self, samples: F32) -> F32:
         self._given += len(samples)
-        return np.clip(samples, -1.0, 1.0)[:, None]
+        columns = samples[:, None] if self._panner is None else self._panner.push(samples)
+        return np.clip(columns, -1.0, 1.0)

@@ -56,7 +56,7 @@ class EncodedTracks:
                 return frames
         except (OSError, ValueError, EOFError):
             pass  # not there, or damaged: made anew
-        frames = self._r.encode(self._r.as_waveform(self._corpus.samples(track)))
+        frames = self._r.encode(self._corpus.waveform(track))
         buffer = io.BytesIO()
         np.save(buffer, frames, allow_pickle=False)
         try:

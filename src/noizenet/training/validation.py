@@ -43,7 +43,8 @@ class Validation:
         seed: int,
     ) -> None:
         windows = max(1, math.ceil(seconds * representation.frame_rate / window))
-        possible = sum(representation.frames_for(t.frames) // window for t in tracks)
+        ratio = representation.sample_rate / corpus.sample_rate
+        possible = sum(representation.frames_for(int(t.frames * ratio)) // window for t in tracks)
         lanes = max(1, min(LANES, windows, possible))
         steps = max(1, windows // lanes)
         segment = steps * window / representation.frame_rate

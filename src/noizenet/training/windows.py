@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
-from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
@@ -84,7 +83,8 @@ class WindowReader:
         self._batch, self._window = batch, window
         if window % representation.granule:
             raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
-        lengths = {t.id: representation.frames_for(t.frames) for t in tracks}
+        ratio = representation.sample_rate / corpus.sample_rate  # not 1 only where frames are encoded whole
+        lengths = {t.id: representation.frames_for(int(t.frames * ratio)) for t in tracks}
         self.skipped = [t for t in tracks if lengths[t.id] < window]
         self._tracks = [t for t in tracks if lengths[t.id] >= window]
         if not self._tracks:
@@ -181,8 +181,8 @@ class WindowReader:
             return frames if segment.start else np.concatenate([r.silence(), frames])
         lead = min(r.lead, segment.start)
         first = r.samples_for(segment.start - lead)
-        pcm = self._corpus.read(self._tracks[segment.track], first, r.samples_for(lead + count))
-        frames = r.encode(_waveform(pcm, self._corpus.sample_rate))
+        track = self._tracks[segment.track]
+        frames = r.encode(self._corpus.waveform(track, first, r.samples_for(lead + count)))
         if lead:
             return frames[lead - 1 : lead + count]
         return np.concatenate([r.silence(), frames[:count]])
@@ -200,11 +200,6 @@ def excerpts(corpus: Corpus, tracks: Sequence[Track], seconds: float, each: floa
             index += 1
         track = tracks[index]
         start = max(0.0, min(at, track.seconds - each))
-        pcm = corpus.read(track, int(start * corpus.sample_rate), int(each * corpus.sample_rate))
-        pieces.append(_waveform(pcm, corpus.sample_rate))
+        first, count = int(start * corpus.sample_rate), int(each * corpus.sample_rate)
+        pieces.append(corpus.waveform(track, first, count))
     return pieces
-
-
-def _waveform(pcm: NDArray[np.int16], sample_rate: int) -> Waveform:
-    samples = from_pcm16(pcm)
-    return Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, sample_rate)

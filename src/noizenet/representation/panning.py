@@ -1,0 +1,96 @@
+"""Two channels from one: where a stretch of sound stands between the loudspeakers, and how wide, as one code a frame.
+
+After parametric stereo (J. Breebaart et al., "Parametric coding of stereo audio", EURASIP JASP 2005) with one band: the
+ratio of the channels' levels and their correlation. What is not common to both is made from the common sound by a chain
+of all-pass filters (M. Schroeder, 1962).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+F32 = NDArray[np.float32]
+QUIET = 1e-4
+DELAYS, FEEDBACK = (241, 383, 619), 0.5
+"""Of the all-pass filters, in samples at 22,050 Hz: 11 to 28 ms, without a common divisor."""
+LEAST_COMMON = 0.3
+"""Channels that are (nearly) each other's opposite would cancel in the middle: no more than this is taken off."""
+
+
+def steps(levels: int) -> int:
+    """Return in how many steps each of the two numbers is kept, so that both fit in a code; odd, for the middle."""
+    return max(1, (math.isqrt(levels) - 1) | 1)
+
+
+def measure(samples: F32, frame: int, levels: int) -> NDArray[np.int16]:
+    """Return the code [T] of each `frame` samples of two channels [N, 2]; silence is in the middle."""
+    count = -(-len(samples) // frame)
+    x = np.pad(samples, ((0, count * frame - len(samples)), (0, 0))).reshape(count, frame, 2).astype(np.float64)
+    power = np.square(x).mean(1)
+    common = (x[..., 0] * x[..., 1]).mean(1)
+    quiet = power.sum(1) < QUIET**2
+    place = np.where(quiet, 0.5, np.arctan2(np.sqrt(power[:, 1]), np.sqrt(power[:, 0])) / (math.pi / 2))
+    alone = power.min(1) <= 1e-6 * power.max(1)  # one channel has nothing that could differ
+    correlation = np.where(quiet | alone, 1.0, common / np.maximum(np.sqrt(power.prod(1)), 1e-12))
+    width = np.sqrt(np.clip((1 - correlation) / 2, 0, 1))
+    top = steps(levels) - 1
+    return np.asarray(np.rint(place * top) * (top + 1) + np.rint(width * top), np.int16)
+
+
+class Panner:
+    """One channel and codes in, two channels out.
+
+    Parameters
+    ----------
+    frame : int
+        Samples that a code is for.
+    levels : int
+        Values of a code.
+    """
+
+    def __init__(self, frame: int, levels: int) -> None:
+        self._frame, self._steps = frame, steps(levels)
+        self._gains = np.zeros((0, 4))
+        self._at = 0  # samples into the oldest frame whose code is kept
+        self._filters = [np.zeros(d) for d in DELAYS]
+
+    def codes(self, codes: NDArray[np.integer]) -> None:
+        """Take the codes [n] of the coming frames."""
+        self._gains = np.concatenate([self._gains, self._gains_of(codes)])
+
+    def push(self, samples: F32) -> F32:
+        """Take samples [n] of frames whose codes are known; return [n, 2]. Gains glide from frame to frame."""
+        if not len(samples):
+            return np.zeros((0, 2), np.float32)
+        apart = samples
+        for i, delay in enumerate(DELAYS):
+            top = np.zeros(delay + 1)
+            top[0], top[-1] = -FEEDBACK, 1
+            apart, self._filters[i] = lfilter(top, top[::-1], apart, zi=self._filters[i])
+        place = (self._at + np.arange(len(samples))) / self._frame
+        edges = np.arange(len(self._gains))
+        gains = [np.interp(place, edges, self._gains[:, j]) for j in range(4)] if len(self._gains) else [1.0] * 4
+        left = gains[0] * samples + gains[1] * apart
+        right = gains[2] * samples + gains[3] * apart
+        self._at += len(samples)
+        done = min(self._at // self._frame, max(0, len(self._gains) - 1))
+        self._gains, self._at = self._gains[done:], self._at - done * self._frame
+        return np.stack([left, right], 1).astype(np.float32)
+
+    def _gains_of(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return how much of the common and of the other sound goes left and right, [n, 4]."""
+        top = max(1, self._steps - 1)
+        place = np.minimum(codes // self._steps, top) / top * math.pi / 2
+        width = codes % self._steps / top
+        if self._steps == 1:
+            place, width = np.full(len(codes), math.pi / 4), np.zeros(len(codes))
+        angle = np.arcsin(np.minimum(width, math.sqrt(1 - LEAST_COMMON**2)))
+        left, right = np.cos(place), np.sin(place)
+        both = ((left + right) * np.cos(angle)) ** 2 + ((left - right) * np.sin(angle)) ** 2
+        scale = 2 / np.sqrt(both)  # so that the middle of the channels is as loud as the one that they are made from
+        parts = (left * np.cos(angle), left * np.sin(angle), right * np.cos(angle), -right * np.sin(angle))
+        return np.stack([scale * p for p in parts], 1)

@@ -1,0 +1,172 @@
+"""The codec: what torch learns NumPy plays; phases; two channels from one; what is damaged is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL_CODEC, tone
+
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import ConfigError, ModelError, UsageError
+from noizenet.corpus.corpus import Corpus
+from noizenet.representation import panning
+from noizenet.representation.base import create
+from noizenet.representation.codec import CodecDecoder, CodecTokens
+from noizenet.representation.codec_network import encode, spectra
+from noizenet.representation.codec_weights import ABOUT, ARRAYS, CodecShape, load_codec
+from noizenet.representation.phase import PhaseOptions, PhaseSearch
+from noizenet.training.codec import CodecNetwork, train_codec
+
+
+def convergence_db(magnitudes: np.ndarray, sound: np.ndarray, n_fft: int, hop: int) -> float:
+    again = np.abs(librosa.stft(sound, n_fft=n_fft, hop_length=hop))
+    count = min(again.shape[1], magnitudes.shape[1])
+    apart = np.linalg.norm(again[:, :count] - magnitudes[:, :count]) / np.linalg.norm(magnitudes[:, :count])
+    return float(20 * np.log10(apart))
+
+
+class TestPhases:
+    N, HOP = 1024, 256
+
+    def search(self, magnitudes: np.ndarray, cuts: tuple[int, ...] = (), **options: float) -> np.ndarray:
+        found = PhaseSearch(self.N, self.HOP, PhaseOptions(**options))  # type: ignore[arg-type]
+        parts = [found.push(p) for p in np.split(magnitudes.T.astype(np.float32), cuts)]
+        return np.concatenate([*parts, found.finish()])
+
+    def test_they_fit_better_than_thrice_the_projections_from_random_phases(self, song: Waveform) -> None:
+        magnitudes = np.abs(librosa.stft(song.samples[:110_250], n_fft=self.N, hop_length=self.HOP))
+        theirs = librosa.griffinlim(magnitudes, n_iter=12, hop_length=self.HOP, random_state=0)
+        ours = self.search(magnitudes, iterations=4)
+        assert convergence_db(magnitudes, ours, self.N, self.HOP) < convergence_db(magnitudes, theirs, self.N, self.HOP)
+
+    def test_integrated_gradients_alone_are_a_good_guess(self, song: Waveform) -> None:
+        magnitudes = np.abs(librosa.stft(song.samples[:110_250], n_fft=self.N, hop_length=self.HOP))
+        assert convergence_db(magnitudes, self.search(magnitudes, iterations=0), self.N, self.HOP) < -10
+
+    def test_the_cut_into_calls_changes_nothing(self, song: Waveform) -> None:
+        magnitudes = np.abs(librosa.stft(song.samples[:44_100], n_fft=self.N, hop_length=self.HOP))
+        assert np.array_equal(self.search(magnitudes), self.search(magnitudes, (1, 2, 50, 51, 90)))
+
+    def test_a_tone_stays_one_tone(self) -> None:
+        x = 0.5 * np.sin(2 * np.pi * 443.7 * np.arange(44_100) / 22_050).astype(np.float32)
+        back = self.search(np.abs(librosa.stft(x, n_fft=self.N, hop_length=self.HOP)))[: len(x)]
+        inside = back[4_000:40_000] * np.hanning(36_000)
+        spectrum = np.abs(np.fft.rfft(inside))
+        peak = spectrum.argmax()
+        assert abs(peak * 22_050 / 36_000 - 443.7) < 1
+        assert np.square(spectrum[peak - 5 : peak + 6]).sum() > 0.999 * np.square(spectrum).sum()
+
+    def test_silence_is_silent(self) -> None:
+        assert not self.search(np.zeros((513, 40))).any()
+
+
+class TestNumbers:
+    def test_numpy_hears_and_says_what_torch_does(self, codec: Path, corpus: Corpus) -> None:
+        weights = load_codec(str(codec))
+        network = CodecNetwork(weights.shape).eval()
+        arrays = {k: torch.from_numpy(v) for k, v in weights.arrays.items()}
+        names = {k.replace(".outputs.", "."): k for k in network.state_dict()}
+        network.load_state_dict({names[k]: v for k, v in arrays.items()})
+        sound = corpus.mono(corpus.tracks[0], 0, 24_000)
+        magnitudes = spectra(sound, weights.shape)
+        with torch.inference_mode():
+            theirs = network.spectra(torch.from_numpy(sound)[None])
+            assert np.abs(theirs[0].numpy() - magnitudes[: theirs.shape[1]]).max() < 1e-5
+            latent, codes, _ = network.quantise(network.encode(torch.from_numpy(magnitudes)[None]))
+            middle, _ = network.decode(latent)
+        ours = encode(sound, weights)
+        assert (codes[0].numpy() == ours).mean() > 0.995  # a tie may fall either way
+        decoder = CodecDecoder(weights, texture=0.0)
+        heard = np.concatenate([decoder.push(codes[0].numpy()), decoder.finish()])[:, 0]
+        wanted = np.maximum(np.exp(middle[0].numpy()) - weights.shape.floor, 0) * weights.shape.n_fft / 4
+        assert convergence_db(wanted.T, heard, weights.shape.n_fft, weights.shape.hop) < -3
+        assert len(heard) == len(codes[0]) * weights.shape.samples
+
+    @pytest.mark.parametrize("quantiser", ["product", "residual"])
+    def test_it_learns(self, corpus: Corpus, tmp_path: Path, quantiser: str) -> None:
+        told: list[str] = []
+        shape = CodecShape(**(SMALL_CODEC | {"quantiser": quantiser}))
+        train_codec(corpus, tmp_path / "c", shape, minutes=0.04, on_progress=lambda text, _: told.append(text))
+        losses = [float(t.split("bins ")[1].split(",")[0]) for t in told]
+        assert losses[-1] < 0.9 * losses[0]
+
+    def test_a_run_that_stopped_goes_on(self, corpus: Corpus, tmp_path: Path) -> None:
+        shape = CodecShape(**SMALL_CODEC)
+        train_codec(corpus, tmp_path, shape, minutes=0.02)
+        first = json.loads((tmp_path / ABOUT).read_text())["training"]["steps"]
+        train_codec(corpus, tmp_path, shape, minutes=0.03)
+        assert json.loads((tmp_path / ABOUT).read_text())["training"]["steps"] > first
+
+    def test_another_rate_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="8000 Hz"):
+            train_codec(corpus, tmp_path, CodecShape(), minutes=0.01)
+
+
+class TestTokens:
+    def test_chunks_are_the_whole_and_as_long(self, codec: Path) -> None:
+        r = create({"name": "codec", "codec": str(codec)}, sample_rate=44_100, channels=2)
+        assert r.sample_rate == 8_000  # the codec's own; other sound is converted
+        x = np.stack([tone(3.0), 0.2 * tone(3.0)], 1)
+        codes = r.encode(Waveform(x, 8_000))
+        decoder = r.decoder()
+        parts = [decoder.push(codes[i : i + 5]) for i in range(0, len(codes), 5)]
+        assert np.array_equal(np.concatenate([*parts, decoder.finish()]), r.decode(codes).samples)
+        assert len(r.decode(codes)) == r.samples_for(len(codes))
+
+    def test_another_version_is_refused(self, codec: Path) -> None:
+        digest = load_codec(str(codec)).digest
+        CodecTokens(sample_rate=8_000, codec=str(codec), digest=digest)
+        with pytest.raises(ConfigError, match="another version"):
+            CodecTokens(sample_rate=8_000, codec=str(codec), digest="0" * 64)
+
+    @pytest.mark.parametrize("what", ["missing", "cut", "json", "shape", "newer"])
+    def test_what_is_damaged_is_refused(self, codec: Path, tmp_path: Path, what: str) -> None:
+        folder = tmp_path / what
+        folder.mkdir()
+        about = json.loads((codec / ABOUT).read_text())
+        data = (codec / ARRAYS).read_bytes()
+        if what == "shape":
+            about["shape"]["width"] = 64
+        if what == "newer":
+            about["format"] = 99
+        (folder / ABOUT).write_text("{" if what == "json" else json.dumps(about))
+        if what != "missing":
+            (folder / ARRAYS).write_bytes(data[:-10] if what == "cut" else data)
+        with pytest.raises((ModelError, UsageError), match=str(folder)):
+            load_codec(str(folder))
+
+    def test_noise_gets_its_texture_back(self, codec: Path) -> None:
+        """Where the decoder is unsure magnitudes scatter as noise's do; a sure one stays as it is."""
+        weights = load_codec(str(codec))
+        decoder = CodecDecoder(weights)
+        middle = np.full((40, weights.shape.bins), -2.0, np.float32)
+        unsure = np.full((40, weights.shape.bands), 0.5, np.float32)
+        logs = np.log(decoder._magnitudes(middle, unsure) / (weights.shape.n_fft / 4) + 1e-9)
+        assert abs(logs.std() - 0.64) < 0.1  # of the log of a Rayleigh variable: pi / sqrt(24)
+        sure = CodecDecoder(weights)._magnitudes(middle, np.zeros_like(unsure))
+        assert np.ptp(sure) < 1e-6
+
+
+class TestTwoChannels:
+    @pytest.mark.parametrize(("left", "right"), [(1.0, 1.0), (1.0, 0.0), (0.3, 0.9)])
+    def test_place_comes_back(self, left: float, right: float) -> None:
+        x = tone(2.0)
+        both = np.stack([left * x, right * x], 1).astype(np.float32)
+        panner = panning.Panner(512, 256)
+        panner.codes(panning.measure(both, 512, 256))
+        back = panner.push(both.mean(1))
+        level = np.sqrt(np.square(back).mean(0)) / np.sqrt(np.square(both).mean(0).max())
+        assert np.abs(level - np.array([left, right]) / max(left, right)).max() < 0.1
+
+    def test_width_comes_back(self) -> None:
+        both = np.random.default_rng(0).normal(0, 0.1, (40_000, 2)).astype(np.float32)
+        panner = panning.Panner(512, 256)
+        panner.codes(panning.measure(both, 512, 256))
+        back = panner.push(both.mean(1))
+        assert abs(np.corrcoef(back.T)[0, 1]) < 0.3
+        assert panning.measure(np.zeros((1024, 2), np.float32), 512, 256).tolist() == [7 * 15] * 2

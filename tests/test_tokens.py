@@ -1,0 +1,222 @@
+"""Token networks: the compiled loop equals torch, and codes are trained, played, judged and adapted like any frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import RATE, quick_train, tone
+
+import noizenet
+from noizenet.base.errors import ConfigError, UsageError
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.likelihood import likelihood
+from noizenet.model import CELLS
+from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.network import Network, make_network
+from noizenet.model.sampling import Sampling
+from noizenet.model.stepper import Stepper
+from noizenet.model.weights import expected_shapes
+from noizenet.store.model import load
+from noizenet.training.adapting import begin_from
+from noizenet.training.encoded import EncodedTracks
+from noizenet.training.step import mistake
+
+BOOKS, LEVELS = 3, 12
+
+
+def make(cell: str = "lstm", layers: int = 2, genres: int = 3) -> Network:
+    torch.manual_seed(5)
+    options = ModelOptions(
+        cell=cell, layers=layers, hidden=24, embedding=16, depth_width=20, genre_embedding=4, head="depth"
+    )
+    network = make_network(Architecture(options, "classes", LEVELS, BOOKS, genres)).eval()
+    with torch.no_grad():
+        network.start.normal_()  # type: ignore[operator, union-attr]
+    return network
+
+
+def codes(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, LEVELS, (count, BOOKS)).astype(np.int16)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_ten_thousand_forced_frames_equal_the_network(cell: str, layers: int) -> None:
+    network = make(cell, layers)
+    assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == expected_shapes(network.architecture)
+    given = codes(10_001)
+    stepper = Stepper(network, given[:1])
+    mix = np.array([0.5, 0.3, 0.2], np.float32)
+    stepper.set_genre(mix)
+    ours = stepper.predict(given[1:])
+    x = torch.from_numpy(given.astype(np.int64))[None]
+    with torch.inference_mode():
+        theirs, _ = network(x[:, :-1], torch.from_numpy(mix)[None], network.start_state(1), x[:, 1:])
+    assert np.abs(ours - theirs[0].numpy()).max() < 1e-4
+
+
+def test_the_cost_of_a_frame_is_the_sum_over_its_codes_each_given_those_before() -> None:
+    network = make()
+    x = torch.from_numpy(codes(30).astype(np.int64))[None]
+    mix = torch.tensor([[1.0, 0, 0]])
+    with torch.inference_mode():
+        nats, output, _ = network.nats(x[:, :-1], x[:, 1:], mix, network.start_state(1))
+        logs = torch.log_softmax(output.reshape(29, BOOKS, LEVELS), -1)
+    by_hand = -sum(logs[t, k, x[0, t + 1, k]] for t in range(29) for k in range(BOOKS)) / 29
+    assert float(nats) == pytest.approx(float(by_hand), rel=1e-5)
+    changed = x[:, 1:].clone()
+    changed[..., 1] = (changed[..., 1] + 1) % LEVELS
+    with torch.inference_mode():
+        other, _ = network(x[:, :-1], mix, network.start_state(1), changed)
+    same = (other == output).reshape(29, BOOKS, LEVELS).all(-1).all(0)
+    assert same.tolist() == [True, True, False]  # the second code is heard by the third alone
+
+
+def test_draws_follow_the_distribution_and_do_not_depend_on_the_cuts() -> None:
+    network = make()
+    whole = Stepper(network, codes(1), 3)
+    parts = Stepper(network, codes(1), 3)
+    options = {"inject_every": 5, "inject_amount": 0.5}
+    a = whole.run(60, Sampling(temperature=1.3, top_p=0.9), **options)
+    cuts = [parts.run(n, Sampling(temperature=1.3, top_p=0.9), **options) for n in (1, 7, 20, 32)]
+    assert np.array_equal(a, np.concatenate(cuts))
+    fork = whole.fork()
+    assert np.array_equal(whole.run(40), fork.run(40))
+    saved = whole.save()
+    first = whole.run(30)
+    whole.restore(saved)
+    assert np.array_equal(first, whole.run(30))
+
+    logits = Stepper(network, codes(1)).predict(codes(1, 1))[0, :LEVELS]
+    p = np.exp(logits - logits.max())
+    drawn = np.array([Stepper(network, codes(1), seed).run(1)[0, 0] for seed in range(2000)])
+    assert np.abs(np.bincount(drawn, minlength=LEVELS) / 2000 - p / p.sum()).max() < 0.05
+
+
+def test_only_frames_of_one_code_fit_other_heads() -> None:
+    with pytest.raises(ConfigError, match="one code a frame"):
+        Architecture(ModelOptions(head="categorical"), "classes", 16, 3, 0)
+    with pytest.raises(ConfigError, match="tiers"):
+        Architecture(ModelOptions(head="depth", tiers=((4, 8),)), "classes", 16, 3, 0)
+
+
+def test_mistakes_are_codes_of_the_same_book() -> None:
+    torch.manual_seed(0)
+    inputs = torch.stack([torch.randint(10 * k, 10 * k + 10, (8, 50)) for k in range(3)], -1)
+    changed = mistake(inputs, 0.3)
+    assert torch.equal(changed // 10, inputs // 10)
+    assert 0.1 < float((changed != inputs).float().mean()) < 0.5
+    assert torch.equal(mistake(inputs, 0.0), inputs)
+
+
+class TestModel:
+    def test_it_plays_and_repeats(self, token_model: Path, tmp_path: Path) -> None:
+        digests = set()
+        for name in ("a", "b"):
+            controls = noizenet.Controls(seconds=3.0, seed=4, genre="waltz")
+            made = noizenet.generate(token_model, tmp_path / f"{name}.wav", controls)
+            assert made.seconds == pytest.approx(3.0)
+            digests.add(hashlib.sha256((tmp_path / f"{name}.wav").read_bytes()).hexdigest())
+        assert len(digests) == 1
+        info = soundfile.info(tmp_path / "a.wav")
+        assert (info.samplerate, info.frames) == (RATE, 3 * RATE)
+
+    def test_the_size_of_blocks_changes_nothing(self, token_model: Path) -> None:
+        sounds = []
+        for block_s in (0.1, 0.7):
+            controls = noizenet.Controls(seconds=4.0, seed=1, genre="waltz", block_seconds=block_s, watch="off")
+            sounds.append(np.concatenate([b.samples for b in noizenet.stream(token_model, controls)]))
+        assert np.array_equal(*sounds)
+
+    def test_a_song_goes_on_without_a_click(self, token_model: Path, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "song.wav", tone(3.0), RATE)
+        controls = noizenet.Controls(
+            seconds=2.0, seed=1, genre="waltz", seed_audio=tmp_path / "song.wav", seed_seconds=2.0, include_seed=True
+        )
+        sound = np.concatenate([b.samples for b in noizenet.stream(token_model, controls)])
+        join = 2 * RATE
+        steps = np.abs(np.diff(sound))
+        assert steps[join - 200 : join + 200].max() <= 2 * max(steps[: join - 200].max(), steps[join + 200 :].max())
+
+    def test_its_bits_and_its_echo_are_counted(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+        found = likelihood(load(token_model), corpus)
+        assert found["unit"] == "bits per frame of codes"
+        assert 0 < found["mean"]["bits"] < 1.2 * found["mean"]["zeroth_order"]
+        assert "linear_prediction" not in found["mean"]
+        soundfile.write(tmp_path / "song.wav", tone(3.0), RATE)
+        made, _ = noizenet.reproduce(token_model, tmp_path / "song.wav", tmp_path / "e.wav", genre="waltz")
+        assert made.domain == "what the codes stand for"
+        assert made.model["mse"] > 0
+        assert abs(soundfile.info(tmp_path / "e.wav").frames - 3 * RATE) < 1000
+
+    def test_a_corpus_of_another_rate_and_two_channels_will_do(
+        self, codec: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
+    ) -> None:
+        folder = tmp_path / "album"
+        folder.mkdir()
+        for i in range(4):
+            soundfile.write(folder / f"{i}.wav", np.stack([tone(6.0, 16_000, 200 + 40 * i)] * 2, 1), 16_000)
+        assert cli("corpus", "build", folder, tmp_path / "c", "--sample-rate", 16_000, "--channels", 2)[0] == 0
+        model = quick_train(
+            noizenet.load_corpus(tmp_path / "c"), tmp_path / "m", "token-lstm", f"representation.codec={codec}",
+            "training.start=", epochs=1,
+        )  # fmt: skip
+        assert (model.representation.sample_rate, model.representation.channels) == (RATE, 2)
+        noizenet.generate(model, tmp_path / "x.wav", noizenet.Controls(seconds=2.0))
+        assert soundfile.info(tmp_path / "x.wav").channels == 2
+
+    def test_tracks_are_encoded_once(self, token_model: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+        r, track = load(token_model).representation, corpus.split("train")[0]
+        before = EncodedTracks(corpus, r).frames(track)
+        kept = next((corpus.folder / "codes").rglob(f"{track.content[:32]}*.npy"))
+        kept.write_bytes(kept.read_bytes()[:-8])  # damaged: made anew
+        assert np.array_equal(EncodedTracks(corpus, r).frames(track), before)
+
+        def refuse(*_: object) -> None:
+            raise AssertionError
+
+        monkeypatch.setattr(type(r), "_encode", refuse)
+        assert np.array_equal(EncodedTracks(corpus, r).frames(track), before)
+
+
+class TestBeginning:
+    def test_genres_go_over_by_name(self, token_model: Path) -> None:
+        model = load(token_model)
+        genres = [model.genres[2], "new", model.genres[0]]
+        network = make_network(dataclasses.replace(model.architecture, genres=3))
+        begin_from(model, network, model.representation, genres)
+        old, new = model.weights["genre.weight"], network.state_dict()["genre.weight"].numpy()
+        assert np.array_equal(new[0], old[2])
+        assert np.array_equal(new[2], old[0])
+        assert np.allclose(new[1], old.mean(0))
+        assert np.array_equal(network.state_dict()["codes.0.weight"].numpy(), model.weights["codes.0.weight"])
+
+    def test_other_codes_or_shapes_are_refused(self, token_model: Path) -> None:
+        model = load(token_model)
+        network = make_network(model.architecture)
+        with pytest.raises(UsageError, match="representation"):
+            begin_from(model, network, dataclasses.replace(model.representation, texture=0.5), model.genres)
+        options = dataclasses.replace(model.architecture.options, hidden=32)
+        with pytest.raises(UsageError, match="shape"):
+            begin_from(
+                model, make_network(dataclasses.replace(model.architecture, options=options)), model.representation,
+                model.genres,
+            )  # fmt: skip
+
+    def test_training_goes_on_from_it(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+        codec = load(token_model).representation.codec  # type: ignore[attr-defined]
+        bits = []
+        for start in ("", str(token_model)):
+            model = quick_train(
+                corpus, tmp_path / f"m{bool(start)}", "token-lstm", f"representation.codec={codec}",
+                f"training.start={start}", "training.warmup_steps=0", epochs=0.5,
+            )  # fmt: skip
+            bits.append(model.training["metrics"]["best_validation_bits_per_frame"])
+        assert bits[1] < bits[0]
