@@ -13,7 +13,7 @@ from noizenet.cli.output import bar, print_json, print_table, remark, say
 
 
 def generate(
-    model: Annotated[Path, typer.Argument(help="A model folder or a zip of one.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
     out: Annotated[Path, typer.Argument(help="OUT.wav, .flac or .ogg; - for 16-bit PCM on standard output.")],
     seconds: Annotated[float, typer.Option(help="Length.")] = 10.0,
     genre: c.Genre = None,

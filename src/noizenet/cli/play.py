@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def play(
-    model: Annotated[Path, typer.Argument(help="A model folder or a zip of one.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
     out: Annotated[str, typer.Option("--out", help="- writes 16-bit PCM to standard output.")] = "",
     genre: c.Genre = None,
     temperature: c.Temperature = None,

@@ -12,7 +12,7 @@ from noizenet.cli.output import print_json, print_table, say
 
 
 def reproduce(
-    model: Annotated[Path, typer.Argument(help="A model folder or a zip of one.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
     song: Annotated[Path, typer.Argument(help="The recording to echo.")],
     out: Annotated[Path, typer.Argument(help="OUT.wav; the baseline is written beside it.")],
     genre: c.Genre = None,

@@ -26,6 +26,7 @@ from noizenet.base.files import make_folder, write_bytes, write_json, write_text
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.weights import Weights, expected_shapes
 from noizenet.representation.base import Representation, create
+from noizenet.store.bundled import locate
 
 if TYPE_CHECKING:
     from noizenet.model.network import Network
@@ -106,7 +107,7 @@ def describe(model: Model, digest: str) -> dict[str, Any]:
 
 
 def load(source: Path | str) -> Model:
-    """Read a model folder or a zip file of one.
+    """Read a model folder, a zip file of one, or a bundled model by its name.
 
     The description is validated field by field, the digest of the weights compared, and every tensor's name,
     shape and type checked against the description, before any memory is taken for the network.
@@ -118,7 +119,7 @@ def load(source: Path | str) -> Model:
     ModelError
         If a file is missing, damaged, tampered with or from a newer version; the message names it.
     """
-    source = Path(source)
+    source = locate(source)
     about_bytes, weights = _read_parts(source)
     try:
         about = json.loads(about_bytes)
@@ -192,7 +193,9 @@ def _read_parts(source: Path) -> tuple[bytes, bytes]:
     if source.is_file():
         return _read_zip(source)
     if not source.is_dir():
-        raise UsageError(f"{source}: no such model; give a model folder, or train one with 'noizenet train'")
+        raise UsageError(
+            f"{source}: no such model; give a folder, one of 'noizenet models', or train one with 'noizenet train'"
+        )
     if not (source / ABOUT).exists() and not (source / WEIGHTS).exists():
         raise UsageError(
             f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'"
