@@ -22,6 +22,7 @@ from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.network import Network, make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
+from noizenet.model.together import step_together
 from noizenet.model.weights import expected_shapes
 from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
@@ -220,3 +221,24 @@ class TestBeginning:
             )  # fmt: skip
             bits.append(model.training["metrics"]["best_validation_bits_per_frame"])
         assert bits[1] < bits[0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_many_streams_together_are_each_alone(cell: str) -> None:
+    network = make(cell)
+    first = Stepper(network, codes(1), 0)
+    steppers = [first, *(first.fork() for _ in range(3))]
+    for i, stepper in enumerate(steppers):
+        stepper.reset(i)
+        stepper.set_genre(np.eye(3, dtype=np.float32)[i % 3])
+    alone = [s.fork().run(50, Sampling(top_p=0.95)) for s in steppers]
+    together = step_together(steppers, 50, Sampling(top_p=0.95))
+    assert np.mean([np.array_equal(a, b) for a, b in zip(alone, together, strict=True)]) >= 0.75  # ties may part two
+    assert steppers[0].take_surprise() == pytest.approx(_surprise(network, alone[0]), rel=0.05)
+
+
+def _surprise(network: Network, played: np.ndarray) -> float:
+    stepper = Stepper(network, codes(1), 0)
+    stepper.set_genre(np.eye(3, dtype=np.float32)[0])
+    stepper.warm(played)
+    return stepper.take_surprise() or 0.0

@@ -19,6 +19,7 @@ class TokenEngine(Engine):
 
     def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         super().__init__(weights, start, precision)
+        self.source, self.precision = weights, precision
         a = self._a
         o = a.options
         pack, layout = Pack(precision), []
@@ -43,7 +44,7 @@ class TokenEngine(Engine):
             "x": o.embedding, "z": width, "zh": width, "deep": o.depth_width, "logits": a.levels, "plain": a.levels
         }  # fmt: skip
         self.scratch = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
-        self._genre = np.zeros(width, np.float32)
+        self.genre = np.zeros(width, np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -57,7 +58,7 @@ class TokenEngine(Engine):
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix."""
         if self._genres is not None:
-            self._genre = np.asarray(self._genre_weights @ (mix @ self._genres), np.float32)
+            self.genre = np.asarray(self._genre_weights @ (mix @ self._genres), np.float32)
 
     @property
     def bytes_per_frame(self) -> float:
@@ -77,7 +78,7 @@ class TokenEngine(Engine):
         out = np.zeros((count, books), np.int64)
         run_tokens(
             self._cell, self._gates, self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
-            self._genre, m["h"], m["c"], m["current"], given, uniforms.reshape(-1, books), leaps,
+            self.genre, m["h"], m["c"], m["current"], given, uniforms.reshape(-1, books), leaps,
             np.full(books, float(sampling.temperature)), int(sampling.top_k), np.full(books, float(sampling.top_p)),
             s["x"], s["z"], s["zh"], s["deep"], s["logits"], s["plain"], self.surprise, out, record,
         )  # fmt: skip

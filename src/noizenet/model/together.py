@@ -13,6 +13,7 @@ from noizenet.base.errors import UsageError
 from noizenet.model import kernel_together
 from noizenet.model.engine import class_frames
 from noizenet.model.engine_tiered import TieredEngine
+from noizenet.model.engine_tokens import TokenEngine
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import PLAIN, Stepper
 
@@ -23,15 +24,15 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
     Parameters
     ----------
     steppers : sequence of Stepper
-        Streams of one tiered network in ``fp32``, all as many frames from their start; each with its own genre and its
-        own random numbers. They go on from where this leaves them.
+        Streams of one tiered or token network in ``fp32``; tiers all as many frames from their start; each with its own
+        genre and its own random numbers. They go on from where this leaves them.
     count : int
     sampling : Sampling
 
     Returns
     -------
     ndarray
-        [streams, count, 1]. Each stream's frames are those of its own :meth:`Stepper.run`, as far as rounding lets
+        [streams, count, K]. Each stream's frames are those of its own :meth:`Stepper.run`, as far as rounding lets
         them be: where a draw falls within 1e-6 of an edge the streams part.
 
     Raises
@@ -40,6 +41,8 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
         If the streams cannot be run together.
     """
     engines = [s.engine for s in steppers]
+    if engines and all(isinstance(e, TokenEngine) for e in engines):
+        return _tokens(steppers, count, sampling)
     if not engines or not all(isinstance(e, TieredEngine) and e.shares_weights(engines[0]) for e in engines):
         raise UsageError("streams run together only if they share one tiered network in fp32 (fork them from one)")
     first = engines[0]
@@ -66,3 +69,17 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
         engine.memory = {k: np.ascontiguousarray(v[..., i]) for k, v in memory.items()} | {"place": place.copy()}
         stepper.advance(count)
     return np.stack([class_frames(column, first.levels) for column in out.T])
+
+
+def _tokens(steppers: Sequence[Stepper], count: int, sampling: Sampling) -> NDArray[Any]:
+    from noizenet.model.together_tokens import TokensTogether
+
+    engines = [s.engine for s in steppers if isinstance(s.engine, TokenEngine)]
+    if any(e.source is not engines[0].source or e.precision != "fp32" for e in engines):
+        raise UsageError("streams run together only if they share one network in fp32 (fork them from one)")
+    uniforms = np.stack([s.draw(count)[0].reshape(count, -1) for s in steppers])
+    with threadpool_limits(1, user_api="blas"):
+        codes = TokensTogether(engines[0].source).run(engines, count, uniforms, sampling)
+    for stepper in steppers:
+        stepper.advance(count)
+    return codes.astype(class_frames(np.zeros(0, np.int64), engines[0].source.architecture.levels).dtype)
