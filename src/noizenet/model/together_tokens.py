@@ -54,7 +54,7 @@ class TokensTogether:
         books, out = self._a.dim, np.zeros((len(engines), count, self._a.dim), np.int64)
         nats = np.zeros(len(engines))
         for t in range(count):
-            x: F32 = sum(self._w[f"codes.{k}.weight"][current[:, k]] for k in range(books))  # type: ignore[assignment]
+            x: F32 = sum(self._w[f"codes.{k}.weight"][current[:, k]] for k in range(books))
             for i in range(len(h)):
                 self._step(i, x, h, c, genre if i == 0 else None)
                 x = h[i]
