@@ -81,12 +81,14 @@ def held_out_bits(model: Model, corpus: Corpus) -> float:
     return fixed.measure(model.network, bf16=False)["bits_per_frame"]
 
 
-def train_anew(corpus: Path, folder: Path, sets: tuple[str, ...], minutes: float, *, seed: int = 0) -> Model:
-    """Train a variant of the recipe on one thread for so many minutes of CPU time.
+def train_anew(
+    corpus: Path, folder: Path, sets: tuple[str, ...], minutes: float, *, seed: int = 0, recipe: str = "sample-lstm"
+) -> Model:
+    """Train a variant of a recipe on one thread for so many minutes of CPU time.
 
     A folder that holds just this training, finished, is taken as it is; whatever else it holds is trained over.
     """
-    config = configure("sample-lstm", None, ("training.threads=1", *sets))
+    config = configure(recipe, None, ("training.threads=1", *sets))
     asked = f"{config} {minutes} {seed}"
     note = folder / "asked.txt"
     if note.exists() and note.read_text() == asked:

@@ -34,6 +34,7 @@ SETTINGS = {
     ),
 }  # fmt: skip
 RECIPES = ("paper-lstm", "sample-lstm")
+FLAGSHIP = "token-lstm"
 SHARES = {"paper-lstm": 0.25, "sample-lstm": 0.75}  # of the training time
 
 
@@ -58,6 +59,7 @@ def main() -> None:
 
 def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     """Do the work and write the page; return what was measured."""
+    flagship = play_flagship(out)
     if folder is None:
         step("making procedural songs")
         corpus = noizenet.demo_corpus(out / "corpus", minutes=12, sample_rate=RATE_HZ)
@@ -68,7 +70,8 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     real = read(corpus.audio_path(held)).mono().cut(2, 2 + SECONDS)
     noizenet.write(out / "real.wav", real)
     facts: dict[str, Any] = {
-        "corpus": {"tracks": len(corpus.tracks), "hours": corpus.seconds() / 3600, "genres": corpus.genres}
+        "flagship": flagship,
+        "corpus": {"tracks": len(corpus.tracks), "hours": corpus.seconds() / 3600, "genres": corpus.genres},
     }
     for recipe in RECIPES:
         step(f"training {recipe}")
@@ -100,6 +103,17 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     return facts
 
 
+def play_flagship(out: Path) -> dict[str, Any]:
+    """Play the bundled model in each of its genres, before anything is trained; return what was measured."""
+    step(f"playing the bundled {FLAGSHIP}")
+    found = {}
+    for genre in noizenet.load_model(FLAGSHIP).genres:
+        made = noizenet.generate(FLAGSHIP, out / f"{FLAGSHIP}-{genre}.wav", noizenet.Controls(SECONDS, genre=genre))
+        found[genre] = {"real_time_factor": made.real_time_factor, **made.aliveness.to_dict()}
+        print(f"  {out / f'{FLAGSHIP}-{genre}.wav'}: {made.real_time_factor:.0f} × real time", flush=True)
+    return found
+
+
 def show(p: Any) -> None:
     """Show how a training stands: a live line on a terminal, nothing in a log."""
     if sys.stdout.isatty():
@@ -114,7 +128,15 @@ def play(out: Path, recipe: str, suffix: str, controls: noizenet.Controls) -> di
 
 def page(out: Path, corpus: noizenet.Corpus, facts: dict[str, Any], genre: str) -> str:
     """Return the page as one file: sound as Ogg, pictures as PNG, both inside."""
-    players = [("Real music", f"a held-out song of the corpus ({genre})", "real.wav")]
+    players = [
+        (
+            f"{FLAGSHIP}: {g}",
+            "bundled: the codes of a learned codec, six styles, nothing trained here",
+            f"{FLAGSHIP}-{g}.wav",
+        )
+        for g in facts["flagship"]
+    ]
+    players.append(("Real music", f"a held-out song of the corpus ({genre})", "real.wav"))
     players.append(("paper-lstm", "the paper's regression, going on from that song: it collapses", "paper-lstm.wav"))
     players += [("sample-lstm", f"the sampled distribution, {g}", f"sample-lstm-{g}.wav") for g in corpus.genres]
     players.append(

@@ -123,12 +123,12 @@ def _lanes(
         sound = corpus.waveform(track, start, samples + 1)
         encoded = r.encode(sound)
         if apart is not None:
-            apart.append(_distortion(sound, r.decode(encoded)))
+            apart.append(mel_distance(sound, r.decode(encoded)))
         lanes.append(encoded[: frames + 1].astype(np.int64))
     return np.stack(lanes) if lanes else np.zeros((0, frames + 1, r.dim), np.int64)
 
 
-def _distortion(sound: Waveform, kept: Waveform) -> float:
+def mel_distance(sound: Waveform, kept: Waveform) -> float:
     """Return the mean absolute difference of mel levels in dB; what is under -60 dB counts as that."""
     import librosa
 

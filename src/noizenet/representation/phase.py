@@ -33,12 +33,13 @@ compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 @dataclass(frozen=True)
 class PhaseOptions:
-    """How phases are searched: frames in a block, frames seen beyond it, projections, their momentum."""
+    """How phases are searched: frames in a block, frames seen beyond it, projections, their momentum, first guess."""
 
     block: int = 16
     ahead: int = 4
     iterations: int = 6
     momentum: float = 0.9
+    integrate: bool = True
 
 
 class PhaseSearch:
@@ -131,6 +132,8 @@ class PhaseSearch:
         phases = (2 * phases - 1) * math.pi
         logs = np.concatenate([self._last[1:], logs])
         before = self._step.copy()
+        if not self.options.integrate:
+            return phases
         kept = _integrate(logs, self._phase, before, phases, self.n_fft, self.hop, gamma, count)
         self._last = logs[count - 1 : count + 1].copy()
         self._step = kept
