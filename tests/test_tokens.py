@@ -14,7 +14,7 @@ import torch
 from conftest import RATE, quick_train, tone
 
 import noizenet
-from noizenet.base.errors import ConfigError, UsageError
+from noizenet.base.errors import ConfigError, TrainingError, UsageError
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.likelihood import likelihood
 from noizenet.model import CELLS
@@ -26,6 +26,7 @@ from noizenet.model.together import step_together
 from noizenet.model.weights import expected_shapes
 from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
+from noizenet.training.collection import check_collection
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.step import mistake
 
@@ -162,8 +163,8 @@ class TestModel:
     ) -> None:
         folder = tmp_path / "album"
         folder.mkdir()
-        for i in range(4):
-            soundfile.write(folder / f"{i}.wav", np.stack([tone(6.0, 16_000, 200 + 40 * i)] * 2, 1), 16_000)
+        for i in range(6):
+            soundfile.write(folder / f"{i}.wav", np.stack([tone(8.0, 16_000, 200 + 40 * i)] * 2, 1), 16_000)
         assert cli("corpus", "build", folder, tmp_path / "c", "--sample-rate", 16_000, "--channels", 2)[0] == 0
         model = quick_train(
             noizenet.load_corpus(tmp_path / "c"), tmp_path / "m", "token-lstm", f"representation.codec={codec}",
@@ -242,3 +243,25 @@ def _surprise(network: Network, played: np.ndarray) -> float:
     stepper.set_genre(np.eye(3, dtype=np.float32)[0])
     stepper.warm(played)
     return stepper.take_surprise() or 0.0
+
+
+class TestCollections:
+    def build(self, folder: Path, seconds: float, gain: float = 1.0) -> Corpus:
+        (folder / "in").mkdir()
+        for i in range(5):
+            soundfile.write(folder / "in" / f"{i}.wav", gain * tone(seconds / 5, RATE, 200 + 30 * i), RATE)
+        return noizenet.build_corpus(folder / "in", folder / "corpus", sample_rate=RATE, min_seconds=1.0)
+
+    def test_what_is_missing_is_said(self, codec: Path, tmp_path: Path) -> None:
+        corpus = self.build(tmp_path, 12)
+        with pytest.raises(TrainingError, match=r"at least \d+ s more"):
+            quick_train(corpus, tmp_path / "m", "token-lstm", f"representation.codec={codec}")
+
+    def test_silence_is_no_music(self, codec: Path, tmp_path: Path) -> None:
+        corpus = self.build(tmp_path, 80, 2e-4)
+        with pytest.raises(TrainingError, match="silent"):
+            quick_train(corpus, tmp_path / "m", "token-lstm", f"representation.codec={codec}")
+
+    def test_little_is_remarked_on(self, tmp_path: Path) -> None:
+        corpus = self.build(tmp_path, 80)
+        assert "little to learn from" in check_collection(corpus, corpus.tracks)

@@ -27,6 +27,7 @@ from noizenet.store import card
 from noizenet.store.model import ABOUT, Model, load, save
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
+from noizenet.training.collection import check_collection
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
@@ -152,6 +153,8 @@ class Trainer:
         self._shown = 0.0
         self._saved = 0.0
         self._messages: list[str] = []
+        if self.architecture.tokens and (remark := check_collection(corpus, train)):
+            self._messages.append(remark)
 
     def run(self, *, resume: bool) -> Model:
         """Train until the budget is spent, and return the best network.

@@ -1,0 +1,41 @@
+"""Whether a collection is enough to learn music from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from noizenet.base.errors import TrainingError
+from noizenet.corpus.corpus import Corpus, Track
+
+LEAST_S, FEW_S = 15.0, 300.0
+SILENT_RMS = 1e-3
+"""-60 dB."""
+
+
+def check_collection(corpus: Corpus, tracks: Sequence[Track]) -> str:
+    """Return what a user should know about the tracks that a training will read; empty where all is well.
+
+    Raises
+    ------
+    TrainingError
+        If they are too few to learn from, or nearly all silent; the message says what is missing.
+    """
+    seconds = sum(t.seconds for t in tracks)
+    sounding = sum(t.seconds for t in tracks if t.rms > SILENT_RMS)
+    if seconds < LEAST_S:
+        raise TrainingError(
+            f"{corpus.folder}: {seconds:.0f} s to train on are too few to learn music from: at least "
+            f"{math.ceil(LEAST_S - seconds)} s more are needed, and {FEW_S / 60:.0f} minutes are a good start; "
+            "add recordings and build the corpus again"
+        )
+    if sounding < LEAST_S:
+        raise TrainingError(
+            f"{corpus.folder}: the tracks to train on are nearly all silent ({sounding:.0f} of {seconds:.0f} s lie "
+            "above -60 dB); are these the right files?"
+        )
+    if sounding < seconds / 2:
+        return f"more than half of the music to train on is silent ({sounding:.0f} of {seconds:.0f} s lie above -60 dB)"
+    if seconds < FEW_S:
+        return f"{seconds / 60:.1f} minutes of music are little to learn from: expect fragments of it to come back"
+    return ""
