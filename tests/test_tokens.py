@@ -258,7 +258,7 @@ class TestCollections:
             quick_train(corpus, tmp_path / "m", "token-lstm", f"representation.codec={codec}")
 
     def test_silence_is_no_music(self, codec: Path, tmp_path: Path) -> None:
-        corpus = self.build(tmp_path, 80, 2e-4)
+        corpus = self.build(tmp_path, 80, 5e-3)
         with pytest.raises(TrainingError, match="silent"):
             quick_train(corpus, tmp_path / "m", "token-lstm", f"representation.codec={codec}")
 

@@ -47,6 +47,22 @@ class TestReader:
             expected += [frames[i : i + 200].tobytes() for i in range(0, len(frames) - 199, 200)]
         assert sorted(seen) == sorted(expected)
 
+    def test_rare_genres_are_read_as_often_where_it_is_asked_for(self, corpus: Corpus) -> None:
+        tracks = corpus.split("train")
+        rare = tracks[0].genre
+        few = tracks[:1] + 3 * [t for t in tracks if t.genre != rare]
+        r = REPRESENTATIONS.load("mu-law")(sample_rate=corpus.sample_rate)
+        shares = []
+        for balance in (0.0, 1.0):
+            reader = WindowReader(
+                corpus, few, r, batch=1, window=200, segment_seconds=0.1, seed=4, balance=balance
+            )  # fmt: skip
+            genres = np.array([reader.next().genres[0] for _ in range(2 * reader.windows_per_epoch)])
+            shares.append((genres == corpus.genres.index(rare)).mean())
+        present = len({t.genre for t in few})
+        assert shares[0] < 0.8 / present
+        assert shares[1] == pytest.approx(1 / present, abs=0.05)
+
     @pytest.mark.parametrize("name", ["mu-law", "fft", "log-magnitude"])
     def test_windows_follow_one_another(self, corpus: Corpus, name: str) -> None:
         reader = self.make(corpus, window=10 if name != "mu-law" else 200, name=name)

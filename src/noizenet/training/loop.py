@@ -128,7 +128,7 @@ class Trainer:
             )
         self.reader = WindowReader(
             corpus, train, self.representation,
-            batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed,
+            batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
         )  # fmt: skip
         self.validation = (
             Validation(

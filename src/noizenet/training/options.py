@@ -36,6 +36,9 @@ class TrainingOptions:
     batch: int = option(64, "tracks read at the same time", low=1, high=65_536)
     window: int = option(512, "frames through which gradients flow (truncated BPTT)", low=1, high=1_000_000)
     segment_seconds: float = option(20.0, "stretch of a track read with carried state", low=0.01, high=36_000)
+    balance: float = option(
+        0.0, "how alike genres of unlike length are read: 0 as long as they are, 1 each as often", low=0, high=1
+    )
     input_noise: float = option(
         0.0, "noise on the inputs, in standard deviations; for classes, in classes", low=0, high=10
     )

@@ -55,6 +55,8 @@ class WindowReader:
     segment_seconds : float
         About how long a lane stays with one stretch.
     seed : int
+    balance : float
+        0: every stretch is read once an epoch; 1: stretches of short genres are read again until genres are alike.
 
     Attributes
     ----------
@@ -78,6 +80,7 @@ class WindowReader:
         window: int,
         segment_seconds: float,
         seed: int,
+        balance: float = 0.0,
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
         self._batch, self._window = batch, window
@@ -95,6 +98,10 @@ class WindowReader:
             )
         self._lengths = [lengths[t.id] for t in self._tracks]
         self._genres = [corpus.genres.index(t.genre) for t in self._tracks]
+        per_genre = np.zeros(len(corpus.genres))
+        np.add.at(per_genre, self._genres, self._lengths)
+        often = np.maximum(per_genre, 1) ** -balance
+        self._repeats = (often / often[per_genre > 0].min())[self._genres]
         self._segment_windows = max(1, round(segment_seconds * representation.frame_rate / window))
         self.windows_per_epoch = sum(n // window for n in self._lengths)
         self._deal = 0  # segments dealt so far, over all epochs
@@ -160,7 +167,7 @@ class WindowReader:
 
     def _shuffled(self, epoch: int) -> list[Segment]:
         rng = np.random.default_rng(derive_seed(self._seed, "windows", epoch))
-        segments = []
+        segments = list[Segment]()
         for index, length in enumerate(self._lengths):
             # Another offset in each epoch, so that windows do not always end at the same sounds.
             offset = int(rng.integers(0, min(self._window, length - self._window) + 1)) if epoch else 0
@@ -168,7 +175,8 @@ class WindowReader:
             windows = (length - offset) // self._window
             for first in range(0, windows, self._segment_windows):
                 count = min(self._segment_windows, windows - first)
-                segments.append(Segment(index, offset + first * self._window, count))
+                times = int(self._repeats[index] + (rng.random() if self._repeats[index] > 1 else 0))
+                segments += [Segment(index, offset + first * self._window, count)] * times
         rng.shuffle(segments)
         return [Segment(*map(int, s)) for s in segments]
 
