@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from noizenet.generation.genre import parse_mix, parse_path, spell_mix
 from noizenet.generation.seeds import seed_of
 from noizenet.generation.stream import Stream
 from noizenet.representation import REPRESENTATIONS
+from noizenet.representation.base import create
 from noizenet.store.model import Model, load
 
 
@@ -195,12 +195,12 @@ class TestReproduce:
         assert made.domain == "samples"
         assert len(noizenet.read(tmp_path / "echo.wav")) == 2 * RATE
 
-    @pytest.mark.parametrize("name", REPRESENTATIONS)
+    @pytest.mark.parametrize("name", [n for n in REPRESENTATIONS if n != "hub-codec"])
     @pytest.mark.parametrize("channels", [1, 2])
     def test_chunks_of_frames_are_the_frames_of_the_whole(self, name: str, channels: int) -> None:
-        r = dataclasses.replace(REPRESENTATIONS.load(name)(sample_rate=RATE), channels=channels)
-        x = np.stack([tone(9.0)] * channels, 1)
+        r = create({"name": name}, sample_rate=RATE, channels=channels)
+        x = np.stack([tone(9.0, r.sample_rate)] * channels, 1)
         blocks = [x[:5], x[5:30_000], x[30_000:]]
-        whole = r.encode(Waveform(x, RATE))
+        whole = r.encode(Waveform(x, r.sample_rate))
         chunks = np.concatenate(list(frame_chunks(r, blocks)))
         assert np.allclose(chunks, whole, atol=1e-5)

@@ -16,5 +16,6 @@ REPRESENTATIONS = Registry(
         "fft": "noizenet.representation.fft:FftFrames",
         "log-magnitude": "noizenet.representation.logmagnitude:LogMagnitude",
         "codec": "noizenet.representation.codec:CodecTokens",
+        "hub-codec": "noizenet.representation.hubcodec:HubCodec",
     },
 )

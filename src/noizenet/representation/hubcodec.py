@@ -1,0 +1,214 @@
+"""Public pretrained codecs (EnCodec, DAC) as a representation, through ``transformers``.
+
+A. Défossez et al., "High fidelity neural audio compression", 2022; R. Kumar et al., "High-fidelity audio compression with
+improved RVQGAN", NeurIPS 2023. Their weights are fetched by transformers on first use (safetensors only: nothing is
+executed), or read from a folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.waveform import Waveform
+from noizenet.base.config import option
+from noizenet.base.errors import ConfigError, UsageError
+from noizenet.representation.base import Bound, Decoder, Frames, Representation
+
+PIECE_S, LEAD_S = 10.0, 1.0
+BLOCK, PAST, AHEAD = 16, 64, 8
+"""Frames decoded at once, with so many before and after them as context: whatever comes, so that cuts change nothing."""
+DEFAULT = "facebook/encodec_24khz"
+
+
+@dataclass(frozen=True)
+class HubCodec(Representation):
+    """The first K codebooks of a pretrained residual codec."""
+
+    model: str = option(DEFAULT, "name on the hub, or a folder")
+    codebooks: int = option(4, "how many of the codec's codebooks", low=1, high=32)
+    digest: str = option("", "of the codec's weights; another version is refused")
+
+    name: ClassVar[str] = "hub-codec"
+    kind: ClassVar[str] = "classes"
+    bound: ClassVar[Bound] = Bound("spectral-convergence-db", 3.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels != 1:
+            raise ConfigError("representation.channels: this codec is mono; build the corpus with --channels 1")
+        if self.digest and self.digest != self.key:
+            raise ConfigError(f"representation.model: this is another version of {self.model!r} than the codes are of")
+        if self.codebooks > self.codec.books:
+            raise ConfigError(f"representation.codebooks: {self.model!r} has {self.codec.books}, not {self.codebooks}")
+
+    @classmethod
+    def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
+        """Return the codec's own rate: sound of any other is converted."""
+        return load_hub_codec(values.get("model", DEFAULT)).sample_rate
+
+    @cached_property
+    def codec(self) -> Pretrained:
+        """The codec itself."""
+        return load_hub_codec(self.model)
+
+    @property
+    def key(self) -> str:
+        """The codec's version and how much of it is used."""
+        return f"{self.codec.digest}-{self.codebooks}"
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of codes per second."""
+        return self.sample_rate / self.codec.hop
+
+    @property
+    def levels(self) -> int:
+        """Values of a code."""
+        return self.codec.levels
+
+    @property
+    def dim(self) -> int:
+        """Codes in a frame."""
+        return self.codebooks
+
+    def silence(self) -> Frames:
+        """Return the codes of silence."""
+        return self._encode(np.zeros((self.sample_rate, 1), np.float32))[-1:]
+
+    def fit(self, waveforms: Iterable[Waveform]) -> HubCodec:
+        """Note which version of the codec it is."""
+        return dataclasses.replace(self, digest=self.key)
+
+    def vectors(self, frames: Frames) -> NDArray[np.float32]:
+        """Return the codes one-hot: their order means nothing."""
+        return np.eye(self.levels, dtype=np.float32)[frames].reshape(len(frames), -1)
+
+    def _encode(self, samples: NDArray[np.float32]) -> Frames:
+        hop = self.codec.hop
+        count = -(-len(samples) // hop)
+        x = np.pad(samples[:, 0], (0, count * hop - len(samples)))
+        piece, lead = (round(s * self.sample_rate / hop) for s in (PIECE_S, LEAD_S))
+        parts = [np.zeros((0, self.codebooks), np.int16)]
+        for first in range(0, count, piece):
+            before = min(lead, first)
+            codes = self.codec.encode(x[(first - before) * hop : (first + piece) * hop], self.codebooks)
+            parts.append(codes[before : before + min(piece, count - first)])
+        return np.concatenate(parts)
+
+    def decoder(self) -> Decoder:
+        """Return the streaming decoder."""
+        return _Blocks(self.codec, self.codebooks)
+
+
+class _Blocks(Decoder):
+    """Decodes block after block, each amid its context."""
+
+    def __init__(self, codec: Pretrained, books: int) -> None:
+        self._codec, self._books = codec, books
+        self._codes = np.zeros((0, books), np.int64)
+        self._before = 0  # frames of context in front
+        self._taken = self._given = 0
+
+    def push(self, frames: Frames) -> NDArray[np.float32]:
+        self._codes = np.concatenate([self._codes, frames.astype(np.int64)])
+        self._taken += len(frames)
+        return self._ready(AHEAD)
+
+    def finish(self) -> NDArray[np.float32]:
+        if not self._taken:
+            return np.zeros((0, 1), np.float32)
+        self._codes = np.concatenate([self._codes, np.repeat(self._codes[-1:], BLOCK + AHEAD, 0)])
+        return self._ready(AHEAD)[: (self._taken * self._codec.hop - self._given) or None]
+
+    def _ready(self, ahead: int) -> NDArray[np.float32]:
+        hop, parts = self._codec.hop, [np.zeros(0, np.float32)]
+        while len(self._codes) >= self._before + BLOCK + ahead and self._given < self._taken * hop:
+            sound = self._codec.decode(self._codes[: self._before + BLOCK + ahead])
+            part = sound[self._before * hop : (self._before + BLOCK) * hop]
+            part = part[: self._taken * hop - self._given]
+            parts.append(part)
+            self._given += len(part)
+            drop = max(0, self._before + BLOCK - PAST)
+            self._codes, self._before = self._codes[drop:], min(PAST, self._before + BLOCK)
+        return np.clip(np.concatenate(parts), -1, 1)[:, None]
+
+
+class Pretrained:
+    """One codec of transformers behind two functions."""
+
+    def __init__(self, network: Any) -> None:
+        import torch
+
+        self._torch, self._network = torch, network.eval()
+        c = network.config
+        self._kind = c.model_type
+        self.sample_rate, self.levels = int(c.sampling_rate), int(c.codebook_size)
+        ratios = c.upsampling_ratios if self._kind == "encodec" else c.downsampling_ratios
+        self.hop = int(np.prod(ratios))
+        digest = hashlib.sha256()
+        for name, value in sorted(network.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+        self.digest = digest.hexdigest()[:16]
+        if self._kind == "encodec":
+            bits = int(np.log2(self.levels))
+            self._widest = max(c.target_bandwidths)
+            self.books = int(1000 * self._widest * self.hop / self.sample_rate // bits)
+        else:
+            self.books = int(c.n_codebooks)
+
+    def encode(self, samples: NDArray[np.float32], books: int) -> NDArray[np.int16]:
+        """Return codes [T, K] of mono samples [N], N a multiple of the hop."""
+        x = self._torch.from_numpy(np.ascontiguousarray(samples))[None, None]
+        with self._torch.inference_mode():
+            if self._kind == "encodec":
+                codes = self._network.encode(x, bandwidth=self._widest).audio_codes[0, 0]
+            else:
+                codes = self._network.encode(x).audio_codes[0]
+        return np.asarray(codes[:books].T.numpy(), np.int16)
+
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return mono samples of codes [T, K], exactly T hops."""
+        x = self._torch.from_numpy(np.ascontiguousarray(codes.T))
+        with self._torch.inference_mode():
+            if self._kind == "encodec":
+                sound = self._network.decode(x[None, None], [None])[0][0, 0]
+            else:
+                sound = self._network.decode(audio_codes=x[None]).audio_values[0]
+        y: NDArray[np.float32] = sound.numpy()
+        return np.pad(y, (0, max(0, len(codes) * self.hop - len(y))))[: len(codes) * self.hop]
+
+
+@lru_cache(maxsize=2)
+def load_hub_codec(name: str) -> Pretrained:
+    """Read a codec from a folder, or by its name on the hub.
+
+    Raises
+    ------
+    UsageError
+        If transformers is not installed, there is no such codec, or it is of a kind that is not known here.
+    """
+    try:
+        from transformers import AutoConfig, DacModel, EncodecModel
+    except ImportError as error:
+        raise UsageError("this codec needs the package transformers: pip install 'noizenet[hub]'") from error
+    try:
+        config = AutoConfig.from_pretrained(name)
+        kinds = {"encodec": EncodecModel, "dac": DacModel}
+        if (
+            config.model_type not in kinds
+            or getattr(config, "audio_channels", 1) != 1
+            or getattr(config, "normalize", 0)
+        ):
+            raise UsageError(f"{name}: neither a mono EnCodec nor a DAC model; for instance {DEFAULT}")
+        return Pretrained(kinds[config.model_type].from_pretrained(name, use_safetensors=True))
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(f"{name}: the codec cannot be had ({first}); give a folder that holds it") from error
