@@ -40,6 +40,7 @@ __all__ = [
     "Waveform",
     "aliveness",
     "build_corpus",
+    "bundled_models",
     "demo_corpus",
     "evaluate",
     "fetch_corpus",
@@ -116,6 +117,13 @@ def fetch_corpus(name: str, out: Path | str, **options: Any) -> Corpus:
 def load_corpus(folder: Path | str) -> Corpus:
     """Open a corpus folder."""
     return Corpus(folder)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the folders of the models that come with the package, by name."""
+    from noizenet.store.bundled import bundled_models as found
+
+    return found()
 
 
 def load_model(source: Path | str) -> Model:

@@ -12,7 +12,7 @@ from noizenet.cli.output import print_json, print_table, say
 
 def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """List the bundled models, which can be played at once, and the recipes that 'noizenet train --model' knows."""
-    from noizenet.store.bundled import bundled_models
+    from noizenet.api import bundled_models
     from noizenet.training import RECIPES
     from noizenet.training.options import configure
 

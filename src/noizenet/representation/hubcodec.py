@@ -1,7 +1,7 @@
 """Public pretrained codecs (EnCodec, DAC) as a representation, through ``transformers``.
 
-A. Défossez et al., "High fidelity neural audio compression", 2022; R. Kumar et al., "High-fidelity audio compression with
-improved RVQGAN", NeurIPS 2023. Their weights are fetched by transformers on first use (safetensors only: nothing is
+A. Défossez et al., "High fidelity neural audio compression", 2022; R. Kumar et al., "High-fidelity audio compression
+with improved RVQGAN", NeurIPS 2023. Their weights are fetched by transformers on first use (safetensors only: nothing is
 executed), or read from a folder.
 """
 
@@ -24,7 +24,7 @@ from noizenet.representation.base import Bound, Decoder, Frames, Representation
 
 PIECE_S, LEAD_S = 10.0, 1.0
 BLOCK, PAST, AHEAD = 16, 64, 8
-"""Frames decoded at once, with so many before and after them as context: whatever comes, so that cuts change nothing."""
+"""Frames decoded at once, and of context before and after them: whatever comes, so that cuts change nothing."""
 DEFAULT = "facebook/encodec_24khz"
 
 
@@ -201,12 +201,9 @@ def load_hub_codec(name: str) -> Pretrained:
         raise UsageError("this codec needs the package transformers: pip install 'noizenet[hub]'") from error
     try:
         config = AutoConfig.from_pretrained(name)
-        kinds = {"encodec": EncodecModel, "dac": DacModel}
-        if (
-            config.model_type not in kinds
-            or getattr(config, "audio_channels", 1) != 1
-            or getattr(config, "normalize", 0)
-        ):
+        kinds: dict[str, Any] = {"encodec": EncodecModel, "dac": DacModel}
+        mono = getattr(config, "audio_channels", 1) == 1 and not getattr(config, "normalize", False)
+        if config.model_type not in kinds or not mono:
             raise UsageError(f"{name}: neither a mono EnCodec nor a DAC model; for instance {DEFAULT}")
         return Pretrained(kinds[config.model_type].from_pretrained(name, use_safetensors=True))
     except (OSError, ValueError, KeyError) as error:
