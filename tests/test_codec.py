@@ -68,10 +68,7 @@ class TestPhases:
 class TestNumbers:
     def test_numpy_hears_and_says_what_torch_does(self, codec: Path, corpus: Corpus) -> None:
         weights = load_codec(str(codec))
-        network = CodecNetwork(weights.shape).eval()
-        arrays = {k: torch.from_numpy(v) for k, v in weights.arrays.items()}
-        names = {k.replace(".outputs.", "."): k for k in network.state_dict()}
-        network.load_state_dict({names[k]: v for k, v in arrays.items()})
+        network = CodecNetwork.of(weights)
         sound = corpus.mono(corpus.tracks[0], 0, 24_000)
         magnitudes = spectra(sound, weights.shape)
         with torch.inference_mode():

@@ -19,8 +19,10 @@ from noizenet._version import __version__
 
 _API = (
     "Controls", "Corpus", "Model", "Waveform",
-    "build_corpus", "demo_corpus", "fetch_corpus", "load_corpus", "load_model",
-    "train", "generate", "stream", "reproduce", "evaluate", "view", "aliveness", "read", "write",
+    "build_corpus",
+    "bundled_models", "demo_corpus", "fetch_corpus", "load_corpus", "load_model",
+    "train", "generate", "stream", "reproduce", "evaluate", "export_onnx", "view", "aliveness",
+    "read", "write",
 )  # fmt: skip
 
 __all__ = ["__version__", *_API]  # noqa: PLE0604 - names from api.py, loaded on first use

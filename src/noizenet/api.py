@@ -43,6 +43,7 @@ __all__ = [
     "bundled_models",
     "demo_corpus",
     "evaluate",
+    "export_onnx",
     "fetch_corpus",
     "generate",
     "load_corpus",
@@ -184,6 +185,13 @@ def train(
         opened, out, chosen, Budget(minutes, epochs), seed=seed, resume=resume, command=command,
         on_progress=on_progress,
     )  # fmt: skip
+
+
+def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
+    """Write a token model as ONNX graphs; see :func:`noizenet.training.onnx.export_onnx`."""
+    from noizenet.training.onnx import export_onnx as export
+
+    return export(load_model(model) if isinstance(model, (str, Path)) else model, folder)
 
 
 def stream(model: Model | Path | str, controls: Controls) -> Stream:

@@ -19,6 +19,7 @@ COMMANDS = Registry(
         "evaluate": "noizenet.cli.evaluate:evaluate",
         "view": "noizenet.cli.view:view",
         "models": "noizenet.cli.models:models",
+        "export": "noizenet.cli.export:export",
         "bench": "noizenet.cli.bench:bench",
         "doctor": "noizenet.cli.doctor:doctor",
     },

@@ -1,8 +1,8 @@
 """Public pretrained codecs (EnCodec, DAC) as a representation, through ``transformers``.
 
 A. Défossez et al., "High fidelity neural audio compression", 2022; R. Kumar et al., "High-fidelity audio compression
-with improved RVQGAN", NeurIPS 2023. Their weights are fetched by transformers on first use (safetensors only: nothing is
-executed), or read from a folder.
+with improved RVQGAN", NeurIPS 2023. Their weights are fetched by transformers on first use (safetensors only: nothing
+is executed), or read from a folder.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.files import write_bytes, write_json
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.codec_network import CENTRE, SCALE
-from noizenet.representation.codec_weights import CodecShape, save_codec
+from noizenet.representation.codec_weights import CodecShape, CodecWeights, save_codec
 from noizenet.training.step import autocast
 
 CROP_S = 1.5
@@ -95,6 +95,14 @@ class CodecNetwork(nn.Module):
         self.register_buffer("weight", (density / density.mean()).clamp(min=0.1), persistent=False)
         self.register_buffer("begun", torch.zeros((), dtype=torch.bool), persistent=False)
 
+    @classmethod
+    def of(cls, weights: CodecWeights) -> CodecNetwork:
+        """Return a trained codec in torch."""
+        network = cls(weights.shape)
+        names = {k.replace(".outputs.", "."): k for k in network.state_dict()}
+        network.load_state_dict({names[k]: torch.from_numpy(v) for k, v in weights.arrays.items()})
+        return network.eval()
+
     def spectra(self, sound: Tensor) -> Tensor:
         """Return magnitudes [B, T, F] of sound [B, N]; T is a multiple of the spectra in a frame."""
         s = self.shape
@@ -118,11 +126,16 @@ class CodecNetwork(nn.Module):
     def decode(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-magnitudes [B, T, F] and log-spreads [B, T, bands]."""
         s = self.shape
+        return self.say(_windows(latent, s.decoder_past, s.decoder_ahead))
+
+    def say(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode from each frame's neighbourhood [B, T, W · D]."""
+        s = self.shape
         with autocast(self.training):
-            hidden = self.decoder.hidden(_windows(latent, s.decoder_past, s.decoder_ahead))
+            hidden = self.decoder.hidden(windows)
             middle, spread = self.decoder.outputs["mean"](hidden), self.decoder.outputs["spread"](hidden)
-        middle = middle.float().reshape(len(latent), -1, s.bins) * SCALE + CENTRE
-        return middle, spread.float().reshape(len(latent), -1, s.bands)
+        middle = middle.float().reshape(len(windows), -1, s.bins) * SCALE + CENTRE
+        return middle, spread.float().reshape(len(windows), -1, s.bands)
 
     def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return quantised latents (with the gradient passed through), codes [B, T, K] and the commitment's cost.

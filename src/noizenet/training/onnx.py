@@ -1,0 +1,119 @@
+"""A token model as ONNX graphs, for other programs and other machines.
+
+Three graphs and a description: ``stack.onnx`` (the last frame's codes, the genre mix and the state → what the layers
+say, the state after), ``depth.onnx`` (what they say and the codes of the frame so far → the logits of all of them: run
+it once a code) and, where the codec is ours, ``decoder.onnx`` (codes in a window → log-magnitudes and their spread).
+Sampling and phases are left to the program.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noizenet.base.errors import UsageError
+from noizenet.base.files import atomic_path, make_folder, write_text
+from noizenet.model.tokens import DepthHead, TokenNetwork
+from noizenet.representation.codec import CodecTokens
+from noizenet.store.model import Model
+from noizenet.training.codec import CodecNetwork
+
+
+class _Stack(nn.Module):
+    def __init__(self, network: TokenNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, codes: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        n = self.network
+        x: Tensor = sum(table(codes[:, k]) for k, table in enumerate(n.codes))
+        if n.genre is not None:
+            x = torch.cat([x, mix @ n.genre.weight], -1)
+        o = n.architecture.options
+        h, after = n.stack.step(x, state.reshape(len(codes), o.layers, -1, o.hidden).permute(1, 2, 0, 3))
+        return h, after.permute(2, 0, 1, 3).reshape(len(codes), -1)
+
+
+class _Depth(nn.Module):
+    def __init__(self, head: DepthHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, h: Tensor, codes: Tensor) -> Tensor:
+        logits: Tensor = self.head(h, codes)
+        return logits
+
+
+class _Decoder(nn.Module):
+    """One frame from the codes around it."""
+
+    def __init__(self, network: CodecNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.network.shape
+        parts = [self.network.book[k][codes[..., k]] for k in range(s.codebooks)]
+        latent = torch.cat(parts, -1) if s.quantiser == "product" else torch.stack(parts).sum(0)
+        middle, spread = self.network.say(latent.flatten(1)[:, None])
+        return middle, torch.exp(spread)
+
+
+def export_onnx(model: Model, folder: Path | str) -> list[Path]:
+    """Write a token model's graphs and ``model.json``; return the files.
+
+    Raises
+    ------
+    UsageError
+        If the model has no codes, or the package onnx is not installed.
+    """
+    network = model.network
+    if not isinstance(network, TokenNetwork):
+        raise UsageError("only models over codes are exported: train one with --model token-lstm")
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError("exporting needs the packages onnx and onnxscript: pip install 'noizenet[onnx]'") from error
+    folder, a = make_folder(Path(folder)), model.architecture
+    state, codes = network.start_state(1).detach(), torch.zeros(1, a.dim, dtype=torch.int64)
+    mix = torch.full((1, max(1, a.genres)), 1 / max(1, a.genres))
+    names = {"codes": 0, "mix": 0, "state": 0}
+    files = [_write(_Stack(network), (codes, mix, state), names, ["h", "state_after"], folder / "stack.onnx")]
+    h = torch.zeros(1, a.options.hidden)
+    files.append(_write(_Depth(network.head), (h, codes), {"h": 0, "codes": 0}, ["logits"], folder / "depth.onnx"))
+    about: dict[str, Any] = {
+        "genres": model.genres, "codebooks": a.dim, "levels": a.levels, "start_state": state[0].tolist(),
+        "first_codes": model.representation.silence()[0].tolist(), "representation": model.representation.to_dict(),
+    }  # fmt: skip
+    if isinstance(model.representation, CodecTokens):
+        shape = model.representation.weights.shape
+        decoder = CodecNetwork.of(model.representation.weights)
+        window = torch.zeros(1, shape.decoder_past + 1 + shape.decoder_ahead, shape.codebooks, dtype=torch.int64)
+        outputs = ["log_magnitudes", "spread"]
+        files.append(_write(_Decoder(decoder), (window,), {"codes": 0}, outputs, folder / "decoder.onnx"))
+        about["decoder"] = {"past": shape.decoder_past, "ahead": shape.decoder_ahead, "n_fft": shape.n_fft,
+                            "hop": shape.hop, "spectra": shape.spectra, "floor": shape.floor}  # fmt: skip
+    write_text(folder / "model.json", json.dumps(about, indent=1))
+    return [*files, folder / "model.json"]
+
+
+def _write(
+    module: nn.Module, inputs: tuple[Tensor, ...], names: dict[str, int], outputs: list[str], path: Path
+) -> Path:
+    """Export with a batch of any size."""
+    batch = torch.export.Dim("batch")
+    twice = tuple(torch.cat([x, x]) for x in inputs)  # a batch of one would be taken for a constant
+    with torch.inference_mode(), atomic_path(path) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about torch's insides
+        program = torch.onnx.export(
+            module.eval(), twice, input_names=list(names), output_names=outputs, verbose=False,
+            dynamic_shapes=tuple({0: batch} for _ in inputs), dynamo=True,
+        )  # fmt: skip
+        assert program is not None
+        program.save(str(part), external_data=False)
+    return path
