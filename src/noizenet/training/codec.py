@@ -134,8 +134,8 @@ class CodecNetwork(nn.Module):
         with autocast(self.training):
             hidden = self.decoder.hidden(windows)
             middle, spread = self.decoder.outputs["mean"](hidden), self.decoder.outputs["spread"](hidden)
-        middle = middle.float().reshape(len(windows), -1, s.bins) * SCALE + CENTRE
-        return middle, spread.float().reshape(len(windows), -1, s.bands)
+        middle = middle.float().reshape(windows.shape[0], -1, s.bins) * SCALE + CENTRE
+        return middle, spread.float().reshape(windows.shape[0], -1, s.bands)
 
     def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return quantised latents (with the gradient passed through), codes [B, T, K] and the commitment's cost.

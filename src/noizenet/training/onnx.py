@@ -35,8 +35,8 @@ class _Stack(nn.Module):
         if n.genre is not None:
             x = torch.cat([x, mix @ n.genre.weight], -1)
         o = n.architecture.options
-        h, after = n.stack.step(x, state.reshape(len(codes), o.layers, -1, o.hidden).permute(1, 2, 0, 3))
-        return h, after.permute(2, 0, 1, 3).reshape(len(codes), -1)
+        h, after = n.stack.step(x, state.reshape(state.shape[0], o.layers, -1, o.hidden).permute(1, 2, 0, 3))
+        return h, after.permute(2, 0, 1, 3).flatten(1)
 
 
 class _Depth(nn.Module):
