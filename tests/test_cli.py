@@ -17,7 +17,7 @@ from noizenet.cli import COMMANDS
 from noizenet.corpus.corpus import Corpus
 
 Run = Callable[..., tuple[int, str, str]]
-SETS = [x for s in (*QUICK, *TIERS) for x in ("--set", s)]
+SETS = ["--model", "sample-lstm", *(x for s in (*QUICK, *TIERS) for x in ("--set", s))]
 
 
 def test_help_names_every_command(cli: Run) -> None:

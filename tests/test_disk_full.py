@@ -62,7 +62,7 @@ def test_building(small_disk: Path, cli: Run, tmp_path: Path) -> None:
 
 def test_training(small_disk: Path, cli: Run, corpus: Corpus) -> None:
     sets = [x for s in (*QUICK, *PLAIN, "model.hidden=64", "training.checkpoint_seconds=0") for x in ("--set", s)]
-    check(cli("train", corpus.folder, small_disk / "m", "--epochs", 0.1, *sets))
+    check(cli("train", corpus.folder, small_disk / "m", "--model", "sample-lstm", "--epochs", 0.1, *sets))
     assert not [f for f in files(small_disk) if ".part" in f]
 
 

@@ -138,7 +138,7 @@ def train(
     corpus: Corpus | Path | str,
     out: Path | str,
     *,
-    model: str = "sample-lstm",
+    model: str = "token-lstm",
     config: Path | str | None = None,
     set: Sequence[str] = (),
     minutes: float | None = None,

@@ -22,7 +22,7 @@ PLAIN_EVERY_S = 15.0
 def train(
     corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
     out: Annotated[Path, typer.Argument(help="The model folder to make.")],
-    model: Annotated[str, typer.Option(help="A recipe; 'noizenet models' lists them.")] = "sample-lstm",
+    model: Annotated[str, typer.Option(help="A recipe; 'noizenet models' lists them.")] = "token-lstm",
     config: Annotated[Path | None, typer.Option(help="TOML file laid over the recipe.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, may be repeated.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (10 by default).")] = None,
