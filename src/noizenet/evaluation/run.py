@@ -139,12 +139,16 @@ def evaluate(
     tell = on_progress or (lambda name, share: None)
     if behind is None:
         behind = backdrop(corpus, options, lambda name, share: tell(f"hearing {name}", 0.6 * share))
-    sounds, kept = list[Sounding](), dict[str, tuple[NDArray[np.float32], int]]()
+    sounds, players = list[Sounding](), dict[str, str]()
+    pictured = dict[str, tuple[Recording, NDArray[np.float32]]]()  # of each genre the first
     for i, one in enumerate(made):
         keep = _Keep(round(KEPT_S * one.sample_rate))
         passed = replace(one, blocks=lambda one=one, keep=keep: keep.pass_on(one.blocks()))  # type: ignore[misc]
         sounds.append(sound(passed, behind.tagger))
-        kept[one.name] = (keep.samples(), one.sample_rate)
+        if len(samples := keep.samples()):
+            players[one.name] = report.data_url(samples, one.sample_rate)
+            if len(pictured) < SHOWN:
+                pictured.setdefault(one.genre, (one, samples[: round(PICTURED_S * one.sample_rate)]))
         tell(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
     evidence = Evidence(
         behind.train, behind.held, sounds, behind.controls, corpus, model, cost or {}, behind.tagger is not None,
@@ -166,9 +170,8 @@ def evaluate(
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
     make_folder(out)
     write_text(out / "report.json", json.dumps(_plain(result), indent=1, allow_nan=False))
-    players = {name: report.data_url(x, rate) for name, (x, rate) in kept.items() if len(x)}
     players |= _worst(found, corpus, {m.name: m for m in made}, options.real_seconds)
-    pictures = [("Spectrograms", draw_spectrograms(_pairs(made, kept, corpus)))]
+    pictures = [("Spectrograms", draw_spectrograms(_pairs(pictured, corpus)))]
     if found.details["distributions"]:
         pictures.append(("Music over time", draw_distributions(found.details["distributions"])))
     write_text(out / "report.html", report.page(result, pictures, players))
@@ -176,18 +179,16 @@ def evaluate(
 
 
 def _pairs(
-    made: Sequence[Recording], kept: dict[str, tuple[NDArray[np.float32], int]], corpus: Corpus
+    pictured: Mapping[str, tuple[Recording, NDArray[np.float32]]], corpus: Corpus
 ) -> list[tuple[str, Waveform, Waveform | None]]:
-    """Return a recording of each genre beside a held-out track of it, both ten seconds."""
+    """Return a recording of each genre beside a held-out track of it."""
     held = {t.genre: t for t in corpus.held_out()}
     pairs = list[tuple[str, Waveform, Waveform | None]]()
-    for genre in sorted({m.genre for m in made})[:SHOWN]:
-        one = next(m for m in made if m.genre == genre)
-        samples, rate = kept[one.name]
+    for genre, (one, samples) in sorted(pictured.items()):
         track = held.get(genre) or next(iter(held.values()))
         first, count = middle(track, PICTURED_S, corpus.sample_rate)
         real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
-        pairs.append((one.name, Waveform(samples[: round(PICTURED_S * rate)], rate), real))
+        pairs.append((one.name, Waveform(samples, one.sample_rate), real))
     return pairs
 
 
