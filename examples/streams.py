@@ -41,13 +41,14 @@ def run(
         stepper.reset(seed + i)
         stepper.set_genre(np.eye(len(genres), dtype=np.float32)[i % len(genres)])
         steppers.append(stepper)
+    decoders = [r.decoder() for _ in steppers]
     minute = min(seconds, MINUTE_S)
     head: list[np.ndarray] = []
     tail: list[np.ndarray] = []
     begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
     for n in range(chunks):
         frames = step_together(steppers, round(CHUNK_S * r.frame_rate), sampling)
-        heard = np.stack([r.decoder().push(f)[:, 0] for f in frames])
+        heard = np.stack([d.push(f)[:, 0] for d, f in zip(decoders, frames, strict=True)])
         for watch, samples in zip(watches, heard, strict=True):
             watch.push(samples)
         if (n + 1) * CHUNK_S <= minute:
