@@ -34,7 +34,7 @@ from noizenet.representation.base import create
 from noizenet.representation.codec_network import spectra
 from noizenet.representation.codec_weights import CodecShape
 from noizenet.representation.phase import PhaseOptions, PhaseSearch
-from noizenet.training.codec import train_codec
+from noizenet.training.codec import CodecNetwork, train_codec, windows_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ablation import slug, train_anew
@@ -60,6 +60,55 @@ PHASES = {
 }
 
 
+END_TO_END = "product, 43 Hz, 4 × 256, end to end: phases learned, inverse transform"
+
+
+class EndToEnd(CodecNetwork):
+    """A codec whose decoder says phases too, trained by what comes out (after H. Siuzdak, "Vocos", ICLR 2024)."""
+
+    def __init__(self, shape: CodecShape) -> None:
+        super().__init__(shape)
+        self.decoder.outputs["phase"] = torch.nn.Linear(shape.width, shape.spectra * shape.bins)
+
+    def sound(self, latent: torch.Tensor, length: int) -> torch.Tensor:
+        """Return sound [B, N]."""
+        s = self.shape
+        hidden = self.decoder.hidden(windows_of(latent, s.decoder_past, s.decoder_ahead))
+        logs, phases = (
+            self.decoder.outputs[name](hidden).reshape(len(latent), -1, s.bins).transpose(1, 2)
+            for name in ("mean", "phase")
+        )
+        z = torch.polar(torch.exp((logs * 2 - 4).clamp(max=0.0)) * s.n_fft / 4, phases)
+        z = torch.nn.functional.pad(z, (0, 1))
+        return torch.istft(z, s.n_fft, s.hop, window=self.window, center=True, length=length)
+
+    def loss(self, sound: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the multi-resolution spectral distance of what comes out."""
+        latent, _, commitment = self.quantise(self.encode(self.spectra(sound)))
+        length = latent.shape[1] * self.shape.samples
+        made, total = self.sound(latent, length), torch.zeros(())
+        for n in (512, 1024, 2048):
+            window = torch.hann_window(n)
+            x, y = (
+                torch.stft(v[:, :length], n, n // 4, window=window, return_complex=True).abs() for v in (sound, made)
+            )
+            total = total + (x - y).norm() / x.norm() + (torch.log(x + 1e-3) - torch.log(y + 1e-3)).abs().mean()
+        return total + 0.25 * commitment, {"bins": float(total.detach()) / 3, "bands": 0.0}
+
+
+def end_to_end(bench: Bench, folder: Path, minutes: float) -> dict[str, float]:
+    """Train that codec; return the figures of its round trips."""
+    network = train_codec(bench.corpus, folder, CodecShape(), minutes=minutes, make=EndToEnd)
+    assert isinstance(network, EndToEnd)
+    made = []
+    with torch.inference_mode():
+        for w in bench.held:
+            latent, _, _ = network.quantise(network.encode(network.spectra(torch.from_numpy(w.samples.copy())[None])))
+            sound = network.sound(latent, latent.shape[1] * network.shape.samples)[0].numpy()
+            made.append(Waveform(np.clip(sound, -1, 1), w.sample_rate))
+    return bench.judge(made)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
@@ -72,7 +121,7 @@ def main() -> None:
     bench = Bench(Corpus(o.corpus))
     rows = {"held-out music": bench.held}
     print(bench.head(), flush=True)
-    for name in ("held-out music", *PHASES, *CODECS):
+    for name in ("held-out music", *PHASES, *CODECS, END_TO_END):
         if o.only not in name:
             continue
         path = o.out / f"{slug(name)}.json"
@@ -81,6 +130,8 @@ def main() -> None:
                 found = bench.judge(rows[name])
             elif name in PHASES:
                 found = bench.judge([again(w, PHASES[name]) for w in bench.held])
+            elif name == END_TO_END:
+                found = end_to_end(bench, o.out / slug(name), o.minutes)
             else:
                 found = codec(bench, o.out / slug(name), CODECS[name], o.minutes)
             path.write_text(json.dumps(found))

@@ -147,6 +147,15 @@ class TestModel:
         steps = np.abs(np.diff(sound))
         assert steps[join - 200 : join + 200].max() <= 2 * max(steps[: join - 200].max(), steps[join + 200 :].max())
 
+    def test_noise_shapes_the_start(self, token_model: Path) -> None:
+        """Another noise, another beginning; the same noise the same: it is heard, not only a number to draw from."""
+        sounds = {}
+        for noise in (None, "normal", "perlin"):
+            controls = noizenet.Controls(seconds=1.0, seed=3, genre="waltz", seed_noise=noise, watch="off")
+            sounds[noise] = np.concatenate([b.samples for b in noizenet.stream(token_model, controls)])
+        assert not np.array_equal(sounds["normal"], sounds["perlin"])
+        assert not np.array_equal(sounds["normal"], sounds[None])
+
     def test_its_bits_and_its_echo_are_counted(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
         found = likelihood(load(token_model), corpus)
         assert found["unit"] == "bits per frame of codes"
@@ -204,7 +213,8 @@ class TestBeginning:
         model = load(token_model)
         network = make_network(model.architecture)
         with pytest.raises(UsageError, match="representation"):
-            begin_from(model, network, dataclasses.replace(model.representation, texture=0.5), model.genres)
+            begin_from(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
+        begin_from(model, network, dataclasses.replace(model.representation, texture=0.5), model.genres)
         options = dataclasses.replace(model.architecture.options, hidden=32)
         with pytest.raises(UsageError, match="shape"):
             begin_from(

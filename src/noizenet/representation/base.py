@@ -169,6 +169,10 @@ class Representation(ABC):
         """Return how many whole frames fit into `samples` samples per channel."""
         return int(samples * self.frame_rate / self.sample_rate)
 
+    def same_frames(self, other: Representation) -> bool:
+        """Return whether frames of the other mean the same."""
+        return self.to_dict() == other.to_dict()
+
     def to_dict(self) -> dict[str, Any]:
         """Return name and constants, as stored with a model."""
         return {"name": self.name, **dataclasses.asdict(self)}

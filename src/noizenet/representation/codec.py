@@ -106,6 +106,10 @@ class CodecTokens(Representation):
         """Return what the codes stand for."""
         return embed(frames[:, : self.weights.shape.codebooks], self.weights)
 
+    def same_frames(self, other: Representation) -> bool:
+        """Return whether frames of the other mean the same; how much texture they get back does not matter."""
+        return isinstance(other, CodecTokens) and self == dataclasses.replace(other, texture=self.texture)
+
     def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
         """Note which version of the codec it is."""
         return dataclasses.replace(self, digest=self.weights.digest)

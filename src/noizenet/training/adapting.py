@@ -20,7 +20,7 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     UsageError
         If the model hears other frames than the network, or has another shape.
     """
-    if model.representation.to_dict() != representation.to_dict():
+    if not representation.same_frames(model.representation):
         raise UsageError(
             f"training.start: that model's representation is {model.representation.name!r} with other settings than "
             "this one's: its weights mean something else; leave it out with --set training.start="

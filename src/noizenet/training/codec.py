@@ -120,13 +120,13 @@ class CodecNetwork(nn.Module):
         told = (self.in_bands(magnitudes) - CENTRE) / SCALE
         told = told.reshape(len(told), -1, s.spectra * s.bands)
         with autocast(self.training):
-            latent: Tensor = self.encoder.outputs["last"](self.encoder.hidden(_windows(told, s.past, s.ahead)))
+            latent: Tensor = self.encoder.outputs["last"](self.encoder.hidden(windows_of(told, s.past, s.ahead)))
         return latent.float()
 
     def decode(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-magnitudes [B, T, F] and log-spreads [B, T, bands]."""
         s = self.shape
-        return self.say(_windows(latent, s.decoder_past, s.decoder_ahead))
+        return self.say(windows_of(latent, s.decoder_past, s.decoder_ahead))
 
     def say(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Decode from each frame's neighbourhood [B, T, W · D]."""
@@ -198,7 +198,7 @@ class CodecNetwork(nn.Module):
         return {k.replace(".outputs.", "."): v.detach().numpy().copy() for k, v in self.state_dict().items()}
 
 
-def _windows(x: Tensor, past: int, ahead: int) -> Tensor:
+def windows_of(x: Tensor, past: int, ahead: int) -> Tensor:
     """Return each frame's neighbourhood, [B, T, F] → [B, T, (past + 1 + ahead) · F]; the ends are repeated."""
     padded = torch.cat([x[:, :1].expand(-1, past, -1), x, x[:, -1:].expand(-1, ahead, -1)], 1)
     return padded.unfold(1, past + 1 + ahead, 1).transpose(2, 3).flatten(2)
@@ -261,10 +261,12 @@ def train_codec(
     seed: int = 0,
     command: str = "",
     on_progress: Callable[[str, float], None] | None = None,
+    make: type[CodecNetwork] = CodecNetwork,
 ) -> CodecNetwork:
     """Train a codec for so many minutes of CPU time of one thread, and write its folder.
 
-    A run that was stopped goes on from its last resume point (``resume.safetensors``, every two minutes).
+    A run that was stopped goes on from its last resume point (``resume.safetensors``, every two minutes). `make` is the
+    network to train: variants of it are tried in ``examples/codecs.py``.
 
     Raises
     ------
@@ -277,7 +279,7 @@ def train_codec(
     if corpus.sample_rate != shape.sample_rate:
         raise UsageError(f"the corpus is at {corpus.sample_rate} Hz, the codec for {shape.sample_rate}")
     torch.manual_seed(seed)
-    network, crops = CodecNetwork(shape).train(), Crops(corpus, corpus.split("train"), seed)
+    network, crops = make(shape).train(), Crops(corpus, corpus.split("train"), seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     spent, step, recent = 0.0, 0, {"bins": 0.0, "bands": 0.0}
     point, numbers = folder / "resume.safetensors", folder / "resume.json"
