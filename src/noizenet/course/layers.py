@@ -1,0 +1,70 @@
+"""Lesson 2. Layers: what one line cannot do, several can.
+
+A **multi-layer perceptron** has a first layer of neurons that all look at the same inputs, and further layers that
+look at the answers of the layer before. Layers between the inputs and the last layer are called **hidden**. With the
+step as every neuron's function two layers already answer any yes-or-no question about points: the first draws lines,
+the second says which sides together mean yes.
+
+XOR by hand: one hidden neuron says "at least one" (x₁ + x₂ > 0.5), another "both" (x₁ + x₂ > 1.5), and the last says
+"at least one, but not both".
+
+A layer is a **matrix**: the weights of its H neurons are the rows of W [H, D], its biases a vector b [H], and its
+answer to x [D] is f(W x + b). Drawn, each weight is a line from an input to a neuron, as thick as the weight is
+large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+
+
+@dataclass
+class Layer:
+    """Weights W [H, D], biases b [H] and the function of every neuron."""
+
+    weights: F64
+    biases: F64
+    function: Callable[[F64], F64]
+
+    def __call__(self, x: F64) -> F64:
+        """Answer inputs [..., D] with [..., H]."""
+        return self.function(x @ self.weights.T + self.biases)
+
+
+def step(x: F64) -> F64:
+    """Return 1 where x > 0, else 0."""
+    return np.where(x > 0, 1.0, 0.0)
+
+
+def run(layers: Sequence[Layer], x: F64) -> list[F64]:
+    """Return the inputs and every layer's answers: x, first hidden layer, …, output."""
+    values = [np.asarray(x, np.float64)]
+    for layer in layers:
+        values.append(layer(values[-1]))
+    return values
+
+
+def xor() -> list[Layer]:
+    """Return two layers that say "either … or".
+
+    Examples
+    --------
+    >>> corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
+    >>> run(xor(), corners)[-1][:, 0].tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+    hidden = Layer(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([-0.5, -1.5]), step)
+    output = Layer(np.array([[1.0, -1.0]]), np.array([-0.5]), step)
+    return [hidden, output]
+
+
+def thickness(weights: F64, thickest: float = 4.0) -> F64:
+    """Return how thick each weight is drawn [H, D]: in proportion to its size, the largest `thickest` points."""
+    size = np.abs(weights)
+    return thickest * size / max(float(size.max()), 1e-12)
