@@ -55,10 +55,10 @@ def main() -> None:
     ):  # fmt: skip
         files = play(model, genres, o.out / name.replace(" ", "-").replace(",", ""), o.streams, o.seconds)
         sides[name] = [hear(f, tagger) for f in files]
+    learned, whole = corpus.seconds("train") / 60, corpus.seconds() / 60
     print(
-        f"{corpus.seconds('train') / 60:.0f} minutes to learn from, {corpus.seconds() / 60:.0f} in all; from the folder to"
+        f"{learned:.0f} minutes to learn from, {whole:.0f} in all; {to_playing:.1f} minutes from the folder to playing\n"
     )
-    print(f"the first sound of the adapted model: {to_playing:.1f} minutes\n")
     print("| | " + " | ".join(MEASURES) + " |", "|---" * (len(MEASURES) + 1) + "|", sep="\n")
     for name, side in sides.items():
         evidence = Evidence(held, held, side, {}, corpus, tagger=True)  # distances to the held-out tracks
