@@ -14,7 +14,7 @@ import noizenet
 PACKAGE = Path(noizenet.__file__).parent
 RUNGS = {
     "base": 0, "course": 0, "audio": 1, "corpus": 2, "representation": 2, "views": 2, "model": 3, "store": 4,
-    "training": 5, "generation": 5, "evaluation": 5, "api": 6, "bench": 6, "cli": 7,
+    "training": 5, "generation": 5, "evaluation": 5, "figures": 5, "api": 6, "bench": 6, "cli": 7,
 }  # fmt: skip
 FREE = {"__init__", "__main__", "_version"}
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -48,7 +48,7 @@ def test_imports_point_downwards(path: Path) -> None:
     assert here in RUNGS, f"{here} has no rung: add it to the map"
     for other in imported_layers(path) - {here}:
         assert other in RUNGS
-        assert other != "course", "the course is read, not used"
+        assert other != "course" or here == "figures", "the course is read and drawn, not used"
         assert RUNGS[other] < RUNGS[here], f"{path} (rung {RUNGS[here]}) imports {other} (rung {RUNGS[other]})"
         if here == "model":
             assert other == "base", "the model layer never sees audio"

@@ -45,6 +45,7 @@ __all__ = [
     "evaluate",
     "export_onnx",
     "fetch_corpus",
+    "figures",
     "generate",
     "load_corpus",
     "load_model",
@@ -192,6 +193,14 @@ def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
     from noizenet.training.onnx import export_onnx as export
 
     return export(load_model(model) if isinstance(model, (str, Path)) else model, folder)
+
+
+def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: int = 0) -> list[Path]:
+    """Draw the paper's figures; those of sound are views of eight seconds that `model` plays."""
+    from noizenet.audio.waveform import concatenate
+    from noizenet.figures.draw import draw_figures
+
+    return draw_figures(out, concatenate(list(stream(model, Controls(seconds=8.0, seed=seed)))))
 
 
 def stream(model: Model | Path | str, controls: Controls) -> Stream:

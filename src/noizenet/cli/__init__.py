@@ -20,6 +20,7 @@ COMMANDS = Registry(
         "view": "noizenet.cli.view:view",
         "models": "noizenet.cli.models:models",
         "export": "noizenet.cli.export:export",
+        "figures": "noizenet.cli.figures:figures",
         "bench": "noizenet.cli.bench:bench",
         "doctor": "noizenet.cli.doctor:doctor",
     },

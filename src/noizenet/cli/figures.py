@@ -1,0 +1,27 @@
+"""``noizenet figures``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from noizenet.cli.output import print_json, say
+
+
+def figures(
+    out: Annotated[Path, typer.Argument(help="A folder for the pictures.")],
+    model: Annotated[Path, typer.Option(help="What plays the music of figures 8 to 10.")] = Path("token-lstm"),
+    seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Draw the paper's figures: perceptron to LSTM, and three views of generated music."""
+    from noizenet import api
+
+    files = api.figures(out, model, seed=seed)
+    if json:
+        print_json({"files": [str(f) for f in files]})
+        return
+    for file in files:
+        say(str(file))

@@ -1,0 +1,105 @@
+"""Figures of the course's numbers: surfaces, functions, gradients over time, a string that dies and one that lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from noizenet.course import activations as functions
+from noizenet.course import descent as down
+from noizenet.course import generating as strings
+from noizenet.course import vanishing as fading
+from noizenet.views.render import ACCENT, MUTED, WAVE
+
+START = (1.1, 0.6)
+
+
+def descent(figure: Figure) -> None:
+    """Figure 3: sin x + sin y, and the ways down it."""
+    axes = figure.add_subplot()
+    x = np.linspace(-4, 3, 200)
+    grid = np.stack(np.meshgrid(x, x), -1)
+    contours = axes.contourf(x, x, down.surface(grid), levels=24, cmap="Blues_r")
+    figure.colorbar(contours, ax=axes, label="sin x + sin y")
+    paths = {
+        "descent": (down.descend(down.surface_gradient, START, 0.3, 40), ACCENT),
+        "momentum": (down.roll(down.surface_gradient, START, 0.1, 60), "#e9c46a"),
+        "Nesterov": (down.roll(down.surface_gradient, START, 0.1, 60, ahead=True), "#2a9d8f"),
+        "Adam": (down.adam(down.surface_gradient, START, 0.2, 60), "#f4f1de"),
+    }
+    for name, (path, colour) in paths.items():
+        axes.plot(*path.T, "o-", ms=2.5, lw=1.2, color=colour, label=name)
+    axes.plot(*START, "k*", ms=10)
+    axes.set(xlabel="x", ylabel="y", title="Gradient descent on sin x + sin y", xlim=(-4, 3), ylim=(-4, 3), aspect="equal")
+    axes.legend(loc="lower right", fontsize=8)
+
+
+def step(figure: Figure) -> None:
+    """Figure 4: Heaviside's step."""
+    _function(figure.add_subplot(), "binary step", functions.step, None)
+
+
+def relu(figure: Figure) -> None:
+    """Figure 5: the rectified linear unit."""
+    _function(figure.add_subplot(), "ReLU", functions.relu, functions.relu_slope)
+
+
+def activations(figure: Figure) -> None:
+    """Sigmoid, tanh and softmax, with their slopes."""
+    axes = figure.subplots(1, 3)
+    _function(axes[0], "sigmoid", functions.sigmoid, functions.sigmoid_slope)
+    _function(axes[1], "tanh", functions.tanh, functions.tanh_slope)
+    x = np.linspace(-4, 4, 200)
+    chances = functions.softmax(np.stack([x, np.zeros_like(x), np.ones_like(x)], -1))
+    for k, (colour, name) in enumerate(((WAVE, "x"), (ACCENT, "0"), (MUTED, "1"))):
+        axes[2].plot(x, chances[:, k], color=colour, label=f"chance of the number {name}")
+    axes[2].set(title="softmax of (x, 0, 1)", xlabel="x")
+    axes[2].legend(frameon=False, fontsize=7)
+    axes[2].grid(alpha=0.25)
+
+
+def _function(
+    axes: Axes, name: str, function: Callable[..., np.ndarray], slope: Callable[..., np.ndarray] | None
+) -> None:
+    x = np.linspace(-4, 4, 801)
+    axes.plot(x, function(x), color=WAVE, label="f(x)")
+    if slope is not None:
+        axes.plot(x, slope(x), color=ACCENT, ls="--", lw=1.2, label="slope f'(x)")
+        axes.legend(frameon=False, fontsize=8)
+    axes.set(title=name, xlabel="x")
+    axes.grid(alpha=0.25)
+
+
+def vanishing(figure: Figure) -> None:
+    """What is left of the blame, step by step into the past, for several spectral radii."""
+    axes = figure.add_subplot()
+    for radius, left in fading.measure([0.5, 0.9, 0.99, 1.0, 1.1]).items():
+        axes.plot(left, label=f"ρ = {radius:g}")
+    axes.set_yscale("log")
+    axes.set(
+        xlabel="steps into the past", ylabel="share of the blame that arrives", ylim=(1e-12, 1e6),
+        title="Gradients through a recurrent network vanish or explode",
+    )  # fmt: skip
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+
+
+def generating(figure: Figure) -> None:
+    """A string that is fed its mean dies; one that is drawn lives."""
+    true = strings.String.tuned(220, 8_000)
+    heard = true.play(8_000)
+    learned = strings.fit(heard)
+    start = (float(heard[-2]), float(heard[-1]))
+    runs = {
+        "heard": heard, "free-running, the mean each time (mean square error)": learned.play(8_000, sample=False, start=start),
+        "free-running, drawn from the distribution": learned.play(8_000, seed=1, start=start),
+    }  # fmt: skip
+    rows = figure.subplots(3, 1, sharex=True, sharey=True)
+    for axes, (name, run), colour in zip(rows, runs.items(), (MUTED, ACCENT, WAVE), strict=True):
+        axes.plot(np.arange(len(run)) / 8_000, run, color=colour, lw=0.4)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.grid(alpha=0.25)
+    rows[-1].set_xlabel("time (s)")
