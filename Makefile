@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Torch first and alone: any build of it will do, and nothing later replaces it.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-slow lint format bench setup clean
+.PHONY: demo test test-slow lint format bench docs setup clean
 
 setup: $(VENV)/.ready
 
@@ -37,4 +37,9 @@ bench: setup
 	$(BIN)/noizenet bench
 
 clean:
-	rm -rf $(VENV) demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-out docs/_build docs/_figures build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+docs: setup
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/noizenet figures docs/_figures
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build

@@ -20,4 +20,4 @@ FIGURES = Registry(
         "12-generating": "noizenet.figures.theory:generating",
     },
 )
-"""Name of the file → what draws it. Figures 8 to 10 are views of sound (``noizenet view``): see :mod:`noizenet.figures.draw`."""
+"""Name of the file → what draws it. Figures 8 to 10 are views of sound: see :mod:`noizenet.figures.draw`."""

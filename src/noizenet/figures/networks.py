@@ -69,7 +69,9 @@ def rnn(figure: Figure) -> None:
     axes = figure.add_subplot()
     _blank(axes, "A recurrent network, unrolled", (-0.8, 9.2), (-0.6, 3.2))
     _cell(axes, 0, "x", "h", "ŷ")
-    axes.add_patch(FancyArrowPatch((0.5, 1.5), (-0.5, 1.5), connectionstyle="arc3,rad=-1.1", arrowstyle="->", color=EDGE))
+    axes.add_patch(
+        FancyArrowPatch((0.5, 1.5), (-0.5, 1.5), connectionstyle="arc3,rad=-1.1", arrowstyle="->", color=EDGE)
+    )
     axes.text(1.3, 1.4, "=", fontsize=20)
     for i, t in enumerate(("t-1", "t", "t+1")):
         x = 3 + 2.4 * i

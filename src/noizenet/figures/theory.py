@@ -33,7 +33,9 @@ def descent(figure: Figure) -> None:
     for name, (path, colour) in paths.items():
         axes.plot(*path.T, "o-", ms=2.5, lw=1.2, color=colour, label=name)
     axes.plot(*START, "k*", ms=10)
-    axes.set(xlabel="x", ylabel="y", title="Gradient descent on sin x + sin y", xlim=(-4, 3), ylim=(-4, 3), aspect="equal")
+    axes.set(
+        xlabel="x", ylabel="y", title="Gradient descent on sin x + sin y", xlim=(-4, 3), ylim=(-4, 3), aspect="equal"
+    )
     axes.legend(loc="lower right", fontsize=8)
 
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noizenet.base.errors import NoizenetError
 from noizenet.base.files import make_folder, write_bytes
@@ -13,10 +14,32 @@ from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.base import Frames, Representation
 
 FOLDER = "codes"
+QUIET, PAUSE = 10 ** (-55 / 20), 12
+"""Frames below this level are silence, and of a silence no more than so many are kept."""
+
+
+def sounding(samples: NDArray[np.float32], frames: int, each: int) -> NDArray[np.bool_]:
+    """Return which frames to learn from, [frames]: all but what goes on of a silence after its first quarter second.
+
+    A network that has heard recordings fade out and stay silent takes silence for a place to stay.
+
+    Examples
+    --------
+    >>> sound = np.concatenate([np.ones((40, 1)), np.zeros((400, 1)), np.ones((40, 1))]).astype(np.float32)
+    >>> int(sounding(sound, 48, 10).sum())
+    20
+    """
+    mono = np.pad(samples.mean(1), (0, max(0, frames * each - len(samples))))[: frames * each]
+    quiet = np.sqrt(np.square(mono.reshape(frames, each)).mean(1)) < QUIET
+    run, kept = 0, np.ones(frames, bool)
+    for i in range(frames):
+        run = run + 1 if quiet[i] else 0
+        kept[i] = run <= PAUSE
+    return kept if kept.any() and not quiet.all() else np.ones(frames, bool)
 
 
 class EncodedTracks:
-    """Whole tracks as frames of a representation whose frames are few and dear.
+    """Whole tracks, without their long silences, as frames of a representation whose frames are few and dear.
 
     Parameters
     ----------
@@ -48,7 +71,7 @@ class EncodedTracks:
                 on_track((i + 1) / len(tracks))
 
     def _read(self, track: Track) -> Frames:
-        path = self._folder / f"{track.content[:32]}-{track.frames}.npy"
+        path = self._folder / f"{track.content[:32]}-{track.frames}-sounding.npy"
         try:
             with path.open("rb") as handle:
                 frames: Frames = np.load(handle, allow_pickle=False)
@@ -56,7 +79,9 @@ class EncodedTracks:
                 return frames
         except (OSError, ValueError, EOFError):
             pass  # not there, or damaged: made anew
-        frames = self._r.encode(self._corpus.waveform(track))
+        sound = self._corpus.waveform(track)
+        frames = self._r.encode(sound)
+        frames = frames[sounding(self._r.samples_of(sound), len(frames), self._r.samples_for(1))]
         buffer = io.BytesIO()
         np.save(buffer, frames, allow_pickle=False)
         try:

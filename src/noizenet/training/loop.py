@@ -129,6 +129,7 @@ class Trainer:
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
+            on_track=self._tell_encoding,
         )  # fmt: skip
         self.validation = (
             Validation(
@@ -169,7 +170,6 @@ class Trainer:
         found = checkpoint.read(self.folder) if resume else None
         if found is not None:
             self._restore(*found)
-        self.reader.prepare(self._tell_encoding)
         log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
         clock = time.process_time if self.budget.clock == "cpu" else time.perf_counter
         begun = clock() - self.elapsed
@@ -215,7 +215,7 @@ class Trainer:
     def _tell_encoding(self, done: float) -> None:
         if self._on_progress is not None:
             note = f"encoding the corpus: {done:.0%}"
-            self._on_progress(Progress(self.step, 0.0, math.nan, None, 0.0, 0.0, note=note))
+            self._on_progress(Progress(0, 0.0, math.nan, None, 0.0, 0.0, note=note))
 
     def learn(self) -> StepResult:
         """Take one step from the reader's next windows; the state to carry is the caller's to take over."""

@@ -57,6 +57,8 @@ class WindowReader:
     seed : int
     balance : float
         0: every stretch is read once an epoch; 1: stretches of short genres are read again until genres are alike.
+    on_track : callable, optional
+        Told the share of the tracks that is encoded, where they are encoded once and kept.
 
     Attributes
     ----------
@@ -81,13 +83,18 @@ class WindowReader:
         segment_seconds: float,
         seed: int,
         balance: float = 0.0,
+        on_track: Callable[[float], None] | None = None,
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
         self._batch, self._window = batch, window
         if window % representation.granule:
             raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
-        ratio = representation.sample_rate / corpus.sample_rate  # not 1 only where frames are encoded whole
-        lengths = {t.id: representation.frames_for(int(t.frames * ratio)) for t in tracks}
+        self._encoded = EncodedTracks(corpus, representation) if representation.key else None
+        if self._encoded is None:
+            lengths = {t.id: representation.frames_for(t.frames) for t in tracks}
+        else:
+            self._encoded.prepare(tracks, on_track)
+            lengths = {t.id: len(self._encoded.frames(t)) for t in tracks}
         self.skipped = [t for t in tracks if lengths[t.id] < window]
         self._tracks = [t for t in tracks if lengths[t.id] >= window]
         if not self._tracks:
@@ -109,7 +116,6 @@ class WindowReader:
         self._dealt_before = 0  # segments in the epochs before the current one
         self._lanes: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the deal, window within it)
         self._held: list[tuple[int, Segment, Frames] | None] = [None] * batch
-        self._encoded = EncodedTracks(corpus, representation) if representation.key else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -135,11 +141,6 @@ class WindowReader:
             fresh[lane] = at == 0
             self._lanes[lane] = (number, at + 1)
         return Batch(np.stack(frames), genres, fresh)
-
-    def prepare(self, on_track: Callable[[float], None] | None = None) -> None:
-        """Encode all tracks, where they are encoded once and kept; tell the share that is done."""
-        if self._encoded is not None:
-            self._encoded.prepare(self._tracks, on_track)
 
     def state(self) -> dict[str, Any]:
         """Return where the reader stands, as plain data."""
@@ -185,8 +186,8 @@ class WindowReader:
         count = segment.windows * self._window
         if self._encoded is not None:
             whole = self._encoded.frames(self._tracks[segment.track])
-            frames = whole[max(0, segment.start - 1) : segment.start + count]
-            return frames if segment.start else np.concatenate([r.silence(), frames])
+            # Every stretch begins as a stream does, from silence: a stream then begins amid music, not as tracks do.
+            return np.concatenate([r.silence(), whole[segment.start : segment.start + count]])
         lead = min(r.lead, segment.start)
         first = r.samples_for(segment.start - lead)
         track = self._tracks[segment.track]

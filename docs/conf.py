@@ -1,0 +1,14 @@
+"""The documentation site: Sphinx with MyST, drawn figures included."""
+
+from noizenet import __version__
+
+project, author, release = "noizenet", "the noizenet developers", __version__
+copyright = "the noizenet developers"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath", "html_image"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "noizenet"
+exclude_patterns = ["_build"]
+nitpicky = False
+suppress_warnings = ["myst.xref_missing"]
