@@ -1,4 +1,4 @@
-"""Figures of networks: a perceptron's line, layers with weights as thick lines, an RNN unrolled, an LSTM's four gates."""
+"""Figures of networks: a perceptron's line, layers with thick and thin weights, an RNN unrolled, an LSTM's gates."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _function(
 
 
 def vanishing(figure: Figure) -> None:
-    """What is left of the blame, step by step into the past, for several spectral radii."""
+    """Draw what is left of the blame, step by step into the past, for several spectral radii."""
     axes = figure.add_subplot()
     for radius, left in fading.measure([0.5, 0.9, 0.99, 1.0, 1.1]).items():
         axes.plot(left, label=f"ρ = {radius:g}")
@@ -90,15 +90,18 @@ def vanishing(figure: Figure) -> None:
 
 
 def generating(figure: Figure) -> None:
-    """A string that is fed its mean dies; one that is drawn lives."""
+    """Draw a string that is fed its mean and dies, and one that is drawn and lives."""
     true = strings.String.tuned(220, 8_000)
     heard = true.play(8_000)
     learned = strings.fit(heard)
     start = (float(heard[-2]), float(heard[-1]))
-    runs = {
-        "heard": heard, "free-running, the mean each time (mean square error)": learned.play(8_000, sample=False, start=start),
-        "free-running, drawn from the distribution": learned.play(8_000, seed=1, start=start),
-    }  # fmt: skip
+    still, drawn = learned.play(8_000, sample=False, start=start), learned.play(8_000, seed=1, start=start)
+    names = (
+        "heard",
+        "free-running, the mean each time (mean square error)",
+        "free-running, drawn from the distribution",
+    )
+    runs = dict(zip(names, (heard, still, drawn), strict=True))
     rows = figure.subplots(3, 1, sharex=True, sharey=True)
     for axes, (name, run), colour in zip(rows, runs.items(), (MUTED, ACCENT, WAVE), strict=True):
         axes.plot(np.arange(len(run)) / 8_000, run, color=colour, lw=0.4)
