@@ -212,7 +212,9 @@ class Architecture:
 
     @property
     def temperature(self) -> float:
-        """Sampling temperature at which free runs have the brightness of music (docs/results.md)."""
+        """Sampling temperature at which free runs are nearest to music (docs/results.md)."""
+        if self.options.head == "depth":
+            return 1.1
         return 0.85 if self.options.head == "mixture" else 1.0
 
     @property
