@@ -30,12 +30,12 @@ def perceptron(figure: Figure) -> None:
     _arrow(left, (3.62, 1.5), (4.2, 1.5))
     left.text(4.0, 1.7, "0 or 1", fontsize=9, ha="center")
     g = np.random.default_rng(3)
-    x = g.uniform(-1, 1, (80, 2))
-    sides = x @ [1.0, 0.7] - 0.1
-    x, y = x[np.abs(sides) > 0.12], (sides[np.abs(sides) > 0.12] > 0).astype(int)
-    w, b, mistakes = lines.learn(x, y)
+    points = g.uniform(-1, 1, (80, 2))
+    sides = points @ [1.0, 0.7] - 0.1
+    points, answers = points[np.abs(sides) > 0.12], (sides[np.abs(sides) > 0.12] > 0).astype(int)
+    w, b, mistakes = lines.learn(points, answers)
     for k, colour in enumerate((ACCENT, WAVE)):
-        right.plot(*x[y == k].T, "o", ms=4, color=colour)
+        right.plot(*points[answers == k].T, "o", ms=4, color=colour)
     across = np.array([-1.0, 1.0])
     right.plot(across, -(w[0] * across + b) / w[1], color=EDGE, lw=1.5)
     right.set(
