@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatch
+from matplotlib.path import Path
 
 from noizenet.course import feedforward
 from noizenet.course import layers as simple
@@ -69,14 +70,16 @@ def rnn(figure: Figure) -> None:
     axes = figure.add_subplot()
     _blank(axes, "A recurrent network, unrolled", (-0.8, 9.2), (-0.6, 3.2))
     _cell(axes, 0, "x", "h", "ŷ")
+    loop = [(0.3, 2.0), (0.9, 2.4), (0.9, 0.6), (0.32, 0.98)]  # out at the top, back in below
     axes.add_patch(
-        FancyArrowPatch((0.5, 1.5), (-0.5, 1.5), connectionstyle="arc3,rad=-1.1", arrowstyle="->", color=EDGE)
+        PathPatch(Path(loop, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4]), fc="none", ec=EDGE, zorder=3)
     )
-    axes.text(1.3, 1.4, "=", fontsize=20)
+    _arrow(axes, (0.42, 0.93), (0.28, 1.02))
+    axes.text(1.05, 1.35, "=", fontsize=20)
     for i, t in enumerate(("t-1", "t", "t+1")):
         x = 3 + 2.4 * i
         _cell(axes, x, f"$x_{{{t}}}$", f"$h_{{{t}}}$", f"$ŷ_{{{t}}}$")
-        _arrow(axes, (x - 1.75, 1.5), (x - 0.55, 1.5), "$W_{hh}$")
+        _arrow(axes, (x - (1.75 if i else 1.3), 1.5), (x - 0.55, 1.5), "$W_{hh}$")
     _arrow(axes, (8.35, 1.5), (9.1, 1.5))
 
 
