@@ -339,7 +339,7 @@ class TestSound:
         assert sound.alias(7_560, 8_000) == 440
 
     def test_a_bit_is_six_decibels(self) -> None:
-        x = sound.sine(441.7, 1.0, 22_050)
+        x = 0.99 * sound.sine(441.7, 1.0, 22_050)  # at 1 the uppermost value is missing
         for bits in (8, 12, 16):
             assert sound.noise_db(x, sound.quantise(x, bits)) == pytest.approx(6.02 * bits + 1.76, abs=0.7)
 

@@ -66,7 +66,7 @@ def clip(gradients: Sequence[F64], limit: float) -> list[F64]:
 
     Examples
     --------
-    >>> [g.tolist() for g in clip([np.array([3.0]), np.array([4.0])], 1.0)]
+    >>> [g.round(9).tolist() for g in clip([np.array([3.0]), np.array([4.0])], 1.0)]
     [[0.6], [0.8]]
     """
     length = np.sqrt(sum(float(np.square(g).sum()) for g in gradients))

@@ -46,7 +46,7 @@ class CodecTokens(Representation):
 
     name: ClassVar[str] = "codec"
     kind: ClassVar[str] = "classes"
-    bound: ClassVar[Bound] = Bound("spectral-convergence-db", 0.0)
+    bound: ClassVar[Bound] = Bound("spectral-convergence-db", -1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
