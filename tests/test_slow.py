@@ -95,4 +95,4 @@ def test_the_demo_page_in_a_browser(demo: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         title = re.search(r"<title>(.*?)</title>", done.stdout)
         assert title is not None, done.stderr[-2000:]
-        assert title[1] == "images 3 of 3, sounds 7 of 7, width fits"
+        assert title[1] == "images 3 of 3, sounds 13 of 13, width fits"
