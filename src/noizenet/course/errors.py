@@ -4,7 +4,7 @@ y are the N numbers that should have come out, y' those that did.
 
 - **Mean square error**: MSE = (1/N) Σ (y_i - y'_i)². Large errors count far more than small ones. It is smallest at
   the **mean** of all that could have come.
-- **Mean absolute error**: MAE = (1/N) Σ |y_i - y'_i|. Every unit of error counts alike. It is smallest at the
+- **Mean absolute error**: MAE = (1/N) Σ abs(y_i - y'_i). Every unit of error counts alike. It is smallest at the
   **median**.
 - **Mean bias error**: MBE = (1/N) Σ (y_i - y'_i). Signed: too low is positive here. It forgives everything that evens
   out, and says only whether there is a lean; nothing can be learned by it, since it can be made ever smaller.
