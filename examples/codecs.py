@@ -56,7 +56,7 @@ CODECS: dict[str, dict[str, Any]] = {
 PHASES = {
     "spectra, phases by projections from nothing": PhaseOptions(iterations=12, integrate=False),
     "spectra, phases by integrated gradients": PhaseOptions(iterations=0),
-    "spectra, gradients and 4 projections (the recipe)": PhaseOptions(),
+    "spectra, gradients and 6 projections (the recipe)": PhaseOptions(),
 }
 
 

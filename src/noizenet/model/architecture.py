@@ -213,7 +213,7 @@ class Architecture:
     @property
     def temperature(self) -> float:
         """Sampling temperature at which free runs are nearest to music (docs/results.md)."""
-        if self.options.head == "depth":
+        if self.tokens:
             return 1.1
         return 0.85 if self.options.head == "mixture" else 1.0
 
@@ -222,7 +222,7 @@ class Architecture:
         """O, the size of the head's output."""
         if self.options.head == "mixture":
             return 3 * self.options.mixtures
-        if self.options.head == "depth":
+        if self.tokens:
             return self.levels * self.dim
         return self.levels if self.kind == "classes" else self.dim
 

@@ -96,4 +96,9 @@ def class_inputs(forced: NDArray[Any] | None, jumps: F32) -> tuple[NDArray[np.in
 
 def class_frames(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:
     """Return classes [n] as frames [n, 1]."""
-    return classes.astype(np.int16 if levels <= 2**15 else np.int32)[:, None]
+    return as_codes(classes, levels)[:, None]
+
+
+def as_codes(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:
+    """Return classes of any shape in the type that frames have."""
+    return classes.astype(np.int16 if levels <= 2**15 else np.int32)

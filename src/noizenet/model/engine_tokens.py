@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.model.engine import Engine, biases
+from noizenet.model.engine import Engine, as_codes, biases
 from noizenet.model.kernel_tokens import run_tokens
 from noizenet.model.numeric import Pack
 from noizenet.model.sampling import Sampling
@@ -82,4 +82,4 @@ class TokenEngine(Engine):
             np.full(books, float(sampling.temperature)), int(sampling.top_k), np.full(books, float(sampling.top_p)),
             s["x"], s["z"], s["zh"], s["deep"], s["logits"], s["plain"], self.surprise, out, record,
         )  # fmt: skip
-        return out.astype(np.int16 if self._a.levels <= 2**15 else np.int32)
+        return as_codes(out, self._a.levels)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.model import kernel_together
-from noizenet.model.engine import class_frames
+from noizenet.model.engine import as_codes, class_frames
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.engine_tokens import TokenEngine
 from noizenet.model.sampling import Sampling
@@ -82,4 +82,4 @@ def _tokens(steppers: Sequence[Stepper], count: int, sampling: Sampling) -> NDAr
         codes = TokensTogether(engines[0].source).run(engines, count, uniforms, sampling)
     for stepper in steppers:
         stepper.advance(count)
-    return codes.astype(class_frames(np.zeros(0, np.int64), engines[0].source.architecture.levels).dtype)
+    return as_codes(codes, engines[0].source.architecture.levels)

@@ -6,13 +6,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.base.bundled import bundled
 from noizenet.base.config import check, from_dict, option
 from noizenet.base.errors import ConfigError, ModelError, UsageError
 from noizenet.base.files import make_folder, write_bytes, write_json, write_text
@@ -134,10 +134,9 @@ def load_codec(name: str) -> CodecWeights:
     ModelError
         If it is damaged.
     """
-    bundled = resources.files("noizenet").joinpath(f"bundled/codecs/{name}")
-    folder: Any = bundled if "/" not in name and bundled.is_dir() else Path(name)
+    folder = bundled("codecs").get(name, Path(name))
     try:
-        about_bytes, data = folder.joinpath(ABOUT).read_bytes(), folder.joinpath(ARRAYS).read_bytes()
+        about_bytes, data = (folder / ABOUT).read_bytes(), (folder / ARRAYS).read_bytes()
     except OSError as error:
         raise UsageError(f"{name}: neither a bundled codec nor a codec's folder ({error.strerror})") from error
     try:

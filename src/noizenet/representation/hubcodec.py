@@ -120,18 +120,18 @@ class _Blocks(Decoder):
     def push(self, frames: Frames) -> NDArray[np.float32]:
         self._codes = np.concatenate([self._codes, frames.astype(np.int64)])
         self._taken += len(frames)
-        return self._ready(AHEAD)
+        return self._ready()
 
     def finish(self) -> NDArray[np.float32]:
         if not self._taken:
             return np.zeros((0, 1), np.float32)
         self._codes = np.concatenate([self._codes, np.repeat(self._codes[-1:], BLOCK + AHEAD, 0)])
-        return self._ready(AHEAD)[: (self._taken * self._codec.hop - self._given) or None]
+        return self._ready()
 
-    def _ready(self, ahead: int) -> NDArray[np.float32]:
+    def _ready(self) -> NDArray[np.float32]:
         hop, parts = self._codec.hop, [np.zeros(0, np.float32)]
-        while len(self._codes) >= self._before + BLOCK + ahead and self._given < self._taken * hop:
-            sound = self._codec.decode(self._codes[: self._before + BLOCK + ahead])
+        while len(self._codes) >= self._before + BLOCK + AHEAD and self._given < self._taken * hop:
+            sound = self._codec.decode(self._codes[: self._before + BLOCK + AHEAD])
             part = sound[self._before * hop : (self._before + BLOCK) * hop]
             part = part[: self._taken * hop - self._given]
             parts.append(part)

@@ -21,7 +21,6 @@ from scipy import fft
 from noizenet.audio.dsp import hann
 
 F32 = NDArray[np.float32]
-C64 = NDArray[np.complex64]
 GAUSSIAN_OF_HANN = 0.25645
 """A Hann window of M samples is nearest to the Gaussian exp(-pi t² / (this · M²)) (Průša and Søndergaard, table 1)."""
 
@@ -61,7 +60,7 @@ class PhaseSearch:
         bins = n_fft // 2 + 1
         self._open = np.zeros((0, bins), np.float32)
         self._past = np.zeros(n_fft, np.float32)  # what the frames that are done add to the samples to come
-        self._last = np.zeros((2, bins), np.float32)  # log magnitudes of the last frames that are done
+        self._last = np.zeros((1, bins), np.float32)  # log magnitudes of the last frame that is done
         self._phase = np.zeros(bins)
         self._step = np.zeros(bins)  # how the phase of the last frame moves, a hop on
         self._rng = np.random.default_rng(seed)
@@ -130,13 +129,11 @@ class PhaseSearch:
         if len(phases) > count:
             self._rng.bit_generator.state = state
         phases = (2 * phases - 1) * math.pi
-        logs = np.concatenate([self._last[1:], logs])
-        before = self._step.copy()
         if not self.options.integrate:
             return phases
-        kept = _integrate(logs, self._phase, before, phases, self.n_fft, self.hop, gamma, count)
-        self._last = logs[count - 1 : count + 1].copy()
-        self._step = kept
+        logs = np.concatenate([self._last, logs])
+        self._step = _integrate(logs, self._phase, self._step, phases, self.n_fft, self.hop, gamma, count)
+        self._last = logs[count : count + 1].copy()
         return phases
 
 

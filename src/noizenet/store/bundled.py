@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
+
+from noizenet.base.bundled import bundled
 
 
 def bundled_models() -> dict[str, Path]:
     """Return the folder of each bundled model."""
-    folder = Path(str(resources.files("noizenet"))) / "bundled" / "models"
-    return {p.name: p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
+    return bundled("models")
 
 
 def locate(source: Path | str) -> Path:

@@ -79,9 +79,9 @@ class EncodedTracks:
                 return frames
         except (OSError, ValueError, EOFError):
             pass  # not there, or damaged: made anew
-        sound = self._corpus.waveform(track)
-        frames = self._r.encode(sound)
-        frames = frames[sounding(self._r.samples_of(sound), len(frames), self._r.samples_for(1))]
+        samples = self._r.samples_of(self._corpus.waveform(track))
+        frames = self._r.encode(self._r.as_waveform(samples))
+        frames = frames[sounding(samples, len(frames), self._r.samples_for(1))]
         buffer = io.BytesIO()
         np.save(buffer, frames, allow_pickle=False)
         try:
