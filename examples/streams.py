@@ -126,11 +126,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--temperature", type=float, help="default: the model's own")
     parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--guidance", type=float, help="default: the model's own")
     o = parser.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
     model = load(o.model)
     temperature = model.architecture.temperature if o.temperature is None else o.temperature
-    rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, Sampling(temperature, 0, o.top_p), o.seed)
+    guidance = model.architecture.guidance if o.guidance is None else o.guidance
+    sampling = Sampling(temperature, 0, o.top_p, guidance)
+    rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, sampling, o.seed)
     rows.to_csv(o.out / "streams.csv", index=False)
     (o.out / "table.md").write_text(text + "\n")
     print(text)

@@ -39,9 +39,9 @@ def test_a_run_of_frames_has_the_same_logits(token_model: Path, graphs: Path) ->
     state = np.array([about["start_state"]], np.float32)
     last = np.array([about["first_codes"]], np.int64)
     for t in range(200):
-        h, state = stack.run(None, {"codes": last, "mix": mix, "state": state})
+        h, state = stack.run(None, {"codes": last, "state": state})
         last = codes[t : t + 1].astype(np.int64)
-        (logits,) = depth.run(None, {"h": h, "codes": last})
+        (logits,) = depth.run(None, {"h": h, "codes": last, "mix": mix})
         assert np.abs(logits[0] - ours[t]).max() < 1e-4
 
 

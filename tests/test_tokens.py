@@ -28,7 +28,7 @@ from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
 from noizenet.training.encoded import EncodedTracks
-from noizenet.training.step import mistake
+from noizenet.training.step import forget, mistake
 
 BOOKS, LEVELS = 3, 12
 
@@ -234,18 +234,54 @@ class TestBeginning:
         assert bits[1] < bits[0]
 
 
+@pytest.mark.parametrize("guidance", [0.0, 1.5])
 @pytest.mark.parametrize("cell", CELLS)
-def test_many_streams_together_are_each_alone(cell: str) -> None:
+def test_many_streams_together_are_each_alone(cell: str, guidance: float) -> None:
     network = make(cell)
     first = Stepper(network, codes(1), 0)
     steppers = [first, *(first.fork() for _ in range(3))]
     for i, stepper in enumerate(steppers):
         stepper.reset(i)
         stepper.set_genre(np.eye(3, dtype=np.float32)[i % 3])
-    alone = [s.fork().run(50, Sampling(top_p=0.95)) for s in steppers]
-    together = step_together(steppers, 50, Sampling(top_p=0.95))
+    sampling = Sampling(top_p=0.95, guidance=guidance)
+    alone = [s.fork().run(50, sampling) for s in steppers]
+    together = step_together(steppers, 50, sampling)
     assert np.mean([np.array_equal(a, b) for a, b in zip(alone, together, strict=True)]) >= 0.75  # ties may part two
     assert steppers[0].take_surprise() == pytest.approx(_surprise(network, alone[0]), rel=0.05)
+
+
+def test_guidance_goes_beyond_the_genre_by_its_share() -> None:
+    network = make()
+    with torch.no_grad():
+        network.head.colour[0].weight.mul_(20)  # type: ignore[union-attr, operator, index]
+    frames = torch.from_numpy(codes(2)[None].astype(np.int64))
+    mix = torch.eye(3)[1:2]
+    with torch.no_grad():
+        told, _ = network(frames[:, :1], mix, network.start_state(1), frames[:, 1:])
+        any_genre, _ = network(frames[:, :1], torch.zeros(1, 3), network.start_state(1), frames[:, 1:])
+    assert (told - any_genre)[..., :LEVELS].abs().max() > 0.5
+    wanted = torch.softmax((told + 1.5 * (told - any_genre))[0, 0, :LEVELS].double(), -1).numpy()
+    first, drawn = Stepper(network, frames[0, :1].numpy(), 0), []
+    for i in range(4000):
+        one = first.fork()
+        one.reset(i)
+        one.set_genre(mix[0].numpy())
+        drawn.append(one.run(1, Sampling(guidance=1.5))[0, 0])
+    share = np.bincount(drawn, minlength=LEVELS) / len(drawn)
+    assert np.abs(share - wanted).max() < 4 * np.sqrt(0.25 / len(drawn))
+    plain = torch.softmax(told[0, 0, :LEVELS].double(), -1).numpy()
+    assert np.abs(share - plain).max() > 8 * np.sqrt(0.25 / len(drawn))
+
+
+def test_a_share_of_windows_is_not_told_its_genre() -> None:
+    torch.manual_seed(0)
+    mix = torch.eye(4).repeat(500, 1)
+    kept = forget(mix, 0.25)
+    told = kept.sum(1)
+    assert set(told.tolist()) == {0.0, 1.0}
+    assert 0.7 < told.mean() < 0.8
+    assert torch.equal(kept[told > 0], mix[told > 0])
+    assert torch.equal(forget(mix, 0.0), mix)
 
 
 def _surprise(network: Network, played: np.ndarray) -> float:

@@ -17,6 +17,10 @@ Temperature = Annotated[
 ]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Sampling: keep the likeliest classes up to this sum.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Sampling: keep the k likeliest classes.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option("--guidance", help="How firmly to keep to the genre; by default the model's own, 0 leaves it free."),
+]
 SeedAudio = Annotated[Path | None, typer.Option("--seed-audio", help="A song to go on from.")]
 SeedNoise = Annotated[str | None, typer.Option("--seed-noise", help="Begin from noise: normal or perlin.")]
 SeedSeconds = Annotated[float, typer.Option("--seed-seconds", help="How much the network hears first.")]

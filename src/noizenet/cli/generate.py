@@ -20,6 +20,7 @@ def generate(
     morph: Annotated[str | None, typer.Option(help='From one genre to another: "A>B".')] = None,
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
+    guidance: c.Guidance = None,
     top_k: c.TopK = None,
     seed_audio: c.SeedAudio = None,
     seed_noise: c.SeedNoise = None,
@@ -36,7 +37,7 @@ def generate(
     from noizenet.audio.write import write_pcm
 
     controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, top_p=top_p, top_k=top_k,
+        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance, top_p=top_p, top_k=top_k,
         seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, include_seed=include_seed,
         watch=watch, precision=precision, seed=seed,
     )  # fmt: skip

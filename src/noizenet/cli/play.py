@@ -22,6 +22,7 @@ def play(
     genre: c.Genre = None,
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
+    guidance: c.Guidance = None,
     top_k: c.TopK = None,
     seed_audio: c.SeedAudio = None,
     seed_noise: c.SeedNoise = None,
@@ -38,7 +39,7 @@ def play(
     if out not in ("", "-"):
         raise UsageError(f"--out {out}: only - (standard output) is possible; 'noizenet generate' writes files")
     controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, temperature=temperature, top_p=top_p, top_k=top_k,
+        inject_noise, seconds=seconds, genre=genre, temperature=temperature, guidance=guidance, top_p=top_p, top_k=top_k,
         seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch, precision=precision,
         seed=seed,
     )  # fmt: skip

@@ -33,6 +33,8 @@ class Controls:
         make music too bright at 1 (docs/results.md). Only for models that predict a distribution.
     top_k, top_p : int, float, optional
         See :class:`noizenet.model.sampling.Sampling`.
+    guidance : float, optional
+        How firmly to keep to the genre, 0 to 20; by default the model's own. Only for networks over codes.
     seed_audio : Path, optional
         A song to go on from.
     seed_noise : str, optional
@@ -60,6 +62,7 @@ class Controls:
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float | None = None
     seed_audio: Path | None = None
     seed_noise: str | None = None
     seed_seconds: float = 5.0
@@ -94,12 +97,13 @@ class Controls:
             raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
         self.sampling()
 
-    def sampling(self, temperature: float = 1.0) -> Sampling:
-        """Return the sampling controls; `temperature` is the model's own, where none is asked for."""
+    def sampling(self, temperature: float = 1.0, guidance: float = 0.0) -> Sampling:
+        """Return the sampling controls; `temperature` and `guidance` are the model's own, where none are asked for."""
         return Sampling(
             temperature if self.temperature is None else self.temperature,
             0 if self.top_k is None else self.top_k,
             1.0 if self.top_p is None else self.top_p,
+            guidance if self.guidance is None else self.guidance,
         )
 
     @property

@@ -65,6 +65,8 @@ class Stream(Iterator[Waveform]):
             )
         if controls.top_k and a.options.head == "mixture":
             raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
+        if controls.guidance and not (a.tokens and a.genre_size):
+            raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
         self.path: GenrePath = parse_path(controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed)
@@ -72,7 +74,7 @@ class Stream(Iterator[Waveform]):
         self._frames = None if self._total is None else self._frames_needed(self._total)
         self._block = max(1, round(controls.block_seconds * r.frame_rate))
         self._every = max(1, round(controls.inject_every * r.frame_rate)) if controls.inject_every else 0
-        self._sampling = controls.sampling(a.temperature)
+        self._sampling = controls.sampling(a.temperature, a.guidance)
         self._hop = max(1, round(HOP_S * r.frame_rate / r.granule)) * r.granule
         self._keeper: Keeper | None = None
         if judge is not None and controls.watch != "off":

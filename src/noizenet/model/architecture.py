@@ -218,6 +218,11 @@ class Architecture:
         return 0.85 if self.options.head == "mixture" else 1.0
 
     @property
+    def guidance(self) -> float:
+        """Guidance at which free runs are nearest to music (docs/results.md)."""
+        return 0.5 if self.tokens and self.genre_size else 0.0
+
+    @property
     def outputs(self) -> int:
         """O, the size of the head's output."""
         if self.options.head == "mixture":

@@ -27,8 +27,6 @@ class TokenEngine(Engine):
             cell = f"stack.cells.{number}"
             w_ih, w_hh = weights[f"{cell}.kernel.weight_ih_l0"], weights[f"{cell}.kernel.weight_hh_l0"]
             b_ih, b_hh = biases(weights, cell, self._cell)
-            if number == 0:
-                self._genre_weights, w_ih = w_ih[:, o.embedding :], np.ascontiguousarray(w_ih[:, : o.embedding])
             layout += [pack.add(w_ih, b_ih), pack.add(w_hh, b_hh)]
         for k in range(a.dim):
             for part in ("say", "out"):
@@ -39,12 +37,15 @@ class TokenEngine(Engine):
         tables = [weights[f"head.given.{p}.weight"] for p in range(a.dim * (a.dim - 1) // 2)]
         self._given = np.stack(tables) if tables else np.zeros((0, a.levels, o.depth_width), np.float32)
         self._first, self._genres = weights["start"], weights.get("genre.weight")
+        told = range(a.dim if self._genres is not None else 0)
+        self._colours = [weights[f"head.colour.{k}.weight"] for k in told]  # K of [D, E]
         width = self._gates * o.hidden
         sizes = {
-            "x": o.embedding, "z": width, "zh": width, "deep": o.depth_width, "logits": a.levels, "plain": a.levels
+            "x": o.embedding, "z": width, "zh": width, "deep": o.depth_width, "coloured": o.depth_width,
+            "anyone": a.levels, "logits": a.levels, "plain": a.levels,
         }  # fmt: skip
         self.scratch = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
-        self.genre = np.zeros(width, np.float32)
+        self.colours = np.zeros((a.dim, o.depth_width), np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -58,7 +59,12 @@ class TokenEngine(Engine):
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix."""
         if self._genres is not None:
-            self.genre = np.asarray(self._genre_weights @ (mix @ self._genres), np.float32)
+            embedding = mix @ self._genres
+            self.colours = np.stack([colour @ embedding for colour in self._colours]).astype(np.float32)
+
+    def guidance(self, sampling: Sampling) -> float:
+        """Return how far to go beyond the genre; 0 where there is none."""
+        return float(sampling.guidance) if self._colours else 0.0
 
     @property
     def bytes_per_frame(self) -> float:
@@ -78,8 +84,9 @@ class TokenEngine(Engine):
         out = np.zeros((count, books), np.int64)
         run_tokens(
             self._cell, self._gates, self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
-            self.genre, m["h"], m["c"], m["current"], given, uniforms.reshape(-1, books), leaps,
+            self.colours, m["h"], m["c"], m["current"], given, uniforms.reshape(-1, books), leaps,
             np.full(books, float(sampling.temperature)), int(sampling.top_k), np.full(books, float(sampling.top_p)),
-            s["x"], s["z"], s["zh"], s["deep"], s["logits"], s["plain"], self.surprise, out, record,
+            self.guidance(sampling), s["x"], s["z"], s["zh"], s["deep"], s["coloured"], s["anyone"], s["logits"],
+            s["plain"], self.surprise, out, record,
         )  # fmt: skip
         return as_codes(out, self._a.levels)

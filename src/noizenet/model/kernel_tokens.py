@@ -11,15 +11,15 @@ from noizenet.model.numeric import add_product, begin, compiled, draw_class, rec
 
 @compiled
 def run_tokens(
-    cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, genre: Any,
+    cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, colours: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
-    temperatures: Any, top_k: Any, top_p: Any, x: Any, z: Any, zh: Any, deep: Any, logits: Any, plain: Any,
-    surprise: Any, out: Any, record: Any,
+    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, x: Any, z: Any, zh: Any, deep: Any, coloured: Any,
+    anyone: Any, logits: Any, plain: Any, surprise: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run ``len(out)`` frames of K codes.
 
-    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, genre [G·H] the
-    genre's part of the bottom layer. `forced` [n, K] holds the frames to follow, or is empty to sample. Where `jumps`
+    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours [K, D]
+    what it hears of the genre. With `guidance` the logits go as much further from those without the genre. `forced` [n, K] holds the frames to follow, or is empty to sample. Where `jumps`
     [n, K] is not negative it stands in for the drawn code. `temperatures` and `top_p` are per code. `record`
     [n, K · V] takes the logits, or is empty. `surprise` takes nats and the number of frames they are summed over.
     """
@@ -35,8 +35,6 @@ def run_tokens(
         for layer in range(layers):
             begin(biases, layout[2 * layer], 0, width, z)
             if layer == 0:
-                for j in range(width):
-                    z[j] += genre[j]
                 add_product(weights, scales, layout[0], 0, width, x, z)
             else:
                 add_product(weights, scales, layout[2 * layer], 0, width, h[layer - 1], z)
@@ -49,10 +47,17 @@ def run_tokens(
                 row = given[k * (k - 1) // 2 + j, out[t, j]]
                 for d in range(D):
                     deep[d] += row[d]
-            for d in range(D):
-                deep[d] = max(deep[d], 0.0)
+            if guidance > 0.0:
+                for d in range(D):
+                    coloured[d] = max(deep[d] + colours[k, d], 0.0)
+                    deep[d] = max(deep[d], 0.0)
+                begin(biases, speak, 0, V, anyone)
+                add_product(weights, scales, speak, 0, V, deep, anyone)
+            else:
+                for d in range(D):
+                    coloured[d] = max(deep[d] + colours[k, d], 0.0)
             begin(biases, speak, 0, V, logits)
-            add_product(weights, scales, speak, 0, V, deep, logits)
+            add_product(weights, scales, speak, 0, V, coloured, logits)
             if record.shape[0] > 0:
                 for v in range(V):
                     record[t, k * V + v] = logits[v]
@@ -61,6 +66,9 @@ def run_tokens(
             if forced.shape[0] > 0:
                 chosen = forced[t, k]
             else:
+                if guidance > 0.0:
+                    for v in range(V):
+                        logits[v] += guidance * (logits[v] - anyone[v])
                 chosen = draw_class(logits, uniforms[t, k], temperatures[k], top_k, top_p[k])
             surprise[0] += surprise_of_class(plain, chosen)
             if jumps.shape[0] > 0 and jumps[t, k] >= 0:

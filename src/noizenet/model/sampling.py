@@ -24,6 +24,10 @@ class Sampling:
         Keep only the k most likely classes; 0 keeps all.
     top_p : float
         Keep the most likely classes that together hold this probability, in (0, 1] (A. Holtzman et al., 2020).
+    guidance : float
+        How far the logits go beyond what the genre asks for: they are l(genre) + guidance · (l(genre) - l(any)), after
+        J. Ho and T. Salimans, "Classifier-free diffusion guidance", 2022. 0: the network's own. Only networks over
+        codes that are told the genre heed it.
 
     Raises
     ------
@@ -34,6 +38,7 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    guidance: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
@@ -42,6 +47,8 @@ class Sampling:
             raise UsageError(f"top-k: {self.top_k} is negative; 0 keeps every class")
         if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
             raise UsageError(f"top-p: {self.top_p} is not above 0 and at most 1")
+        if not (math.isfinite(self.guidance) and 0 <= self.guidance <= 20):
+            raise UsageError(f"guidance: {self.guidance} is not between 0 and 20")
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:

@@ -31,10 +31,9 @@ class TokensTogether:
             part = {
                 n: weights[f"stack.cells.{i}.kernel.{n}_l0"] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             }
-            inputs = part["weight_ih"][:, : o.embedding] if i == 0 else part["weight_ih"]
             self._layers.append(
                 (
-                    np.ascontiguousarray(inputs.T),
+                    np.ascontiguousarray(part["weight_ih"].T),
                     np.ascontiguousarray(part["weight_hh"].T),
                     part["bias_ih"],
                     part["bias_hh"],
@@ -50,21 +49,26 @@ class TokensTogether:
         h = np.stack([e.memory["h"] for e in engines], 1)  # [L, S, H]
         c = np.stack([e.memory["c"] for e in engines], 1)
         current = np.stack([e.memory["current"] for e in engines])
-        genre = np.stack([e.genre for e in engines])
+        colours = np.stack([e.colours for e in engines], 1)  # [K, S, D]
+        guidance = np.float32(engines[0].guidance(sampling))
         books, out = self._a.dim, np.zeros((len(engines), count, self._a.dim), np.int64)
         nats = np.zeros(len(engines))
         for t in range(count):
             x: F32 = sum(self._w[f"codes.{k}.weight"][current[:, k]] for k in range(books))
             for i in range(len(h)):
-                self._step(i, x, h, c, genre if i == 0 else None)
+                self._step(i, x, h, c)
                 x = h[i]
             for k in range(books):
                 deep = x @ self._say[k] + self._w[f"head.say.{k}.bias"]
                 for j in range(k):
                     deep += self._w[f"head.given.{k * (k - 1) // 2 + j}.weight"][out[:, t, j]]
-                logits = np.maximum(deep, 0) @ self._out[k] + self._w[f"head.out.{k}.bias"]
+                plain = np.maximum(deep + colours[k], 0) @ self._out[k] + self._w[f"head.out.{k}.bias"]
+                logits = plain
+                if guidance:
+                    anyone = np.maximum(deep, 0) @ self._out[k] + self._w[f"head.out.{k}.bias"]
+                    logits = plain + guidance * (plain - anyone)
                 _draw(
-                    logits, uniforms[:, t, k], float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
+                    plain, logits, uniforms[:, t, k], float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
                     nats, out[:, t, k],
                 )  # fmt: skip
             current = out[:, t]
@@ -73,12 +77,10 @@ class TokensTogether:
             engine.surprise += (nats[i], count)
         return out
 
-    def _step(self, i: int, x: F32, h: F32, c: F32, genre: F32 | None) -> None:
+    def _step(self, i: int, x: F32, h: F32, c: F32) -> None:
         """Take one step of layer `i`: h and c [L, S, H] are updated."""
         inputs, recurrent, bias_ih, bias_hh = self._layers[i]
         z = x @ inputs + bias_ih
-        if genre is not None:
-            z += genre
         zh = h[i] @ recurrent + bias_hh
         size = h.shape[2]
         if self._cell == GRU:
@@ -101,9 +103,9 @@ def _sigmoid(x: F32) -> F32:
 
 @compiled
 def _draw(
-    logits: Any, uniforms: Any, temperature: Any, top_k: Any, top_p: Any, nats: Any, out: Any
+    plain: Any, logits: Any, uniforms: Any, temperature: Any, top_k: Any, top_p: Any, nats: Any, out: Any
 ) -> None:  # fmt: skip
     for s in range(logits.shape[0]):
-        plain = logits[s].copy()
+        kept = plain[s].copy()  # drawing overwrites logits, which may be the same
         out[s] = draw_class(logits[s], uniforms[s], temperature, top_k, top_p)
-        nats[s] += surprise_of_class(plain, out[s])
+        nats[s] += surprise_of_class(kept, out[s])

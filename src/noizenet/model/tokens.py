@@ -33,18 +33,27 @@ class DepthHead(Head):
         pairs = self.codebooks * (self.codebooks - 1) // 2
         self.given = nn.ModuleList(nn.Embedding(self.levels, o.depth_width) for _ in range(pairs))
         self.out = nn.ModuleList(nn.Linear(o.depth_width, self.levels) for _ in range(self.codebooks))
+        size = architecture.genre_size
+        colours = (nn.Linear(size, o.depth_width, bias=False) for _ in range(self.codebooks if size else 0))
+        self.colour = nn.ModuleList(colours)
         for table in self.given:
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, 0, 0.02)
 
-    def forward(self, h: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Map [..., H] and the frame's codes [..., K] (the last of which is not looked at) to logits [..., K · V]."""
-        assert codes is not None, "the codes of a frame depend on one another: give them"
-        return torch.cat([self.logits(k, h, codes) for k in range(self.codebooks)], -1)
+    def forward(self, h: Tensor, codes: Tensor | None = None, genre: Tensor | None = None) -> Tensor:
+        """Return logits [..., K · V].
 
-    def logits(self, k: int, h: Tensor, codes: Tensor) -> Tensor:
+        `h` is [..., H], `codes` the frame's codes [..., K] (the last of which is not looked at), `genre` [..., E] an
+        embedding; None, like zeros, says that it may be any.
+        """
+        assert codes is not None, "the codes of a frame depend on one another: give them"
+        return torch.cat([self.logits(k, h, codes, genre) for k in range(self.codebooks)], -1)
+
+    def logits(self, k: int, h: Tensor, codes: Tensor, genre: Tensor | None = None) -> Tensor:
         """Return the logits [..., V] of the `k`-th code, given the codes [..., ≥ k] before it."""
         x: Tensor = self.say[k](h)
+        if genre is not None:
+            x = x + self.colour[k](genre)
         for j in range(k):
             x = x + self.given[k * (k - 1) // 2 + j](codes[..., j])
         y: Tensor = self.out[k](torch.relu(x))
@@ -74,7 +83,9 @@ class TokenNetwork(Network):
 
     Notes
     -----
-    The state [B, L·S·H] starts where training has put it.
+    The state [B, L·S·H] starts where training has put it. The genre is told to the head alone: the stack carries what
+    was heard, the head says what a genre makes of it. A mix of zeros means any genre; what a genre adds to it can be
+    exaggerated in playing (:attr:`noizenet.model.sampling.Sampling.guidance`) for the cost of a few small products.
     """
 
     head: DepthHead
@@ -88,7 +99,7 @@ class TokenNetwork(Network):
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, 0, a.dim**-0.5)
         self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
-        self.stack = Stack(o.cell, o.embedding + a.genre_size, o.hidden, o.layers, o.dropout)
+        self.stack = Stack(o.cell, o.embedding, o.hidden, o.layers, o.dropout)
         self.start = nn.Parameter(torch.zeros(o.layers, self.stack.layers()[0].states, o.hidden))
         self.dropout = nn.Dropout(o.dropout)
         self.head = DepthHead(o.hidden, a)
@@ -102,13 +113,14 @@ class TokenNetwork(Network):
     ) -> tuple[Tensor, Tensor]:
         """Predict from whole sequences [B, T, K], given what follows each frame, `targets` [B, T, K]."""
         x: Tensor = sum(table(frames[..., k]) for k, table in enumerate(self.codes))
-        if self.genre is not None:
-            genre = (mix @ self.genre.weight)[:, None].expand(-1, x.shape[1], -1)
-            x = torch.cat([x, genre.to(x.dtype)], -1)
         o = self.architecture.options
         y, after = self.stack(x, state.reshape(len(state), o.layers, -1, o.hidden).permute(1, 2, 0, 3))
-        logits = self.head(self.dropout(y), targets)
+        logits = self.head(self.dropout(y), targets, self.told(mix))
         return logits, after.permute(2, 0, 1, 3).reshape(len(state), -1)
+
+    def told(self, mix: Tensor) -> Tensor | None:
+        """Return the embedding [B, 1, E] of a mix [B, G]; None where the network is not told the genre."""
+        return None if self.genre is None else (mix @ self.genre.weight)[:, None]
 
     def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the exact cost of frames in nats, the logits and the state after."""

@@ -87,10 +87,12 @@ def _tokens(a: Architecture) -> Shapes:
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
     for i in range(o.layers):
-        shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding + a.genre_size, o.hidden)
+        shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding, o.hidden)
     shapes["start"] = (o.layers, 2 if o.cell == "lstm" else 1, o.hidden)
     for k in range(a.dim):
         shapes |= _linear(f"head.say.{k}", o.depth_width, o.hidden) | _linear(f"head.out.{k}", a.levels, o.depth_width)
+        if a.genre_size:
+            shapes |= _linear(f"head.colour.{k}", o.depth_width, a.genre_size, bias=False)
     pairs = a.dim * (a.dim - 1) // 2
     return shapes | {f"head.given.{p}.weight": (a.levels, o.depth_width) for p in range(pairs)}
 

@@ -1,8 +1,8 @@
 """A token model as ONNX graphs, for other programs and other machines.
 
-Three graphs and a description: ``stack.onnx`` (the last frame's codes, the genre mix and the state → what the layers
-say, the state after), ``depth.onnx`` (what they say and the codes of the frame so far → the logits of all of them: run
-it once a code) and, where the codec is ours, ``decoder.onnx`` (codes in a window → log-magnitudes and their spread).
+Three graphs and a description: ``stack.onnx`` (the last frame's codes and the state → what the layers say, the state
+after), ``depth.onnx`` (what they say, the codes of the frame so far and the genre mix → the logits of all codes: run it
+once a code; a mix of zeros is any genre, for guidance) and, where the codec is ours, ``decoder.onnx`` (codes in a window → log-magnitudes and their spread).
 Sampling and phases are left to the program.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from noizenet.base.errors import UsageError
 from noizenet.base.files import atomic_path, make_folder, write_text
-from noizenet.model.tokens import DepthHead, TokenNetwork
+from noizenet.model.tokens import TokenNetwork
 from noizenet.representation.codec import CodecTokens
 from noizenet.store.model import Model
 from noizenet.training.codec import CodecNetwork
@@ -29,23 +29,22 @@ class _Stack(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, codes: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         n = self.network
         x: Tensor = sum(table(codes[:, k]) for k, table in enumerate(n.codes))
-        if n.genre is not None:
-            x = torch.cat([x, mix @ n.genre.weight], -1)
         o = n.architecture.options
         h, after = n.stack.step(x, state.reshape(state.shape[0], o.layers, -1, o.hidden).permute(1, 2, 0, 3))
         return h, after.permute(2, 0, 1, 3).flatten(1)
 
 
 class _Depth(nn.Module):
-    def __init__(self, head: DepthHead) -> None:
+    def __init__(self, network: TokenNetwork) -> None:
         super().__init__()
-        self.head = head
+        self.network = network
 
-    def forward(self, h: Tensor, codes: Tensor) -> Tensor:
-        logits: Tensor = self.head(h, codes)
+    def forward(self, h: Tensor, codes: Tensor, mix: Tensor) -> Tensor:
+        told = self.network.told(mix)
+        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0])
         return logits
 
 
@@ -82,10 +81,10 @@ def export_onnx(model: Model, folder: Path | str) -> list[Path]:
     folder, a = make_folder(Path(folder)), model.architecture
     state, codes = network.start_state(1).detach(), torch.zeros(1, a.dim, dtype=torch.int64)
     mix = torch.full((1, max(1, a.genres)), 1 / max(1, a.genres))
-    names = {"codes": 0, "mix": 0, "state": 0}
-    files = [_write(_Stack(network), (codes, mix, state), names, ["h", "state_after"], folder / "stack.onnx")]
+    names = {"codes": 0, "state": 0}
+    files = [_write(_Stack(network), (codes, state), names, ["h", "state_after"], folder / "stack.onnx")]
     h = torch.zeros(1, a.options.hidden)
-    files.append(_write(_Depth(network.head), (h, codes), {"h": 0, "codes": 0}, ["logits"], folder / "depth.onnx"))
+    files.append(_write(_Depth(network), (h, codes, mix), {"h": 0, "codes": 0, "mix": 0}, ["logits"], folder / "depth.onnx"))
     about: dict[str, Any] = {
         "genres": model.genres, "codebooks": a.dim, "levels": a.levels, "start_state": state[0].tolist(),
         "first_codes": model.representation.silence()[0].tolist(), "representation": model.representation.to_dict(),

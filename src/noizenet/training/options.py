@@ -43,6 +43,9 @@ class TrainingOptions:
         0.0, "noise on the inputs, in standard deviations; for classes, in classes", low=0, high=10
     )
     code_noise: float = option(0.0, "share of a token network's input codes that are replaced by others", low=0, high=1)
+    genre_dropout: float = option(
+        0.0, "share of windows of which a token network is not told the genre, for guidance", low=0, high=1
+    )
     gain_jitter: float = option(
         0.0, "spread of a random gain on each lane's inputs, in nepers; the targets stay as they are", low=0, high=3
     )

@@ -61,6 +61,11 @@ def mistake(inputs: Tensor, share: float) -> Tensor:
     return torch.where(hit, elsewhere, inputs)
 
 
+def forget(mix: Tensor, share: float) -> Tensor:
+    """Turn a share of the genre mixes [B, G] to zeros, which stand for any genre."""
+    return mix * (torch.rand(len(mix), 1) >= share) if share else mix
+
+
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
     """Return the context that runs matrix products in bfloat16 where `bf16`."""
     return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
@@ -119,7 +124,7 @@ def train_step(
     state : Tensor
         As left by the window before, [B, N].
     options : TrainingOptions
-        Its ``clip``, ``input_noise``, ``code_noise``, ``gain_jitter`` and ``own_samples``.
+        Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``gain_jitter`` and ``own_samples``.
     bf16 : bool
 
     Returns
@@ -130,6 +135,7 @@ def train_step(
     inputs, targets, mix = to_tensors(batch, network.architecture.genres)
     inputs = disturb(inputs, options.input_noise, network.architecture.levels)
     inputs = mistake(inputs, options.code_noise)
+    mix = forget(mix, options.genre_dropout)
     inputs = jitter_gain(network, inputs, options.gain_jitter)
     before = carry(network, state, batch.fresh)
     inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16)
