@@ -300,6 +300,32 @@ class TestRecurrence:
             y, _ = cell(torch.tensor(x)[None], cell.zero_state(1))
         close(ours.run(x, np.zeros(self.H), np.zeros(self.H))[0][1:], y[0].numpy())
 
+    def test_a_trained_models_weights_say_what_the_model_says(self) -> None:
+        """The bundled model, run by the course's LSTM in float64, layer after layer, and a head written out here."""
+        import noizenet
+        from noizenet.figures.gates import heard, lstm_of
+        from noizenet.model.stepper import Stepper
+
+        model = noizenet.load_model("token-lstm")
+        w, a = model.weights, model.architecture
+        codes = np.random.default_rng(0).integers(0, a.levels, (60, a.dim)).astype(np.int16)
+        mix = np.eye(a.genres, dtype=np.float32)[1]
+        stepper = Stepper(w, model.representation.silence())
+        stepper.set_genre(mix)
+        theirs = stepper.predict(codes).reshape(len(codes), a.dim, a.levels)
+
+        x = heard(w, np.concatenate([model.representation.silence(), codes[:-1]]).astype(np.int64))
+        for layer in range(a.options.layers):
+            h0, c0 = w["start"][layer].astype(np.float64)
+            x = lstm_of(w, layer).run(x, h0, c0)[0][1:]
+        genre = mix @ w["genre.weight"]
+        for k in range(a.dim):
+            deep = x @ w[f"head.say.{k}.weight"].T + w[f"head.say.{k}.bias"] + genre @ w[f"head.colour.{k}.weight"].T
+            for j in range(k):
+                deep = deep + w[f"head.given.{k * (k - 1) // 2 + j}.weight"][codes[:, j]]
+            logits = np.maximum(deep, 0) @ w[f"head.out.{k}.weight"].T + w[f"head.out.{k}.bias"]
+            assert np.abs(logits - theirs[:, k]).max() < 1e-3  # theirs is float32
+
 
 class TestVanishing:
     def test_what_is_left_follows_the_radius(self) -> None:

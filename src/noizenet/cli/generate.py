@@ -37,9 +37,9 @@ def generate(
     from noizenet.audio.write import write_pcm
 
     controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance, top_p=top_p, top_k=top_k,
-        seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, include_seed=include_seed,
-        watch=watch, precision=precision, seed=seed,
+        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance,
+        top_p=top_p, top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds,
+        include_seed=include_seed, watch=watch, precision=precision, seed=seed,
     )  # fmt: skip
     if str(out) == "-":
         blocks = api.stream(model, controls)

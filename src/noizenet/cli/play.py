@@ -39,9 +39,9 @@ def play(
     if out not in ("", "-"):
         raise UsageError(f"--out {out}: only - (standard output) is possible; 'noizenet generate' writes files")
     controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, temperature=temperature, guidance=guidance, top_p=top_p, top_k=top_k,
-        seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch, precision=precision,
-        seed=seed,
+        inject_noise, seconds=seconds, genre=genre, temperature=temperature, guidance=guidance, top_p=top_p,
+        top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch,
+        precision=precision, seed=seed,
     )  # fmt: skip
     pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
     with status_line() as show:

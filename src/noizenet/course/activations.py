@@ -3,8 +3,8 @@
 Without one, layers would not add up to anything: a matrix after a matrix is one matrix. The function in between bends
 the line. Its **derivative**, its slope, is what learning goes by (lesson 7).
 
-- **Step** (Heaviside): 1 where x > 0, else 0. A yes or no; its slope is 0 wherever it has one, so that nothing can be
-  learned through it by descent.
+- **Step function** (Heaviside): 1 where x > 0, else 0. A yes or no; its slope is 0 wherever it has one, so that nothing
+  can be learned through it by descent.
 - **ReLU** (rectified linear unit): max(0, x). Slope 1 or 0: cheap, and it hands errors through deep networks
   unweakened; a neuron whose sum is always negative is dead, it learns nothing more.
 - **Sigmoid** (logistic): σ(x) = 1 / (1 + e^-x), between 0 and 1: a probability, a gate that is more or less open.

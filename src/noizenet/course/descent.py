@@ -14,11 +14,15 @@ which one is reached depends on where one starts.
 
     v ← μ v - η ∇f(p),      p ← p + v
 
-It runs faster along valleys and over small bumps. **Nesterov's** fast gradient (Y. Nesterov, 1983) looks at the slope
+It runs faster along valleys and over small bumps. **Nesterov's fast gradient** (Y. Nesterov, 1983) looks at the slope
 where the ball is about to be, ∇f(p + μ v), and so brakes before the bottom instead of behind it. **Adam** (D. Kingma
 and J. Ba, 2015) keeps a running mean m of the gradient and a running mean s of its square, and steps by m / √s: every
 weight gets a step of about η, however steep its own direction is. Both means begin at zero and are scaled up for it
 (by 1 / (1 - β^t)).
+
+How does one know that a formula for a gradient is right? By **finite differences**: go a tiny step each way and see how
+much f has changed. It is slow, one measurement for every direction, but it needs no formula; all gradients of this
+course are checked so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lesson 2. Layers: what one line cannot do, several can.
 
 A **multi-layer perceptron** has a first layer of neurons that all look at the same inputs, and further layers that
-look at the answers of the layer before. Layers between the inputs and the last layer are called **hidden**. With the
+look at the answers of the layer before. A layer between the inputs and the last layer is a **hidden layer**. With the
 step as every neuron's function two layers already answer any yes-or-no question about points: the first draws lines,
 the second says which sides together mean yes.
 

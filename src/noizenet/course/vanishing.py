@@ -4,12 +4,12 @@ Blame that goes back k steps through a recurrent network is multiplied k times b
 
     ∂h_t / ∂h_{t-k} = Π (1 - h²) ⊙ W_hh        k factors
 
-Multiplying by the same matrix again and again makes a vector grow or shrink like ρ^k, where ρ, the **spectral
-radius**, is the size of the matrix's largest eigenvalue. With ρ = 0.9 a hundred steps leave 0.9^100 = 0.00003 of it:
-the blame **vanishes**, and nothing is learned about what happened a hundred steps ago, which at 22,050 samples a
-second is 5 milliseconds. With ρ = 1.1 it grows to 14,000: it **explodes**, and one step of descent throws the weights
-anywhere. The slopes of tanh, at most 1, only make it vanish sooner (S. Hochreiter, 1991; Y. Bengio, P. Simard and P.
-Frasconi, 1994).
+Multiplying by the same matrix again and again makes a vector grow or shrink like ρ^k, where ρ, the **spectral radius**,
+is the size of the matrix's largest eigenvalue. With ρ = 0.9 a hundred steps leave 0.9^100 = 0.00003 of it: a
+**vanishing gradient**, and nothing is learned about what happened a hundred steps ago, which at 22,050 samples a second
+is 5 milliseconds. With ρ = 1.1 it grows to 14,000: an **exploding gradient**, and one step of descent throws the
+weights anywhere. The slopes of tanh, at most 1, only make it vanish sooner (S. Hochreiter, 1991; Y. Bengio, P. Simard
+and P. Frasconi, 1994).
 
 **Clipping** (R. Pascanu, T. Mikolov and Y. Bengio, 2013) cures the explosion: where the gradient of all weights
 together is longer than a limit, it is shortened to the limit. Its direction stays. Nothing that is done to a gradient

@@ -14,6 +14,8 @@ FIGURES = Registry(
         "04-step": "noizenet.figures.theory:step",
         "05-relu": "noizenet.figures.theory:relu",
         "05b-activations": "noizenet.figures.theory:activations",
+        "05c-errors": "noizenet.figures.theory:errors",
+        "05d-backprop": "noizenet.figures.theory:backprop",
         "06-rnn": "noizenet.figures.networks:rnn",
         "07-lstm": "noizenet.figures.networks:lstm",
         "11-vanishing": "noizenet.figures.theory:vanishing",

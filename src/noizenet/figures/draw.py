@@ -11,7 +11,13 @@ from noizenet.figures import FIGURES
 from noizenet.views.page import draw_page
 from noizenet.views.render import new_figure, save_figure
 
-SIZES = {"01-perceptron": (9, 4), "05b-activations": (10, 3.2), "06-rnn": (9, 3.6), "07-lstm": (9, 6)}
+SIZES = {
+    "01-perceptron": (9, 4),
+    "05b-activations": (10, 3.2),
+    "05c-errors": (9, 3.4),
+    "06-rnn": (9, 3.6),
+    "07-lstm": (9, 6),
+}
 SOUND = {"08-samples": "waveform", "09-envelope": "envelope", "10-spectrogram": "spectrogram"}
 
 

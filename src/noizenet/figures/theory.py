@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from noizenet.course import activations as functions
+from noizenet.course import backprop as blame
 from noizenet.course import descent as down
+from noizenet.course import errors as faults
 from noizenet.course import generating as strings
 from noizenet.course import vanishing as fading
+from noizenet.course.feedforward import Network
 from noizenet.views.render import ACCENT, MUTED, WAVE
 
 START = (1.1, 0.6)
@@ -108,3 +111,31 @@ def generating(figure: Figure) -> None:
         axes.set_title(name, fontsize=9, loc="left")
         axes.grid(alpha=0.25)
     rows[-1].set_xlabel("time (s)")
+
+
+def errors(figure: Figure) -> None:
+    """Draw what each error says of one number, said again and again, where the truth is a swing up or down."""
+    left, right = figure.subplots(1, 2, sharex=True)
+    g = np.random.default_rng(0)
+    truth = np.where(g.random(4000) < 0.7, 1.0, -1.0) + g.normal(0, 0.15, 4000)
+    left.hist(truth, bins=60, color=WAVE)
+    left.set(title="what happens", xlabel="value", yticks=[])
+    said = np.linspace(-1.5, 1.5, 301)
+    for name, measure, colour in (("MSE", faults.mse, ACCENT), ("MAE", faults.mae, WAVE)):
+        found = [measure(truth, np.full_like(truth, s)) for s in said]
+        best = int(np.argmin(found))
+        right.plot(said, found, color=colour, label=f"{name}, least at {said[best]:.2f}")
+        right.plot(said[best], found[best], "o", color=colour)
+    right.set(title="error of saying one number", xlabel="the number said")
+    right.legend(fontsize=8)
+
+
+def backprop(figure: Figure) -> None:
+    """Draw how networks of 2, 4 and 1 neurons learn "either … or" by their own gradients."""
+    axes = figure.add_subplot()
+    corners, wanted = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float), np.array([[0], [1], [1], [0]], float)
+    for seed in range(5):
+        network = Network.random([2, 4, 1], functions.tanh, seed)
+        axes.semilogy(blame.learn(network, corners, wanted, 0.3, 1500), lw=1, label=f"seed {seed}")
+    axes.set(xlabel="round", ylabel="mean square error", title='Back-propagation learns "either … or"')
+    axes.legend(fontsize=8)

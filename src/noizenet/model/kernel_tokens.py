@@ -19,9 +19,10 @@ def run_tokens(
     """Run ``len(out)`` frames of K codes.
 
     codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours [K, D]
-    what it hears of the genre. With `guidance` the logits go as much further from those without the genre. `forced` [n, K] holds the frames to follow, or is empty to sample. Where `jumps`
-    [n, K] is not negative it stands in for the drawn code. `temperatures` and `top_p` are per code. `record`
-    [n, K · V] takes the logits, or is empty. `surprise` takes nats and the number of frames they are summed over.
+    what it hears of the genre. With `guidance` the logits go as much further from those without the genre. `forced`
+    [n, K] holds the frames to follow, or is empty to sample. Where `jumps` [n, K] is not negative it stands in for the
+    drawn code. `temperatures` and `top_p` are per code. `record` [n, K · V] takes the logits, or is empty. `surprise`
+    takes nats and the number of frames they are summed over.
     """
     K, V, E = codes.shape
     layers, width, D = h.shape[0], gates * h.shape[1], deep.shape[0]

@@ -68,8 +68,8 @@ class TokensTogether:
                     anyone = np.maximum(deep, 0) @ self._out[k] + self._w[f"head.out.{k}.bias"]
                     logits = plain + guidance * (plain - anyone)
                 _draw(
-                    plain, logits, uniforms[:, t, k], float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-                    nats, out[:, t, k],
+                    plain, logits, uniforms[:, t, k], float(sampling.temperature), int(sampling.top_k),
+                    float(sampling.top_p), nats, out[:, t, k],
                 )  # fmt: skip
             current = out[:, t]
         for i, engine in enumerate(engines):

@@ -2,8 +2,8 @@
 
 Three graphs and a description: ``stack.onnx`` (the last frame's codes and the state → what the layers say, the state
 after), ``depth.onnx`` (what they say, the codes of the frame so far and the genre mix → the logits of all codes: run it
-once a code; a mix of zeros is any genre, for guidance) and, where the codec is ours, ``decoder.onnx`` (codes in a window → log-magnitudes and their spread).
-Sampling and phases are left to the program.
+once a code; a mix of zeros is any genre, for guidance) and, where the codec is ours, ``decoder.onnx`` (codes in a
+window → log-magnitudes and their spread). Sampling and phases are left to the program.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def export_onnx(model: Model, folder: Path | str) -> list[Path]:
     names = {"codes": 0, "state": 0}
     files = [_write(_Stack(network), (codes, state), names, ["h", "state_after"], folder / "stack.onnx")]
     h = torch.zeros(1, a.options.hidden)
-    files.append(_write(_Depth(network), (h, codes, mix), {"h": 0, "codes": 0, "mix": 0}, ["logits"], folder / "depth.onnx"))
+    files.append(
+        _write(_Depth(network), (h, codes, mix), {"h": 0, "codes": 0, "mix": 0}, ["logits"], folder / "depth.onnx")
+    )
     about: dict[str, Any] = {
         "genres": model.genres, "codebooks": a.dim, "levels": a.levels, "start_state": state[0].tolist(),
         "first_codes": model.representation.silence()[0].tolist(), "representation": model.representation.to_dict(),

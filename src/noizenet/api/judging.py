@@ -1,0 +1,187 @@
+"""Looking at sound and judging it: echo, evaluation, views, aliveness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noizenet.api.making import load_corpus
+from noizenet.api.models import load_model
+from noizenet.api.playing import generate
+from noizenet.audio.read import AudioReader
+from noizenet.audio.waveform import Waveform, mix_channels
+from noizenet.base.errors import UsageError
+from noizenet.base.files import make_folder
+from noizenet.corpus.corpus import Corpus
+from noizenet.evaluation.aliveness import Aliveness, Report
+from noizenet.generation.controls import Controls
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from noizenet.evaluation.echo import Reproduction
+    from noizenet.store.model import Model
+
+
+def reproduce(
+    model: Model | Path | str, song: Path | str, out: Path | str, *, genre: str | None = None
+) -> tuple[Reproduction, Path]:
+    """Write the teacher-forced echo of a song to `out` and the persistence baseline beside it.
+
+    Returns
+    -------
+    tuple of Reproduction and Path
+        The errors of both, and where the baseline was written.
+    """
+    from noizenet.evaluation.echo import reproduce as run
+    from noizenet.generation.genre import parse_path
+
+    out = Path(out)
+    beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
+    loaded = load_model(model) if isinstance(model, (str, Path)) else model
+    knows = loaded.architecture.genre_size > 0
+    return run(loaded, Path(song), out, beside, parse_path(genre, None, loaded.genres, knows, 0).at(0.0)), beside
+
+
+def evaluate(
+    model: Model | Path | str | None,
+    corpus: Corpus | Path | str,
+    out: Path | str,
+    *,
+    audio: Path | str | None = None,
+    streams: int = 24,
+    seconds: float = 60.0,
+    embedding: str = "tagger",
+    real_seconds: float = 60.0,
+    seed: int = 0,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Judge what a model plays, or a folder of sound files, by a corpus; write ``report.json`` and ``report.html``.
+
+    Parameters
+    ----------
+    model : Model, Path or str, optional
+        Plays `streams` streams of `seconds`, genre after genre, seed after seed, with no watch; they stay in
+        ``OUT/streams``.
+    corpus : Corpus, Path or str
+    out : Path or str
+    audio : Path or str, optional
+        Judge this folder's files instead; a subfolder's name is the genre that its files are meant to be.
+    streams, seconds : int, float
+    embedding : str
+        ``tagger`` (fetched once, 29 MB) or ``crafted``.
+    real_seconds : float
+        How much is heard of each real track.
+    seed : int
+        Same seed, same report, but for what time costs.
+    on_progress : callable, optional
+        Called with what is being done and the share that is done.
+
+    Returns
+    -------
+    dict
+        What ``report.json`` holds.
+    """
+    from noizenet.evaluation import material
+    from noizenet.evaluation.run import Options
+    from noizenet.evaluation.run import evaluate as run
+
+    if (model is None) == (audio is None):
+        raise UsageError("an evaluation judges either a model or a folder of audio: give one of them")
+    if streams < 1:
+        raise UsageError(f"streams: {streams} is not 1 or more")
+    if audio is None and not seconds >= material.SHORTEST_S:
+        raise UsageError(f"seconds: {seconds:g} are too few: measures hear {material.SHORTEST_S:g} s at once")
+    options = Options(embedding, real_seconds, seed)
+    loaded, out = load_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus, Path(out)
+    make_folder(out)  # if it cannot be, better known before the work than after
+    player: Model | None = None
+    cost: dict[str, Any] = {}
+    if audio is not None:
+        title, folder = f"{Path(audio).name}, judged", Path(audio)
+    else:
+        assert model is not None
+        player = load_model(model) if isinstance(model, (str, Path)) else model
+        title, folder = "A model, judged", out / "streams"
+        cost = _play_streams(player, folder, streams, seconds, seed, on_progress)
+    made, skipped = material.of_folder(folder, loaded.genres)
+    if audio is None:  # files of an earlier evaluation, of more streams or other genres, are not this model's
+        made = [m for m in made if m.name in cost["streams"]]
+    warnings = [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, folder, made)]
+    return run(
+        title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
+        on_progress=on_progress,
+    )  # fmt: skip
+
+
+def _play_streams(
+    model: Model,
+    folder: Path,
+    streams: int,
+    seconds: float,
+    seed: int,
+    on_progress: Callable[[str, float], None] | None,
+) -> dict[str, Any]:
+    """Write streams to GENRE/NNN.flac; return what that cost."""
+    import time
+
+    import psutil
+
+    from noizenet.base.energy import joule_meter
+
+    joules, begun = joule_meter(), time.perf_counter()
+    told = model.genres if model.architecture.genre_size else []
+    names = list[str]()
+    for i in range(streams):
+        genre = told[i % len(told)] if told else None
+        path = folder / (genre or "any") / f"{i:03d}.flac"
+        names.append(str(path.relative_to(folder)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generate(model, path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off"))
+        if on_progress is not None:
+            on_progress(f"playing {path.parent.name} {i:03d}", (i + 1) / streams)
+    took, spent = time.perf_counter() - begun, joules()
+    return {
+        "streams": names,
+        "generation_real_time": streams * seconds / took,
+        "joules_per_second": None if spent is None else spent / (streams * seconds),
+        "rss_mb": psutil.Process().memory_info().rss / 1e6,
+        "model_bytes": sum(a.nbytes for a in model.weights.arrays.values()),
+        "training": model.training.get("metrics", {}),
+    }
+
+
+def view(
+    sources: Path | str | Waveform | Sequence[Path | str | Waveform],
+    out: Path | str | None = None,
+    *,
+    kind: str = "all",
+    scale: str = "log",
+    names: Sequence[str] = (),
+) -> Figure:
+    """Draw one recording, or several side by side; write PNG or SVG where `out` is given.
+
+    For the arrays behind a picture see :func:`noizenet.views.page.analyse`.
+    """
+    from noizenet.views.page import draw_page
+    from noizenet.views.render import save_figure
+
+    many = [sources] if isinstance(sources, (str, Path, Waveform)) else list(sources)
+    figure = draw_page(many, kind, scale=scale, names=names)
+    if out is not None:
+        save_figure(figure, out)
+    return figure
+
+
+def aliveness(source: Path | str | Waveform) -> Report:
+    """Judge whether a recording is alive; see :mod:`noizenet.evaluation.aliveness`."""
+    if isinstance(source, Waveform):
+        watch = Aliveness(source.sample_rate)
+        watch.push(source.samples)
+        return watch.finish()
+    with AudioReader(source) as reader:
+        watch = Aliveness(reader.info.sample_rate)
+        for block in reader.blocks():
+            watch.push(mix_channels(block, 1)[:, 0])
+    return watch.finish()

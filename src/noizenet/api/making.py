@@ -1,0 +1,120 @@
+"""From recordings to a model, and from a model to what others read: corpora, training, export, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noizenet.api.models import load_model
+from noizenet.api.playing import stream
+from noizenet.corpus.build import build
+from noizenet.corpus.corpus import Corpus
+from noizenet.generation.controls import Controls
+
+if TYPE_CHECKING:
+    from noizenet.store.model import Model
+    from noizenet.training.loop import Progress
+
+DEFAULT_MINUTES = 10.0
+
+
+def build_corpus(source: Path | str, out: Path | str, **options: Any) -> Corpus:
+    """Build a corpus from recordings; see :func:`noizenet.corpus.build.build` for the options."""
+    return build(source, out, **options)
+
+
+def demo_corpus(out: Path | str, **options: Any) -> Corpus:
+    """Build the synthetic corpus; see :func:`noizenet.corpus.synthetic.build_synthetic` for the options."""
+    from noizenet.corpus.synthetic import build_synthetic
+
+    return build_synthetic(out, **options)
+
+
+def fetch_corpus(name: str, out: Path | str, **options: Any) -> Corpus:
+    """Download an FMA subset and build it; see :func:`noizenet.corpus.fetch.fetch_fma` for the options."""
+    from noizenet.corpus.fetch import fetch_fma
+
+    return fetch_fma(name, out, **options)
+
+
+def load_corpus(folder: Path | str) -> Corpus:
+    """Open a corpus folder."""
+    return Corpus(folder)
+
+
+def train(
+    corpus: Corpus | Path | str,
+    out: Path | str,
+    *,
+    model: str = "token-lstm",
+    config: Path | str | None = None,
+    set: Sequence[str] = (),
+    minutes: float | None = None,
+    epochs: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    command: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Model:
+    """Train a model on a corpus.
+
+    Parameters
+    ----------
+    corpus : Corpus, Path or str
+    out : Path or str
+        The model folder.
+    model : str
+        A recipe's name.
+    config : Path or str, optional
+        TOML file laid over the recipe.
+    set : sequence of str
+        ``section.key=value``, laid over that.
+    minutes, epochs : float, optional
+        Budget; ten minutes where neither is given.
+    seed : int
+    resume : bool
+    command : str
+        For the model card.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Model
+    """
+    from noizenet.training.loop import Budget
+    from noizenet.training.loop import train as run
+    from noizenet.training.options import configure
+
+    if minutes is None and epochs is None:
+        minutes = DEFAULT_MINUTES
+    chosen = configure(model, Path(config) if config is not None else None, tuple(set))
+    opened = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    return run(
+        opened, out, chosen, Budget(minutes, epochs), seed=seed, resume=resume, command=command,
+        on_progress=on_progress,
+    )  # fmt: skip
+
+
+def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
+    """Write a token model as ONNX graphs; see :func:`noizenet.training.onnx.export_onnx`."""
+    from noizenet.training.onnx import export_onnx as export
+
+    return export(load_model(model) if isinstance(model, (str, Path)) else model, folder)
+
+
+def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: int = 0) -> list[Path]:
+    """Draw the paper's figures; those of sound are views of eight seconds that `model` plays.
+
+    What lessons 11 and 12 let one hear is written too, and, where the model is an LSTM over codes, what its gates do
+    while it reads them.
+    """
+    from noizenet.audio.waveform import concatenate
+    from noizenet.figures.draw import draw_figures
+    from noizenet.figures.gates import can_be_read, write_gates
+    from noizenet.figures.sounds import write_sounds
+
+    opened = load_model(model) if isinstance(model, (str, Path)) else model
+    music = concatenate(list(stream(opened, Controls(seconds=8.0, seed=seed))))
+    files = draw_figures(out, music) + write_sounds(music, Path(out))
+    return files + write_gates(opened, music, Path(out)) if can_be_read(opened) else files

@@ -1,0 +1,23 @@
+"""Models by name or folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from noizenet.store.model import Model
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the folders of the models that come with the package, by name."""
+    from noizenet.store.bundled import bundled_models as found
+
+    return found()
+
+
+def load_model(source: Path | str) -> Model:
+    """Read a model folder or zip; nothing in it is executed."""
+    from noizenet.store.model import load
+
+    return load(source)

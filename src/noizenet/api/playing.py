@@ -1,0 +1,160 @@
+"""A model plays: as blocks, live, into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from noizenet.api.models import load_model
+from noizenet.audio.card import Card
+from noizenet.audio.waveform import Waveform
+from noizenet.audio.write import AudioWriter, write_pcm
+from noizenet.base.errors import UsageError
+from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
+from noizenet.generation.controls import Controls
+from noizenet.generation.genre import spell_mix
+
+if TYPE_CHECKING:
+    from noizenet.generation.keeper import WatchReport
+    from noizenet.generation.stream import Stream
+    from noizenet.store.model import Model
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What :func:`generate` has written."""
+
+    path: Path
+    seconds: float
+    genre: str
+    real_time_factor: float
+    clipped: int
+    aliveness: Report
+    watch: WatchReport | None
+    remarks: list[str]
+
+
+@dataclass
+class Playing:
+    """How live playing stands: seconds given away, pace of making, gaps of the card, and what the watch saw."""
+
+    sample_rate: int
+    channels: int
+    seconds: float = 0.0
+    real_time_factor: float = 0.0
+    margin: float = 0.0
+    underruns: int = 0
+    watch: WatchReport | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def stream(model: Model | Path | str, controls: Controls) -> Stream:
+    """Play: an iterator of waveform blocks, endless where ``controls.seconds`` is None."""
+    from noizenet.generation.stream import Stream
+
+    return Stream(load_model(model) if isinstance(model, (str, Path)) else model, controls, cause_of_death)
+
+
+def play(
+    model: Model | Path | str,
+    controls: Controls,
+    pipe: IO[bytes] | None = None,
+    *,
+    on_block: Callable[[Playing], None] | None = None,
+) -> Playing:
+    """Play live: on the sound card, or as 16-bit little-endian PCM into `pipe`.
+
+    Blocks are made up to two seconds ahead in a thread of their own.
+
+    Parameters
+    ----------
+    model : Model, Path or str
+    controls : Controls
+        Without a length, this returns only by an exception (Ctrl-C) or when the pipe's reader has gone.
+    pipe : binary file, optional
+    on_block : callable, optional
+        Called after each block with how it stands.
+
+    Returns
+    -------
+    Playing
+    """
+    from noizenet.generation.ahead import Ahead
+
+    blocks = stream(model, controls)
+    ahead = Ahead(blocks)
+    state = Playing(blocks.sample_rate, blocks.channels, remarks=blocks.remarks)
+
+    def passing() -> Iterator[Waveform]:
+        for block in ahead:
+            yield block
+            state.seconds += len(block) / blocks.sample_rate
+            state.real_time_factor, state.margin = ahead.pace.real_time_factor, ahead.pace.margin
+            state.watch = blocks.watch
+            if on_block is not None:
+                on_block(state)
+
+    try:
+        if pipe is not None:
+            write_pcm(pipe, passing())
+            return state
+        with Card(blocks.sample_rate, blocks.channels) as card:
+            for block in passing():
+                card.write(block.samples.reshape(len(block), -1))
+                state.underruns = card.underruns
+        return state
+    finally:
+        ahead.close()
+
+
+def generate(
+    model: Model | Path | str,
+    out: Path | str,
+    controls: Controls,
+    *,
+    on_block: Callable[[float], None] | None = None,
+) -> Generated:
+    """Write new music to a file.
+
+    Parameters
+    ----------
+    model : Model, Path or str
+    out : Path or str
+        ``.wav``, ``.flac`` or ``.ogg``; appears only when complete.
+    controls : Controls
+        With a length.
+    on_block : callable, optional
+        Called with the seconds made so far.
+
+    Returns
+    -------
+    Generated
+    """
+    import time
+
+    if controls.seconds is None:
+        raise UsageError("a file needs a length: give seconds")
+    blocks = stream(model, controls)
+    expected = round((controls.seconds + controls.seed_seconds) * blocks.sample_rate)
+    watch = Aliveness(blocks.sample_rate)
+    begun = time.perf_counter()
+    with AudioWriter(out, blocks.sample_rate, blocks.channels, expected) as writer:
+        for block in blocks:
+            writer.write(block.samples)
+            watch.push(block.samples)
+            if on_block is not None:
+                on_block(writer.frames / blocks.sample_rate)
+    seconds = writer.frames / blocks.sample_rate
+    genre = " > ".join(spell_mix(m, blocks.genres) for m in blocks.path.mixes) if blocks.conditioned else ""
+    return Generated(
+        Path(out),
+        seconds,
+        genre,
+        seconds / max(1e-9, time.perf_counter() - begun),
+        writer.clipped,
+        watch.finish(),
+        blocks.watch,
+        blocks.remarks,
+    )

@@ -1,0 +1,139 @@
+"""The documentation keeps its promises: equations name tests, words are explained before they are used, examples run."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noizenet
+from noizenet.audio.waveform import Waveform
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+LESSONS = sorted((DOCS / "course").glob("*.md"))
+HOWTOS = sorted((DOCS / "howto").glob("*.md"))
+
+
+def lesson_module(page: Path) -> str:
+    return page.stem.split("-")[1]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", LESSONS, ids=lambda p: p.stem)
+class TestLessons:
+    def test_every_equation_names_code_and_a_test_that_exist(self, page: Path) -> None:
+        tests = importlib.import_module("test_course")
+        rows = re.findall(
+            r"^\| .* \| `([\w.=()]+)` \| `(\w+)::(\w+)` \|$", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert rows
+        for code, group, test in rows:
+            assert callable(getattr(getattr(tests, group), test))
+            module, *names = re.sub(r"\(.*\)", "", code).split(".")
+            package = "noizenet." if module == "figures" else "noizenet.course."
+            if module == "figures":
+                module, names = f"figures.{names[0]}", names[1:]
+            found: object = importlib.import_module(package + module)
+            for name in names:
+                found = getattr(found, name)
+            assert callable(found)
+
+    def test_every_equation_of_the_text_is_in_the_table(self, page: Path) -> None:
+        """As many rows as displayed equations, at least: a block that is added needs a test that checks it."""
+        text = importlib.import_module(f"noizenet.course.{lesson_module(page)}").__doc__
+        assert text is not None
+        displayed = len(re.findall(r"::\n\n", text))
+        assert page.read_text(encoding="utf-8").count("` | `Test") >= displayed
+
+    def test_it_has_exercises_with_solutions_and_code_from_the_source(self, page: Path) -> None:
+        text = page.read_text(encoding="utf-8")
+        assert text.count("<summary>Solution</summary>") >= 2
+        assert f"src/noizenet/course/{lesson_module(page)}.py" in text
+        source = ROOT / "src" / "noizenet" / "course" / f"{lesson_module(page)}.py"
+        assert len(source.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def glossary() -> dict[str, int]:
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    return {word: int(number) for word, number in re.findall(r"^(\S.*)\n  .*\[Lesson (\d+)\]", text, re.MULTILINE)}
+
+
+def test_the_glossary_holds_what_the_lessons_link_to() -> None:
+    linked = {t for page in LESSONS for t in re.findall(r"\{term\}`([^`]+)`", page.read_text(encoding="utf-8"))}
+    assert linked == set(glossary())
+    assert len(linked) > 40
+
+
+@pytest.mark.parametrize(("word", "lesson"), glossary().items())
+def test_no_lesson_uses_a_word_before_it_is_explained(word: str, lesson: int) -> None:
+    for page in LESSONS:
+        number = int(page.stem[:2])
+        text = inspect.getdoc(importlib.import_module(f"noizenet.course.{lesson_module(page)}")) or ""
+        text = re.sub(r"\s+", " ", text)
+        used = re.search(rf"(?<![\w-]){re.escape(word)}(s|es)?(?![\w-])", text, re.IGNORECASE if word.islower() else 0)
+        if number == lesson:
+            assert used, f"lesson {lesson} does not explain {word!r}"
+        if number < lesson and used:
+            around = text[max(0, used.start() - 60) : used.end() + 60]
+            assert re.search(r"\(lesson \d+\)", text[used.end() : used.end() + 60]), f"{page.stem}: {around}"
+
+
+@pytest.mark.parametrize("page", HOWTOS, ids=lambda p: p.stem)
+def test_the_code_of_the_how_tos_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks(page, "python")
+    space: dict[str, object] = {"__name__": "howto"}
+    monkeypatch.setitem(sys.modules, "howto", type(sys)("howto"))
+    for block in code:
+        exec(compile(block, str(page), "exec", dont_inherit=True), space)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [DOCS / "quickstart.md", DOCS / "howto" / "own-album.md"], ids=lambda p: p.stem)
+def test_the_commands_of_the_how_tos_run(page: Path, tmp_path: Path) -> None:
+    """As they stand, but for the minutes of training."""
+    for genre in ("ballads", "dances"):
+        for i in range(4):
+            (tmp_path / "my-album" / genre).mkdir(parents=True, exist_ok=True)
+            g = np.random.default_rng(i)
+            t = np.arange(20 * 22_050) / 22_050
+            hertz = 220 * 2 ** (g.integers(0, 12, 40).repeat(11_025) / 12)[: len(t)]
+            tone = 0.4 * np.sin(2 * np.pi * np.cumsum(hertz) / 22_050) + 0.02 * g.normal(size=len(t))
+            noizenet.write(tmp_path / "my-album" / genre / f"{i}.wav", Waveform(tone.astype(np.float32), 22_050))
+    bin_folder = Path(sys.executable).parent
+    for line in [line for block in blocks(page, "sh") for line in block.splitlines()]:
+        command = re.sub(r"\s+#.*", "", line)
+        if not command.startswith("noizenet"):
+            continue
+        command = re.sub(r"--minutes \d+", "--minutes 0.1", command) if " train " in command else command
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+            env={"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_gates_are_written_for_the_live_figure(tmp_path: Path) -> None:
+    from noizenet.figures.gates import UNITS, can_be_read, write_gates
+
+    model = noizenet.load_model("token-lstm")
+    assert can_be_read(model)
+    music = Waveform(np.random.default_rng(0).normal(0, 0.1, 22_050).astype(np.float32), 22_050)
+    write_gates(model, music, tmp_path)
+    about = json.loads((tmp_path / "gates.json").read_text())
+    frames = len(model.representation.encode(music))
+    for name in "ifgoc":
+        assert np.array(about[name]).shape == (UNITS, frames)
+    for name in "ifo":
+        assert 0 <= np.min(about[name]) <= np.max(about[name]) <= 1
