@@ -86,6 +86,7 @@ class Stream(Iterator[Waveform]):
         self._played = 0  # frames
         self._given = 0  # samples
         self._finished = False
+        self._longest: int | None = None  # frames that the next block may have, where a move cuts it
         self._begin()
 
     def __iter__(self) -> Stream:
@@ -128,6 +129,8 @@ class Stream(Iterator[Waveform]):
             raise StopIteration
         left = None if self._frames is None else self._frames - self._played
         count = self._block if left is None else min(self._block, left)
+        if self._longest is not None:
+            count = min(count, self._longest)
         if self._keeper is not None:
             count = min(count, self._hop - self._played % self._hop)
         if self.path.moves and self._frames:

@@ -136,6 +136,10 @@ class Stepper:
             for generator, saved in zip(self._generators, state.generators, strict=True):
                 generator.bit_generator.state = copy.deepcopy(saved)
 
+    def reseed(self, seed: int) -> None:
+        """Go on with other random numbers."""
+        self._use([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)])
+
     def fork(self) -> Stepper:
         """Return a second stream that shares the weights and goes on from here."""
         other = copy.copy(self)

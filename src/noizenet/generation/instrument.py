@@ -1,0 +1,248 @@
+"""A stream that is played as an instrument: controls that move while it sounds, and a recipe to play it all again.
+
+Every move is noted with the frame at which it took effect, so that :func:`replay` makes the same sound bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.waveform import Waveform
+from noizenet.base.errors import UsageError
+from noizenet.base.seeds import derive_seed
+from noizenet.generation.controls import Controls
+from noizenet.generation.genre import GenrePath, parse_mix
+from noizenet.generation.keeper import Judge
+from noizenet.generation.stream import FADE_S, Stream
+from noizenet.model.stepper import StepperState
+from noizenet.representation.base import Decoder
+from noizenet.store.model import Model
+
+SETTINGS = ("genre", "temperature", "top_p", "guidance", "inject_every", "inject_amount")
+"""What a move may set."""
+
+MARKS = 16
+"""Moments that are kept at most; the oldest goes first."""
+
+Move = dict[str, Any]
+
+
+class Instrument(Stream):
+    """An endless stream whose controls can be moved.
+
+    Parameters
+    ----------
+    model : Model
+    controls : Controls
+        Without a length and without a morph.
+    judge : callable, optional
+        As of :class:`~noizenet.generation.stream.Stream`.
+
+    Attributes
+    ----------
+    moves : list of dict
+        What was done so far: ``{"at": frame, "set": {…}}``, ``{"at": frame, "surprise": true}``,
+        ``{"at": frame, "mark": name}`` and ``{"at": frame, "return": name}``.
+
+    Notes
+    -----
+    Without any move the samples are those of a :class:`Stream` with the same controls.
+    """
+
+    def __init__(self, model: Model, controls: Controls, judge: Judge | None = None) -> None:
+        if controls.seconds is not None or controls.morph is not None:
+            raise UsageError("an instrument plays without an end: give no length and no morph")
+        super().__init__(model, controls, judge)
+        self.moves: list[Move] = []
+        self._marks: dict[str, tuple[StepperState, Decoder]] = {}
+        self._turns = 0
+
+    @property
+    def frame(self) -> int:
+        """Frames played."""
+        return self._played
+
+    @property
+    def marks(self) -> list[str]:
+        """Names of the moments that can be returned to."""
+        return list(self._marks)
+
+    def set(self, **values: Any) -> None:
+        """Move controls; they act from the next frame on.
+
+        Raises
+        ------
+        UsageError
+            For a control that is not one of :data:`SETTINGS`, or a value that it cannot have; nothing is moved then.
+        """
+        unknown = [name for name in values if name not in SETTINGS]
+        if unknown:
+            raise UsageError(f"{unknown[0]!r} cannot be moved; what can: {', '.join(SETTINGS)}")
+        controls = dataclasses.replace(self._controls, **values)  # says what is wrong
+        a = self._model.architecture
+        if controls.samples_differently and not a.samples:
+            raise UsageError("this model predicts a single value: there is nothing to sample")
+        if controls.guidance and not (a.tokens and a.genre_size):
+            raise UsageError("guidance: this model cannot be held to a genre")
+        mix = None
+        if values.get("genre") is not None:
+            if not self.conditioned:
+                raise UsageError("this model was not told genres in training")
+            mix = parse_mix(str(values["genre"]), self.genres)
+        self._controls = controls
+        self._sampling = controls.sampling(a.temperature, a.guidance)
+        self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
+        if mix is not None:
+            self.path = GenrePath((mix,))
+            self._stepper.set_genre(mix)
+        self._note(set=values)
+
+    def surprise(self) -> None:
+        """Send the network to a track's start; the random numbers go on."""
+        self._cross_over(lambda: self._stepper.restart())
+        self._note(surprise=True)
+
+    def mark(self, name: str) -> None:
+        """Keep this moment under a name."""
+        while len(self._marks) >= MARKS and name not in self._marks:
+            self._marks.pop(next(iter(self._marks)))
+        self._marks[name] = self._stepper.save(), copy.deepcopy(self._decoder)
+        self._note(mark=name)
+
+    def go_back(self, name: str) -> None:
+        """Return to a moment and take another path from there.
+
+        Raises
+        ------
+        UsageError
+            If no moment has that name.
+        """
+        if name not in self._marks:
+            raise UsageError(f"no moment is called {name!r}; there are: {', '.join(self._marks) or 'none'}")
+        state, decoder = self._marks[name]
+        self._turns += 1
+
+        def turn() -> None:
+            self._stepper.restore(state)
+            self._stepper.reseed(derive_seed(self._controls.seed, "turn", self._turns))
+            self._decoder = copy.deepcopy(decoder)
+
+        self._cross_over(turn)
+        self._note(**{"return": name})
+
+    def apply(self, move: Mapping[str, Any]) -> None:
+        """Do what a move says; see :attr:`moves`."""
+        if "set" in move:
+            if not isinstance(move["set"], Mapping):
+                raise UsageError("set: expected names and values")
+            self.set(**move["set"])
+        elif "surprise" in move:
+            self.surprise()
+        elif "mark" in move:
+            self.mark(str(move["mark"]))
+        elif "return" in move:
+            self.go_back(str(move["return"]))
+        else:
+            raise UsageError("a move sets controls, surprises, marks a moment or returns to one")
+
+    def advance_to(self, frame: int) -> None:
+        """Play on to a frame, for a replay; what is made lies ready."""
+        while self._played < frame:
+            self._longest = frame - self._played
+            self._advance()
+        self._longest = None
+
+    def made(self) -> NDArray[np.float32]:
+        """Take all that lies ready, [n, C]."""
+        parts, self._ready = self._ready, []
+        return np.concatenate(parts) if parts else np.zeros((0, self.channels), np.float32)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what :func:`replay` needs, besides the model."""
+        plain = dataclasses.asdict(self._first)
+        plain["seed_audio"] = None if plain["seed_audio"] is None else str(plain["seed_audio"])
+        return {"format": 1, "controls": plain, "moves": copy.deepcopy(self.moves), "frame": self._played}
+
+    def _begin(self) -> None:
+        self._first = self._controls
+        super()._begin()
+
+    def _note(self, **what: Any) -> None:
+        self.moves.append({"at": self._played, **what})
+
+    def _cross_over(self, change: Any) -> None:
+        """Change the network's state; what would have been heard fades out under what is heard now."""
+        old, decoder = self._stepper.fork(), copy.deepcopy(self._decoder)
+        change()
+        count = -(-round(FADE_S * self._r.frame_rate) // self._r.granule) * self._r.granule
+        tail = np.zeros((0, self.channels), np.float32)
+        while len(tail) < round(FADE_S * self.sample_rate):
+            tail = np.concatenate([tail, decoder.push(old.run(max(count, self._r.granule), self._sampling))])
+        self._fade = tail[: round(FADE_S * self.sample_rate)]
+        self._fade_length = len(self._fade)
+
+
+def replay(
+    model: Model, recipe: Mapping[str, Any], judge: Judge | None = None, *, start: int = 0, samples: int | None = None
+) -> Iterator[Waveform]:
+    """Play a recipe again.
+
+    Parameters
+    ----------
+    model : Model
+    recipe : mapping
+        From :meth:`Instrument.recipe`.
+    judge : callable, optional
+        The one of the first time.
+    start, samples : int
+        The stretch that is wanted, in samples; by default all that was made.
+
+    Yields
+    ------
+    Waveform
+        Blocks, the same bytes as the first time.
+
+    Raises
+    ------
+    UsageError
+        If the recipe is not one.
+    """
+    try:
+        values = dict(recipe["controls"])
+        moves: Sequence[Mapping[str, Any]] = list(recipe["moves"])
+        places = [int(m["at"]) for m in moves]
+        end = int(recipe["frame"])
+        values["seed_audio"] = None if values["seed_audio"] is None else Path(values["seed_audio"])
+        controls = Controls(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"this is no recipe of a recording ({type(error).__name__}: {error})") from error
+    instrument = Instrument(model, controls, judge)
+    left = samples
+
+    def cut(part: NDArray[np.float32]) -> NDArray[np.float32]:
+        nonlocal start, left
+        skipped = min(start, len(part))
+        start -= skipped
+        part = part[skipped:] if left is None else part[skipped : skipped + left]
+        left = left if left is None else left - len(part)
+        return part
+
+    step = max(1, round(model.representation.frame_rate))
+    for place, move in [*zip(places, moves, strict=True), (end, None)]:
+        while instrument.frame < place:
+            instrument.advance_to(min(place, instrument.frame + step))
+            part = cut(instrument.made())
+            if len(part):
+                yield model.representation.as_waveform(part)
+        if move is not None:
+            instrument.apply(move)
+    part = cut(instrument.made())
+    if len(part):
+        yield model.representation.as_waveform(part)
