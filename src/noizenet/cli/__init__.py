@@ -1,4 +1,4 @@
-"""Rung 7: the command line. A command is one thin function that calls one function of the API.
+"""Rung 8: the command line. A command is one thin function that calls one function of the API.
 
 A new command is one module here and one line in this table.
 """
@@ -18,6 +18,7 @@ COMMANDS = Registry(
         "reproduce": "noizenet.cli.reproduce:reproduce",
         "evaluate": "noizenet.cli.evaluate:evaluate",
         "view": "noizenet.cli.view:view",
+        "studio": "noizenet.cli.studio:studio",
         "models": "noizenet.cli.models:models",
         "export": "noizenet.cli.export:export",
         "figures": "noizenet.cli.figures:figures",

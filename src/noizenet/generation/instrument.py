@@ -18,9 +18,10 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import GenrePath, parse_mix
+from noizenet.generation.genre import GenrePath, parse_mix, spell_mix
 from noizenet.generation.keeper import Judge
 from noizenet.generation.stream import FADE_S, Stream
+from noizenet.model.gates import visible
 from noizenet.model.stepper import StepperState
 from noizenet.representation.base import Decoder
 from noizenet.store.model import Model
@@ -163,6 +164,19 @@ class Instrument(Stream):
         """Take all that lies ready, [n, C]."""
         parts, self._ready = self._ready, []
         return np.concatenate(parts) if parts else np.zeros((0, self.channels), np.float32)
+
+    def settings(self) -> dict[str, Any]:
+        """Return where each control of :data:`SETTINGS` stands."""
+        c = self._controls
+        return {
+            "genre": spell_mix(self.path.at(0.0), self.genres) if self.conditioned else "",
+            "temperature": self._sampling.temperature, "top_p": self._sampling.top_p,
+            "guidance": self._sampling.guidance, "inject_every": c.inject_every, "inject_amount": c.inject_amount,
+        }  # fmt: skip
+
+    def visible(self) -> dict[str, list[float]]:
+        """Return what can be seen of the network now; see :func:`noizenet.model.gates.visible`."""
+        return visible(self._stepper, self._model.weights)
 
     def recipe(self) -> dict[str, Any]:
         """Return what :func:`replay` needs, besides the model."""

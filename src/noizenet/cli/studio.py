@@ -1,0 +1,25 @@
+"""``noizenet studio``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from noizenet.cli.output import say
+
+
+def studio(
+    models: Annotated[list[Path] | None, typer.Argument(help="Model folders to offer beside the bundled ones.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = 8765,
+    host: Annotated[str, typer.Option(help="Others than this computer's own address need --token.")] = "127.0.0.1",
+    token: Annotated[str, typer.Option(help="What visitors must know, 16 characters or more.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Where collections, models and recordings lie.")] = None,
+) -> None:
+    """Open the studio: hear models, steer them, train them and judge them, on a web page."""
+    from noizenet.studio.server import serve
+    from noizenet.studio.settings import Settings, default_data
+
+    settings = Settings(data or default_data(), host, port, token, tuple(models or ()))
+    serve(settings, lambda address: say(f"The studio is at {address}   (Ctrl-C ends it; trainings go on)"))

@@ -1,0 +1,247 @@
+"""The queue of trainings and evaluations: one at a time, each a process of its own that outlives the studio."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noizenet.base.errors import UsageError
+from noizenet.base.files import make_folder, write_json
+from noizenet.studio import runner
+
+ABOUT = "job.json"
+QUEUED, RUNNING, PAUSED, DONE, FAILED, STOPPED = "queued", "running", "paused", "done", "failed", "stopped"
+INTERRUPTED = 130
+TICK_S = 0.3
+
+
+@dataclass
+class Job:
+    """One piece of work.
+
+    Parameters
+    ----------
+    key, kind, title : str
+        ``kind`` is ``train`` or ``evaluate``.
+    steps : list of list of str
+        Arguments of the ``noizenet`` commands, in turn.
+    about : dict
+        What the page shows: the model's name, the minutes, …
+    state : str
+    pid, born : int, float
+        Of the running process, and when it began: a number alone may be another's by now.
+    wish : str
+        What was asked of it while it runs: ``pause`` or ``stop``.
+    """
+
+    key: str
+    kind: str
+    title: str
+    steps: list[list[str]]
+    about: dict[str, Any] = field(default_factory=dict)
+    state: str = QUEUED
+    pid: int = 0
+    born: float = 0.0
+    wish: str = ""
+    created: float = field(default_factory=time.time)
+    problem: str = ""
+
+
+class Queue:
+    """Jobs on disk, and the thread that starts the next one.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._jobs = {job.key: job for job in self._read()}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="noizenet-queue", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking after the jobs; what runs goes on."""
+        self._closing.set()
+        self._thread.join()
+
+    def add(self, kind: str, title: str, steps: list[list[str]], about: dict[str, Any]) -> Job:
+        """Put a job at the queue's end."""
+        with self._lock:
+            job = Job(f"{int(time.time()):x}-{secrets.token_hex(3)}", kind, title, steps, about)
+            make_folder(self.folder(job.key))
+            self._jobs[job.key] = job
+            self._save(job)
+            return job
+
+    def folder(self, key: str) -> Path:
+        """Return a job's folder."""
+        return self._folder / key
+
+    def get(self, key: str) -> Job:
+        """Return a job.
+
+        Raises
+        ------
+        UsageError
+            If there is none of that key.
+        """
+        with self._lock:
+            if key not in self._jobs:
+                raise UsageError(f"no job {key[:40]!r}")
+            return self._jobs[key]
+
+    def all(self) -> list[Job]:
+        """Return all jobs, newest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda j: -j.created)
+
+    def act(self, key: str, wish: str) -> Job:
+        """Pause, resume, stop or forget a job.
+
+        Raises
+        ------
+        UsageError
+            If that is not possible in the state that it is in.
+        """
+        with self._lock:
+            job = self.get(key)
+            if wish == "pause" and job.state == RUNNING:
+                job.wish = "pause"
+                self._signal(job, signal.SIGINT)
+            elif wish == "pause" and job.state == QUEUED:
+                job.state = PAUSED
+            elif wish == "resume" and job.state in (PAUSED, FAILED, STOPPED):
+                job.state, job.wish, job.problem = QUEUED, "", ""
+            elif wish == "stop" and job.state == RUNNING:
+                job.wish = "stop"
+                self._signal(job, signal.SIGINT)
+            elif wish == "stop" and job.state in (QUEUED, PAUSED):
+                job.state = STOPPED
+            elif wish == "forget" and job.state in (DONE, FAILED, STOPPED):
+                del self._jobs[key]
+                with contextlib.suppress(OSError):
+                    (self.folder(key) / ABOUT).unlink()
+                return job
+            else:
+                raise UsageError(f"a job that is {job.state} cannot {wish[:20]}")
+            self._save(job)
+            return job
+
+    def _read(self) -> list[Job]:
+        found = []
+        for path in sorted(self._folder.glob(f"*/{ABOUT}")):
+            try:
+                found.append(Job(**json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, TypeError):
+                continue  # damaged: not ours to run
+        return found
+
+    def _save(self, job: Job) -> None:
+        write_json(self.folder(job.key) / ABOUT, asdict(job))
+
+    def _tick(self) -> None:
+        while not self._closing.wait(TICK_S):
+            try:
+                with self._lock:
+                    self._look()
+            except Exception as error:  # the queue goes on, whatever one job does
+                sys.stderr.write(f"studio: the queue met {type(error).__name__}: {error}\n")
+
+    def _look(self) -> None:
+        running = [j for j in self._jobs.values() if j.state == RUNNING]
+        for job in running:
+            if not self._lives(job):
+                self._end(job)
+        if any(j.state == RUNNING for j in self._jobs.values()):
+            return
+        waiting = sorted((j for j in self._jobs.values() if j.state == QUEUED), key=lambda j: j.created)
+        if waiting:
+            self._start(waiting[0])
+
+    def _start(self, job: Job) -> None:
+        folder = self.folder(job.key)
+        (folder / runner.ENDED).unlink(missing_ok=True)
+        write_json(folder / runner.COMMANDS, [_resumed(step) for step in job.steps])
+        child = subprocess.Popen(
+            [sys.executable, "-m", "noizenet.studio.runner", str(folder)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._children[job.key] = child
+        job.state, job.pid, job.born, job.wish = RUNNING, child.pid, _born(child.pid), ""
+        self._save(job)
+
+    def _lives(self, job: Job) -> bool:
+        child = self._children.get(job.key)
+        if child is not None:
+            return child.poll() is None
+        return job.pid > 0 and _born(job.pid) == job.born != 0.0
+
+    def _end(self, job: Job) -> None:
+        self._children.pop(job.key, None)
+        path = self.folder(job.key) / runner.ENDED
+        try:
+            code = int(json.loads(path.read_text(encoding="utf-8"))["code"])
+        except (OSError, ValueError, KeyError):
+            code = INTERRUPTED  # the machine went down, say: what is there can be gone on with
+        if code == 0:
+            job.state = DONE
+        elif job.wish:
+            job.state = PAUSED if job.wish == "pause" else STOPPED
+        elif code in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL):
+            job.state = PAUSED
+            job.problem = "it was interrupted from outside; resume goes on where it was"
+        else:
+            job.state, job.problem = FAILED, self._last_line(job)
+        job.pid, job.wish = 0, ""
+        self._save(job)
+
+    def _last_line(self, job: Job) -> str:
+        lines = self.log(job.key)
+        return next((line for line in reversed(lines) if line.strip()), "it ended without a word")[:500]
+
+    def log(self, key: str) -> list[str]:
+        """Return the last lines that a job has written."""
+        try:
+            with (self.folder(key) / runner.LOG).open("rb") as handle:
+                handle.seek(0, os.SEEK_END)
+                handle.seek(max(0, handle.tell() - 20_000))
+                return handle.read().decode("utf-8", "replace").splitlines()[-40:]
+        except OSError:
+            return []
+
+    def _signal(self, job: Job, number: signal.Signals) -> None:
+        if self._lives(job):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(job.pid, number)
+
+
+def _resumed(step: list[str]) -> list[str]:
+    """Return a training's command, with ``--resume`` where there is something to go on from."""
+    if step[0] == "train" and (Path(step[2]) / "resume.safetensors").exists():
+        return [*step, "--resume"]
+    return step
+
+
+def _born(pid: int) -> float:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.Error:
+        return 0.0

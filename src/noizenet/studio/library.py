@@ -1,0 +1,81 @@
+"""The models that can be heard: bundled, named at the start, or trained here; each loaded once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from noizenet.base.bundled import bundled
+from noizenet.base.errors import UsageError, suggest
+from noizenet.store.model import ABOUT, MAX_ABOUT_BYTES, Model, load
+from noizenet.studio.settings import Settings
+
+KEPT = 4
+"""Models that stay in memory."""
+
+
+class Library:
+    """Names and models.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loaded: dict[str, tuple[float, Model]] = {}
+        self._lock = threading.Lock()
+
+    def folders(self) -> dict[str, Path]:
+        """Return the folder of each model, by name."""
+        found = {p.name: p for p in sorted(self._settings.folder("models").iterdir()) if (p / ABOUT).is_file()}
+        return {**bundled("models"), **{p.resolve().name: p for p in self._settings.models}, **found}
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return what a visitor must know of each model; one that cannot be read says why."""
+        return [_about(name, folder) for name, folder in self.folders().items()]
+
+    def folder(self, name: str) -> Path:
+        """Return a model's folder.
+
+        Raises
+        ------
+        UsageError
+            If there is no such model.
+        """
+        folders = self.folders()
+        if name not in folders:
+            raise UsageError(f"unknown model {name[:80]!r}: {suggest(name, list(folders))}")
+        return folders[name]
+
+    def load(self, name: str) -> Model:
+        """Return a model; one that was trained further is read again."""
+        folder = self.folder(name)
+        stamp = (folder / ABOUT).stat().st_mtime if folder.is_dir() else folder.stat().st_mtime
+        with self._lock:
+            kept = self._loaded.get(name)
+            if kept is None or kept[0] != stamp:
+                self._loaded[name] = (stamp, load(folder))
+                while len(self._loaded) > KEPT:
+                    self._loaded.pop(next(n for n in self._loaded if n != name))
+            return self._loaded[name][1]
+
+
+def _about(name: str, folder: Path) -> dict[str, Any]:
+    try:
+        path = folder / ABOUT
+        if path.stat().st_size > MAX_ABOUT_BYTES:
+            raise ValueError("model.json is too large")
+        about = json.loads(path.read_bytes())
+        options = about["architecture"]["options"]
+        return {
+            "name": name, "genres": list(about["genres"]), "sample_rate": about["representation"]["sample_rate"],
+            "head": options["head"], "told": bool(options["genre_embedding"] and about["genres"]),
+            "minutes": about.get("training", {}).get("metrics", {}).get("minutes"),
+            "licence": about.get("training", {}).get("corpus", {}).get("licence", ""),
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {"name": name, "problem": f"cannot be read ({type(error).__name__}: {error})"}

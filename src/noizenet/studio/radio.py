@@ -1,0 +1,254 @@
+"""One listener: an instrument of their own, played as fast as their buffer asks for, and no faster.
+
+The page asks for samples; the studio makes blocks until it has given them. So a slow listener, or one that has gone,
+makes nothing and costs nothing, and the delay of a control is what lies in the page's buffer plus one block.
+
+From the page: ``{"type": "more", "samples": n}``, ``{"type": "move", …}`` (see
+:attr:`noizenet.generation.instrument.Instrument.moves`), ``{"type": "record", "on": true, "format": "flac"}``.
+To the page: 16-bit little-endian PCM as binary messages, and JSON: ``hello``, ``moved``, ``refused``, ``see``,
+``recording``, ``recorded``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from collections import deque
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from fastapi import WebSocket, WebSocketDisconnect
+
+from noizenet.audio.waveform import Waveform
+from noizenet.audio.write import to_pcm16
+from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.generation.instrument import Instrument
+from noizenet.studio.recordings import Recorder
+
+MOST_WANTED_S = 10.0
+"""A page that asks for more than this ahead is given so much."""
+
+MOST_MOVES = 64
+"""Moves that wait for the next block; settings are merged into one."""
+
+MALFORMED = 50
+SEE_EVERY_S = 0.2
+KEPT_S = 120.0
+"""How long the instrument of a lost connection waits to be taken up again."""
+
+
+@dataclass
+class Session:
+    """A listener's instrument, which outlives a lost connection for a while."""
+
+    key: str
+    model: str
+    instrument: Instrument
+    given: int = 0
+    left_at: float | None = None
+    recorder: Recorder | None = None
+    wanted: int = 0
+    moves: deque[dict[str, Any]] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self, message: dict[str, Any]) -> None:
+        """Take in what the page says."""
+        kind = message.get("type")
+        if kind == "more":
+            count = message.get("samples")
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise UsageError("samples: expected a whole number")
+            self.wanted = min(self.wanted + count, round(MOST_WANTED_S * self.instrument.sample_rate))
+        elif kind == "move":
+            move = {k: v for k, v in message.items() if k != "type"}
+            last = self.moves[-1] if self.moves else {}
+            if isinstance(move.get("set"), dict) and isinstance(last.get("set"), dict):
+                last["set"].update(move["set"])  # however many there are, the next block sees the latest
+            elif len(self.moves) < MOST_MOVES:
+                self.moves.append(move)
+            else:
+                raise UsageError("too many moves at once; the last was left out")
+        elif kind == "record":
+            self.moves.append({"record": message})
+        else:
+            raise UsageError("expected a message of type more, move or record")
+        self.wake.set()
+
+
+class Radio:
+    """All listeners.
+
+    Parameters
+    ----------
+    pool : Executor
+        Where blocks are made.
+    most : int
+        Listeners at once.
+    """
+
+    def __init__(self, pool: Executor, most: int) -> None:
+        self._pool, self._most = pool, most
+        self._sessions: dict[str, Session] = {}
+        self._names = itertools.count(1)
+        self.made_s, self.spent_s = 0.0, 0.0
+
+    def listeners(self) -> int:
+        """Return how many are connected."""
+        return sum(s.left_at is None for s in self._sessions.values())
+
+    def find(self, key: str) -> Session | None:
+        """Return an instrument that waits to be taken up again."""
+        self._forget()
+        found = self._sessions.get(key)
+        return found if found is not None and found.left_at is not None else None
+
+    def begin(self, model: str, instrument: Instrument, secret: str) -> Session:
+        """Take in a new listener.
+
+        Raises
+        ------
+        UsageError
+            If there are too many.
+        """
+        self._forget()
+        if self.listeners() >= self._most:
+            raise UsageError(f"{self._most} listen already; try again later")
+        session = Session(f"{next(self._names)}-{secret}", model, instrument)
+        self._sessions[session.key] = session
+        return session
+
+    async def serve(self, socket: WebSocket, session: Session) -> None:
+        """Play to one listener until they go."""
+        session.left_at, session.wanted = None, 0
+        session.moves.clear()
+        i = session.instrument
+        await socket.send_json(
+            {
+                "type": "hello", "session": session.key, "model": session.model, "sample_rate": i.sample_rate,
+                "channels": i.channels, "genres": i.genres if i.conditioned else [], "frame": i.frame,
+                "marks": i.marks, "remarks": i.remarks, "given": session.given, "settings": i.settings(),
+            }
+        )  # fmt: skip
+        hearing = asyncio.create_task(self._hear(socket, session))
+        playing = asyncio.create_task(self._play(socket, session))
+        try:
+            done, _ = await asyncio.wait({hearing, playing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except (WebSocketDisconnect, RuntimeError, ConnectionError):
+            pass  # gone: nothing to tell anyone
+        finally:
+            for task in (hearing, playing):
+                task.cancel()
+                with contextlib.suppress(BaseException):
+                    await task
+            session.left_at = time.monotonic()
+            if session.recorder is not None:
+                await self._run(session.recorder.finish)
+                session.recorder = None
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        for key, session in list(self._sessions.items()):
+            if session.left_at is not None and now - session.left_at > KEPT_S:
+                del self._sessions[key]
+
+    async def _run(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    async def _hear(self, socket: WebSocket, session: Session) -> None:
+        wrong = 0
+        while True:
+            text = await socket.receive_text()
+            try:
+                message = json.loads(text)
+                if not isinstance(message, dict):
+                    raise UsageError("expected an object")
+                session.ask(message)
+            except (ValueError, RecursionError, NoizenetError) as error:
+                wrong += 1
+                if wrong > MALFORMED:
+                    await socket.close(1008, "too many messages that mean nothing")
+                    return
+                why = str(error) if isinstance(error, NoizenetError) else "expected JSON"
+                await socket.send_json({"type": "refused", "why": why[:300]})
+
+    async def _play(self, socket: WebSocket, session: Session) -> None:
+        seen = 0.0
+        while True:
+            if not session.moves and session.wanted <= 0:
+                session.wake.clear()
+                await session.wake.wait()
+            while session.moves:
+                await self._move(socket, session, session.moves.popleft())
+            if session.wanted <= 0:
+                continue
+            begun = time.perf_counter()
+            block = await self._run(next, session.instrument)
+            self._count(len(block) / block.sample_rate, time.perf_counter() - begun)
+            session.wanted -= len(block)
+            session.given += len(block)
+            if session.recorder is not None:
+                await self._run(session.recorder.write, block)
+            await socket.send_bytes(pcm(block))
+            seen += len(block) / block.sample_rate
+            if seen >= SEE_EVERY_S:
+                seen = 0.0
+                about = await self._run(session.instrument.visible)
+                watch = session.instrument.watch
+                dead = None if watch is None else round(watch.dead_s, 1)
+                await socket.send_json(
+                    {"type": "see", "given": session.given, "pace": round(self.pace, 2), "dead": dead, **about}
+                )
+
+    @property
+    def pace(self) -> float:
+        """Seconds of sound made in a second of making, lately."""
+        return self.made_s / self.spent_s if self.spent_s else 0.0
+
+    def _count(self, made: float, spent: float) -> None:
+        keep = max(0.0, 1 - spent / 5.0)
+        self.made_s, self.spent_s = self.made_s * keep + made, self.spent_s * keep + spent
+
+    async def _move(self, socket: WebSocket, session: Session, move: dict[str, Any]) -> None:
+        if "record" in move:
+            await self._record(socket, session, move["record"])
+            return
+        try:
+            await self._run(session.instrument.apply, move)
+        except (NoizenetError, TypeError, ValueError) as error:
+            await socket.send_json({"type": "refused", "why": str(error)[:300], "move": move})
+            return
+        await socket.send_json(
+            {
+                "type": "moved", "move": move, "given": session.given, "frame": session.instrument.frame,
+                "marks": session.instrument.marks, "settings": session.instrument.settings(),
+            }
+        )  # fmt: skip
+
+    async def _record(self, socket: WebSocket, session: Session, message: dict[str, Any]) -> None:
+        recorder, session.recorder = session.recorder, None
+        if recorder is not None:
+            name = await self._run(recorder.finish)
+            await socket.send_json({"type": "recorded", "name": name, "seconds": round(recorder.seconds, 2)})
+        if message.get("on") is True:
+            try:
+                session.recorder = Recorder(
+                    self.recordings, session.model, session.instrument, session.given, str(message.get("format", "wav"))
+                )
+            except NoizenetError as error:
+                await socket.send_json({"type": "refused", "why": str(error)[:300]})
+                return
+            await socket.send_json({"type": "recording", "name": session.recorder.name})
+
+    recordings: Any = None
+
+
+def pcm(block: Waveform) -> bytes:
+    """Return a block as 16-bit little-endian PCM, channels interleaved."""
+    return to_pcm16(block.samples).astype(np.dtype("<i2")).tobytes()

@@ -1,0 +1,171 @@
+"""Trainings and evaluations as jobs: what is run, how far it is, and how it sounds on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from noizenet.api.playing import generate
+from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.base.files import make_folder
+from noizenet.generation.controls import Controls
+from noizenet.store.model import ABOUT, load
+from noizenet.studio.jobs import RUNNING, Job, Queue
+from noizenet.studio.names import checked, inside
+from noizenet.studio.settings import Settings
+from noizenet.training import RECIPES
+
+POINTS = 400
+SAMPLE_S, SAMPLE_EVERY_S, SAMPLES = 6.0, 60.0, 24
+
+
+def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
+    """Queue a training: build the corpus from a collection, then train on it.
+
+    Raises
+    ------
+    UsageError
+        For a wish that cannot be had.
+    """
+    collection, name = checked(str(wish.get("collection", ""))), checked(str(wish.get("name", "")), "model")
+    source = inside(settings.folder("uploads"), collection)
+    if not source.is_dir():
+        raise UsageError(f"no collection {collection!r}: upload some recordings first")
+    folder = inside(settings.folder("models"), name)
+    if folder.exists():
+        raise UsageError(f"there is a model {name!r} already; choose another name")
+    recipe, minutes, seed = str(wish.get("recipe", "token-lstm")), wish.get("minutes", 10), wish.get("seed", 0)
+    if recipe not in RECIPES:
+        raise UsageError(f"unknown recipe {recipe[:40]!r}")
+    if not isinstance(minutes, (int, float)) or not 0.05 <= minutes <= 7 * 24 * 60:
+        raise UsageError("minutes: expected a number from 0.05 to 10,080")
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UsageError("seed: expected a whole number")
+    corpus = settings.folder("corpora") / collection
+    # One core is left for those who listen: two threads that wait for one another would both be slow.
+    threads = max(1, (os.cpu_count() or 2) - 1)
+    steps = [
+        ["corpus", "build", str(source), str(corpus)],
+        ["train", str(corpus), str(folder), "--model", recipe, "--minutes", f"{minutes:g}", "--seed", str(seed),
+         "--set", f"training.threads={threads}"],
+    ]  # fmt: skip
+    about = {"name": name, "collection": collection, "recipe": recipe, "minutes": minutes, "seed": seed}
+    return queue.add("train", f"train {name}", steps, about)
+
+
+def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: Path) -> Job:
+    """Queue an evaluation of a model by a collection that was trained on here.
+
+    Raises
+    ------
+    UsageError
+        For a wish that cannot be had.
+    """
+    collection = checked(str(wish.get("collection", "")))
+    corpus = inside(settings.folder("corpora"), collection)
+    if not (corpus / "corpus.json").is_file():
+        raise UsageError(f"no corpus {collection!r}: it is made when a model is trained on that collection")
+    streams, seconds = wish.get("streams", 12), wish.get("seconds", 20)
+    if not isinstance(streams, int) or not 1 <= streams <= 240 or not isinstance(seconds, (int, float)):
+        raise UsageError("streams: expected 1 to 240; seconds: a number")
+    embedding = str(wish.get("embedding", "tagger"))
+    name = checked(str(wish.get("model", "")), "model")
+    job = queue.add("evaluate", f"judge {name} by {collection}", [], {"model": name, "collection": collection})
+    job.steps = [["evaluate", str(model), str(corpus), str(queue.folder(job.key) / "report"), "--streams", str(streams),
+                  "--seconds", f"{seconds:g}", "--embedding", embedding]]  # fmt: skip
+    return job
+
+
+def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
+    """Return how a job stands: its state, losses, time left, problems of the collection, samples."""
+    found: dict[str, Any] = {
+        "key": job.key, "kind": job.kind, "title": job.title, "state": job.state, "wish": job.wish,
+        "problem": job.problem, "created": job.created, "about": job.about,
+    }  # fmt: skip
+    if job.kind == "evaluate":
+        found["report"] = (queue.folder(job.key) / "report" / "report.html").is_file()
+        return found
+    rows = _metrics(settings.folder("models") / job.about["name"])
+    found["losses"] = [[r["step"], r["loss"]] for r in rows if "loss" in r]
+    found["validations"] = [[r["step"], r["validation_loss"]] for r in rows if "validation_loss" in r]
+    spent = max((float(r.get("seconds", 0.0)) for r in rows), default=0.0)
+    total = 60.0 * float(job.about["minutes"])
+    found |= {"spent_s": spent, "left_s": max(0.0, total - spent), "done": min(1.0, spent / total)}
+    found["rate"] = next((r["audio_rate"] for r in reversed(rows) if "audio_rate" in r), None)
+    found["samples"] = sorted(p.name for p in queue.folder(job.key).glob("sample-*.flac"))
+    found["refused"] = _refused(settings.folder("corpora") / job.about["collection"])
+    return found
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    try:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    step = max(1, len(lines) // POINTS)
+    rows = []
+    for i, line in enumerate(lines):
+        if i % step and '"validation' not in line and i < len(lines) - 1:
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue  # the line that is being written
+    return rows
+
+
+def _refused(corpus: Path) -> list[dict[str, str]]:
+    import csv
+
+    try:
+        with (corpus / "problems.csv").open(encoding="utf-8", newline="") as handle:
+            return list(csv.DictReader(handle))[:200]
+    except OSError:
+        return []
+
+
+class Sampler:
+    """Plays a few seconds of each training's latest weights, so that progress can be heard.
+
+    Parameters
+    ----------
+    settings : Settings
+    queue : Queue
+    """
+
+    def __init__(self, settings: Settings, queue: Queue) -> None:
+        self._settings, self._queue = settings, queue
+        self._closing = threading.Event()
+        self._seen: dict[str, tuple[float, float]] = {}
+        self._thread = threading.Thread(target=self._tick, name="noizenet-sampler", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._closing.set()
+        self._thread.join()
+
+    def _tick(self) -> None:
+        while not self._closing.wait(2.0):
+            for job in self._queue.all():
+                if job.kind == "train" and job.state == RUNNING:
+                    self._sample(job)
+
+    def _sample(self, job: Job) -> None:
+        folder = self._settings.folder("models") / job.about["name"]
+        out = make_folder(self._queue.folder(job.key))
+        try:
+            stamp = (folder / ABOUT).stat().st_mtime
+            at, last = self._seen.get(job.key, (0.0, 0.0))
+            if stamp == at or time.monotonic() - last < SAMPLE_EVERY_S or len(list(out.glob("sample-*"))) >= SAMPLES:
+                return
+            model = load(folder)
+            step = int(model.training.get("metrics", {}).get("steps", 0))
+            self._seen[job.key] = (stamp, time.monotonic())
+            generate(model, out / f"sample-{step:06d}.flac", Controls(seconds=SAMPLE_S, seed=0, watch="off"))
+        except (OSError, NoizenetError):
+            return  # not there yet, or being written: next time
