@@ -214,13 +214,13 @@ class Architecture:
     def temperature(self) -> float:
         """Sampling temperature at which free runs are nearest to music (docs/results.md)."""
         if self.tokens:
-            return 1.1
+            return 1.2
         return 0.85 if self.options.head == "mixture" else 1.0
 
     @property
     def guidance(self) -> float:
         """Guidance at which free runs are nearest to music (docs/results.md)."""
-        return 0.5 if self.tokens and self.genre_size else 0.0
+        return 1.0 if self.tokens and self.genre_size else 0.0
 
     @property
     def outputs(self) -> int:

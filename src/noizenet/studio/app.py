@@ -61,6 +61,11 @@ class Studio:
         self.queue.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
 
+    def warm_up(self) -> None:
+        """Play a little of the first bundled model, so that the first listener need not wait for it to load."""
+        with contextlib.suppress(NoizenetError, OSError, StopIteration):
+            next(self.instrument({"model": next(iter(self.library.folders()))}))
+
     def instrument(self, asked: dict[str, str]) -> Instrument:
         """Make a listener's instrument from what the page asks for.
 
@@ -90,6 +95,7 @@ def create_app(settings: Settings) -> Any:
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        studio.pool.submit(studio.warm_up)
         yield
         await asyncio.to_thread(studio.close)
 

@@ -126,17 +126,11 @@ class Radio:
         """Play to one listener until they go."""
         session.left_at, session.wanted = None, 0
         session.moves.clear()
-        i = session.instrument
-        await socket.send_json(
-            {
-                "type": "hello", "session": session.key, "model": session.model, "sample_rate": i.sample_rate,
-                "channels": i.channels, "genres": i.genres if i.conditioned else [], "frame": i.frame,
-                "marks": i.marks, "remarks": i.remarks, "given": session.given, "settings": i.settings(),
-            }
-        )  # fmt: skip
+        hello = self._hello(session)
         hearing = asyncio.create_task(self._hear(socket, session))
         playing = asyncio.create_task(self._play(socket, session))
         try:
+            await socket.send_json(hello)
             done, _ = await asyncio.wait({hearing, playing}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -151,6 +145,14 @@ class Radio:
             if session.recorder is not None:
                 await self._run(session.recorder.finish)
                 session.recorder = None
+
+    def _hello(self, session: Session) -> dict[str, Any]:
+        i = session.instrument
+        return {
+            "type": "hello", "session": session.key, "model": session.model, "sample_rate": i.sample_rate,
+            "channels": i.channels, "genres": i.genres if i.conditioned else [], "frame": i.frame,
+            "marks": i.marks, "remarks": i.remarks, "given": session.given, "settings": i.settings(),
+        }  # fmt: skip
 
     def _forget(self) -> None:
         now = time.monotonic()
@@ -191,7 +193,7 @@ class Radio:
             begun = time.perf_counter()
             block = await self._run(next, session.instrument)
             self._count(len(block) / block.sample_rate, time.perf_counter() - begun)
-            session.wanted -= len(block)
+            session.wanted = max(0, session.wanted - len(block))  # more than asked for is the page's to count
             session.given += len(block)
             if session.recorder is not None:
                 await self._run(session.recorder.write, block)

@@ -1,0 +1,87 @@
+// The studio's page: which part is shown, what went wrong, how it talks to the server.
+
+export const $ = (id) => document.getElementById(id);
+
+export function make(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((c) => c !== null && c !== undefined));
+  return made;
+}
+
+export function notice(text) {
+  $("notice").textContent = text;
+  clearTimeout(notice.timer);
+  if (text) notice.timer = setTimeout(() => { $("notice").textContent = ""; }, 9000);
+}
+
+/** Asks the server; what it refuses is shown, and thrown. */
+export async function ask(method, path, body, { quiet = false } = {}) {
+  const options = { method };
+  if (body instanceof Blob) options.body = body;
+  else if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers = { "content-type": "application/json" };
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    if (!quiet) notice("The studio does not answer; is it still running?");
+    throw new Error("no answer");
+  }
+  const kind = answer.headers.get("content-type") || "";
+  const said = kind.includes("json") ? await answer.json() : await answer.text();
+  if (!answer.ok) {
+    const why = said.problem || (typeof said === "string" ? said : "that was not understood");
+    if (!quiet) notice(why);
+    throw new Error(why);
+  }
+  return said;
+}
+
+export function fill(select, names, labels = names) {
+  const before = select.value;
+  select.replaceChildren(...names.map((n, i) => make("option", { value: n }, labels[i])));
+  if (names.includes(before)) select.value = before;
+}
+
+export function minutes(seconds) {
+  const s = Math.round(seconds);
+  return s < 90 ? `${s} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
+}
+
+const PAGES = ["radio", "train", "judge", "learn"];
+const loaded = {};
+
+async function show() {
+  const page = PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "radio";
+  for (const section of document.querySelectorAll("[data-page]")) section.hidden = section.dataset.page !== page;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${page}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${page} · noizenet studio`;
+  loaded[page] ??= import(`./${page}.js`);
+  (await loaded[page]).shown();
+}
+
+function theme() {
+  const kept = localStorage.getItem("theme");
+  const dark = kept ? kept === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.classList.toggle("dark", dark);
+  $("theme").setAttribute("aria-pressed", String(dark));
+  dispatchEvent(new Event("themed"));
+}
+
+$("theme").addEventListener("click", () => {
+  localStorage.setItem("theme", document.documentElement.classList.contains("dark") ? "light" : "dark");
+  theme();
+});
+theme();
+addEventListener("hashchange", show);
+show();

@@ -1,0 +1,130 @@
+"""A studio on a real port, for tests: in a thread of this process, or as the command that a user runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+import uvicorn
+from websockets.sync.client import ClientConnection, connect
+
+from noizenet.studio.app import Studio, create_app
+from noizenet.studio.server import MOST_MESSAGE, _listen
+from noizenet.studio.settings import Settings
+
+
+class Server:
+    """Where a studio is, and how to ask it."""
+
+    def __init__(self, port: int, studio: Studio | None = None) -> None:
+        self.port, self.studio = port, studio
+        self.home = f"http://127.0.0.1:{port}"
+
+    def ask(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any
+    ) -> requests.Response:
+        given = {"Origin": self.home, **(headers or {})}
+        return requests.request(method, self.home + path, headers=given, timeout=120, **options)
+
+    def listen(self, **wish: object) -> ClientConnection:
+        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in wish.items())
+        return connect(f"ws://127.0.0.1:{self.port}/radio?{query}", origin=self.home, max_size=None)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Server]:
+    """Serve in a thread."""
+    listener = _listen(settings)
+    app, studio = create_app(settings)
+    studio.port = listener.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", ws_max_size=MOST_MESSAGE, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield Server(studio.port, studio)
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+
+
+@contextlib.contextmanager
+def command(data: Path, port: int, *arguments: str) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
+    """Serve as ``noizenet studio`` does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from noizenet.cli.main import run; run()", "studio", "--data", str(data), "--port",
+         str(port), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/", said)
+    assert found, said + process.stdout.read()
+    server = Server(int(found[1]))
+    until(lambda: _answers(server))
+    try:
+        yield server, process
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.ask("GET", "/api/state").status_code in (200, 403)
+    except requests.ConnectionError:
+        return False
+
+
+def until(true: Any, limit: float = 60.0) -> None:
+    """Wait until something holds."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < limit, "waited too long"
+        time.sleep(0.05)
+
+
+def hello(socket: ClientConnection) -> dict[str, Any]:
+    """Return what the studio says first."""
+    message: dict[str, Any] = json.loads(socket.recv(timeout=60))
+    return message
+
+
+def take(socket: ClientConnection, samples: int) -> tuple[bytes, list[dict[str, Any]]]:
+    """Ask for samples; return at least so many, and what was said meanwhile."""
+    socket.send(json.dumps({"type": "more", "samples": samples}))
+    sound, said = b"", []
+    while len(sound) < 2 * samples:
+        message = socket.recv(timeout=60)
+        if isinstance(message, bytes):
+            sound += message
+        else:
+            said.append(json.loads(message))
+    return sound, said
+
+
+def told(socket: ClientConnection, kind: str) -> tuple[dict[str, Any], bytes]:
+    """Wait for a message of a kind; return it, and the sound that came before."""
+    sound = b""
+    while True:
+        message = socket.recv(timeout=60)
+        if isinstance(message, bytes):
+            sound += message
+        elif json.loads(message)["type"] == kind:
+            return json.loads(message), sound
