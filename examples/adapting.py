@@ -37,13 +37,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--streams", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: one per core")
     o = parser.parse_args()
+    threads = f"training.threads={o.threads}"
     begun = time.perf_counter()
     corpus = noizenet.build_corpus(o.source, o.out / "corpus")
-    adapted = noizenet.train(corpus, o.out / "adapted", minutes=o.minutes, set=(f"training.start={BUNDLED}",))
+    adapted = noizenet.train(corpus, o.out / "adapted", minutes=o.minutes, set=(f"training.start={BUNDLED}", threads))
     play(adapted, corpus.genres, o.out / "first", 1, 10.0)
     to_playing = (time.perf_counter() - begun) / 60
-    fresh = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.start=",))
+    fresh = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.start=", threads))
     bundled = noizenet.load_model(BUNDLED)
     tagger = load_tagger(tagger_wheel())
     held = [sound(r, tagger) for r in of_corpus(corpus, corpus.held_out(), REAL_S)]

@@ -64,7 +64,7 @@ export function mount(root) {
     });
     const end = points[points.length - 1];
     said.textContent = `After ${points.length - 1} steps: (${end.map((x) => x.toFixed(2)).join(", ")}), ` +
-      `height ${height(end).toFixed(3)}${height(end) < -1.999 ? ": the bottom of a valley." : "."}`;
+      `height ${height(end).toFixed(3)}${height(end) < -1.99 ? ": the bottom of a valley." : "."}`;
   }
 
   function start(x, y) {

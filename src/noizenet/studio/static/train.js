@@ -62,6 +62,9 @@ function card(job) {
       axes: [{ stroke: () => ink(), label: "step" }, { stroke: () => ink() }],
       series: [{ label: "step" }, { label: "training", stroke: "#1f78b4", width: 1.5 }, { label: "held-out", stroke: "#d95f02", width: 2, spanGaps: true, points: { show: true } }],
     }, [[], [], []], c.chart);
+    const drawing = c.chart.querySelector("canvas");
+    drawing.setAttribute("role", "img");
+    drawing.setAttribute("aria-label", "Losses over steps: training and held-out");
     cards.set(job.key, c);
   }
   const left = job.state === "running" && job.left_s > 0 ? `, ${minutes(job.left_s)} left` : "";

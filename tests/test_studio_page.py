@@ -1,0 +1,338 @@
+"""The studio's pages in a real browser, on the real server that a user starts, with the bundled model."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from studio_server import Server, command
+
+import noizenet
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+STATIC = Path(noizenet.__file__).parent / "studio" / "static"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with command(tmp_path_factory.mktemp("studio"), 0) as (server, _):
+        yield server
+
+
+class Visit:
+    """A page, what its console said, and what its sockets got."""
+
+    def __init__(self, browser: object, home: str, path: str = "/", width: int = 1200, height: int = 900) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": height})  # type: ignore[attr-defined]
+        self.problems: list[str] = []
+        self.sockets: list[list[bytes | str]] = []
+        self.requested: list[str] = []
+        self.page.on("console", lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda e: self.problems.append(str(e)))
+        self.page.on("request", lambda r: self.requested.append(r.url))
+        self.page.on("websocket", self._socket)
+        self.page.goto(home + path)
+
+    def _socket(self, socket: object) -> None:
+        got: list[bytes | str] = []
+        self.sockets.append(got)
+        socket.on("framereceived", lambda m: got.append(m))  # type: ignore[attr-defined]
+
+    def until(self, expression: str, limit: float = 60.0) -> object:
+        """Wait until an expression is true; the page's policy forbids Playwright's own way."""
+        begun = time.monotonic()
+        while not (value := self.page.evaluate(expression)):
+            assert time.monotonic() - begun < limit, f"{expression}; console: {self.problems}"
+            self.page.wait_for_timeout(50)
+        return value
+
+    def text(self, key: str) -> str:
+        return str(self.page.evaluate(f"document.getElementById('{key}').textContent"))
+
+    def play(self) -> None:
+        self.until("document.querySelectorAll('#model option').length")
+        self.page.click("#play")
+        self.until("document.getElementById('status').textContent == 'playing'")
+
+    def sound(self, which: int = -1) -> np.ndarray:
+        got = self.sockets[which] if self.sockets else []
+        return np.frombuffer(b"".join(m for m in got if isinstance(m, bytes)), "<i2")
+
+    def hear(self, samples: int, which: int = -1) -> np.ndarray:
+        begun = time.monotonic()
+        while len(self.sound(which)) < samples:
+            assert time.monotonic() - begun < 60, f"no sound; console: {self.problems}"
+            self.page.wait_for_timeout(50)
+        return self.sound(which)
+
+    def close(self, *, quiet: bool = True) -> None:
+        self.page.close()
+        if quiet:
+            assert self.problems == []
+
+
+@pytest.fixture
+def visit(browser: object, server: Server) -> Iterator[Visit]:
+    visit = Visit(browser, server.home)
+    yield visit
+    visit.close()
+
+
+def test_the_page_plays_what_generate_writes(visit: Visit, server: Server, tmp_path: Path) -> None:
+    visit.page.fill("#seed", "11")
+    visit.play()
+    heard = visit.hear(5 * 22_050)
+    visit.page.click("#play")
+    seconds = len(heard) / 22_050 + 2
+    noizenet.api.generate("token-lstm", tmp_path / "g.wav", noizenet.Controls(seconds=seconds, seed=11))
+    written, _ = soundfile.read(tmp_path / "g.wav", dtype="int16")
+    assert np.array_equal(heard, written[: len(heard)])
+    assert visit.text("status") == "silent"
+    assert all(url.startswith((server.home, "data:", "blob:")) for url in visit.requested)
+
+
+def test_the_first_sound_comes_soon_and_pictures_move(visit: Visit) -> None:
+    visit.play()
+    visit.hear(22_050)
+    visit.page.click("#play")
+    visit.play()
+    assert (
+        float(str(visit.until("document.getElementById('status').dataset.first"))) < 5000
+    )  # a target of 1 s: benchmarks/
+    visit.page.wait_for_timeout(2500)
+    for canvas in ("wave", "spectrogram", "envelope", "gates", "pad"):
+        colours = visit.page.evaluate(
+            f"""(() => {{ const c = document.getElementById('{canvas}');
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; const s = new Set();
+            for (let i = 0; i < d.length; i += 4) s.add(d[i] << 16 | d[i+1] << 8 | d[i+2]); return s.size; }})()"""
+        )
+        assert colours > 2, canvas
+    assert "ms" in visit.text("buffered")
+
+
+def test_controls_reach_the_music_by_mouse_and_keyboard(visit: Visit) -> None:
+    visit.play()
+    visit.hear(10_000)
+    visit.page.focus("#pad")
+    visit.page.keyboard.press("3")
+    visit.until("document.getElementById('mix').textContent.startsWith('electronic')")
+    visit.page.keyboard.press("ArrowLeft")
+    visit.page.focus("#sliders input")
+    for _ in range(5):
+        visit.page.keyboard.press("ArrowRight")
+    visit.page.click("#mark")
+    visit.until("document.querySelectorAll('#marks button').length == 1")
+    visit.page.click("#surprise")
+    visit.page.click("#marks button")
+    visit.until("document.getElementById('status').textContent.startsWith('back at moment 1')")
+    moved = [json.loads(m)["move"] for m in visit.sockets[-1] if isinstance(m, str) and '"moved"' in m]
+    assert [k for m in moved for k in m if k != "set"] == ["mark", "surprise", "return"]
+    assert any("electronic" in m.get("set", {}).get("genre", "") for m in moved)
+    visit.page.select_option("#format", "flac")
+    visit.page.click("#record")
+    visit.until("document.getElementById('record').getAttribute('aria-pressed') == 'true'")
+    visit.hear(len(visit.sound()) + 22_050)
+    visit.page.click("#record")
+    visit.until("document.querySelectorAll('#recordings li').length == 1")
+    assert "flac" in visit.text("recordings")
+
+
+def test_a_song_is_dropped_in_and_seen(visit: Visit, tmp_path: Path) -> None:
+    g = np.random.default_rng(0)
+    noizenet.write(tmp_path / "tune.wav", noizenet.Waveform(g.normal(0, 0.1, 6 * 22_050).astype(np.float32), 22_050))
+    (tmp_path / "not a tune.wav").write_bytes(b"nothing")
+    visit.page.select_option("#begin", "song")
+    visit.page.set_input_files("#song", tmp_path / "not a tune.wav")
+    visit.until(
+        "document.getElementById('notice').textContent.includes('not a tune.wav') || document.getElementById('notice').textContent"
+    )
+    visit.problems.clear()  # a refused request is an error to the console
+    visit.page.set_input_files("#song", tmp_path / "tune.wav")
+    visit.until("document.getElementById('status').textContent.includes('press play')")
+    visit.page.click("#play")
+    visit.hear(22_050)
+    assert not visit.page.evaluate("document.getElementById('seedview').hidden")
+    visit.page.click("#play")
+    visit.page.select_option("#begin", "perlin")
+    visit.until("!document.getElementById('seedview').hidden")
+
+
+def test_two_tabs_and_a_reload(browser: object, server: Server) -> None:
+    a, b = Visit(browser, server.home), Visit(browser, server.home)
+    a.play()
+    b.play()
+    first, second = a.hear(20_000), b.hear(20_000)
+    n = min(len(first), len(second))
+    assert np.array_equal(first[:n], second[:n])
+    a.page.reload()
+    a.play()
+    b.hear(len(b.sound()) + 20_000)
+    a.hear(20_000)
+    a.close()
+    b.close()
+
+
+def test_it_connects_again_when_the_studio_comes_back(browser: object, tmp_path: Path) -> None:
+    with command(tmp_path, 0) as (server, process):
+        visit = Visit(browser, server.home)
+        visit.play()
+        visit.hear(10_000)
+        process.kill()
+        process.wait()
+        visit.until("document.getElementById('status').textContent.startsWith('connection lost')")
+    with command(tmp_path, server.port):
+        visit.until("document.getElementById('status').textContent == 'playing'")
+        before = len(visit.sound())
+        visit.hear(before + 20_000)
+    assert any("ERR_CONNECTION" in p or "WebSocket" in p for p in visit.problems)
+    visit.close(quiet=False)
+
+
+def test_training_from_uploads(visit: Visit, tmp_path: Path) -> None:
+    for i in range(3):
+        t = np.arange(15 * 22_050) / 22_050
+        sound = (0.3 * np.sin(2 * np.pi * 220 * 2 ** (i / 12) * t)).astype(np.float32)
+        noizenet.write(tmp_path / f"{i}.wav", noizenet.Waveform(sound, 22_050))
+    (tmp_path / "x.wav").write_bytes(b"nothing")
+    visit.page.click('nav a[href="#train"]')
+    visit.page.fill("#collection", "three tunes")
+    visit.page.set_input_files("#files", [tmp_path / f"{n}.wav" for n in (0, 1, 2, "x")])
+    visit.until("document.getElementById('uploading').textContent.includes('3 of 4 accepted')")
+    assert "x.wav" in visit.text("uploaded")
+    visit.problems.clear()
+    visit.page.select_option("#recipe", "paper-lstm")
+    visit.page.fill("#minutes", "0.2")
+    visit.page.fill("#trainname", "tuned")
+    visit.page.click("#trainform button")
+    visit.until("document.querySelector('.job p')?.textContent.startsWith('running')", 60)
+    visit.until("document.querySelector('.job p')?.textContent.startsWith('done')", 180)
+    visit.page.click('nav a[href="#radio"]')
+    visit.until("[...document.querySelectorAll('#model option')].some(o => o.value == 'tuned')")
+
+
+def test_blind_listening(visit: Visit) -> None:
+    visit.page.click('nav a[href="#judge"]')
+    visit.until("document.querySelectorAll('#duela option').length")
+    visit.page.click("#duelform button")
+    visit.until("document.querySelectorAll('#duel audio').length == 2", 60)
+    assert "token-lstm" not in visit.text("duel")
+    visit.page.click("#duel button >> nth=0")
+    visit.until("document.getElementById('duel').textContent.includes('token-lstm')")
+    visit.until("document.querySelectorAll('#tally tbody tr').length == 1")
+
+
+def test_the_live_figures_react(visit: Visit) -> None:
+    visit.page.click('nav a[href="#learn"]')
+    visit.until("document.querySelector('[data-figure=gates]').dataset.ready", 60)
+    _try_figures(visit, "[data-figure={}]")
+
+
+def _try_figures(visit: Visit, selector: str) -> None:
+    """Drag, slide and press keys; each figure says what changed."""
+    page = visit.page
+    perceptron, descent, gates = (selector.format(n) for n in ("perceptron", "descent", "gates"))
+
+    def said(root: str) -> str:
+        return str(page.inner_text(f"{root} .live-status"))
+
+    page.click(f"{perceptron} >> text=learn 100 rounds")
+    assert "now 0 of 8 wrong" in said(perceptron)
+    page.click(f"{perceptron} >> text=either … or")
+    page.click(f"{perceptron} >> text=learn 100 rounds")
+    assert said(perceptron).startswith("No line found")
+    page.click(f"{perceptron} >> text=two clouds")
+    page.focus(f"{perceptron} circle")
+    before = page.get_attribute(f"{perceptron} circle", "cx")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute(f"{perceptron} circle", "cx") != before
+    dot = page.locator(f"{perceptron} circle").nth(3)
+    dot.scroll_into_view_if_needed()
+    box = dot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 40, steps=4)
+    page.mouse.up()
+    moved = dot.bounding_box()
+    assert moved is not None
+    assert abs(moved["x"] - box["x"]) > 20
+
+    assert "bottom of a valley" in said(descent)
+    page.locator(f"{descent} input[type=range]").nth(0).fill("2.9")
+    assert "bottom of a valley" not in said(descent)
+    page.select_option(f"{descent} select", "Adam")
+    page.locator(f"{descent} input[type=range]").nth(0).fill("0.3")
+    assert "bottom of a valley" in said(descent)
+    page.focus(f"{descent} canvas")
+    before_text = said(descent)
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    assert said(descent) != before_text
+
+    page.focus(f"{gates} canvas")
+    for _ in range(3):
+        page.keyboard.press("PageDown")
+    assert re.match(r"1\.\d\d s, unit", said(gates))
+    page.locator(f"{gates} input[type=range]").fill("5")
+    page.keyboard.press("Home")
+    page.click(f"{gates} >> text=play")
+    visit.page.wait_for_timeout(1200)
+    playing = said(gates)
+    visit.page.wait_for_timeout(400)
+    assert said(gates) != playing
+
+
+@pytest.mark.parametrize("page", ["radio", "train", "judge", "learn"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_fit_a_phone_and_can_be_read(browser: object, server: Server, page: str, dark: bool) -> None:
+    visit = Visit(browser, server.home, f"/#{page}", 390, 844)
+    if dark:
+        visit.page.click("#theme")
+    visit.page.wait_for_timeout(1500)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+    found = visit.page.evaluate(CONTRAST)
+    assert found == [], found
+    unnamed = visit.page.evaluate(
+        """[...document.querySelectorAll('button, input, select, canvas, audio')].filter(e => e.offsetParent
+        && !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length || e.closest('label'))).map(e => e.outerHTML)"""
+    )
+    assert unnamed == []
+    visit.close()
+
+
+CONTRAST = """(() => {
+  const rgb = (s) => (s.match(/[\\d.]+/g) || []).map(Number);
+  const light = (c) => c.slice(0, 3).map(v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; })
+    .reduce((a, v, i) => a + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+    if (c.length === 3 || c[3] > 0.99) return c; } return [255, 255, 255]; };
+  const bad = [];
+  for (const e of document.querySelectorAll('h1, h2, p, a, button, label, span, figcaption, th, td, summary, output, select, input')) {
+    if (!e.offsetParent || e.disabled || !e.textContent.trim()) continue;
+    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) bad.push(`${e.tagName} ${e.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return bad;
+})()"""
