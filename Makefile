@@ -40,6 +40,5 @@ clean:
 	rm -rf $(VENV) demo-out docs/_build docs/_figures build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 docs: setup
-	$(BIN)/pip install --quiet --editable '.[docs]'
 	$(BIN)/noizenet figures docs/_figures
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build

@@ -9,6 +9,7 @@ myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 3
 html_static_path = ["_figures", "../src/noizenet/course/live"]
 html_theme = "furo"
+html_favicon = "icon.svg"
 html_title = "noizenet"
 exclude_patterns = ["_build"]
 nitpicky = False

@@ -85,7 +85,7 @@ class EndToEnd(CodecNetwork):
     def loss(self, sound: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the multi-resolution spectral distance of what comes out."""
         latent, _, commitment = self.quantise(self.encode(self.spectra(sound)))
-        length = latent.shape[1] * self.shape.samples
+        length = min(latent.shape[1] * self.shape.samples, sound.shape[1])
         made, total = self.sound(latent, length), torch.zeros(())
         for n in (512, 1024, 2048):
             window = torch.hann_window(n)

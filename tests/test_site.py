@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import importlib
 import inspect
 import json
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,13 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 LESSONS = sorted((DOCS / "course").glob("*.md"))
 HOWTOS = sorted((DOCS / "howto").glob("*.md"))
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def lesson_module(page: Path) -> str:
@@ -106,7 +117,7 @@ def test_the_commands_of_the_how_tos_run(page: Path, tmp_path: Path) -> None:
     for genre in ("ballads", "dances"):
         for i in range(4):
             (tmp_path / "my-album" / genre).mkdir(parents=True, exist_ok=True)
-            g = np.random.default_rng(i)
+            g = np.random.default_rng([i, len(genre)])
             t = np.arange(20 * 22_050) / 22_050
             hertz = 220 * 2 ** (g.integers(0, 12, 40).repeat(11_025) / 12)[: len(t)]
             tone = 0.4 * np.sin(2 * np.pi * np.cumsum(hertz) / 22_050) + 0.02 * g.normal(size=len(t))
@@ -137,3 +148,80 @@ def test_gates_are_written_for_the_live_figure(tmp_path: Path) -> None:
         assert np.array(about[name]).shape == (UNITS, frames)
     for name in "ifo":
         assert 0 <= np.min(about[name]) <= np.max(about[name]) <= 1
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the documentation as ``make docs`` does; it lies where that puts it."""
+    bin_folder = Path(sys.executable).parent
+    out = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [bin_folder / "noizenet", "figures", DOCS / "_figures"], check=True, capture_output=True, timeout=300
+    )
+    done = subprocess.run(
+        [bin_folder / "sphinx-build", "-W", "--keep-going", "-q", "-b", "html", DOCS, out],
+        check=False, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return out
+
+
+@pytest.mark.slow
+class TestSite:
+    def test_every_link_and_every_file_is_there(self, site: Path) -> None:
+        pages = sorted(site.rglob("*.html"))
+        assert len(pages) > 30
+        missing = []
+        for page in pages:
+            text = page.read_text(encoding="utf-8")
+            for target in re.findall(r'(?:href|src)="([^"]+)"', text):
+                address, _, anchor = target.partition("#")
+                if re.match(r"[a-z]+:", address):
+                    continue
+                path = (page.parent / address.split("?")[0]) if address else page
+                if not path.exists() or (
+                    anchor and path.suffix == ".html" and f'id="{anchor}"' not in path.read_text(encoding="utf-8")
+                ):
+                    missing.append(f"{page.relative_to(site)}: {target}")
+        assert missing == [], missing
+
+    def test_all_lessons_run_within_a_minute(self) -> None:
+        from noizenet.figures import FIGURES
+        from noizenet.views.render import new_figure
+
+        begun = time.process_time()
+        for name in FIGURES:
+            FIGURES.load(name)(new_figure(6, 4))
+        assert time.process_time() - begun < 60
+
+    def test_the_live_figures_react_in_the_pages(self, site: Path) -> None:
+        browser = pytest.importorskip("browser")
+        playwright = pytest.importorskip("playwright.sync_api")
+        if browser.CHROMIUM is None:
+            pytest.skip("needs Debian's chromium")
+        handler = functools.partial(Quiet, directory=str(site))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        home = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            with playwright.sync_playwright() as p:
+                chromium = p.chromium.launch(executable_path=browser.CHROMIUM, args=browser.FLAGS)
+                for figure, page in (("perceptron", "01-perceptron"), ("descent", "03-descent"), ("gates", "10-lstm")):
+                    for width in (1200, 390):
+                        visit = browser.Visit(chromium, home, f"/course/{page}.html", width)
+                        visit.until(f"document.querySelector('[data-live={figure}] .live-status')?.textContent")
+                        browser.try_figures(visit, "[data-live={}]", (figure,))
+                        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+                        assert all(url.startswith((home, "data:", "blob:")) for url in visit.requested), visit.requested
+                        visit.close()
+                visit = browser.Visit(chromium, home, "/course/11-sound.html")
+                visit.page.evaluate(
+                    "document.querySelectorAll('audio').forEach(a => { a.preload = 'auto'; a.load(); })"
+                )
+                visit.until("[...document.querySelectorAll('audio')].every(a => a.duration > 1)")
+                visit.close()
+                chromium.close()
+        finally:
+            server.shutdown()
+            server.server_close()

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from browser import CHROMIUM, FLAGS, Visit, try_figures
 from studio_server import Server, command
 
 import noizenet
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-STATIC = Path(noizenet.__file__).parent / "studio" / "static"
 
 
 @pytest.fixture(scope="module")
@@ -38,58 +30,6 @@ def browser() -> Iterator[object]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with command(tmp_path_factory.mktemp("studio"), 0) as (server, _):
         yield server
-
-
-class Visit:
-    """A page, what its console said, and what its sockets got."""
-
-    def __init__(self, browser: object, home: str, path: str = "/", width: int = 1200, height: int = 900) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": height})  # type: ignore[attr-defined]
-        self.problems: list[str] = []
-        self.sockets: list[list[bytes | str]] = []
-        self.requested: list[str] = []
-        self.page.on("console", lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda e: self.problems.append(str(e)))
-        self.page.on("request", lambda r: self.requested.append(r.url))
-        self.page.on("websocket", self._socket)
-        self.page.goto(home + path)
-
-    def _socket(self, socket: object) -> None:
-        got: list[bytes | str] = []
-        self.sockets.append(got)
-        socket.on("framereceived", lambda m: got.append(m))  # type: ignore[attr-defined]
-
-    def until(self, expression: str, limit: float = 60.0) -> object:
-        """Wait until an expression is true; the page's policy forbids Playwright's own way."""
-        begun = time.monotonic()
-        while not (value := self.page.evaluate(expression)):
-            assert time.monotonic() - begun < limit, f"{expression}; console: {self.problems}"
-            self.page.wait_for_timeout(50)
-        return value
-
-    def text(self, key: str) -> str:
-        return str(self.page.evaluate(f"document.getElementById('{key}').textContent"))
-
-    def play(self) -> None:
-        self.until("document.querySelectorAll('#model option').length")
-        self.page.click("#play")
-        self.until("document.getElementById('status').textContent == 'playing'")
-
-    def sound(self, which: int = -1) -> np.ndarray:
-        got = self.sockets[which] if self.sockets else []
-        return np.frombuffer(b"".join(m for m in got if isinstance(m, bytes)), "<i2")
-
-    def hear(self, samples: int, which: int = -1) -> np.ndarray:
-        begun = time.monotonic()
-        while len(self.sound(which)) < samples:
-            assert time.monotonic() - begun < 60, f"no sound; console: {self.problems}"
-            self.page.wait_for_timeout(50)
-        return self.sound(which)
-
-    def close(self, *, quiet: bool = True) -> None:
-        self.page.close()
-        if quiet:
-            assert self.problems == []
 
 
 @pytest.fixture
@@ -245,62 +185,7 @@ def test_blind_listening(visit: Visit) -> None:
 def test_the_live_figures_react(visit: Visit) -> None:
     visit.page.click('nav a[href="#learn"]')
     visit.until("document.querySelector('[data-figure=gates]').dataset.ready", 60)
-    _try_figures(visit, "[data-figure={}]")
-
-
-def _try_figures(visit: Visit, selector: str) -> None:
-    """Drag, slide and press keys; each figure says what changed."""
-    page = visit.page
-    perceptron, descent, gates = (selector.format(n) for n in ("perceptron", "descent", "gates"))
-
-    def said(root: str) -> str:
-        return str(page.inner_text(f"{root} .live-status"))
-
-    page.click(f"{perceptron} >> text=learn 100 rounds")
-    assert "now 0 of 8 wrong" in said(perceptron)
-    page.click(f"{perceptron} >> text=either … or")
-    page.click(f"{perceptron} >> text=learn 100 rounds")
-    assert said(perceptron).startswith("No line found")
-    page.click(f"{perceptron} >> text=two clouds")
-    page.focus(f"{perceptron} circle")
-    before = page.get_attribute(f"{perceptron} circle", "cx")
-    page.keyboard.press("ArrowRight")
-    assert page.get_attribute(f"{perceptron} circle", "cx") != before
-    dot = page.locator(f"{perceptron} circle").nth(3)
-    dot.scroll_into_view_if_needed()
-    box = dot.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 60, box["y"] + 40, steps=4)
-    page.mouse.up()
-    moved = dot.bounding_box()
-    assert moved is not None
-    assert abs(moved["x"] - box["x"]) > 20
-
-    assert "bottom of a valley" in said(descent)
-    page.locator(f"{descent} input[type=range]").nth(0).fill("2.9")
-    assert "bottom of a valley" not in said(descent)
-    page.select_option(f"{descent} select", "Adam")
-    page.locator(f"{descent} input[type=range]").nth(0).fill("0.3")
-    assert "bottom of a valley" in said(descent)
-    page.focus(f"{descent} canvas")
-    before_text = said(descent)
-    for _ in range(10):
-        page.keyboard.press("ArrowRight")
-    assert said(descent) != before_text
-
-    page.focus(f"{gates} canvas")
-    for _ in range(3):
-        page.keyboard.press("PageDown")
-    assert re.match(r"1\.\d\d s, unit", said(gates))
-    page.locator(f"{gates} input[type=range]").fill("5")
-    page.keyboard.press("Home")
-    page.click(f"{gates} >> text=play")
-    visit.page.wait_for_timeout(1200)
-    playing = said(gates)
-    visit.page.wait_for_timeout(400)
-    assert said(gates) != playing
+    try_figures(visit, "[data-figure={}]")
 
 
 @pytest.mark.parametrize("page", ["radio", "train", "judge", "learn"])
