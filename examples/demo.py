@@ -55,6 +55,7 @@ def main() -> None:
     facts["minutes"] = (time.perf_counter() - begun) / 60
     (out / "demo.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
     print(f"\nDone in {facts['minutes']:.1f} minutes. Open this page in a browser:\n{(out / 'demo.html').resolve()}")
+    print("\nPlay it yourself, on a web page: .venv/bin/noizenet studio")
 
 
 def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def _try_perceptron(visit: Visit, root: str) -> None:
     page.keyboard.press("ArrowRight")
     assert page.get_attribute(f"{root} circle", "cx") != before
     dot = page.locator(f"{root} circle").nth(3)
-    dot.scroll_into_view_if_needed()
+    dot.evaluate("e => e.closest('svg').scrollIntoView({block: 'center', behavior: 'instant'})")
+    page.wait_for_timeout(300)
     box = dot.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

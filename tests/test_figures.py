@@ -32,6 +32,6 @@ def test_the_command_draws_all(token_model: Path, tmp_path: Path, cli: Callable[
     code, out, _ = cli("figures", tmp_path / "out", "--model", token_model, "--json")
     assert code == 0
     files = [Path(f) for f in json.loads(out)["files"]]
-    assert len(files) == len(FIGURES) + 4
+    assert len(files) == len(FIGURES) + 4 + 5 + 2  # views of sound, sounds, gates
     assert all(f.stat().st_size > 2_000 for f in files)
     assert {f.name[:2] for f in files} >= {f"{n:02}" for n in range(1, 11)}

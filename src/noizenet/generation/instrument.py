@@ -22,7 +22,7 @@ from noizenet.generation.genre import GenrePath, parse_mix, spell_mix
 from noizenet.generation.keeper import Judge
 from noizenet.generation.stream import FADE_S, Stream
 from noizenet.model.gates import visible
-from noizenet.model.stepper import StepperState
+from noizenet.model.stepper import Stepper, StepperState
 from noizenet.representation.base import Decoder
 from noizenet.store.model import Model
 
@@ -43,7 +43,7 @@ class Instrument(Stream):
     model : Model
     controls : Controls
         Without a length and without a morph.
-    judge : callable, optional
+    judge, packed : optional
         As of :class:`~noizenet.generation.stream.Stream`.
 
     Attributes
@@ -57,10 +57,12 @@ class Instrument(Stream):
     Without any move the samples are those of a :class:`Stream` with the same controls.
     """
 
-    def __init__(self, model: Model, controls: Controls, judge: Judge | None = None) -> None:
+    def __init__(
+        self, model: Model, controls: Controls, judge: Judge | None = None, packed: Stepper | None = None
+    ) -> None:
         if controls.seconds is not None or controls.morph is not None:
             raise UsageError("an instrument plays without an end: give no length and no morph")
-        super().__init__(model, controls, judge)
+        super().__init__(model, controls, judge, packed)
         self.moves: list[Move] = []
         self._marks: dict[str, tuple[StepperState, Decoder]] = {}
         self._turns = 0

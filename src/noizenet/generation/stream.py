@@ -32,6 +32,8 @@ class Stream(Iterator[Waveform]):
     controls : Controls
     judge : callable, optional
         Says of what a stretch of sound is dead, for the watch; without one there is no watch.
+    packed : Stepper, optional
+        Of this model and the controls' precision: its weights are shared instead of packed anew.
 
     Attributes
     ----------
@@ -55,8 +57,10 @@ class Stream(Iterator[Waveform]):
     genre moves: it does so from block to block. With a watch a block ends at each whole second.
     """
 
-    def __init__(self, model: Model, controls: Controls, judge: Judge | None = None) -> None:
-        self._model, self._controls = model, controls
+    def __init__(
+        self, model: Model, controls: Controls, judge: Judge | None = None, packed: Stepper | None = None
+    ) -> None:
+        self._model, self._controls, self._packed = model, controls, packed
         r = self._r = model.representation
         a = model.architecture
         if controls.samples_differently and not a.samples:
@@ -106,9 +110,10 @@ class Stream(Iterator[Waveform]):
         c = self._controls
         a = self._model.architecture
         seed = seed_of(c, self._r, (a.history + 1) / self._r.frame_rate if a.options.tiers else 0.0)
-        self._stepper = Stepper(
-            self._model.weights, self._r.silence(), derive_seed(c.seed, "stream"), precision=c.precision
-        )
+        if self._packed is None:
+            self._packed = Stepper(self._model.weights, self._r.silence(), precision=c.precision)
+        self._stepper = self._packed.fork()
+        self._stepper.reset(derive_seed(c.seed, "stream"))
         self._decoder: Decoder = self._r.decoder()
         self._ready: list[NDArray[np.float32]] = []
         self._stepper.set_genre(self.path.at(0.0))

@@ -74,7 +74,7 @@ class Studio:
         NoizenetError
             If it cannot be had.
         """
-        model = self.library.load(asked.get("model", ""))
+        model, packed = self.library.packed(asked.get("model", ""))
         try:
             seed = int(asked.get("seed") or "0")
         except ValueError as error:
@@ -86,7 +86,7 @@ class Studio:
             seconds=None, seed=seed, genre=asked.get("genre") or None, block_seconds=BLOCK_S, seed_audio=song,
             seed_noise=asked.get("noise") or None, seed_seconds=SEED_S,
         )  # fmt: skip
-        return Instrument(model, controls, cause_of_death)
+        return Instrument(model, controls, cause_of_death, packed)
 
 
 def create_app(settings: Settings) -> Any:

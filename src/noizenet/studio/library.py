@@ -9,6 +9,7 @@ from typing import Any
 
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import UsageError, suggest
+from noizenet.model.stepper import Stepper
 from noizenet.store.model import ABOUT, MAX_ABOUT_BYTES, Model, load
 from noizenet.studio.settings import Settings
 
@@ -27,6 +28,7 @@ class Library:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: dict[str, tuple[float, Model]] = {}
+        self._packed: dict[str, tuple[Model, Stepper]] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, Path]:
@@ -62,6 +64,17 @@ class Library:
                 while len(self._loaded) > KEPT:
                     self._loaded.pop(next(n for n in self._loaded if n != name))
             return self._loaded[name][1]
+
+    def packed(self, name: str) -> tuple[Model, Stepper]:
+        """Return a model and its packed weights, which all listeners share."""
+        model = self.load(name)
+        with self._lock:
+            kept = self._packed.get(name)
+            if kept is None or kept[0] is not model:
+                stepper = Stepper(model.weights, model.representation.silence())
+                self._packed = {n: p for n, p in self._packed.items() if n in self._loaded and n != name}
+                self._packed[name] = (model, stepper)
+            return self._packed[name]
 
 
 def _about(name: str, folder: Path) -> dict[str, Any]:

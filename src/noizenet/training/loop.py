@@ -153,6 +153,7 @@ class Trainer:
         self.elapsed = 0.0
         self._shown = 0.0
         self._saved = 0.0
+        self._stored: float | None = None
         self._messages: list[str] = []
         if self.architecture.tokens and (remark := check_collection(corpus, train)):
             self._messages.append(remark)
@@ -201,6 +202,7 @@ class Trainer:
                     recent, shown_step = [], self.step
                 if self.elapsed - self._saved >= self.config.training.checkpoint_seconds:
                     self._checkpoint()
+                    self._store_best()
             if recent:
                 self._show(recent, self.step - shown_step, log)
             if self.step % self.every or not self.history:
@@ -314,6 +316,12 @@ class Trainer:
     def _kept(self) -> dict[str, Tensor]:
         """Return the best weights so far, or the latest where nothing was measured."""
         return self.best or self.network.state_dict()
+
+    def _store_best(self) -> None:
+        """Write the model folder while training goes on, where there is something better: it can be heard."""
+        if self.best_measures and self.best_measures["step"] != self._stored:
+            self._stored = self.best_measures["step"]
+            self._store()
 
     def _store(self) -> Model:
         """Write the model folder with the best weights so far."""
