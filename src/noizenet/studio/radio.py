@@ -30,7 +30,7 @@ from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.generation.instrument import Instrument
 from noizenet.studio.recordings import Recorder
 
-MOST_WANTED_S = 10.0
+MOST_WANTED_S = 3.0
 """A page that asks for more than this ahead is given so much."""
 
 MOST_MOVES = 64

@@ -3,7 +3,7 @@
 export class Player extends EventTarget {
   constructor() {
     super();
-    this.target = 0.2; // seconds that shall lie ready
+    this.target = 0.28; // seconds that shall lie ready
     this.playing = false;
     this.reset();
   }

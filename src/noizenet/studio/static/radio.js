@@ -33,7 +33,7 @@ for (const [name, [text, low, high, step]] of Object.entries(SLIDERS)) {
   sliders[name] = slider(text, low, high, step, low, (v) => set(name === "inject_amount" ? { inject_amount: v, inject_every: v ? 0.1 : 0 } : { [name]: v }));
   $("sliders").append(sliders[name]);
 }
-$("buffer").append(slider("buffer, ms", 60, 2000, 20, 200, (v) => { player.target = v / 1000; }));
+$("buffer").append(slider("buffer, ms", 60, 2000, 20, 280, (v) => { player.target = v / 1000; }));
 
 // A drag makes a hundred moves a second; the studio needs no more than twenty.
 let waiting = null;
