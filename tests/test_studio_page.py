@@ -96,6 +96,15 @@ def test_controls_reach_the_music_by_mouse_and_keyboard(visit: Visit) -> None:
     visit.page.click("#record")
     visit.until("document.querySelectorAll('#recordings li').length == 1")
     assert "flac" in visit.text("recordings")
+    visit.page.click("#recordings li >> text=make again")
+    visit.until("document.getElementById('notice').textContent.includes('the same bytes')")
+    visit.page.click("#freeze")
+    visit.page.wait_for_timeout(800)
+    still = len(visit.sound())
+    visit.page.wait_for_timeout(800)
+    assert len(visit.sound()) == still
+    visit.page.click("#freeze")
+    visit.hear(still + 22_050)
 
 
 def test_a_song_is_dropped_in_and_seen(visit: Visit, tmp_path: Path) -> None:

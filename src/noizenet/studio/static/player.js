@@ -23,6 +23,7 @@ export class Player extends EventTarget {
     this.wish = wish;
     this.playing = true;
     this.session = "";
+    this.frozen = false;
     this.tries = 0;
     this.begun = performance.now();
     this.first = null;
@@ -95,7 +96,7 @@ export class Player extends EventTarget {
 
   /** Asks for what is missing to the target: what was asked for and has not come counts as there. */
   pull() {
-    if (!this.playing || !this.rate || this.socket?.readyState !== WebSocket.OPEN) return;
+    if (!this.playing || this.frozen || !this.rate || this.socket?.readyState !== WebSocket.OPEN) return;
     const ahead = this.asked - (this.state.played - this.base.played);
     const want = Math.round(this.target * this.rate) - ahead;
     if (want > this.rate * 0.02) {
@@ -111,6 +112,13 @@ export class Player extends EventTarget {
     this.state = state;
     this.pull();
     this.say("level", { seconds: state.held / (this.rate || 1), gaps: state.missing - this.base.missing });
+  }
+
+  /** Stands still: nothing sounds and nothing is made, until it is let go on. */
+  freeze(on) {
+    this.frozen = on;
+    this.node?.port.postMessage({ type: on ? "hold" : "start" });
+    if (!on) this.pull();
   }
 
   move(move) {

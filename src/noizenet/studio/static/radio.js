@@ -63,8 +63,14 @@ async function toggle() {
 }
 
 function controls(on) {
-  for (const id of ["surprise", "mark", "record"]) $(id).disabled = !on;
+  for (const id of ["freeze", "surprise", "mark", "record"]) $(id).disabled = !on;
+  $("freeze").setAttribute("aria-pressed", "false");
   $("play").textContent = on ? "stop" : "play";
+}
+
+function freeze(on) {
+  $("freeze").setAttribute("aria-pressed", String(on));
+  if (player.playing) { player.freeze(on); $("status").textContent = on ? "frozen" : "playing"; }
 }
 
 function showSettings(s) {
@@ -123,6 +129,7 @@ function recorded(on) {
 }
 
 $("play").addEventListener("click", () => toggle().catch((error) => notice(`The sound cannot be played: ${error.message}`)));
+$("freeze").addEventListener("click", () => freeze(!player.frozen));
 $("surprise").addEventListener("click", () => player.move({ surprise: true }));
 let count = 0;
 $("mark").addEventListener("click", () => player.move({ mark: `moment ${++count}` }));
@@ -181,6 +188,16 @@ function drawSeed() {
   bars(heard, width / 2, style.getPropertyValue("--accent"));
 }
 
+/** Makes a recording again from its recipe, and says whether it is the same. */
+async function again(url, name) {
+  notice(`Making ${name} again from its recipe …`);
+  const answer = await fetch(`${url}/again`, { method: "POST" });
+  if (!answer.ok) { notice((await answer.json()).problem); return; }
+  const [made, kept] = await Promise.all([answer.arrayBuffer(), fetch(url).then((r) => r.arrayBuffer())]);
+  const [a, b] = [new Uint8Array(made), new Uint8Array(kept)];
+  notice(`${name}, made again: ${a.length === b.length && a.every((v, i) => v === b[i]) ? "the same bytes" : "not the same"}.`);
+}
+
 async function list() {
   const found = await ask("GET", "/api/recordings", undefined, { quiet: true }).catch(() => []);
   $("recordings").replaceChildren(...found.map((r) => {
@@ -189,6 +206,7 @@ async function list() {
       make("audio", { controls: true, preload: "none", src: url, "aria-label": r.name }),
       make("a", { href: url, download: r.name }, "keep"),
       make("a", { href: url.replace(/\.\w+$/, ".json"), download: r.name.replace(/\.\w+$/, ".json") }, "recipe"),
+      make("button", { type: "button", onclick: () => again(url, r.name).catch(() => {}) }, "make again"),
       make("button", { type: "button", onclick: async () => { await ask("DELETE", url); list(); } }, "remove"));
   }));
 }
