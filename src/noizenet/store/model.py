@@ -181,7 +181,7 @@ def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
         wrong = sorted(set(found.items()) ^ set(shapes.items()))[0]
         raise ModelError(
             f"{source / WEIGHTS}: does not fit the architecture in model.json (first at {wrong[0]!r}); "
-            "copy the model again"
+            "copy the model again, or train it anew if an earlier version made it"
         )
     for name, values in arrays.items():
         if values.dtype != np.float32 or not np.isfinite(values).all():
