@@ -195,6 +195,10 @@ def test_the_live_figures_react(visit: Visit) -> None:
     visit.page.click('nav a[href="#learn"]')
     visit.until("document.querySelector('[data-figure=gates]').dataset.ready", 60)
     try_figures(visit, "[data-figure={}]")
+    pixel = "document.querySelector('[data-figure=gates] canvas').toDataURL()"
+    light = visit.page.evaluate(pixel)
+    visit.page.click("#theme")
+    visit.until(f"{pixel} != {json.dumps(light)}")
 
 
 @pytest.mark.parametrize("page", ["radio", "train", "judge", "learn"])

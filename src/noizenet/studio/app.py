@@ -171,7 +171,9 @@ def _gates(studio: Studio, name: str) -> Path:
     from noizenet.generation.stream import Stream
 
     folder = make_folder(inside(studio.settings.folder("ab"), f"gates {checked(name)}"))
-    if not (folder / "gates.ogg").is_file():
+    sound, about = folder / "gates.ogg", studio.library.folder(name) / "model.json"
+    newer = about.is_file() and sound.is_file() and about.stat().st_mtime > sound.stat().st_mtime
+    if newer or not sound.is_file():  # trained further meanwhile, or never looked at
         model = studio.library.load(name)
         if not can_be_read(model):
             raise UsageError("the gates of models over codes are shown; this one writes samples")

@@ -100,5 +100,8 @@ export async function mount(root) {
     slider("unit", { min: 0, max: units - 1, step: 1, value: 0, digits: 0 }, (u) => { o.unit = u; paint(); draw(); })), said,
     element("p", { class: "live-hint" }, "Orange: open, or above 0; blue: shut, or below 0. Click in the picture, or use the arrow keys on it, to look at a moment; the space bar plays."),
     audio);
+  // Pages change their colours by an attribute of html or body: the ink follows.
+  const themed = new MutationObserver(() => { paint(); draw(); });
+  for (const part of [document.documentElement, document.body]) themed.observe(part, { attributes: true });
   root.dataset.ready = "yes";
 }
