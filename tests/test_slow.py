@@ -39,11 +39,16 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
         short = re.sub(r"--minutes [\d.]+", "--minutes 0.2", command)
         short = re.sub(r"--seconds (\d+)", "--seconds 3", short)
         short = re.sub(r"play model$", "play model --seconds 3", short)
+        # The studio serves until it is interrupted.
+        short = re.sub(r"studio$", "studio --port 0 --data studio-data & sleep 6; kill -INT $!; wait $!", short)
         short = re.sub(r"evaluate model .*", r"\g<0> --streams 4 --seconds 6 --real-seconds 10", short)
         done = subprocess.run(
             ["bash", "-c", short], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
             timeout=300, check=False,
         )  # fmt: skip
+        if command == "noizenet studio":
+            assert "The studio is at http://127.0.0.1:" in done.stderr
+            continue
         if command == "noizenet play model" and done.returncode != 0:  # no sound card here
             assert done.returncode in (1, 2), done.stderr
             assert "sound card" in done.stderr
