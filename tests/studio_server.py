@@ -107,10 +107,12 @@ def hello(socket: ClientConnection) -> dict[str, Any]:
 
 
 def take(socket: ClientConnection, samples: int) -> tuple[bytes, list[dict[str, Any]]]:
-    """Ask for samples; return at least so many, and what was said meanwhile."""
-    socket.send(json.dumps({"type": "more", "samples": samples}))
-    sound, said = b"", []
+    """Ask for samples, no more than may be asked for at once; return at least so many, and what was said meanwhile."""
+    sound, said, asked = b"", [], 0
     while len(sound) < 2 * samples:
+        if len(sound) >= 2 * asked:
+            asked = len(sound) // 2 + min(8000, samples - len(sound) // 2)
+            socket.send(json.dumps({"type": "more", "samples": asked - len(sound) // 2}))
         message = socket.recv(timeout=60)
         if isinstance(message, bytes):
             sound += message
