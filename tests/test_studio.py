@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 import noizenet
 from noizenet.audio.waveform import Waveform
-from noizenet.audio.write import to_pcm16
+from noizenet.audio.write import pcm_bytes, to_pcm16
 from noizenet.base.errors import UsageError
 from noizenet.studio.names import checked, inside
 from noizenet.studio.settings import Limits, Settings
@@ -431,8 +431,6 @@ def test_a_training_is_paused_resumed_survives_the_studio_and_is_judged(tmp_path
         assert server.ask("GET", f"/api/jobs/{judged}/figures").json()["figures"]
 
 
-def test_the_sound_is_16_bit(tmp_path: Path) -> None:
-    from noizenet.studio.radio import pcm
-
+def test_the_sound_is_16_bit() -> None:
     samples = np.array([0.0, 0.5, -1.0, 0.99999], np.float32)
-    assert pcm(Waveform(samples, RATE)) == to_pcm16(samples).astype("<i2").tobytes()
+    assert pcm_bytes(Waveform(samples, RATE)) == to_pcm16(samples).astype("<i2").tobytes()

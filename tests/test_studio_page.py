@@ -111,6 +111,7 @@ def test_a_song_is_dropped_in_and_seen(visit: Visit, tmp_path: Path) -> None:
     g = np.random.default_rng(0)
     noizenet.write(tmp_path / "tune.wav", noizenet.Waveform(g.normal(0, 0.1, 6 * 22_050).astype(np.float32), 22_050))
     (tmp_path / "not a tune.wav").write_bytes(b"nothing")
+    visit.until("document.querySelectorAll('#model option').length")  # the page listens
     visit.page.select_option("#begin", "song")
     visit.page.set_input_files("#song", tmp_path / "not a tune.wav")
     visit.until(

@@ -170,6 +170,11 @@ def write(path: Path | str, waveform: Waveform) -> int:
     return writer.clipped
 
 
+def pcm_bytes(block: Waveform) -> bytes:
+    """Return a block as 16-bit little-endian PCM, channels interleaved."""
+    return to_pcm16(block.samples).astype("<i2").tobytes()
+
+
 def write_pcm(stream: IO[bytes], blocks: Iterable[Waveform]) -> int:
     """Write blocks as 16-bit little-endian PCM to a byte stream; return the number of frames.
 
@@ -178,7 +183,7 @@ def write_pcm(stream: IO[bytes], blocks: Iterable[Waveform]) -> int:
     frames = 0
     try:
         for block in blocks:
-            stream.write(to_pcm16(block.samples).astype("<i2").tobytes())
+            stream.write(pcm_bytes(block))
             stream.flush()
             frames += len(block)
     except BrokenPipeError:

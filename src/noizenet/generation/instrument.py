@@ -18,7 +18,7 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import GenrePath, parse_mix, spell_mix
+from noizenet.generation.genre import parse_path, spell_mix
 from noizenet.generation.keeper import Judge
 from noizenet.generation.stream import FADE_S, Stream
 from noizenet.model.gates import visible
@@ -89,22 +89,13 @@ class Instrument(Stream):
         if unknown:
             raise UsageError(f"{unknown[0]!r} cannot be moved; what can: {', '.join(SETTINGS)}")
         controls = dataclasses.replace(self._controls, **values)  # says what is wrong
-        a = self._model.architecture
-        if controls.samples_differently and not a.samples:
-            raise UsageError("this model predicts a single value: there is nothing to sample")
-        if controls.guidance and not (a.tokens and a.genre_size):
-            raise UsageError("guidance: this model cannot be held to a genre")
-        mix = None
+        path = self.path
         if values.get("genre") is not None:
-            if not self.conditioned:
-                raise UsageError("this model was not told genres in training")
-            mix = parse_mix(str(values["genre"]), self.genres)
-        self._controls = controls
-        self._sampling = controls.sampling(a.temperature, a.guidance)
-        self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
-        if mix is not None:
-            self.path = GenrePath((mix,))
-            self._stepper.set_genre(mix)
+            path = parse_path(str(values["genre"]), None, self.genres, self.conditioned, controls.seed)
+        self._heed(controls)
+        if path is not self.path:
+            self.path = path
+            self._stepper.set_genre(path.at(0.0))
         self._note(set=values)
 
     def surprise(self) -> None:

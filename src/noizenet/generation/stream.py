@@ -60,25 +60,16 @@ class Stream(Iterator[Waveform]):
     def __init__(
         self, model: Model, controls: Controls, judge: Judge | None = None, packed: Stepper | None = None
     ) -> None:
-        self._model, self._controls, self._packed = model, controls, packed
+        self._model, self._packed = model, packed
         r = self._r = model.representation
         a = model.architecture
-        if controls.samples_differently and not a.samples:
-            raise UsageError(
-                "this model predicts a single value, there is nothing to sample; leave out temperature, top-k and top-p"
-            )
-        if controls.top_k and a.options.head == "mixture":
-            raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
-        if controls.guidance and not (a.tokens and a.genre_size):
-            raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
+        self._heed(controls)
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
         self.path: GenrePath = parse_path(controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed)
         self._total = None if controls.seconds is None else max(1, round(controls.seconds * r.sample_rate))
         self._frames = None if self._total is None else self._frames_needed(self._total)
         self._block = max(1, round(controls.block_seconds * r.frame_rate))
-        self._every = max(1, round(controls.inject_every * r.frame_rate)) if controls.inject_every else 0
-        self._sampling = controls.sampling(a.temperature, a.guidance)
         self._hop = max(1, round(HOP_S * r.frame_rate / r.granule)) * r.granule
         self._keeper: Keeper | None = None
         if judge is not None and controls.watch != "off":
@@ -92,6 +83,21 @@ class Stream(Iterator[Waveform]):
         self._finished = False
         self._longest: int | None = None  # frames that the next block may have, where a move cuts it
         self._begin()
+
+    def _heed(self, controls: Controls) -> None:
+        """Take controls over, all or (with a UsageError) none."""
+        a = self._model.architecture
+        if controls.samples_differently and not a.samples:
+            raise UsageError(
+                "this model predicts a single value, there is nothing to sample; leave out temperature, top-k and top-p"
+            )
+        if controls.top_k and a.options.head == "mixture":
+            raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
+        if controls.guidance and not (a.tokens and a.genre_size):
+            raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
+        self._controls = controls
+        self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
+        self._sampling = controls.sampling(a.temperature, a.guidance)
 
     def __iter__(self) -> Stream:
         return self

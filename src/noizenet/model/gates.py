@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from noizenet.model.engine_tokens import TokenEngine
 from noizenet.model.stepper import Stepper
+from noizenet.model.together_tokens import gate
 from noizenet.model.weights import F32, Weights
 
 SHOWN = 32
@@ -41,9 +42,4 @@ def _gates(weights: Weights, memory: dict[str, NDArray[Any]]) -> dict[str, F32]:
     z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
     z += weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]
     i, f, g, o = np.split(z, 4)
-    return {"i": _sigmoid(i), "f": _sigmoid(f), "g": np.tanh(g), "o": _sigmoid(o)}
-
-
-def _sigmoid(x: F32) -> F32:
-    y: F32 = 0.5 * np.tanh(0.5 * x) + 0.5
-    return y
+    return {"i": gate(i), "f": gate(f), "g": np.tanh(g), "o": gate(o)}

@@ -84,19 +84,20 @@ class TokensTogether:
         zh = h[i] @ recurrent + bias_hh
         size = h.shape[2]
         if self._cell == GRU:
-            r, u = (_sigmoid(z[:, s] + zh[:, s]) for s in (slice(0, size), slice(size, 2 * size)))
+            r, u = (gate(z[:, s] + zh[:, s]) for s in (slice(0, size), slice(size, 2 * size)))
             n = np.tanh(z[:, 2 * size :] + r * zh[:, 2 * size :])
             h[i] = (1 - u) * n + u * h[i]
         elif self._cell == LSTM:
             z += zh
-            i_gate, f_gate, o_gate = (_sigmoid(z[:, g * size : (g + 1) * size]) for g in (0, 1, 3))
+            i_gate, f_gate, o_gate = (gate(z[:, g * size : (g + 1) * size]) for g in (0, 1, 3))
             c[i] = f_gate * c[i] + i_gate * np.tanh(z[:, 2 * size : 3 * size])
             h[i] = o_gate * np.tanh(c[i])
         else:
             h[i] = np.tanh(z + zh)
 
 
-def _sigmoid(x: F32) -> F32:
+def gate(x: F32) -> F32:
+    """Return the sigmoid, by tanh: no exponential overflows."""
     y: F32 = 0.5 * np.tanh(0.5 * x) + 0.5
     return y
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,8 +49,7 @@ class Studio:
         self.port = settings.port
         self.library = Library(settings)
         self.pool = ThreadPoolExecutor(MAKERS, "noizenet-maker")
-        self.radio = Radio(self.pool, settings.limits.listeners)
-        self.radio.recordings = settings.folder("recordings")
+        self.radio = Radio(self.pool, settings.limits.listeners, settings.folder("recordings"))
         self.queue = Queue(settings.folder("jobs"))
         self.sampler = trainings.Sampler(settings, self.queue)
 
@@ -144,7 +142,8 @@ def _models(app: FastAPI, studio: Studio) -> None:
         import psutil
 
         memory = psutil.Process().memory_info().rss
-        return {"version": __version__, "listeners": studio.radio.listeners(), "pace": round(studio.radio.pace, 2),
+        pace = round(studio.radio.pace.real_time_factor, 2)
+        return {"version": __version__, "listeners": studio.radio.listeners(), "pace": pace,
                 "memory_bytes": memory}  # fmt: skip
 
     @app.websocket("/radio")
@@ -170,7 +169,7 @@ def _gates(studio: Studio, name: str) -> Path:
     from noizenet.figures.gates import can_be_read, write_gates
     from noizenet.generation.stream import Stream
 
-    folder = make_folder(inside(studio.settings.folder("ab"), f"gates {checked(name)}"))
+    folder = make_folder(inside(studio.settings.folder("made"), f"gates {checked(name)}"))
     sound, about = folder / "gates.ogg", studio.library.folder(name) / "model.json"
     newer = about.is_file() and sound.is_file() and about.stat().st_mtime > sound.stat().st_mtime
     if newer or not sound.is_file():  # trained further meanwhile, or never looked at
@@ -198,12 +197,11 @@ def _recordings(app: FastAPI, studio: Studio) -> None:
     def again(name: str) -> Response:
         """Make a recording again from its recipe; the answer is the new file."""
         path = inside(folder, name)
-        recipe = path.with_suffix(".json")
-        if not recipe.is_file():
+        recipe = recordings.read_recipe(path.with_suffix(".json"))
+        if not recipe:
             raise UsageError("no such recording")
-        about = json.loads(recipe.read_bytes())
-        out = inside(studio.settings.folder("ab"), f"again {path.name}")
-        recordings.render(studio.library.load(str(about.get("model", ""))), recipe, out)
+        out = inside(studio.settings.folder("made"), f"again {path.name}")
+        recordings.render(studio.library.load(str(recipe.get("model", ""))), recipe, out)
         return _file(out)
 
     @app.delete("/api/recordings/{name}")
@@ -241,11 +239,7 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
     @app.put("/api/seeds/{name}")
     async def seed(request: Request, name: str) -> dict[str, Any]:
         """Take in a song to go on from."""
-        from noizenet.audio.read import AUDIO_SUFFIXES
-
-        suffix = Path(checked(name)).suffix.lower()
-        if suffix not in AUDIO_SUFFIXES:
-            raise UsageError(f"{name}: not a sound file by its ending")
+        suffix = uploads.sound_suffix(name)
         folder = settings.folder("seeds")
         for old in sorted((p for p in folder.iterdir() if p.is_file()), key=lambda p: p.stat().st_mtime)[:-49]:
             old.unlink(missing_ok=True)

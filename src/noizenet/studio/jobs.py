@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,11 @@ class Queue:
         self._closing.set()
         self._thread.join()
 
-    def add(self, kind: str, title: str, steps: list[list[str]], about: dict[str, Any]) -> Job:
-        """Put a job at the queue's end."""
+    def add(self, kind: str, title: str, about: dict[str, Any], steps: Callable[[Path], list[list[str]]]) -> Job:
+        """Put a job at the queue's end; `steps` says what to run, given the job's folder."""
         with self._lock:
-            job = Job(f"{int(time.time()):x}-{secrets.token_hex(3)}", kind, title, steps, about)
-            make_folder(self.folder(job.key))
+            key = f"{int(time.time()):x}-{secrets.token_hex(3)}"
+            job = Job(key, kind, title, steps(make_folder(self.folder(key))), about)
             self._jobs[job.key] = job
             self._save(job)
             return job

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,16 @@ KEPT = 4
 """Models that stay in memory."""
 
 
+@dataclass
+class _Loaded:
+    stamp: float
+    model: Model
+
+    @cached_property
+    def packed(self) -> Stepper:
+        return Stepper(self.model.weights, self.model.representation.silence())
+
+
 class Library:
     """Names and models.
 
@@ -27,8 +39,7 @@ class Library:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loaded: dict[str, tuple[float, Model]] = {}
-        self._packed: dict[str, tuple[Model, Stepper]] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, Path]:
@@ -55,26 +66,24 @@ class Library:
 
     def load(self, name: str) -> Model:
         """Return a model; one that was trained further is read again."""
+        return self._entry(name).model
+
+    def packed(self, name: str) -> tuple[Model, Stepper]:
+        """Return a model and its packed weights, which all listeners share."""
+        entry = self._entry(name)
+        with self._lock:
+            return entry.model, entry.packed
+
+    def _entry(self, name: str) -> _Loaded:
         folder = self.folder(name)
         stamp = (folder / ABOUT).stat().st_mtime if folder.is_dir() else folder.stat().st_mtime
         with self._lock:
             kept = self._loaded.get(name)
-            if kept is None or kept[0] != stamp:
-                self._loaded[name] = (stamp, load(folder))
+            if kept is None or kept.stamp != stamp:
+                self._loaded[name] = _Loaded(stamp, load(folder))
                 while len(self._loaded) > KEPT:
                     self._loaded.pop(next(n for n in self._loaded if n != name))
-            return self._loaded[name][1]
-
-    def packed(self, name: str) -> tuple[Model, Stepper]:
-        """Return a model and its packed weights, which all listeners share."""
-        model = self.load(name)
-        with self._lock:
-            kept = self._packed.get(name)
-            if kept is None or kept[0] is not model:
-                stepper = Stepper(model.weights, model.representation.silence())
-                self._packed = {n: p for n, p in self._packed.items() if n in self._loaded and n != name}
-                self._packed[name] = (model, stepper)
-            return self._packed[name]
+            return self._loaded[name]
 
 
 def _about(name: str, folder: Path) -> dict[str, Any]:

@@ -19,14 +19,14 @@ import time
 from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
 
-from noizenet.audio.waveform import Waveform
-from noizenet.audio.write import to_pcm16
+from noizenet.audio.write import pcm_bytes
 from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.generation.ahead import Pace
 from noizenet.generation.instrument import Instrument
 from noizenet.studio.recordings import Recorder
 
@@ -89,13 +89,15 @@ class Radio:
         Where blocks are made.
     most : int
         Listeners at once.
+    recordings : Path
+        Where recordings go.
     """
 
-    def __init__(self, pool: Executor, most: int) -> None:
-        self._pool, self._most = pool, most
+    def __init__(self, pool: Executor, most: int, recordings: Path) -> None:
+        self._pool, self._most, self._recordings = pool, most, recordings
         self._sessions: dict[str, Session] = {}
         self._names = itertools.count(1)
-        self.made_s, self.spent_s = 0.0, 0.0
+        self.pace = Pace()
 
     def listeners(self) -> int:
         """Return how many are connected."""
@@ -192,12 +194,12 @@ class Radio:
                 continue
             begun = time.perf_counter()
             block = await self._run(next, session.instrument)
-            self._count(len(block) / block.sample_rate, time.perf_counter() - begun)
+            self.pace.add(len(block) / block.sample_rate, time.perf_counter() - begun)
             session.wanted = max(0, session.wanted - len(block))  # more than asked for is the page's to count
             session.given += len(block)
             if session.recorder is not None:
                 await self._run(session.recorder.write, block)
-            await socket.send_bytes(pcm(block))
+            await socket.send_bytes(pcm_bytes(block))
             seen += len(block) / block.sample_rate
             if seen >= SEE_EVERY_S:
                 seen = 0.0
@@ -205,17 +207,14 @@ class Radio:
                 watch = session.instrument.watch
                 dead = None if watch is None else round(watch.dead_s, 1)
                 await socket.send_json(
-                    {"type": "see", "given": session.given, "pace": round(self.pace, 2), "dead": dead, **about}
+                    {
+                        "type": "see",
+                        "given": session.given,
+                        "pace": round(self.pace.real_time_factor, 2),
+                        "dead": dead,
+                        **about,
+                    }
                 )
-
-    @property
-    def pace(self) -> float:
-        """Seconds of sound made in a second of making, lately."""
-        return self.made_s / self.spent_s if self.spent_s else 0.0
-
-    def _count(self, made: float, spent: float) -> None:
-        keep = max(0.0, 1 - spent / 5.0)
-        self.made_s, self.spent_s = self.made_s * keep + made, self.spent_s * keep + spent
 
     async def _move(self, socket: WebSocket, session: Session, move: dict[str, Any]) -> None:
         if "record" in move:
@@ -241,16 +240,13 @@ class Radio:
         if message.get("on") is True:
             try:
                 session.recorder = Recorder(
-                    self.recordings, session.model, session.instrument, session.given, str(message.get("format", "wav"))
+                    self._recordings,
+                    session.model,
+                    session.instrument,
+                    session.given,
+                    str(message.get("format", "wav")),
                 )
             except NoizenetError as error:
                 await socket.send_json({"type": "refused", "why": str(error)[:300]})
                 return
             await socket.send_json({"type": "recording", "name": session.recorder.name})
-
-    recordings: Any = None
-
-
-def pcm(block: Waveform) -> bytes:
-    """Return a block as 16-bit little-endian PCM, channels interleaved."""
-    return to_pcm16(block.samples).astype(np.dtype("<i2")).tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,27 @@ class Recorder:
         return self.name
 
 
-def render(model: Model, recipe_file: Path, out: Path) -> int:
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Return what lies beside a recording; empty where nothing that can be read does."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def render(model: Model, recipe: Mapping[str, Any], out: Path) -> int:
     """Make a recording again from its recipe; return its samples.
 
     Raises
     ------
     UsageError
-        If the file holds no recipe.
+        If it is no recipe.
     """
     try:
-        recipe: dict[str, Any] = json.loads(recipe_file.read_bytes())
         start, samples = int(recipe["start"]), int(recipe["samples"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{recipe_file}: holds no recipe of a recording ({type(error).__name__})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"this is no recipe of a recording ({type(error).__name__})") from error
     r = model.representation
     with AudioWriter(out, r.sample_rate, r.channels, samples) as writer:
         for block in replay(model, recipe, cause_of_death, start=start, samples=samples):
@@ -88,15 +97,7 @@ def listed(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.iterdir(), reverse=True):
         if path.suffix[1:] in FORMATS and not path.name.startswith("."):
-            about = _read(path.with_suffix(".json"))
+            about = read_recipe(path.with_suffix(".json"))
             found.append({"name": path.name, "bytes": path.stat().st_size, "model": about.get("model", ""),
                           "moves": len(about.get("moves", []))})  # fmt: skip
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -25,7 +25,7 @@ def main(folder: Path) -> int:
     with (folder / LOG).open("ab") as log:
         for command in json.loads((folder / COMMANDS).read_text(encoding="utf-8")):
             code = subprocess.run(
-                [sys.executable, "-c", "from noizenet.cli.main import run; run()", *command],
+                [sys.executable, "-m", "noizenet", *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, preexec_fn=_mind_signals,
             ).returncode  # fmt: skip
             if code:

@@ -70,7 +70,7 @@ class Settings:
                 f"host {self.host}: an address that others can reach needs a token of at least 16 characters "
                 "(--token); without one the studio listens on 127.0.0.1 only"
             )
-        for name in ("uploads", "corpora", "models", "recordings", "jobs", "ab", "seeds"):
+        for name in ("uploads", "corpora", "models", "recordings", "jobs", "ab", "seeds", "made"):
             make_folder(self.data / name)
 
     def folder(self, name: str) -> Path:

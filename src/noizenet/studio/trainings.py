@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from noizenet.studio.jobs import RUNNING, Job, Queue
 from noizenet.studio.names import checked, inside
 from noizenet.studio.settings import Settings
 from noizenet.training import RECIPES
+from noizenet.training.log import read_metrics
 
 POINTS = 400
 SAMPLE_S, SAMPLE_EVERY_S, SAMPLES = 6.0, 60.0, 24
@@ -54,7 +54,7 @@ def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
          "--set", f"training.threads={threads}"],
     ]  # fmt: skip
     about = {"name": name, "collection": collection, "recipe": recipe, "minutes": minutes, "seed": seed}
-    return queue.add("train", f"train {name}", steps, about)
+    return queue.add("train", f"train {name}", about, lambda _: steps)
 
 
 def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: Path) -> Job:
@@ -74,10 +74,12 @@ def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: 
         raise UsageError("streams: expected 1 to 240; seconds: a number")
     embedding = str(wish.get("embedding", "tagger"))
     name = checked(str(wish.get("model", "")), "model")
-    job = queue.add("evaluate", f"judge {name} by {collection}", [], {"model": name, "collection": collection})
-    job.steps = [["evaluate", str(model), str(corpus), str(queue.folder(job.key) / "report"), "--streams", str(streams),
-                  "--seconds", f"{seconds:g}", "--embedding", embedding]]  # fmt: skip
-    return job
+    about = {"model": name, "collection": collection}
+    asked = ["--streams", str(streams), "--seconds", f"{seconds:g}", "--embedding", embedding]
+    return queue.add(
+        "evaluate", f"judge {name} by {collection}", about,
+        lambda folder: [["evaluate", str(model), str(corpus), str(folder / "report"), *asked]],
+    )  # fmt: skip
 
 
 def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
     if job.kind == "evaluate":
         found["report"] = (queue.folder(job.key) / "report" / "report.html").is_file()
         return found
-    rows = _metrics(settings.folder("models") / job.about["name"])
+    rows = _thinned(read_metrics(settings.folder("models") / job.about["name"]))
     found["losses"] = [[r["step"], r["loss"]] for r in rows if "loss" in r]
     found["validations"] = [[r["step"], r["validation_loss"]] for r in rows if "validation_loss" in r]
     spent = max((float(r.get("seconds", 0.0)) for r in rows), default=0.0)
@@ -101,21 +103,10 @@ def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
     return found
 
 
-def _metrics(folder: Path) -> list[dict[str, Any]]:
-    try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    step = max(1, len(lines) // POINTS)
-    rows = []
-    for i, line in enumerate(lines):
-        if i % step and '"validation' not in line and i < len(lines) - 1:
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue  # the line that is being written
-    return rows
+def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return some 400 rows: all validations, the last one, and of the others every so many."""
+    step = max(1, len(rows) // POINTS)
+    return [r for i, r in enumerate(rows) if i % step == 0 or "validation_loss" in r or i == len(rows) - 1]
 
 
 def _refused(corpus: Path) -> list[dict[str, str]]:

@@ -16,6 +16,20 @@ from noizenet.studio.probe import probe
 from noizenet.studio.settings import Settings
 
 
+def sound_suffix(name: str) -> str:
+    """Return the ending of a sound file's name.
+
+    Raises
+    ------
+    UsageError
+        For a name that is none, or an ending that no sound file has.
+    """
+    suffix = Path(checked(name, "file name")).suffix.lower()
+    if suffix not in AUDIO_SUFFIXES:
+        raise UsageError(f"{name}: not a sound file by its ending; known are {' '.join(sorted(AUDIO_SUFFIXES))}")
+    return suffix
+
+
 def target(settings: Settings, collection: str, genre: str, name: str) -> Path:
     """Return where a recording of a collection belongs.
 
@@ -25,9 +39,7 @@ def target(settings: Settings, collection: str, genre: str, name: str) -> Path:
         For a name that is none, an ending that no sound file has, or a collection that is full.
     """
     checked(collection, "collection")
-    checked(name, "file name")
-    if Path(name).suffix.lower() not in AUDIO_SUFFIXES:
-        raise UsageError(f"{name}: not a sound file by its ending; known are {' '.join(sorted(AUDIO_SUFFIXES))}")
+    sound_suffix(name)
     root = settings.folder("uploads")
     folder = inside(root, collection, genre) if genre else inside(root, collection)
     held = [p for p in (root / collection).rglob("*") if p.is_file()] if (root / collection).exists() else []
@@ -47,6 +59,7 @@ async def receive(parts: AsyncIterator[bytes], path: Path, most: int) -> None:
         If it is larger than `most` bytes, or empty.
     DiskFullError
     """
+    # Two uploads of one name at once each write to their own.
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     written = 0
     try:
