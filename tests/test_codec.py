@@ -17,6 +17,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.representation import panning
 from noizenet.representation.base import create
 from noizenet.representation.codec import CodecDecoder, CodecTokens
+from noizenet.representation.codec_kernel import PackedDecoder
 from noizenet.representation.codec_network import encode, spectra
 from noizenet.representation.codec_weights import ABOUT, ARRAYS, CodecShape, load_codec
 from noizenet.representation.phase import PhaseOptions, PhaseSearch
@@ -144,13 +145,24 @@ class TestTokens:
     def test_noise_gets_its_texture_back(self, codec: Path) -> None:
         """Where the decoder is unsure magnitudes scatter as noise's do; a sure one stays as it is."""
         weights = load_codec(str(codec))
-        decoder = CodecDecoder(weights)
+        decoder, frames = PackedDecoder(weights), np.arange(40)
         middle = np.full((40, weights.shape.bins), -2.0, np.float32)
         unsure = np.full((40, weights.shape.bands), 0.5, np.float32)
-        logs = np.log(decoder._magnitudes(middle, unsure) / (weights.shape.n_fft / 4) + 1e-9)
+        logs = np.log(decoder.magnitudes(middle, unsure, frames, 1.0) / (weights.shape.n_fft / 4) + 1e-9)
         assert abs(logs.std() - 0.64) < 0.1  # of the log of a Rayleigh variable: pi / sqrt(24)
-        sure = CodecDecoder(weights)._magnitudes(middle, np.zeros_like(unsure))
-        assert np.ptp(sure) < 1e-6
+        for spread, texture in ((np.zeros_like(unsure), 1.0), (unsure, 0.0)):
+            assert np.ptp(decoder.magnitudes(middle, spread, frames, texture)) < 1e-6
+
+    def test_streams_decoded_together_are_those_alone(self, codec: Path) -> None:
+        r = create({"name": "codec", "codec": str(codec)}, sample_rate=22_050, channels=1)
+        codes = np.random.default_rng(1).integers(0, r.levels, (3, 50, r.dim)).astype(np.int16)
+        together, alone = ([r.decoder() for _ in codes] for _ in range(2))
+        for first, last in ((0, 1), (1, 19), (19, 50)):
+            made = type(together[0]).push_together(together, codes[:, first:last])
+            for decoder, part, sound in zip(alone, codes, made, strict=True):
+                assert np.array_equal(decoder.push(part[first:last]), sound)
+        for a, b in zip(alone, together, strict=True):
+            assert np.array_equal(a.finish(), b.finish())
 
 
 class TestTwoChannels:

@@ -12,7 +12,8 @@ import pytest
 import noizenet
 from noizenet.base.errors import UsageError
 from noizenet.model.stepper import Stepper
-from noizenet.representation.codec_network import decode, embed
+from noizenet.representation.codec_kernel import packed
+from noizenet.representation.codec_network import embed
 from noizenet.representation.codec_weights import load_codec
 from noizenet.store.model import load
 
@@ -51,7 +52,7 @@ def test_the_decoder_says_the_same_for_many_at_once(token_model: Path, codec: Pa
     size = shape.decoder_past + 1 + shape.decoder_ahead
     codes = np.random.default_rng(1).integers(0, shape.levels, (7, size, shape.codebooks))
     windows = embed(codes.reshape(-1, shape.codebooks), weights).reshape(7, -1)
-    middle, spread = decode(windows, weights)
+    middle, spread = packed(weights).decode(windows)
     theirs = ort.InferenceSession(graphs / "decoder.onnx").run(None, {"codes": codes})
     assert np.abs(theirs[0].reshape(middle.shape) - middle).max() < 1e-4
     assert np.abs(theirs[1].reshape(spread.shape) / spread - 1).max() < 1e-4

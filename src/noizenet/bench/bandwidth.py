@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import float32
 
-from noizenet.model.numeric import compiled
+from noizenet.kernels.functions import compiled
 
 
 @compiled

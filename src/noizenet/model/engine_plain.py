@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.kernels.products import Pack
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
 from noizenet.model.kernel import run_classes, run_vectors
-from noizenet.model.numeric import Pack
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.kernels.products import COLUMNS, ROWS, Pack, W
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
 from noizenet.model.features import LPC_WINDOW, SKETCH, edges_of, features_of, lpc_taper
 from noizenet.model.kernel_tiered import ADAPT, SAY, SPEAK, TIER, run_tiered
-from noizenet.model.numeric import COLUMNS, ROWS, Pack, W
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.kernels.products import Pack
 from noizenet.model.engine import Engine, as_codes, biases
 from noizenet.model.kernel_tokens import run_tokens
-from noizenet.model.numeric import Pack
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -39,12 +40,7 @@ class TokenEngine(Engine):
         self._first, self._genres = weights["start"], weights.get("genre.weight")
         told = range(a.dim if self._genres is not None else 0)
         self._colours = [weights[f"head.colour.{k}.weight"] for k in told]  # K of [D, E]
-        width = self._gates * o.hidden
-        sizes = {
-            "x": o.embedding, "z": width, "zh": width, "deep": o.depth_width, "coloured": o.depth_width,
-            "anyone": a.levels, "logits": a.levels, "plain": a.levels,
-        }  # fmt: skip
-        self.scratch = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
+        self.scratch: dict[str, NDArray[Any]] = {}
         self.colours = np.zeros((a.dim, o.depth_width), np.float32)
         self.reset()
 
@@ -72,21 +68,47 @@ class TokenEngine(Engine):
         rows = self._codes[:, 0].nbytes + (self._given[:, 0].nbytes if len(self._given) else 0)
         return float(self._weights.nbytes + rows)
 
+    def shares_weights(self, other: Engine) -> bool:
+        """Return whether both play from the same matrices, so that they can be run together."""
+        return isinstance(other, TokenEngine) and other._weights is self._weights
+
     def run(
         self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
         jumps: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` frames."""
-        m, s, books = self.memory, self.scratch, self._a.dim
-        none = np.zeros((0, books), np.int64)
+        given = None if forced is None else forced[None]
+        out = self.run_together([self], count, given, uniforms, jumps[None], sampling, record[None])
+        return np.asarray(out[0])
+
+    def run_together(
+        self, engines: Sequence[TokenEngine], count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64],
+        jumps: F32, sampling: Sampling, record: F32,
+    ) -> NDArray[Any]:  # fmt: skip
+        """Run `count` frames of engines that share these weights; every array has their axis in front."""
+        streams, books, o = len(engines), self._a.dim, self._a.options
+        none = np.zeros((0, 0, books), np.int64)
         given = none if forced is None else np.ascontiguousarray(forced, np.int64)
-        leaps = jumps.astype(np.int64) if len(jumps) else none
-        out = np.zeros((count, books), np.int64)
+        leaps = jumps.astype(np.int64) if jumps.size else none
+        out = np.zeros((streams, count, books), np.int64)
+        memory = {k: np.stack([e.memory[k] for e in engines], 0 if k == "current" else 1) for k in self.memory}
+        surprise = np.zeros((streams, 2))
+        x, z, zh, deep, logits, plain = (
+            np.zeros(shape, np.float32)
+            for shape in (
+                (streams, o.embedding), (streams, self._gates * o.hidden), (streams, self._gates * o.hidden),
+                (2 * streams, o.depth_width), (2 * streams, self._a.levels), self._a.levels,
+            )
+        )  # fmt: skip
         run_tokens(
             self._cell, self._gates, self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
-            self.colours, m["h"], m["c"], m["current"], given, uniforms.reshape(-1, books), leaps,
+            np.stack([e.colours for e in engines]), memory["h"], memory["c"], memory["current"], given,
+            uniforms.reshape(streams, count, books) if uniforms.size else np.zeros((0, 0, books)), leaps,
             np.full(books, float(sampling.temperature)), int(sampling.top_k), np.full(books, float(sampling.top_p)),
-            self.guidance(sampling), s["x"], s["z"], s["zh"], s["deep"], s["coloured"], s["anyone"], s["logits"],
-            s["plain"], self.surprise, out, record,
+            self.guidance(sampling), x, z, zh, deep, logits, plain, surprise, out,
+            record if record.size else np.zeros((0, 0, 0), np.float32),
         )  # fmt: skip
+        for i, engine in enumerate(engines):
+            engine.memory = {k: (v[i] if k == "current" else v[:, i]).copy() for k, v in memory.items()}
+            engine.surprise += surprise[i]
         return as_codes(out, self._a.levels)

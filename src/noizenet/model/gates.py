@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from noizenet.model.engine_tokens import TokenEngine
 from noizenet.model.stepper import Stepper
-from noizenet.model.together_tokens import gate
 from noizenet.model.weights import F32, Weights
 
 SHOWN = 32
@@ -42,4 +42,4 @@ def _gates(weights: Weights, memory: dict[str, NDArray[Any]]) -> dict[str, F32]:
     z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
     z += weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]
     i, f, g, o = np.split(z, 4)
-    return {"i": gate(i), "f": gate(f), "g": np.tanh(g), "o": gate(o)}
+    return {"i": expit(i), "f": expit(f), "g": np.tanh(g), "o": expit(o)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from noizenet.model.numeric import SURPRISE_EVERY, add_product, begin, compiled, draw_class, recur, surprise_of_class
+from noizenet.kernels.functions import compiled
+from noizenet.kernels.products import add_product, begin
+from noizenet.model.numeric import SURPRISE_EVERY, draw_class, recur, surprise_of_class
 
 # Rows of the layout: a layer's input and recurrent matrices in turn, then the head's.
 W_IH, W_HH = 0, 1

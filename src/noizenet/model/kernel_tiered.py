@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numba import float32
 
+from noizenet.kernels.functions import compiled, sigmoid
+from noizenet.kernels.products import COLUMNS, ROWS, add_product, begin
 from noizenet.model.features import (
     GAIN,
     LEVEL,
@@ -19,18 +21,7 @@ from noizenet.model.features import (
     SKETCH,
     SMALLEST_SCALE,
 )
-from noizenet.model.numeric import (
-    COLUMNS,
-    ROWS,
-    SURPRISE_EVERY,
-    add_product,
-    begin,
-    compiled,
-    draw_class,
-    recur,
-    sigmoid,
-    surprise_of_class,
-)
+from noizenet.model.numeric import SURPRISE_EVERY, draw_class, recur, surprise_of_class
 
 # Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
 FRAME, W_IH, W_HH, SPEAK, TIER = range(5)

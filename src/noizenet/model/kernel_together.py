@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numba import float32
 
+from noizenet.kernels.functions import compiled, sigmoid, tanh
+from noizenet.kernels.panel import TILE
+from noizenet.kernels.products import COLUMNS, ROWS, TALL, B, W
 from noizenet.model.features import GAIN
 from noizenet.model.kernel_tiered import (
     ADAPT,
@@ -34,7 +37,7 @@ from noizenet.model.kernel_tiered import (
     place_mixture,
     remember,
 )
-from noizenet.model.numeric import COLUMNS, GRU, LSTM, ROWS, TALL, TILE, B, W, compiled, draw_class, sigmoid, tanh
+from noizenet.model.numeric import GRU, LSTM, draw_class
 
 
 @compiled

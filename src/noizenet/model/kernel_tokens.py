@@ -1,10 +1,15 @@
-"""The compiled inner loop of token networks: one stream, one thread, no allocation and no Python per frame."""
+"""The compiled inner loop of token networks: any number of streams in lockstep, one thread, no Python per frame.
+
+Each stream's frames are what they would be alone, to the bit: only the weights are read together.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from noizenet.model.numeric import add_product, begin, compiled, draw_class, recur, surprise_of_class
+from noizenet.kernels.functions import compiled
+from noizenet.kernels.products import add_products, begin
+from noizenet.model.numeric import GRU, draw_class, settle, surprise_of_class
 
 # Rows of the layout: a layer's input and recurrent matrices in turn, then of each code what is said and what comes out.
 
@@ -13,68 +18,81 @@ from noizenet.model.numeric import add_product, begin, compiled, draw_class, rec
 def run_tokens(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, colours: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
-    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, x: Any, z: Any, zh: Any, deep: Any, coloured: Any,
-    anyone: Any, logits: Any, plain: Any, surprise: Any, out: Any, record: Any,
+    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, x: Any, z: Any, zh: Any, deep: Any, logits: Any,
+    plain: Any, surprise: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
-    """Run ``len(out)`` frames of K codes.
+    """Run frames of K codes: out [S, n, K] for S streams.
 
-    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours [K, D]
-    what it hears of the genre. With `guidance` the logits go as much further from those without the genre. `forced`
-    [n, K] holds the frames to follow, or is empty to sample. Where `jumps` [n, K] is not negative it stands in for the
-    drawn code. `temperatures` and `top_p` are per code. `record` [n, K · V] takes the logits, or is empty. `surprise`
-    takes nats and the number of frames they are summed over.
+    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours
+    [S, K, D] what it hears of the genre. State: h and c [L, S, H], current [S, K]. With `guidance` the logits go as
+    much further from those without the genre. `forced` [S, n, K] holds the frames to follow, or is empty to sample.
+    Where `jumps` [S, n, K] is not negative it stands in for the drawn code. `temperatures` and `top_p` are per code.
+    `surprise` [S, 2] takes nats and the number of frames they are summed over, `record` [S, n, K · V] the logits, or is
+    empty. Scratch: x [S, E], z and zh [S, G · H]; deep [2 S, D] and logits [2 S, V], of which the second halves are
+    without the genre; plain [V].
     """
-    K, V, E = codes.shape
-    layers, width, D = h.shape[0], gates * h.shape[1], deep.shape[0]
-    for t in range(out.shape[0]):
-        for e in range(E):
-            x[e] = codes[0, current[0], e]
-        for k in range(1, K):
-            row = codes[k, current[k]]
+    streams, count, K = out.shape
+    V, E = codes.shape[1:]
+    layers, width, D = h.shape[0], gates * h.shape[2], deep.shape[1]
+    said = 2 * streams if guidance > 0.0 else streams
+    for t in range(count):
+        for s in range(streams):
+            row = codes[0, current[s, 0]]
             for e in range(E):
-                x[e] += row[e]
+                x[s, e] = row[e]
+            for k in range(1, K):
+                row = codes[k, current[s, k]]
+                for e in range(E):
+                    x[s, e] += row[e]
         for layer in range(layers):
-            begin(biases, layout[2 * layer], 0, width, z)
-            if layer == 0:
-                add_product(weights, scales, layout[0], 0, width, x, z)
-            else:
-                add_product(weights, scales, layout[2 * layer], 0, width, h[layer - 1], z)
-            recur(cell, weights, scales, biases, layout[2 * layer + 1], h[layer], c[layer], z, zh)
+            inputs, recurrent = layout[2 * layer], layout[2 * layer + 1]
+            for s in range(streams):
+                begin(biases, inputs, 0, width, z[s])
+            add_products(weights, scales, inputs, width, x if layer == 0 else h[layer - 1], z)
+            if cell == GRU:
+                for s in range(streams):
+                    begin(biases, recurrent, 0, width, zh[s])
+            add_products(weights, scales, recurrent, width, h[layer], zh if cell == GRU else z)
+            for s in range(streams):
+                settle(cell, h[layer, s], c[layer, s], z[s], zh[s])
         for k in range(K):
             say, speak = layout[2 * layers + 2 * k], layout[2 * layers + 2 * k + 1]
-            begin(biases, say, 0, D, deep)
-            add_product(weights, scales, say, 0, D, h[layers - 1], deep)
-            for j in range(k):
-                row = given[k * (k - 1) // 2 + j, out[t, j]]
-                for d in range(D):
-                    deep[d] += row[d]
-            if guidance > 0.0:
-                for d in range(D):
-                    coloured[d] = max(deep[d] + colours[k, d], 0.0)
-                    deep[d] = max(deep[d], 0.0)
-                begin(biases, speak, 0, V, anyone)
-                add_product(weights, scales, speak, 0, V, deep, anyone)
-            else:
-                for d in range(D):
-                    coloured[d] = max(deep[d] + colours[k, d], 0.0)
-            begin(biases, speak, 0, V, logits)
-            add_product(weights, scales, speak, 0, V, coloured, logits)
-            if record.shape[0] > 0:
-                for v in range(V):
-                    record[t, k * V + v] = logits[v]
-            for v in range(V):
-                plain[v] = logits[v]
-            if forced.shape[0] > 0:
-                chosen = forced[t, k]
-            else:
+            for s in range(streams):
+                begin(biases, say, 0, D, deep[s])
+            add_products(weights, scales, say, D, h[layers - 1], deep[:streams])
+            for s in range(streams):
+                for j in range(k):
+                    row = given[k * (k - 1) // 2 + j, out[s, t, j]]
+                    for d in range(D):
+                        deep[s, d] += row[d]
                 if guidance > 0.0:
+                    for d in range(D):
+                        deep[streams + s, d] = max(deep[s, d], 0.0)
+                for d in range(D):
+                    deep[s, d] = max(deep[s, d] + colours[s, k, d], 0.0)
+            for s in range(said):
+                begin(biases, speak, 0, V, logits[s])
+            add_products(weights, scales, speak, V, deep[:said], logits)
+            for s in range(streams):
+                own = logits[s]
+                if record.shape[0] > 0:
                     for v in range(V):
-                        logits[v] += guidance * (logits[v] - anyone[v])
-                chosen = draw_class(logits, uniforms[t, k], temperatures[k], top_k, top_p[k])
-            surprise[0] += surprise_of_class(plain, chosen)
-            if jumps.shape[0] > 0 and jumps[t, k] >= 0:
-                chosen = jumps[t, k]
-            out[t, k] = chosen
-        surprise[1] += 1.0
-        for k in range(K):
-            current[k] = out[t, k]
+                        record[s, t, k * V + v] = own[v]
+                for v in range(V):
+                    plain[v] = own[v]
+                if forced.shape[0] > 0:
+                    chosen = forced[s, t, k]
+                else:
+                    if guidance > 0.0:
+                        anyone = logits[streams + s]
+                        for v in range(V):
+                            own[v] += guidance * (own[v] - anyone[v])
+                    chosen = draw_class(own, uniforms[s, t, k], temperatures[k], top_k, top_p[k])
+                surprise[s, 0] += surprise_of_class(plain, chosen)
+                if jumps.shape[0] > 0 and jumps[s, t, k] >= 0:
+                    chosen = jumps[s, t, k]
+                out[s, t, k] = chosen
+        for s in range(streams):
+            surprise[s, 1] += 1.0
+            for k in range(K):
+                current[s, k] = out[s, t, k]

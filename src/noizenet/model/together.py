@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.model import kernel_together
-from noizenet.model.engine import as_codes, class_frames
+from noizenet.model.engine import class_frames
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.engine_tokens import TokenEngine
 from noizenet.model.sampling import Sampling
@@ -24,16 +24,16 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
     Parameters
     ----------
     steppers : sequence of Stepper
-        Streams of one tiered or token network in ``fp32``; tiers all as many frames from their start; each with its own
-        genre and its own random numbers. They go on from where this leaves them.
+        Streams of one tiered network in ``fp32``, all as many frames from their start, or of one token network; each
+        with its own genre and its own random numbers. They go on from where this leaves them.
     count : int
     sampling : Sampling
 
     Returns
     -------
     ndarray
-        [streams, count, K]. Each stream's frames are those of its own :meth:`Stepper.run`, as far as rounding lets
-        them be: where a draw falls within 1e-6 of an edge the streams part.
+        [streams, count, K]. Each stream's frames are those of its own :meth:`Stepper.run`: of token networks to the
+        bit, of tiers as far as rounding lets them be: where a draw falls within 1e-6 of an edge the streams part.
 
     Raises
     ------
@@ -41,8 +41,9 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
         If the streams cannot be run together.
     """
     engines = [s.engine for s in steppers]
-    if engines and all(isinstance(e, TokenEngine) for e in engines):
-        return _tokens(steppers, count, sampling)
+    tokens = [e for e in engines if isinstance(e, TokenEngine)]
+    if tokens and len(tokens) == len(engines):
+        return _tokens(steppers, tokens, count, sampling)
     if not engines or not all(isinstance(e, TieredEngine) and e.shares_weights(engines[0]) for e in engines):
         raise UsageError("streams run together only if they share one tiered network in fp32 (fork them from one)")
     first = engines[0]
@@ -71,15 +72,15 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
     return np.stack([class_frames(column, first.levels) for column in out.T])
 
 
-def _tokens(steppers: Sequence[Stepper], count: int, sampling: Sampling) -> NDArray[Any]:
-    from noizenet.model.together_tokens import TokensTogether
-
-    engines = [s.engine for s in steppers if isinstance(s.engine, TokenEngine)]
-    if any(e.source is not engines[0].source or e.precision != "fp32" for e in engines):
-        raise UsageError("streams run together only if they share one network in fp32 (fork them from one)")
+def _tokens(
+    steppers: Sequence[Stepper], engines: Sequence[TokenEngine], count: int, sampling: Sampling
+) -> NDArray[Any]:
+    first = engines[0]
+    if not all(first.shares_weights(e) for e in engines):
+        raise UsageError("streams run together only if they share one network (fork them from one)")
     uniforms = np.stack([s.draw(count)[0].reshape(count, -1) for s in steppers])
-    with threadpool_limits(1, user_api="blas"):
-        codes = TokensTogether(engines[0].source).run(engines, count, uniforms, sampling)
+    none = np.zeros((0, 0, 0), np.float32)
+    codes = first.run_together(engines, count, None, uniforms, none, sampling, none)
     for stepper in steppers:
         stepper.advance(count)
-    return as_codes(codes, engines[0].source.architecture.levels)
+    return codes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -41,6 +41,11 @@ class Decoder(ABC):
     @abstractmethod
     def push(self, frames: Frames) -> NDArray[np.float32]:
         """Take [n, ...] frames, return the [m, C] samples that are ready."""
+
+    @classmethod
+    def push_together(cls, decoders: Sequence[Decoder], frames: Frames) -> list[NDArray[np.float32]]:
+        """Push frames [S, n, ...] into S decoders; where they can share work, they do."""
+        return [decoder.push(part) for decoder, part in zip(decoders, frames, strict=True)]
 
     def finish(self) -> NDArray[np.float32]:
         """Return the samples still inside, [m, C]."""

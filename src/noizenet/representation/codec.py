@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -21,16 +21,10 @@ from noizenet.base.config import option
 from noizenet.base.errors import ConfigError
 from noizenet.representation import panning
 from noizenet.representation.base import Bound, Decoder, Frames, Representation
-from noizenet.representation.codec_network import decode, embed, encode, spectra_of_noise
+from noizenet.representation.codec_kernel import packed
+from noizenet.representation.codec_network import embed, encode
 from noizenet.representation.codec_weights import F32, CodecWeights, load_codec
 from noizenet.representation.phase import PhaseOptions, PhaseSearch
-
-BLOCK = 8
-"""Frames that are decoded at once, whatever comes: so the cut into calls changes nothing, not even rounding."""
-RAYLEIGH_DEVIATION = 0.5
-"""Mean absolute deviation of the log of a Rayleigh variable: of a bin of noise (to two digits)."""
-MEAN_LOG_RAYLEIGH = -0.2886
-"""Mean log of a Rayleigh variable whose mean square is 1: minus half of Euler's constant."""
 
 
 @dataclass(frozen=True)
@@ -143,20 +137,39 @@ class CodecDecoder(Decoder):
     ) -> None:
         shape = self._shape = codec.shape
         self._panner = panning.Panner(shape.samples, shape.levels) if stereo else None
-        self._codec, self._texture = codec, np.float32(texture)
+        self._codec, self._packed, self._texture = codec, packed(codec), texture
         self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
         self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
         self._frames = 0  # taken in
+        self._decoded = 0
         self._given = 0  # samples given out
-        self._rng = np.random.default_rng(0)
-        self._noise = np.zeros(0, np.float32)
-        weight = codec["bands"].T
-        self._to_bins = (weight / np.maximum(weight.sum(1, keepdims=True), 1e-6)).astype(np.float32)
 
     def push(self, frames: Frames) -> F32:
         """Take codes [n, K]; return the samples [m, C] that are done."""
-        if not len(frames):
+        return self.push_together([self], frames[None])[0]
+
+    @classmethod
+    def push_together(cls, decoders: Sequence[Decoder], frames: Frames) -> list[F32]:
+        """Take codes [S, n, K] of as many streams; what each gets is what it would get alone."""
+        own = [d for d in decoders if isinstance(d, CodecDecoder)]
+        if len(own) < len(decoders) or any(d._packed is not own[0]._packed for d in own):
+            return super().push_together(decoders, frames)
+        for decoder, codes in zip(own, frames, strict=True):
+            decoder._take(codes)
+        return [d._out(sound) for d, sound in zip(own, _decoded(own), strict=True)]
+
+    def finish(self) -> F32:
+        """Return the samples that are left."""
+        shape = self._shape
+        if not self._frames:
             return self._out(np.zeros(0, np.float32))
+        self._latents = np.concatenate([self._latents, np.repeat(self._latents[-1:], shape.decoder_ahead, 0)])
+        rest = np.concatenate([*_decoded([self]), self._search.finish()])
+        return self._out(rest[: self._frames * shape.samples - self._given])
+
+    def _take(self, frames: Frames) -> None:
+        if not len(frames):
+            return
         if self._panner is not None:
             self._panner.codes(frames[:, -1])
         latents = embed(frames[:, : self._shape.codebooks], self._codec)
@@ -164,42 +177,34 @@ class CodecDecoder(Decoder):
             self._latents = np.repeat(latents[:1], self._shape.decoder_past, 0)
         self._frames += len(frames)
         self._latents = np.concatenate([self._latents, latents])
-        return self._out(self._decoded())
 
-    def finish(self) -> F32:
-        """Return the samples that are left."""
+    def _windows(self) -> F32:
+        """Return the neighbourhoods [n, W · D] of the frames whose neighbours are all there, which are then done."""
         shape = self._shape
-        if not self._frames:
-            return self._out(np.zeros(0, np.float32))
-        missing = BLOCK + shape.decoder_ahead
-        self._latents = np.concatenate([self._latents, np.repeat(self._latents[-1:], missing, 0)])
-        rest = np.concatenate([self._decoded(), self._search.finish()])
-        return self._out(rest[: self._frames * shape.samples - self._given])
-
-    def _decoded(self) -> F32:
-        shape, parts = self._shape, [np.zeros(0, np.float32)]
         size = shape.decoder_past + 1 + shape.decoder_ahead
-        while len(self._latents) >= size + BLOCK - 1:
-            windows = np.lib.stride_tricks.sliding_window_view(self._latents[: size + BLOCK - 1], size, axis=0)
-            flat = windows.transpose(0, 2, 1).reshape(BLOCK, -1)
-            parts.append(self._search.push(self._magnitudes(*decode(flat, self._codec))))
-            self._latents = self._latents[BLOCK:]
-        return np.concatenate(parts)
-
-    def _magnitudes(self, middle: F32, spread: F32) -> F32:
-        """Give noise-like bins the deviations that noise has, and take the logarithm and the floor off."""
-        shape = self._shape
-        if self._texture:
-            need = shape.n_fft + (len(middle) - 1) * shape.hop - len(self._noise)
-            self._noise = np.concatenate([self._noise, self._rng.standard_normal(need, np.float32)])
-            noise = np.log(spectra_of_noise(self._noise, shape) + np.float32(1e-4))
-            self._noise = self._noise[len(middle) * shape.hop :]
-            share = np.minimum(spread @ self._to_bins.T / RAYLEIGH_DEVIATION, 1.0) * self._texture
-            middle = middle + share * (noise - MEAN_LOG_RAYLEIGH)
-        magnitudes = np.exp(np.minimum(middle, 0.0)) - np.float32(shape.floor)
-        return np.maximum(magnitudes, 0.0).astype(np.float32) * np.float32(shape.n_fft / 4)
+        count = max(0, len(self._latents) - size + 1)
+        if not count:
+            return np.zeros((0, size * shape.latent), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(self._latents, size, axis=0)
+        self._latents = self._latents[count:]
+        return windows.transpose(0, 2, 1).reshape(count, -1)
 
     def _out(self, samples: F32) -> F32:
         self._given += len(samples)
         columns = samples[:, None] if self._panner is None else self._panner.push(samples)
         return np.clip(columns, -1.0, 1.0)
+
+
+def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
+    """Return the mono samples of all frames of some decoders of one codec that can be decoded by now."""
+    shape, first = decoders[0]._shape, decoders[0]
+    windows = [d._windows() for d in decoders]
+    middle, spread = first._packed.decode(np.concatenate(windows))
+    parts, at = [], 0
+    for decoder, own in zip(decoders, windows, strict=True):
+        end = at + len(own) * shape.spectra
+        numbers = decoder._decoded + np.arange(end - at)
+        magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._texture)
+        parts.append(decoder._search.push(magnitudes))
+        decoder._decoded, at = decoder._decoded + end - at, end
+    return parts

@@ -1,6 +1,6 @@
-"""A codec's encoder and decoder in NumPy: what playing needs, without torch (which trains them).
+"""A codec's encoder in NumPy: what reading a recording needs, without torch (which trains it).
 
-Both look at a window of neighbouring frames, not at a state: an error is forgotten with the window.
+It looks at a window of neighbouring frames, not at a state: an error is forgotten with the window.
 """
 
 from __future__ import annotations
@@ -29,14 +29,6 @@ def spectra(samples: F32, shape: CodecShape) -> F32:
     return np.concatenate([np.zeros((0, shape.bins), np.float32), *parts]).astype(np.float32)
 
 
-def spectra_of_noise(noise: F32, shape: CodecShape) -> F32:
-    """Return magnitudes [T, F], of mean square 1, of noise [n_fft + (T - 1) · hop] of unit variance."""
-    window = hann(shape.n_fft)
-    window = window / np.sqrt(np.square(window).sum())
-    frames = np.lib.stride_tricks.sliding_window_view(noise, shape.n_fft)[:: shape.hop]
-    return np.asarray(np.abs(fft.rfft(frames * window, axis=-1)), np.float32)
-
-
 def encode(samples: F32, codec: CodecWeights) -> NDArray[np.int16]:
     """Return the codes [T, K] of mono samples [N]."""
     shape = codec.shape
@@ -51,7 +43,7 @@ def encode(samples: F32, codec: CodecWeights) -> NDArray[np.int16]:
     codes = []
     for first in range(0, count, CHUNK):
         flat = windows[first : first + CHUNK].transpose(0, 2, 1).reshape(-1, windows.shape[1] * windows.shape[2])
-        codes.append(quantise(linear(layers(flat, codec, "encoder"), codec, "encoder.last"), codec))
+        codes.append(quantise(linear(layers(flat, codec), codec, "encoder.last"), codec))
     return np.concatenate(codes)
 
 
@@ -74,19 +66,11 @@ def embed(codes: NDArray[np.integer], codec: CodecWeights) -> F32:
     return np.concatenate(parts, 1) if codec.shape.quantiser == "product" else np.sum(parts, 0)
 
 
-def decode(windows: F32, codec: CodecWeights) -> tuple[F32, F32]:
-    """Return log-magnitudes' middles [T · S, F] and spreads [T · S, bands], from windows of latents [T, W · D]."""
-    shape = codec.shape
-    hidden = layers(windows, codec, "decoder")
-    middle = linear(hidden, codec, "decoder.mean").reshape(-1, shape.bins) * SCALE + CENTRE
-    return middle, np.exp(linear(hidden, codec, "decoder.spread").reshape(-1, shape.bands))
-
-
-def layers(x: F32, codec: CodecWeights, side: str) -> F32:
-    """Run a side's layers, [n, I] → [n, W]."""
-    h = linear(x, codec, f"{side}.first")
-    for i in range(getattr(codec.shape, f"{side}_blocks")):
-        name = f"{side}.blocks.{i}"
+def layers(x: F32, codec: CodecWeights) -> F32:
+    """Run the encoder's layers, [n, I] → [n, W]."""
+    h = linear(x, codec, "encoder.first")
+    for i in range(codec.shape.encoder_blocks):
+        name = f"encoder.blocks.{i}"
         centred = h - h.mean(1, keepdims=True)
         normal = centred / np.sqrt(np.square(centred).mean(1, keepdims=True) + EPSILON)
         up = linear(normal * codec[f"{name}.norm.weight"] + codec[f"{name}.norm.bias"], codec, f"{name}.up")

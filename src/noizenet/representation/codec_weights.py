@@ -89,7 +89,7 @@ def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object for each codec: what is packed from it is kept by it
 class CodecWeights:
     """A codec's shape and arrays, the digest that names this very version, and how it was trained."""
 

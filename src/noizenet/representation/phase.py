@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
+from numba import float32
 from numpy.typing import NDArray
 from scipy import fft
 
 from noizenet.audio.dsp import hann
+from noizenet.kernels.functions import compiled
 
 F32 = NDArray[np.float32]
 GAUSSIAN_OF_HANN = 0.25645
@@ -26,8 +28,8 @@ GAUSSIAN_OF_HANN = 0.25645
 
 AUDIBLE = 1e-4
 """Bins below this share of a frame's loudest two keep a random phase: they cannot be heard beside them."""
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+RANDOM_FRAMES = 256
+"""Frames of random phases that are kept and used round and round."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,9 @@ class PhaseSearch:
     n_fft, hop : int
         Window and hop in samples; frame i is centred on sample i × hop.
     options : PhaseOptions
-    seed : int
-        Of the phases of what cannot be heard.
     """
 
-    def __init__(self, n_fft: int, hop: int, options: PhaseOptions = PhaseOptions(), seed: int = 0) -> None:
+    def __init__(self, n_fft: int, hop: int, options: PhaseOptions = PhaseOptions()) -> None:
         self.n_fft, self.hop, self.options = n_fft, hop, options
         self._window = hann(n_fft).astype(np.float32)
         self._norm = float(np.square(self._window.astype(np.float64))[::hop].sum())
@@ -63,7 +63,7 @@ class PhaseSearch:
         self._last = np.zeros((1, bins), np.float32)  # log magnitudes of the last frame that is done
         self._phase = np.zeros(bins)
         self._step = np.zeros(bins)  # how the phase of the last frame moves, a hop on
-        self._rng = np.random.default_rng(seed)
+        self._done = 0  # frames
         self._drop = n_fft // 2  # frame 0 is centred on the first sample
 
     def push(self, magnitudes: F32) -> F32:
@@ -92,27 +92,21 @@ class PhaseSearch:
         o, n, hop = self.options, self.n_fft, self.hop
         magnitudes = self._open[: count + o.ahead]
         spectrum = _polar(magnitudes, self._guess(magnitudes, count))
-        length = n + (len(magnitudes) - 1) * hop
-        signal, before = np.zeros(length, np.float32), spectrum
-        for turn in range(o.iterations + 1):
-            frames = fft.irfft(spectrum, n, axis=-1) * self._window
-            signal[:] = 0
-            signal[:n] = self._past
-            _overlap_add(frames, hop, signal)
-            if turn == o.iterations:
-                break
-            heard = np.lib.stride_tricks.sliding_window_view(signal, n)[::hop] * (self._window / self._norm)
+        signal = np.empty(n + (len(magnitudes) - 1) * hop, np.float32)
+        heard, before = np.empty((len(magnitudes), n), np.float32), spectrum
+        for _ in range(o.iterations):
+            frames = fft.irfft(spectrum, n, axis=-1)
+            _hear(frames, self._window, np.float32(1 / self._norm), hop, self._past, signal, heard)
             rebuilt = fft.rfft(heard, axis=-1)
-            _impose(rebuilt, before, magnitudes, np.float32(o.momentum), spectrum)
+            spectrum = _impose(rebuilt, before, magnitudes, np.float32(o.momentum))
             before = rebuilt
         # the frames that are done, alone
-        signal[:] = 0
-        signal[:n] = self._past
-        _overlap_add(frames[:count], hop, signal)
-        out = signal[: count * hop] / self._norm
+        _overlap_add(fft.irfft(spectrum[:count], n, axis=-1), self._window, hop, self._past, signal)
+        out = signal[: count * hop] / np.float32(self._norm)
         self._past = signal[count * hop : count * hop + n].copy()
         if len(self._past) < n:
             self._past = np.pad(self._past, (0, n - len(self._past)))
+        self._done += count
         self._open = self._open[count:]
         self._phase = np.angle(spectrum[count - 1]).astype(np.float64)
         return out
@@ -121,14 +115,8 @@ class PhaseSearch:
         """Integrate phase gradients from the last settled frame on, [n, F]."""
         logs = np.log(np.maximum(magnitudes, np.float32(1e-7)))
         gamma = GAUSSIAN_OF_HANN * self.n_fft**2
-        phases = np.empty(magnitudes.shape)
-        for i in range(len(phases)):  # of frames beyond the block, drawn again when their own block comes
-            if i == count:
-                state = self._rng.bit_generator.state
-            self._rng.random(out=phases[i])
-        if len(phases) > count:
-            self._rng.bit_generator.state = state
-        phases = (2 * phases - 1) * math.pi
+        rows = (self._done + np.arange(len(magnitudes))) % RANDOM_FRAMES
+        phases = _random_phases(magnitudes.shape[1])[rows]
         if not self.options.integrate:
             return phases
         logs = np.concatenate([self._last, logs])
@@ -137,34 +125,76 @@ class PhaseSearch:
         return phases
 
 
+@lru_cache(maxsize=4)
+def _random_phases(bins: int) -> NDArray[np.float64]:
+    return np.random.default_rng(0).uniform(-math.pi, math.pi, (RANDOM_FRAMES, bins))
+
+
 @compiled
 def _polar(magnitudes: Any, phases: Any) -> Any:
-    out = np.empty(magnitudes.shape, np.complex64)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            m, p = magnitudes[i, j], np.float32(phases[i, j])
-            out[i, j] = complex(m * math.cos(p), m * math.sin(p))
-    return out
+    """Return magnitudes at phases, complex64; sine and cosine are series, right to 4e-6."""
+    out = np.empty((magnitudes.shape[0], 2 * magnitudes.shape[1]), np.float32)
+    for i in range(magnitudes.shape[0]):
+        row = out[i]
+        for j in range(magnitudes.shape[1]):
+            turns = phases[i, j] * (0.5 / math.pi)
+            r = float32(turns - math.floor(turns + 0.5))  # -0.5 … 0.5 of a turn
+            far = abs(r) > float32(0.25)
+            half = float32(0.5) if r > float32(0.0) else float32(-0.5)
+            x = (half - r if far else r) * float32(2 * math.pi)
+            s = x * x
+            sine = float32(1 / 362880)
+            sine = sine * s - float32(1 / 5040)
+            sine = sine * s + float32(1 / 120)
+            sine = sine * s - float32(1 / 6)
+            sine = (sine * s + float32(1)) * x
+            cosine = float32(-1 / 3628800)
+            cosine = cosine * s + float32(1 / 40320)
+            cosine = cosine * s - float32(1 / 720)
+            cosine = cosine * s + float32(1 / 24)
+            cosine = cosine * s - float32(1 / 2)
+            cosine = cosine * s + float32(1)
+            row[2 * j] = magnitudes[i, j] * (-cosine if far else cosine)
+            row[2 * j + 1] = magnitudes[i, j] * sine
+    return out.view(np.complex64)
 
 
 @compiled
-def _overlap_add(frames: Any, hop: Any, out: Any) -> None:
+def _overlap_add(frames: Any, window: Any, hop: Any, past: Any, signal: Any) -> None:
+    """Set a signal to what the past adds to it and the windowed frames."""
+    n = window.shape[0]
+    signal[:n] = past
+    signal[n:] = 0
     for i in range(frames.shape[0]):
-        part = out[i * hop : i * hop + frames.shape[1]]
-        for j in range(frames.shape[1]):
-            part[j] += frames[i, j]
+        part, frame = signal[i * hop : i * hop + n], frames[i]
+        for j in range(n):
+            part[j] += frame[j] * window[j]
 
 
 @compiled
-def _impose(rebuilt: Any, before: Any, magnitudes: Any, momentum: Any, out: Any) -> None:
-    """Give the magnitudes to rebuilt + momentum · (rebuilt - before)."""
+def _hear(frames: Any, window: Any, scale: Any, hop: Any, past: Any, signal: Any, heard: Any) -> None:
+    """Overlap-add frames, and cut the signal into windowed frames again."""
+    _overlap_add(frames, window, hop, past, signal)
+    n = window.shape[0]
+    for i in range(heard.shape[0]):
+        part, frame = signal[i * hop : i * hop + n], heard[i]
+        for j in range(n):
+            frame[j] = part[j] * window[j] * scale
+
+
+@compiled
+def _impose(rebuilt: Any, before: Any, magnitudes: Any, momentum: Any) -> Any:
+    """Return rebuilt + momentum · (rebuilt - before), with the magnitudes given to it."""
+    out = np.empty(rebuilt.shape, np.complex64)
     for i in range(out.shape[0]):
+        to, new, old = out[i].view(np.float32), rebuilt[i].view(np.float32), before[i].view(np.float32)
         for j in range(out.shape[1]):
-            re = rebuilt[i, j].real + momentum * (rebuilt[i, j].real - before[i, j].real)
-            im = rebuilt[i, j].imag + momentum * (rebuilt[i, j].imag - before[i, j].imag)
-            size = math.sqrt(re * re + im * im)
-            scale = magnitudes[i, j] / size if size > 1e-12 else np.float32(0.0)
-            out[i, j] = np.complex64(complex(re * scale, im * scale))
+            re = new[2 * j] + momentum * (new[2 * j] - old[2 * j])
+            im = new[2 * j + 1] + momentum * (new[2 * j + 1] - old[2 * j + 1])
+            scale = magnitudes[i, j] / np.sqrt(re * re + im * im + float32(1e-24))
+            to[2 * j] = re * scale
+            to[2 * j + 1] = im * scale
+    return out
 
 
 @compiled

@@ -1,0 +1,98 @@
+"""The innermost loop of every product, written as vector instructions.
+
+A compiler left to itself adds to memory what could stay in registers, and asks again and again whether arrays overlap.
+Here 64 sums of one vector, or of two, stay in registers from the first column to the last. Either way a sum is the same
+chain of fused multiplications and additions, so that a vector's product does not depend on its company.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils as untyped
+from numba.extending import intrinsic
+
+LANES, TILE = 16, 64
+"""Floats in a vector instruction (halved by the compiler where registers are shorter); rows of a block of weights."""
+FLOAT = ir.FloatType()
+cgutils: Any = untyped
+
+
+def _widened(builder: Any, raw: Any, kind: Any) -> Any:
+    """Turn stored weights, a vector of them, into float32; bfloat16 (kept as uint16) is the upper half of a float32."""
+    floats = ir.VectorType(FLOAT, LANES)
+    if kind == types.uint16:
+        ints = ir.VectorType(ir.IntType(32), LANES)
+        shift = ir.Constant(ints, [16] * LANES)
+        return builder.bitcast(builder.shl(builder.zext(raw, ints), shift), floats)
+    return builder.sitofp(raw, floats) if kind == types.int8 else raw
+
+
+def _panel(count: int) -> Any:
+    """Return the loop for `count` vectors at once."""
+
+    def typed(_typing: Any, weights: Any, at: Any, columns: Any, scales: Any, row: Any, x: Any, y: Any) -> Any:
+        kind = weights.dtype
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            matrix, place, length, scale, first, xs, ys = arguments
+            data = [
+                context.make_array(ty)(context, builder, value).data
+                for ty, value in zip(
+                    (signature.args[0], signature.args[3], *signature.args[5], *signature.args[6]),
+                    (matrix, scale, *cgutils.unpack_tuple(builder, xs), *cgutils.unpack_tuple(builder, ys)),
+                    strict=True,
+                )
+            ]
+            source, factors, inputs, outputs = data[0], data[1], data[2 : 2 + count], data[2 + count :]
+            floats, stored = ir.VectorType(FLOAT, LANES), ir.VectorType(context.get_data_type(kind), LANES)
+            fma = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(floats, [floats] * 3), f"llvm.fma.v{LANES}f32"
+            )
+            size, parts = length.type, TILE // LANES
+            width = context.get_abi_sizeof(context.get_data_type(kind))
+
+            def vector(pointer: Any, offset: Any, ty: Any) -> Any:
+                return builder.bitcast(builder.gep(pointer, [offset]), ty.as_pointer())
+
+            sums = [
+                [cgutils.alloca_once_value(builder, ir.Constant(floats, None)) for _ in range(parts)] for _ in inputs
+            ]
+            with cgutils.for_range(builder, length) as loop:
+                start = builder.add(place, builder.mul(loop.index, ir.Constant(size, TILE)))
+                each = []
+                for pointer in inputs:
+                    value = builder.load(builder.gep(pointer, [loop.index]))
+                    one = builder.insert_element(
+                        ir.Constant(floats, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
+                    )
+                    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+                    each.append(builder.shuffle_vector(one, ir.Constant(floats, ir.Undefined), zeros))
+                for p in range(parts):
+                    offset = builder.add(start, ir.Constant(size, p * LANES))
+                    raw = builder.load(vector(source, offset, stored), align=width)
+                    weight = _widened(builder, raw, kind)
+                    for own, value in zip(sums, each, strict=True):
+                        builder.store(builder.call(fma, [weight, value, builder.load(own[p])]), own[p])
+            for own, pointer in zip(sums, outputs, strict=True):
+                for p in range(parts):
+                    offset = builder.add(first, ir.Constant(size, p * LANES))
+                    total = builder.load(own[p])
+                    if kind == types.int8:
+                        total = builder.fmul(total, builder.load(vector(factors, offset, floats), align=4))
+                    place_of = vector(pointer, offset, floats)
+                    builder.store(builder.fadd(builder.load(place_of, align=4), total), place_of, align=4)
+            return context.get_dummy_value()
+
+        return types.void(weights, types.intp, types.intp, scales, types.intp, x, y), generate
+
+    return intrinsic(typed)
+
+
+add_to_one: Any = _panel(1)
+"""add_to_one(weights, at, columns, scales, row, (x,), (y,)): add 64 rows of a matrix, which lie column by column from
+``weights[at]`` on, times x [columns] to ``y[row:row + 64]``; scales are those of its rows, for int8."""
+add_to_two: Any = _panel(2)
+"""The same for two vectors, (x, x2) and (y, y2)."""

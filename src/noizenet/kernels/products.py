@@ -1,0 +1,204 @@
+"""Matrix products for one vector or a few, from weights of 32, 16 or 8 bits.
+
+Weights lie in flat arrays in the order in which they are read. Tall blocks lie column by column: sums then stay in
+vector lanes, where a row's would have to be added across them, which costs more than reading a row of 128. Besides
+float32 a matrix may be kept as bfloat16 (the upper half of a float32, as uint16) or as int8 with one scale a row; it is
+widened on the fly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import float32, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from noizenet.kernels.functions import compiled
+from noizenet.kernels.panel import TILE, add_to_one, add_to_two
+
+TALL = TILE
+"""Rows from which on a block is kept column by column, in tiles of 64 rows."""
+VECTORS = 16
+"""Vectors that are taken at once."""
+
+# Columns of a layout row: offsets of a matrix's weights, row scales and biases, then its shape.
+W, S, B, ROWS, COLUMNS = range(5)
+
+
+def _of_bfloat16(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    wide = builder.zext(arguments[0], ir.IntType(32))
+    return builder.bitcast(builder.shl(wide, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
+
+
+def _of_int8(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    return builder.sitofp(arguments[0], ir.FloatType())
+
+
+def _as_it_is(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
+    return arguments[0]
+
+
+def _widening(_typing: Any, weight: Any) -> Any:
+    """Turn one stored weight into float32; bfloat16 (kept as uint16) is the upper half of a float32."""
+    code = {types.uint16: _of_bfloat16, types.int8: _of_int8}.get(weight, _as_it_is)
+    return types.float32(weight), code
+
+
+_widen: Any = intrinsic(_widening)
+
+
+@compiled
+def add_product(weights: Any, scales: Any, row: Any, part: Any, rows: Any, x: Any, y: Any) -> None:
+    """Add W x to y, where W [rows, columns] is the `part`-th block of `rows` rows of a matrix."""
+    columns = row[COLUMNS]
+    first = row[W] + part * rows * columns
+    # Views, not indices computed from an offset: numba must know that no index is negative, or the loops are not
+    # vectorised (10 times slower).
+    block = weights[first : first + rows * columns]
+    scale = scales[row[S] + part * rows : row[S] + (part + 1) * rows]
+    if rows < TALL:
+        _add_rows(block.reshape(rows, columns), scale, x, y)
+        return
+    whole = rows // TILE * TILE
+    for j in range(0, whole, TILE):
+        add_to_one(block, j * columns, columns, scale, j, (x,), (y,))
+    if whole < rows:
+        rest = block[whole * columns :].reshape(columns, rows - whole)
+        _add_columns(rest, scale[whole:], x, y[whole:rows])
+
+
+@compiled
+def _add_columns(matrix: Any, scale: Any, x: Any, y: Any) -> None:
+    """Add a matrix that lies column by column: eight at a time, so that y is loaded and stored once for them."""
+    columns, rows = matrix.shape
+    done = columns // 8 * 8
+    for k in range(0, done, 8):
+        x0, x1, x2, x3, x4, x5, x6, x7 = x[k], x[k + 1], x[k + 2], x[k + 3], x[k + 4], x[k + 5], x[k + 6], x[k + 7]
+        m0, m1, m2, m3 = matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3]
+        m4, m5, m6, m7 = matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7]
+        for j in range(rows):
+            total = _widen(m0[j]) * x0 + _widen(m1[j]) * x1 + _widen(m2[j]) * x2 + _widen(m3[j]) * x3
+            total += _widen(m4[j]) * x4 + _widen(m5[j]) * x5 + _widen(m6[j]) * x6 + _widen(m7[j]) * x7
+            y[j] += total * scale[j] if matrix.itemsize == 1 else total
+    for k in range(done, columns):
+        column, x0 = matrix[k], x[k]
+        for j in range(rows):
+            y[j] += _widen(column[j]) * x0 * scale[j]
+
+
+@compiled
+def _add_rows(matrix: Any, scale: Any, x: Any, y: Any) -> None:
+    """Add a matrix that lies row by row: four rows at a time, so that their sums' ends overlap."""
+    rows, columns = matrix.shape
+    done = rows // 4 * 4
+    for j in range(0, done, 4):
+        a, b, c, d = float32(0.0), float32(0.0), float32(0.0), float32(0.0)
+        for k in range(columns):
+            v = x[k]
+            a += _widen(matrix[j, k]) * v
+            b += _widen(matrix[j + 1, k]) * v
+            c += _widen(matrix[j + 2, k]) * v
+            d += _widen(matrix[j + 3, k]) * v
+        y[j] += a * scale[j]
+        y[j + 1] += b * scale[j + 1]
+        y[j + 2] += c * scale[j + 2]
+        y[j + 3] += d * scale[j + 3]
+    for j in range(done, rows):
+        total = float32(0.0)
+        for k in range(columns):
+            total += _widen(matrix[j, k]) * x[k]
+        y[j] += total * scale[j]
+
+
+@compiled
+def add_products(weights: Any, scales: Any, row: Any, rows: Any, x: Any, y: Any) -> None:
+    """Add W x to y for each of n vectors, x [n, columns] and y [n, ≥ rows].
+
+    Each is what :func:`add_product` makes of it alone, whatever the others are; but the weights are read once.
+    """
+    if rows < TALL:
+        for s in range(x.shape[0]):
+            add_product(weights, scales, row, 0, rows, x[s], y[s])
+        return
+    columns = row[COLUMNS]
+    block = weights[row[W] : row[W] + rows * columns]
+    scale = scales[row[S] : row[S] + rows]
+    whole, n = rows // TILE * TILE, x.shape[0]
+    for first in range(0, n, VECTORS):
+        last = min(first + VECTORS, n)
+        pairs = first + (last - first) // 2 * 2
+        for j in range(0, whole, TILE):
+            for s in range(first, pairs, 2):
+                add_to_two(block, j * columns, columns, scale, j, (x[s], x[s + 1]), (y[s], y[s + 1]))
+            if pairs < last:
+                add_to_one(block, j * columns, columns, scale, j, (x[pairs],), (y[pairs],))
+        if whole < rows:
+            rest = block[whole * columns :].reshape(columns, rows - whole)
+            for s in range(first, last):
+                _add_columns(rest, scale[whole:], x[s], y[s][whole:rows])
+
+
+@compiled
+def begin(biases: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
+    """Set y to a matrix's biases (those of its `part`-th block of rows)."""
+    bias = biases[row[B] + part * rows : row[B] + (part + 1) * rows]
+    for j in range(rows):
+        y[j] = bias[j]
+
+
+class Pack:
+    """Collects matrices and biases, and lays them out flat."""
+
+    def __init__(self, precision: str) -> None:
+        self._precision = precision
+        self._weights: list[NDArray[Any]] = []
+        self._scales: list[NDArray[np.float32]] = []
+        self._biases: list[NDArray[np.float32]] = []
+        self._at = [0, 0, 0]
+
+    def add(self, matrix: NDArray[np.float32], bias: NDArray[np.float32] | None = None, parts: int = 1) -> list[int]:
+        """Take a matrix [rows, columns] that is used in so many parts, and its biases; return its layout row."""
+        rows, columns = matrix.shape
+        place = [*self._at, rows, columns]
+        weights, scales = reduce_precision(matrix, self._precision)
+        self._weights.extend(in_order(weights, parts))
+        self._scales.append(scales)
+        self._biases.append(np.zeros(rows, np.float32) if bias is None else np.asarray(bias, np.float32))
+        self._at = [self._at[0] + matrix.size, self._at[1] + rows, self._at[2] + rows]
+        return place
+
+    def arrays(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+        """Return weights, row scales and biases."""
+        return np.concatenate(self._weights), np.concatenate(self._scales), np.concatenate(self._biases)
+
+
+def in_order(matrix: NDArray[Any], parts: int) -> list[NDArray[Any]]:
+    """Return the pieces of a matrix [rows, columns] as :func:`add_product` reads them, each flat."""
+    rows = len(matrix) // parts
+    if rows < TALL:
+        return [matrix.reshape(-1)]
+    blocks = [matrix[i * rows : (i + 1) * rows] for i in range(parts)]
+    return [block[j : j + TILE].T.reshape(-1) for block in blocks for j in range(0, rows, TILE)]
+
+
+def reduce_precision(matrix: NDArray[np.float32], precision: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Return a matrix as it is kept, and the scale of each row.
+
+    Examples
+    --------
+    >>> kept, scales = reduce_precision(np.array([[1.0, -0.5]], np.float32), "int8")
+    >>> kept.tolist(), round(float(scales[0]) * 127, 3)
+    ([[127, -64]], 1.0)
+    """
+    ones = np.ones(len(matrix), np.float32)
+    if precision == "bf16":
+        bits = np.ascontiguousarray(matrix, np.float32).view(np.uint32)
+        nearest = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))  # ties to even
+        return (nearest >> np.uint32(16)).astype(np.uint16), ones
+    if precision == "int8":
+        peaks = np.maximum(np.abs(matrix).max(1), np.float32(1e-12))
+        return np.rint(matrix / peaks[:, None] * 127).astype(np.int8), (peaks / 127).astype(np.float32)
+    return np.ascontiguousarray(matrix, np.float32), ones
