@@ -22,9 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 import noizenet
-from noizenet.model.sampling import Sampling
+from noizenet.generation.stream import Stream
 from noizenet.model.stepper import Stepper
-from noizenet.model.together import step_together
 from noizenet.model.weights import PRECISIONS
 from noizenet.store.model import Model
 
@@ -41,7 +40,8 @@ def main() -> None:
     found: dict[str, Any] = {f"one stream, {p}, × real time": median(lambda p=p: one(model, p)) for p in PRECISIONS}  # type: ignore[misc]
     found["network alone, fp32, × real time"] = median(lambda: network(model))
     found["decoder alone, × real time"] = median(lambda: decoder(model))
-    found[f"{BATCH} streams together, × real time"] = median(lambda: together(model))
+    for p in PRECISIONS:
+        found[f"{BATCH} streams together, {p}, × real time"] = median(lambda p=p: together(model, p))  # type: ignore[misc]
     found["first sound after, s"] = sorted(first_sound(o.model) for _ in range(ROUNDS))[ROUNDS // 2]
     if o.hour:
         found |= hour(o.model)
@@ -82,18 +82,16 @@ def decoder(model: Model) -> float:
     return SECONDS / (time.process_time() - begun)
 
 
-def together(model: Model) -> float:
-    r = model.representation
-    first = Stepper(model.weights, r.silence())
-    steppers = [first, *(first.fork() for _ in range(BATCH - 1))]
-    for i, stepper in enumerate(steppers):
-        stepper.reset(i)
-    decoders = [r.decoder() for _ in steppers]
+def together(model: Model, precision: str) -> float:
+    packed = Stepper(model.weights, model.representation.silence(), precision=precision)
+    controls = [
+        noizenet.Controls(seconds=SECONDS, seed=i, genre=model.genres[i % 6], watch="off", precision=precision)
+        for i in range(BATCH)
+    ]
+    streams = [Stream(model, c, packed=packed) for c in controls]
     begun = time.process_time()
-    for codes, decoder in zip(
-        step_together(steppers, round(SECONDS * r.frame_rate), Sampling()), decoders, strict=True
-    ):
-        decoder.push(codes)
+    for _ in Stream.together(streams):
+        pass
     return BATCH * SECONDS / (time.process_time() - begun)
 
 

@@ -48,7 +48,7 @@ def run(
     begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
     for n in range(chunks):
         frames = step_together(steppers, round(CHUNK_S * r.frame_rate), sampling)
-        heard = np.stack([d.push(f)[:, 0] for d, f in zip(decoders, frames, strict=True)])
+        heard = np.stack([sound[:, 0] for sound in decoders[0].push_together(decoders, frames)])
         for watch, samples in zip(watches, heard, strict=True):
             watch.push(samples)
         if (n + 1) * CHUNK_S <= minute:

@@ -21,7 +21,7 @@ _API = (
     "Controls", "Corpus", "Model", "Waveform",
     "build_corpus",
     "bundled_models", "demo_corpus", "fetch_corpus", "load_corpus", "load_model",
-    "train", "generate", "stream", "reproduce", "evaluate", "export_onnx", "view", "aliveness",
+    "train", "generate", "generate_together", "stream", "reproduce", "evaluate", "export_onnx", "view", "aliveness",
     "read", "write",
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from noizenet.api.making import load_corpus
 from noizenet.api.models import load_model
-from noizenet.api.playing import generate
+from noizenet.api.playing import generate_together
 from noizenet.audio.read import AudioReader
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
@@ -132,18 +132,21 @@ def _play_streams(
 
     joules, begun = joule_meter(), time.perf_counter()
     told = model.genres if model.architecture.genre_size else []
-    names = list[str]()
+    takes = list[tuple[Path, Controls]]()
     for i in range(streams):
         genre = told[i % len(told)] if told else None
         path = folder / (genre or "any") / f"{i:03d}.flac"
-        names.append(str(path.relative_to(folder)))
         path.parent.mkdir(parents=True, exist_ok=True)
-        generate(model, path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off"))
+        takes.append((path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off")))
+
+    def told_of(made: float) -> None:
         if on_progress is not None:
-            on_progress(f"playing {path.parent.name} {i:03d}", (i + 1) / streams)
+            on_progress(f"playing: {made:,.0f} of {streams * seconds:,.0f} s", made / (streams * seconds))
+
+    generate_together(model, takes, on_block=told_of)
     took, spent = time.perf_counter() - begun, joules()
     return {
-        "streams": names,
+        "streams": [str(path.relative_to(folder)) for path, _ in takes],
         "generation_real_time": streams * seconds / took,
         "joules_per_second": None if spent is None else spent / (streams * seconds),
         "rss_mb": psutil.Process().memory_info().rss / 1e6,

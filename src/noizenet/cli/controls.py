@@ -21,6 +21,11 @@ Guidance = Annotated[
     float | None,
     typer.Option("--guidance", help="How firmly to keep to the genre; by default the model's own, 0 leaves it free."),
 ]
+CodeTemperatures = Annotated[
+    str | None,
+    typer.Option("--code-temperatures", help="One factor of the temperature for each code of a frame: 1,1,0.9,…"),
+]
+CodeTopP = Annotated[str | None, typer.Option("--code-top-p", help="One top-p for each code of a frame: 1,0.95,…")]
 SeedAudio = Annotated[Path | None, typer.Option("--seed-audio", help="A song to go on from.")]
 SeedNoise = Annotated[str | None, typer.Option("--seed-noise", help="Begin from noise: normal or perlin.")]
 SeedSeconds = Annotated[float, typer.Option("--seed-seconds", help="How much the network hears first.")]
@@ -32,7 +37,11 @@ Seed = Annotated[int, typer.Option("--seed", help="Same seed, same sound.")]
 
 def make_controls(inject: str | None = None, **values: Any) -> Controls:
     """Turn command-line values into controls."""
-    from noizenet.generation.controls import Controls, parse_injection
+    from noizenet.generation.controls import Controls, parse_injection, parse_numbers
+
+    for name in ("code_temperatures", "code_top_p"):
+        text = values.pop(name, None)
+        values[name] = () if text is None else parse_numbers(name.replace("_", " "), text)
 
     every, amount = parse_injection(inject) if inject is not None else (0.0, 0.0)
     return Controls(inject_every=every, inject_amount=amount, **values)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from noizenet.cli import controls as c
 from noizenet.cli.output import bar, print_json, print_table, remark, say
+
+if TYPE_CHECKING:
+    from noizenet.api import Generated
 
 
 def generate(
@@ -21,6 +25,8 @@ def generate(
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
     guidance: c.Guidance = None,
+    code_temperatures: c.CodeTemperatures = None,
+    code_top_p: c.CodeTopP = None,
     top_k: c.TopK = None,
     seed_audio: c.SeedAudio = None,
     seed_noise: c.SeedNoise = None,
@@ -30,45 +36,86 @@ def generate(
     watch: c.Watch = "report",
     precision: c.Precision = "fp32",
     seed: c.Seed = 0,
+    count: Annotated[
+        int, typer.Option(help="How many pieces, with seeds one after another; made together, each faster.")
+    ] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write new music to a file or to standard output."""
     from noizenet import api
     from noizenet.audio.write import write_pcm
+    from noizenet.base.errors import UsageError
 
     controls = c.make_controls(
         inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance,
+        code_temperatures=code_temperatures, code_top_p=code_top_p,
         top_p=top_p, top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds,
         include_seed=include_seed, watch=watch, precision=precision, seed=seed,
     )  # fmt: skip
+    if not 1 <= count <= 1000:
+        raise UsageError(f"count: {count} is not between 1 and 1,000")
     if str(out) == "-":
+        if count > 1:
+            raise UsageError("count: standard output takes one piece; give a file's name")
         blocks = api.stream(model, controls)
         say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
         remark(blocks.remarks)
         write_pcm(sys.stdout.buffer, blocks)
         return
+    takes = [(out, controls)]
+    if count > 1:
+        digits = len(str(count))
+        takes = [
+            (out.with_name(f"{out.stem}-{i + 1:0{digits}d}{out.suffix}"), replace(controls, seed=seed + i))
+            for i in range(count)
+        ]
+    total = seconds * count
     with bar("playing") as update:
-        made = api.generate(model, out, controls, on_block=lambda s: update(s, seconds, f"{s:.1f} of {seconds:g} s"))
-    remark(made.remarks)
-    alive = made.aliveness
+        found = api.generate_together(
+            model, takes, on_block=lambda s: update(min(s, total), total, f"{s:.1f} of {total:g} s")
+        )
+    for one in found:
+        remark(one.remarks)
     if json:
-        print_json(
-            {
-                "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed,
-                "real_time_factor": round(made.real_time_factor, 3), "clipped": made.clipped,
-                "aliveness": alive.to_dict(), "watch": made.watch.to_dict() if made.watch is not None else None,
-                "remarks": made.remarks,
-            }
-        )  # fmt: skip
+        whole = [_plain(one, take.seed) for one, (_, take) in zip(found, takes, strict=True)]
+        print_json(whole[0] if count == 1 else {"pieces": whole})
         return
-    verdict = "yes" if alive.death_s is None else f"dead from {alive.death_s:.1f} s on ({', '.join(alive.causes)})"
+    if count > 1:
+        rows = [[one.path.name, one.genre or "–", f"{one.seconds:.1f}", _verdict(one)] for one in found]
+        print_table(
+            f"{count} pieces, × {found[0].real_time_factor:.1f} together", ["", "genre", "seconds", "alive"], rows
+        )
+        return
+    _show(found[0], picked=not (genre or morph))
+
+
+def _plain(made: Generated, seed: int) -> dict[str, Any]:
+    """Return what one piece is, as plain data."""
+    return {
+        "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed,
+        "real_time_factor": round(made.real_time_factor, 3), "clipped": made.clipped,
+        "aliveness": made.aliveness.to_dict(), "watch": made.watch.to_dict() if made.watch is not None else None,
+        "remarks": made.remarks,
+    }  # fmt: skip
+
+
+def _verdict(made: Generated) -> str:
+    alive = made.aliveness
+    if alive.death_s is None:
+        return "yes"
+    return f"dead from {alive.death_s:.1f} s on ({', '.join(alive.causes)})"
+
+
+def _show(made: Generated, *, picked: bool) -> None:
+    """Print the table of one piece."""
+    alive = made.aliveness
     rows: list[list[object]] = [
         ["seconds", f"{made.seconds:.2f}"],
         ["real time", f"× {made.real_time_factor:.2f}"],
     ]
     if made.genre:
-        rows.append(["genre", made.genre + ("" if genre or morph else "  (picked by the seed)")])
-    rows += [["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"], ["verdict", verdict]]
+        rows.append(["genre", made.genre + ("  (picked by the seed)" if picked else "")])
+    rows += [["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"], ["verdict", _verdict(made)]]
     if made.watch is not None and made.watch.causes.get("likelihood"):
         rows.append(["far from the training music", f"{made.watch.causes['likelihood']:.0f} s, by its likelihood"])
     if made.watch is not None and made.watch.rescues:

@@ -139,7 +139,7 @@ PLAYING_SPEED = Cost(
     "playing",
     "× real time",
     "higher",
-    "one stream after another, files written",
+    "sixteen streams at a time, files written",
     lambda c: c.get("generation_real_time"),
 )
 TRAINING_SPEED = Cost("training", "× real time", "higher", "sound read per time of training", _training)

@@ -35,6 +35,8 @@ class Controls:
         See :class:`noizenet.model.sampling.Sampling`.
     guidance : float, optional
         How firmly to keep to the genre, 0 to 20; by default the model's own. Only for networks over codes.
+    code_temperatures, code_top_p : tuple of float
+        One number for each code of a frame; see :class:`noizenet.model.sampling.Sampling`.
     seed_audio : Path, optional
         A song to go on from.
     seed_noise : str, optional
@@ -63,6 +65,8 @@ class Controls:
     top_k: int | None = None
     top_p: float | None = None
     guidance: float | None = None
+    code_temperatures: tuple[float, ...] = ()
+    code_top_p: tuple[float, ...] = ()
     seed_audio: Path | None = None
     seed_noise: str | None = None
     seed_seconds: float = 5.0
@@ -104,6 +108,8 @@ class Controls:
             0 if self.top_k is None else self.top_k,
             1.0 if self.top_p is None else self.top_p,
             guidance if self.guidance is None else self.guidance,
+            self.code_temperatures,
+            self.code_top_p,
         )
 
     @property
@@ -128,3 +134,17 @@ def parse_injection(text: str) -> tuple[float, float]:
     if not colon or not values[0] > 0:
         raise UsageError(f"inject noise: {text!r} is not EVERY:AMOUNT, for instance 0.5:0.1 (seconds, strength)")
     return values
+
+
+def parse_numbers(name: str, text: str) -> tuple[float, ...]:
+    """Parse numbers with commas between them.
+
+    Examples
+    --------
+    >>> parse_numbers("code top p", "1,0.9")
+    (1.0, 0.9)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{name}: {text!r} is not numbers with commas between them, for instance 1,0.9,1") from None

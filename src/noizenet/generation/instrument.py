@@ -227,6 +227,8 @@ def replay(
         places = [int(m["at"]) for m in moves]
         end = int(recipe["frame"])
         values["seed_audio"] = None if values["seed_audio"] is None else Path(values["seed_audio"])
+        for name in ("code_temperatures", "code_top_p"):
+            values[name] = tuple(values.get(name, ()))
         controls = Controls(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"this is no recipe of a recording ({type(error).__name__}: {error})") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from noizenet.generation.keeper import HOP_S, Judge, Keeper, WatchReport
 from noizenet.generation.seeds import seed_of
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.representation.base import Decoder
+from noizenet.model.together import step_together
+from noizenet.representation.base import Decoder, Frames
 from noizenet.store.model import Model
 
 FADE_S = 0.02
@@ -95,6 +96,11 @@ class Stream(Iterator[Waveform]):
             raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
         if controls.guidance and not (a.tokens and a.genre_size):
             raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
+        for name in ("code_temperatures", "code_top_p"):
+            given = len(getattr(controls, name))
+            if given and given != (a.dim if a.tokens else 0):
+                codes = f"a frame has {a.dim} codes" if a.tokens else "only networks over codes have them"
+                raise UsageError(f"{name.replace('_', ' ')}: {given} numbers, but {codes}")
         self._controls = controls
         self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
         self._sampling = controls.sampling(a.temperature, a.guidance)
@@ -111,6 +117,47 @@ class Stream(Iterator[Waveform]):
         while not self._ready:
             self._advance()
         return self._r.as_waveform(self._ready.pop(0))
+
+    @staticmethod
+    def together(streams: Sequence[Stream]) -> Iterator[list[Waveform]]:
+        """Play streams of one model and one length in lockstep; what each plays is what it would play alone.
+
+        Token networks that share their weights (`packed`) read them once for all, and so do their decoders: sixteen
+        streams take a third of the time that they take one by one.
+
+        Yields
+        ------
+        list of Waveform
+            The next block of every stream.
+
+        Raises
+        ------
+        UsageError
+            If the streams' blocks are not of one length.
+        """
+        while True:
+            counts = {s._plan() for s in streams}
+            if len(counts) != 1:
+                raise UsageError("streams play together only if they have the same length, blocks and watch")
+            count = counts.pop()
+            if not count:
+                return
+            steppers, samplings = [s._stepper for s in streams], [s._treated() for s in streams]
+            alike = all(x == samplings[0] for x in samplings) and not any(s._every for s in streams)
+            if alike and len(streams) > 1 and all(s.shares_tokens(steppers[0]) for s in steppers):
+                frames = step_together(steppers, count, samplings[0])
+            else:
+                frames = np.stack([s._step(count) for s in streams])
+            sounds = streams[0]._decoder.push_together([s._decoder for s in streams], frames)
+            for stream, sound in zip(streams, sounds, strict=True):
+                stream._accept(count, sound)
+            yield [s._taken() for s in streams]
+
+    def _taken(self) -> Waveform:
+        """Take all that is ready."""
+        parts = [*self._ready] or [np.zeros((0, self.channels), np.float32)]
+        self._ready.clear()
+        return self._r.as_waveform(np.concatenate(parts))
 
     def _begin(self) -> None:
         c = self._controls
@@ -136,8 +183,17 @@ class Stream(Iterator[Waveform]):
                     self._given = len(heard)
 
     def _advance(self) -> None:
-        if self._finished:
+        count = self._plan()
+        if not count:
             raise StopIteration
+        self._accept(count, self._decoder.push(self._step(count)))
+        if not self._ready and self._finished:
+            raise StopIteration
+
+    def _plan(self) -> int:
+        """Return how many frames come next, 0 at the end, and set the genre that they are in."""
+        if self._finished:
+            return 0
         left = None if self._frames is None else self._frames - self._played
         count = self._block if left is None else min(self._block, left)
         if self._longest is not None:
@@ -146,24 +202,26 @@ class Stream(Iterator[Waveform]):
             count = min(count, self._hop - self._played % self._hop)
         if self.path.moves and self._frames:
             self._stepper.set_genre(self.path.at(self._played / self._frames))
-        frames = self._stepper.run(
+        return count
+
+    def _step(self, count: int) -> Frames:
+        return self._stepper.run(
             count, self._treated(), inject_every=self._every, inject_amount=self._controls.inject_amount
         )
+
+    def _accept(self, count: int, samples: NDArray[np.float32]) -> None:
+        """Take what the decoder made of `count` frames."""
         self._played += count
-        samples = self._faded(self._decoder.push(frames))
+        samples = self._faded(samples)
         self._look(samples)
-        if left is not None and count == left:
+        if self._frames is not None and self._played == self._frames:
             self._finished = True
             samples = np.concatenate([samples, self._decoder.finish()]) if len(samples) else self._decoder.finish()
-            if not len(samples):
-                raise StopIteration
         if self._total is not None:
             samples = samples[: self._total - self._given]
         self._given += len(samples)
         if len(samples):
             self._ready.append(samples)
-        elif self._finished:
-            raise StopIteration
 
     def _treated(self) -> Sampling:
         """Return the sampling, as warm as the watch wants it."""

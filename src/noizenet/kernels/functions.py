@@ -31,7 +31,7 @@ def compiled(function: Any) -> Any:
     """
     loop = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")(function)
     file = getattr(getattr(loop, "_cache", None), "_cache_file", None)
-    if hasattr(file, "_source_stamp"):
+    if file is not None and hasattr(file, "_source_stamp"):
         file._source_stamp = STAMP
     return loop
 

@@ -73,6 +73,10 @@ class Engine(ABC):
     def bytes_per_frame(self) -> float:
         """Bytes of weights that a frame reads, on average."""
 
+    def shares_tokens(self, other: Engine) -> bool:
+        """Return whether both are token networks that play from the same matrices."""
+        return False
+
     def fork(self) -> Self:
         """Return an engine that shares the weights and has its own memory."""
         other = copy.copy(self)

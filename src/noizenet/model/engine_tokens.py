@@ -68,8 +68,8 @@ class TokenEngine(Engine):
         rows = self._codes[:, 0].nbytes + (self._given[:, 0].nbytes if len(self._given) else 0)
         return float(self._weights.nbytes + rows)
 
-    def shares_weights(self, other: Engine) -> bool:
-        """Return whether both play from the same matrices, so that they can be run together."""
+    def shares_tokens(self, other: Engine) -> bool:
+        """Return whether both play from the same matrices."""
         return isinstance(other, TokenEngine) and other._weights is self._weights
 
     def run(
@@ -92,7 +92,7 @@ class TokenEngine(Engine):
         leaps = jumps.astype(np.int64) if jumps.size else none
         out = np.zeros((streams, count, books), np.int64)
         memory = {k: np.stack([e.memory[k] for e in engines], 0 if k == "current" else 1) for k in self.memory}
-        surprise = np.zeros((streams, 2))
+        surprise, (temperatures, top_p) = np.zeros((streams, 2)), sampling.by_code(books)
         x, z, zh, deep, logits, plain = (
             np.zeros(shape, np.float32)
             for shape in (
@@ -104,7 +104,7 @@ class TokenEngine(Engine):
             self._cell, self._gates, self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
             np.stack([e.colours for e in engines]), memory["h"], memory["c"], memory["current"], given,
             uniforms.reshape(streams, count, books) if uniforms.size else np.zeros((0, 0, books)), leaps,
-            np.full(books, float(sampling.temperature)), int(sampling.top_k), np.full(books, float(sampling.top_p)),
+            np.asarray(temperatures), int(sampling.top_k), np.asarray(top_p),
             self.guidance(sampling), x, z, zh, deep, logits, plain, surprise, out,
             record if record.size else np.zeros((0, 0, 0), np.float32),
         )  # fmt: skip

@@ -28,6 +28,9 @@ class Sampling:
         How far the logits go beyond what the genre asks for: they are l(genre) + guidance · (l(genre) - l(any)), after
         J. Ho and T. Salimans, "Classifier-free diffusion guidance", 2022. 0: the network's own. Only networks over
         codes that are told the genre heed it.
+    code_temperatures, code_top_p : tuple of float
+        Of networks over codes: by what the temperature is multiplied for each code of a frame, and each code's own
+        top-p in place of `top_p`; none: all alike.
 
     Raises
     ------
@@ -39,6 +42,8 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     guidance: float = 0.0
+    code_temperatures: tuple[float, ...] = ()
+    code_top_p: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
@@ -47,8 +52,19 @@ class Sampling:
             raise UsageError(f"top-k: {self.top_k} is negative; 0 keeps every class")
         if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
             raise UsageError(f"top-p: {self.top_p} is not above 0 and at most 1")
+        if any(not (math.isfinite(t) and 0 <= t <= 100) for t in self.code_temperatures):
+            raise UsageError(f"code temperatures: {self.code_temperatures} are not between 0 and 100")
+        if any(not (math.isfinite(p) and 0 < p <= 1) for p in self.code_top_p):
+            raise UsageError(f"code top-p: {self.code_top_p} are not above 0 and at most 1")
         if not (math.isfinite(self.guidance) and 0 <= self.guidance <= 20):
             raise UsageError(f"guidance: {self.guidance} is not between 0 and 20")
+
+    def by_code(self, codes: int) -> tuple[list[float], list[float]]:
+        """Return the temperatures and the top-p of each of `codes` codes."""
+        return (
+            [self.temperature * factor for factor in self.code_temperatures or (1.0,) * codes],
+            list(self.code_top_p or (self.top_p,) * codes),
+        )
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:

@@ -147,6 +147,10 @@ class Stepper:
         other._use(copy.deepcopy(self._generators))
         return other
 
+    def shares_tokens(self, other: Stepper) -> bool:
+        """Return whether both play one token network's packed weights, so that what is drawn together is the same."""
+        return self.engine.shares_tokens(other.engine)
+
     def take_surprise(self) -> float | None:
         """Return the mean bits per frame of what was drawn or followed since the last call; None for numbers.
 

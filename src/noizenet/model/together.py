@@ -76,7 +76,7 @@ def _tokens(
     steppers: Sequence[Stepper], engines: Sequence[TokenEngine], count: int, sampling: Sampling
 ) -> NDArray[Any]:
     first = engines[0]
-    if not all(first.shares_weights(e) for e in engines):
+    if not all(first.shares_tokens(e) for e in engines):
         raise UsageError("streams run together only if they share one network (fork them from one)")
     uniforms = np.stack([s.draw(count)[0].reshape(count, -1) for s in steppers])
     none = np.zeros((0, 0, 0), np.float32)
