@@ -22,6 +22,7 @@ from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.network import Network, make_network
 from noizenet.model.sampling import Sampling
+from noizenet.model.stack import Stack
 from noizenet.model.stepper import Stepper
 from noizenet.model.together import step_together
 from noizenet.model.weights import expected_shapes
@@ -34,11 +35,14 @@ from noizenet.training.step import forget, mistake
 BOOKS, LEVELS = 3, 12
 
 
-def make(cell: str = "lstm", layers: int = 2, genres: int = 3) -> Network:
+def make(
+    cell: str = "lstm", layers: int = 2, genres: int = 3, *, residual: bool = False, dilations: tuple[int, ...] = ()
+) -> Network:
     torch.manual_seed(5)
     options = ModelOptions(
-        cell=cell, layers=layers, hidden=24, embedding=16, depth_width=20, genre_embedding=4, head="depth"
-    )
+        cell=cell, layers=layers, hidden=24, embedding=16, depth_width=20, genre_embedding=4, head="depth",
+        residual=residual, dilations=dilations,
+    )  # fmt: skip
     network = make_network(Architecture(options, "classes", LEVELS, BOOKS, genres)).eval()
     with torch.no_grad():
         network.start.normal_()  # type: ignore[operator, union-attr]
@@ -50,9 +54,9 @@ def codes(count: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("layers", [1, 3])
-def test_ten_thousand_forced_frames_equal_the_network(cell: str, layers: int) -> None:
-    network = make(cell, layers)
+@pytest.mark.parametrize("dilations", [(1,), (1, 1, 1), (1, 4, 3)])
+def test_ten_thousand_forced_frames_equal_the_network(cell: str, dilations: tuple[int, ...]) -> None:
+    network = make(cell, len(dilations), residual=dilations[-1] > 1, dilations=dilations)
     assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == expected_shapes(network.architecture)
     given = codes(10_001)
     stepper = Stepper(network, given[:1])
@@ -256,10 +260,35 @@ class TestBeginning:
         assert bits[1] < bits[0]
 
 
+def test_a_dilated_layer_goes_on_from_its_state_so_many_frames_ago() -> None:
+    """The whole sequence at once, step by step and in pieces of any length: the same, and frames apart do not meet."""
+    torch.manual_seed(0)
+    stack = Stack("gru", 8, 8, 2, 0.0, (1, 3), residual=True).eval()
+    x, state = torch.randn(2, 13, 8), torch.randn(4, 1, 2, 8)
+    with torch.no_grad():
+        whole, after = stack(x, state)
+        parts, now = [], state
+        for first, last in ((0, 2), (2, 9), (9, 13)):
+            y, now = stack(x[:, first:last], now)
+            parts.append(y)
+        steps, stepped = [], state
+        for t in range(13):
+            y, stepped = stack.step(x[:, t], stepped)
+            steps.append(y)
+        for other, end in ((torch.cat(parts, 1), now), (torch.stack(steps, 1), stepped)):
+            assert torch.allclose(whole, other, atol=1e-6)
+            assert torch.allclose(after, end, atol=1e-6)
+        single = Stack("gru", 8, 8, 1, 0.0, (3,)).eval()
+        moved = x.clone()
+        moved[:, 4] += 1
+        differs = (single(x, state[:3])[0] != single(moved, state[:3])[0]).any(-1)[0]
+        assert differs.nonzero()[:, 0].tolist() == [4, 7, 10]
+
+
 @pytest.mark.parametrize("guidance", [0.0, 1.5])
 @pytest.mark.parametrize("cell", CELLS)
 def test_many_streams_together_are_each_alone(cell: str, guidance: float) -> None:
-    network = make(cell)
+    network = make(cell, residual=True, dilations=(1, 4))
     first = Stepper(network, codes(1), 0)
     steppers = [first, *(first.fork() for _ in range(3))]
     for i, stepper in enumerate(steppers):

@@ -30,6 +30,10 @@ class ModelOptions:
     genre_embedding: int = option(
         16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256
     )
+    dilations: tuple[int, ...] = option(
+        (), "frames that each layer of a token network looks back to its last state; none: 1 each"
+    )
+    residual: bool = option(False, "a token network's layers above the first add to what they hear")
     tiers: tuple[tuple[int, int], ...] = option(
         (), "[samples per step, units] of each recurrent tier, fastest first; none: a plain network"
     )
@@ -63,6 +67,15 @@ class ModelOptions:
                     "the tier before, and 1 to 4096 units; for instance [[8, 256], [64, 384]]"
                 )
             below = tier[0]
+        if self.dilations and (
+            len(self.dilations) != self.layers or not all(type(d) is int and 1 <= d <= 64 for d in self.dilations)
+        ):
+            raise ConfigError(
+                f"model.dilations: {list(self.dilations)} is not a whole number from 1 to 64 for each of {self.layers} "
+                "layer(s)"
+            )
+        if (self.dilations or self.residual) and self.head != "depth":
+            raise ConfigError("model.dilations, model.residual: only networks over codes (head 'depth') have them")
         if len(self.tiers) > 8:
             raise ConfigError(f"model.tiers: {len(self.tiers)} tiers, at most 8 are possible")
 
@@ -221,6 +234,11 @@ class Architecture:
     def guidance(self) -> float:
         """Guidance at which free runs are nearest to music (docs/results.md)."""
         return 1.0 if self.tokens and self.genre_size else 0.0
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Frames that each layer looks back to its last state."""
+        return self.options.dilations or (1,) * self.options.layers
 
     @property
     def outputs(self) -> int:

@@ -47,8 +47,8 @@ class TokenEngine(Engine):
     def reset(self) -> None:
         """Go to a track's start."""
         self.memory = {
-            "h": self._first[:, 0].copy(),
-            "c": self._first[:, -1].copy(),
+            "h": np.repeat(self._first[:, 0], self._a.dilations, 0),
+            "c": np.repeat(self._first[:, -1], self._a.dilations, 0),
             "current": self._start.reshape(-1).astype(np.int64),
         }
 
@@ -93,19 +93,21 @@ class TokenEngine(Engine):
         out = np.zeros((streams, count, books), np.int64)
         memory = {k: np.stack([e.memory[k] for e in engines], 0 if k == "current" else 1) for k in self.memory}
         surprise, (temperatures, top_p) = np.zeros((streams, 2)), sampling.by_code(books)
-        x, z, zh, deep, logits, plain = (
+        width = self._gates * o.hidden
+        x, told, z, zh, deep, logits, plain = (
             np.zeros(shape, np.float32)
             for shape in (
-                (streams, o.embedding), (streams, self._gates * o.hidden), (streams, self._gates * o.hidden),
+                (streams, o.embedding), (streams, o.hidden), (streams, width), (streams, width),
                 (2 * streams, o.depth_width), (2 * streams, self._a.levels), self._a.levels,
             )
         )  # fmt: skip
         run_tokens(
-            self._cell, self._gates, self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
+            self._cell, self._gates, o.residual, np.asarray(self._a.dilations),
+            self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
             np.stack([e.colours for e in engines]), memory["h"], memory["c"], memory["current"], given,
             uniforms.reshape(streams, count, books) if uniforms.size else np.zeros((0, 0, books)), leaps,
             np.asarray(temperatures), int(sampling.top_k), np.asarray(top_p),
-            self.guidance(sampling), x, z, zh, deep, logits, plain, surprise, out,
+            self.guidance(sampling), x, told, z, zh, deep, logits, plain, surprise, out,
             record if record.size else np.zeros((0, 0, 0), np.float32),
         )  # fmt: skip
         for i, engine in enumerate(engines):

@@ -16,24 +16,26 @@ from noizenet.model.numeric import GRU, draw_class, settle, surprise_of_class
 
 @compiled
 def run_tokens(
-    cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, colours: Any,
+    cell: Any, gates: Any, residual: Any, dilations: Any,
+    weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, colours: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
-    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, x: Any, z: Any, zh: Any, deep: Any, logits: Any,
-    plain: Any, surprise: Any, out: Any, record: Any,
+    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, x: Any, told: Any, z: Any, zh: Any, deep: Any,
+    logits: Any, plain: Any, surprise: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run frames of K codes: out [S, n, K] for S streams.
 
     codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours
-    [S, K, D] what it hears of the genre. State: h and c [L, S, H], current [S, K]. With `guidance` the logits go as
-    much further from those without the genre. `forced` [S, n, K] holds the frames to follow, or is empty to sample.
-    Where `jumps` [S, n, K] is not negative it stands in for the drawn code. `temperatures` and `top_p` are per code.
+    [S, K, D] what it hears of the genre. State: h and c [R, S, H], whose rows are the layers' queues (of `dilations`
+    states each, the oldest first), current [S, K]. With `guidance` the logits go as much further from those without the
+    genre. `forced` [S, n, K] holds the frames to follow, or is empty to sample. Where `jumps` [S, n, K] is not negative it stands in for the drawn code. `temperatures` and `top_p` are per code.
     `surprise` [S, 2] takes nats and the number of frames they are summed over, `record` [S, n, K · V] the logits, or is
-    empty. Scratch: x [S, E], z and zh [S, G · H]; deep [2 S, D] and logits [2 S, V], of which the second halves are
-    without the genre; plain [V].
+    empty. Scratch: x [S, E], told [S, H], z and zh [S, G · H]; deep [2 S, D] and logits [2 S, V], of which the
+    second halves are without the genre; plain [V].
     """
     streams, count, K = out.shape
     V, E = codes.shape[1:]
-    layers, width, D = h.shape[0], gates * h.shape[2], deep.shape[1]
+    layers, H, D = dilations.shape[0], h.shape[2], deep.shape[1]
+    width = gates * H
     said = 2 * streams if guidance > 0.0 else streams
     for t in range(count):
         for s in range(streams):
@@ -44,22 +46,35 @@ def run_tokens(
                 row = codes[k, current[s, k]]
                 for e in range(E):
                     x[s, e] += row[e]
+        first = 0
         for layer in range(layers):
             inputs, recurrent = layout[2 * layer], layout[2 * layer + 1]
+            last = first + dilations[layer] - 1
             for s in range(streams):
                 begin(biases, inputs, 0, width, z[s])
-            add_products(weights, scales, inputs, width, x if layer == 0 else h[layer - 1], z)
+            add_products(weights, scales, inputs, width, x if layer == 0 else told, z)
             if cell == GRU:
                 for s in range(streams):
                     begin(biases, recurrent, 0, width, zh[s])
-            add_products(weights, scales, recurrent, width, h[layer], zh if cell == GRU else z)
+            add_products(weights, scales, recurrent, width, h[first], zh if cell == GRU else z)
             for s in range(streams):
-                settle(cell, h[layer, s], c[layer, s], z[s], zh[s])
+                oldest, kept = h[first, s], c[first, s]
+                settle(cell, oldest, kept, z[s], zh[s])
+                heard = told[s]
+                for j in range(H):  # what it has come to is told to the next layer, and goes to the queue's end
+                    value, memory = oldest[j], kept[j]
+                    for row in range(first, last):
+                        h[row, s, j] = h[row + 1, s, j]
+                        c[row, s, j] = c[row + 1, s, j]
+                    h[last, s, j] = value
+                    c[last, s, j] = memory
+                    heard[j] = heard[j] + value if residual and layer > 0 else value
+            first = last + 1
         for k in range(K):
             say, speak = layout[2 * layers + 2 * k], layout[2 * layers + 2 * k + 1]
             for s in range(streams):
                 begin(biases, say, 0, D, deep[s])
-            add_products(weights, scales, say, D, h[layers - 1], deep[:streams])
+            add_products(weights, scales, say, D, told, deep[:streams])
             for s in range(streams):
                 for j in range(k):
                     row = given[k * (k - 1) // 2 + j, out[s, t, j]]

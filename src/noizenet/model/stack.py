@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -12,35 +14,86 @@ from noizenet.model.cells import Cell
 class Stack(nn.Module):
     """`layers` cells; dropout between them, as ``torch.nn`` places it.
 
-    The state is one tensor [L, S, B, H].
+    Parameters
+    ----------
+    cell : str
+    inputs, hidden, layers : int
+    dropout : float
+    dilations : sequence of int, optional
+        A layer of dilation d goes on from its state d frames ago (S. Chang et al., "Dilated recurrent neural networks",
+        NeurIPS 2017): it keeps d states in a queue, and what it remembers is d times as few steps away. 1 by default.
+    residual : bool
+        Whether a layer above the first adds to what it hears, rather than replacing it (K. He et al., 2016).
+
+    Notes
+    -----
+    The state is one tensor [R, S, B, H], whose rows R are the layers' queues, bottom to top, the oldest state first.
     """
 
-    def __init__(self, cell: str, inputs: int, hidden: int, layers: int, dropout: float) -> None:
+    def __init__(
+        self,
+        cell: str,
+        inputs: int,
+        hidden: int,
+        layers: int,
+        dropout: float,
+        dilations: Sequence[int] = (),
+        *,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         make: type[Cell] = CELLS.load(cell)
         self.cells = nn.ModuleList(make(inputs if i == 0 else hidden, hidden) for i in range(layers))
         self.dropout = nn.Dropout(dropout)
+        self.dilations, self.residual = tuple(dilations) or (1,) * layers, residual
 
     def layers(self) -> list[Cell]:
         """Return the cells from bottom to top."""
         return [c for c in self.cells if isinstance(c, Cell)]
 
     def zero_state(self, batch: int) -> Tensor:
-        """Return zeros [L, S, B, H]."""
-        return torch.stack([c.zero_state(batch) for c in self.layers()])
+        """Return zeros [R, S, B, H]."""
+        each = [c.zero_state(batch) for c in self.layers()]
+        return torch.stack([zeros for zeros, d in zip(each, self.dilations, strict=True) for _ in range(d)])
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run a sequence: x [B, T, I] → [B, T, H]."""
         after = []
-        for i, cell in enumerate(self.layers()):
-            x, new = cell(self.dropout(x) if i else x, state[i])
+        for i, (cell, queue) in enumerate(zip(self.layers(), self._queues(state), strict=True)):
+            y, new = _dilated(cell, self.dropout(x) if i else x, queue)
             after.append(new)
-        return x, torch.stack(after)
+            x = x + y if i and self.residual else y
+        return x, torch.cat(after)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run one frame: x [B, I] → [B, H]."""
         after = []
-        for i, cell in enumerate(self.layers()):
-            x, new = cell.step(self.dropout(x) if i else x, state[i])
-            after.append(new)
-        return x, torch.stack(after)
+        for i, (cell, queue) in enumerate(zip(self.layers(), self._queues(state), strict=True)):
+            y, new = cell.step(self.dropout(x) if i else x, queue[0])
+            after.append(torch.cat([queue[1:], new[None]]))
+            x = x + y if i and self.residual else y
+        return x, torch.cat(after)
+
+    def _queues(self, state: Tensor) -> list[Tensor]:
+        ends = [sum(self.dilations[: i + 1]) for i in range(len(self.dilations))]
+        return [state[end - d : end] for end, d in zip(ends, self.dilations, strict=True)]
+
+
+def _dilated(cell: Cell, x: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a cell over x [B, T, I], each frame going on from the state d frames ago; queue [d, S, B, H]."""
+    d, (batch, length) = len(queue), x.shape[:2]
+    if d == 1:
+        y, new = cell(x, queue[0])
+        return y, new[None]
+    whole = length // d * d
+    parts = []
+    if whole:  # d sequences side by side, each of every d-th frame
+        lanes = x[:, :whole].reshape(batch, whole // d, d, -1).transpose(1, 2).flatten(0, 1)
+        y, new = cell(lanes, queue.permute(1, 2, 0, 3).flatten(1, 2))
+        parts.append(y.unflatten(0, (batch, d)).transpose(1, 2).flatten(1, 2))
+        queue = new.unflatten(1, (batch, d)).permute(2, 0, 1, 3)
+    for t in range(whole, length):
+        y, new = cell(x[:, t : t + 1], queue[0])
+        parts.append(y)
+        queue = torch.cat([queue[1:], new[None]])
+    return torch.cat(parts, 1), queue

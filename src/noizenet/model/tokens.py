@@ -83,9 +83,10 @@ class TokenNetwork(Network):
 
     Notes
     -----
-    The state [B, L·S·H] starts where training has put it. The genre is told to the head alone: the stack carries what
-    was heard, the head says what a genre makes of it. A mix of zeros means any genre; what a genre adds to it can be
-    exaggerated in playing (:attr:`noizenet.model.sampling.Sampling.guidance`) for the cost of a few small products.
+    The state [B, R·S·H] (see :class:`noizenet.model.stack.Stack`) starts where training has put it. The genre is told
+    to the head alone: the stack carries what was heard, the head says what a genre makes of it. A mix of zeros means
+    any genre; what a genre adds to it can be exaggerated in playing
+    (:attr:`noizenet.model.sampling.Sampling.guidance`) for the cost of a few small products.
     """
 
     head: DepthHead
@@ -99,14 +100,17 @@ class TokenNetwork(Network):
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, 0, a.dim**-0.5)
         self.genre = nn.Embedding(a.genres, a.genre_size) if a.genre_size else None
-        self.stack = Stack(o.cell, o.embedding, o.hidden, o.layers, o.dropout)
+        self.stack = Stack(
+            o.cell, o.embedding, o.hidden, o.layers, o.dropout, architecture.dilations, residual=o.residual
+        )
         self.start = nn.Parameter(torch.zeros(o.layers, self.stack.layers()[0].states, o.hidden))
         self.dropout = nn.Dropout(o.dropout)
         self.head = DepthHead(o.hidden, a)
 
     def start_state(self, batch: int) -> Tensor:
         """Return the learned state of a track's start."""
-        return self.start.reshape(1, -1).expand(batch, -1)
+        repeats = torch.tensor(self.architecture.dilations)
+        return self.start.repeat_interleave(repeats, 0).reshape(1, -1).expand(batch, -1)
 
     def forward(
         self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None
@@ -114,7 +118,7 @@ class TokenNetwork(Network):
         """Predict from whole sequences [B, T, K], given what follows each frame, `targets` [B, T, K]."""
         x: Tensor = sum(table(frames[..., k]) for k, table in enumerate(self.codes))
         o = self.architecture.options
-        y, after = self.stack(x, state.reshape(len(state), o.layers, -1, o.hidden).permute(1, 2, 0, 3))
+        y, after = self.stack(x, state.reshape(len(state), sum(self.stack.dilations), -1, o.hidden).permute(1, 2, 0, 3))
         logits = self.head(self.dropout(y), targets, self.told(mix))
         return logits, after.permute(2, 0, 1, 3).reshape(len(state), -1)
 
