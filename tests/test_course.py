@@ -317,7 +317,8 @@ class TestRecurrence:
         x = heard(w, np.concatenate([model.representation.silence(), codes[:-1]]).astype(np.int64))
         for layer in range(a.options.layers):
             h0, c0 = w["start"][layer].astype(np.float64)
-            x = lstm_of(w, layer).run(x, h0, c0)[0][1:]
+            said = lstm_of(w, layer).run(x, h0, c0)[0][1:]
+            x = x + said if layer and a.options.residual else said
         genre = mix @ w["genre.weight"]
         for k in range(a.dim):
             deep = x @ w[f"head.say.{k}.weight"].T + w[f"head.say.{k}.bias"] + genre @ w[f"head.colour.{k}.weight"].T

@@ -26,11 +26,13 @@ from noizenet.model.stack import Stack
 from noizenet.model.stepper import Stepper
 from noizenet.model.together import step_together
 from noizenet.model.weights import expected_shapes
+from noizenet.representation.base import create
 from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.step import forget, mistake
+from noizenet.training.windows import WindowReader
 
 BOOKS, LEVELS = 3, 12
 
@@ -208,6 +210,23 @@ class TestModel:
         assert (model.representation.sample_rate, model.representation.channels) == (RATE, 2)
         noizenet.generate(model, tmp_path / "x.wav", noizenet.Controls(seconds=2.0))
         assert soundfile.info(tmp_path / "x.wav").channels == 2
+
+    def test_transposed_tracks_are_read_too(self, token_model: Path, corpus: Corpus) -> None:
+        r, track = load(token_model).representation, corpus.split("train")[0]
+        encoded = EncodedTracks(corpus, r)
+        lengths = [len(encoded.frames(track, shift)) for shift in (-2, 0, 2)]
+        for length, shift in zip(lengths, (-2, 0, 2), strict=True):
+            assert length == pytest.approx(lengths[1] * 2 ** (-shift / 12), abs=2)
+        plain, wide = (
+            WindowReader(corpus, corpus.split("train"), r, batch=2, window=16, segment_seconds=2.0, seed=0, transpose=n)
+            for n in (0, 1)
+        )
+        assert wide.windows_per_epoch == pytest.approx(3 * plain.windows_per_epoch, rel=0.05)
+        with pytest.raises(UsageError, match="transpose"):
+            WindowReader(
+                corpus, corpus.split("train"), create({"name": "mu-law"}, sample_rate=corpus.sample_rate, channels=1),
+                batch=2, window=16, segment_seconds=2.0, seed=0, transpose=1,
+            )  # fmt: skip
 
     def test_tracks_are_encoded_once(self, token_model: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
         r, track = load(token_model).representation, corpus.split("train")[0]

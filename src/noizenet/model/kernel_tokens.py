@@ -27,10 +27,11 @@ def run_tokens(
     codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours
     [S, K, D] what it hears of the genre. State: h and c [R, S, H], whose rows are the layers' queues (of `dilations`
     states each, the oldest first), current [S, K]. With `guidance` the logits go as much further from those without the
-    genre. `forced` [S, n, K] holds the frames to follow, or is empty to sample. Where `jumps` [S, n, K] is not negative it stands in for the drawn code. `temperatures` and `top_p` are per code.
-    `surprise` [S, 2] takes nats and the number of frames they are summed over, `record` [S, n, K · V] the logits, or is
-    empty. Scratch: x [S, E], told [S, H], z and zh [S, G · H]; deep [2 S, D] and logits [2 S, V], of which the
-    second halves are without the genre; plain [V].
+    genre. `forced` [S, n, K] holds the frames to follow, or is empty to sample. Where `jumps` [S, n, K] is not negative
+    it stands in for the drawn code. `temperatures` and `top_p` are per code. `surprise` [S, 2] takes nats and the
+    number of frames they are summed over, `record` [S, n, K · V] the logits, or is empty. Scratch: x [S, E], told
+    [S, H], z and zh [S, G · H]; deep [2 S, D] and logits [2 S, V], of which the second halves are without the genre;
+    plain [V].
     """
     streams, count, K = out.shape
     V, E = codes.shape[1:]

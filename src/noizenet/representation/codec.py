@@ -34,7 +34,7 @@ class CodecTokens(Representation):
     `codec` names a bundled codec or a folder; `digest` says which version of it the codes are of.
     """
 
-    codec: str = option("noizenet-1", "a bundled codec, or a folder")
+    codec: str = option("noizenet-2", "a bundled codec, or a folder")
     digest: str = option("", "of the codec's weights; another version is refused")
     texture: float = option(1.0, "how much of its fine structure noise-like sound gets back", low=0, high=2)
 

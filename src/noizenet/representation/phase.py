@@ -38,7 +38,7 @@ class PhaseOptions:
 
     block: int = 16
     ahead: int = 4
-    iterations: int = 6
+    iterations: int = 4
     momentum: float = 0.9
     integrate: bool = True
 

@@ -75,8 +75,10 @@ class Model:
         return network.eval()
 
 
-def save(model: Model, folder: Path | str, card: str = "") -> None:
+def save(model: Model, folder: Path | str, card: str = "", *, half: bool = False) -> None:
     """Write a model folder: weights, description, card; each file whole or as it was before.
+
+    With `half` the weights are kept as float16, in half the space: what is shipped.
 
     Raises
     ------
@@ -86,7 +88,9 @@ def save(model: Model, folder: Path | str, card: str = "") -> None:
     from safetensors.numpy import save as to_bytes
 
     folder = make_folder(Path(folder))
-    data = to_bytes({k: np.ascontiguousarray(v) for k, v in model.weights.arrays.items()})
+    data = to_bytes(
+        {k: np.ascontiguousarray(v, np.float16 if half else np.float32) for k, v in model.weights.arrays.items()}
+    )
     write_bytes(folder / WEIGHTS, data)
     write_json(folder / ABOUT, describe(model, hashlib.sha256(data).hexdigest()))
     if card:
@@ -184,9 +188,9 @@ def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
             "copy the model again, or train it anew if an earlier version made it"
         )
     for name, values in arrays.items():
-        if values.dtype != np.float32 or not np.isfinite(values).all():
+        if values.dtype not in (np.float32, np.float16) or not np.isfinite(values).all():
             raise ModelError(f"{source / WEIGHTS}: {name!r} is not finite float32 numbers; train or copy it again")
-    return Weights(architecture, arrays)
+    return Weights(architecture, {k: np.asarray(v, np.float32) for k, v in arrays.items()})
 
 
 def _read_parts(source: Path) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import NoizenetError
 from noizenet.base.files import make_folder, write_bytes
 from noizenet.corpus.corpus import Corpus, Track
@@ -54,24 +55,24 @@ class EncodedTracks:
 
     def __init__(self, corpus: Corpus, representation: Representation) -> None:
         self._corpus, self._r = corpus, representation
-        self._kept = dict[str, Frames]()
+        self._kept = dict[tuple[str, int], Frames]()
         self._folder = corpus.folder / FOLDER / representation.key
 
-    def frames(self, track: Track) -> Frames:
-        """Return a track's frames [T, ...]."""
-        if track.id not in self._kept:
-            self._kept[track.id] = self._read(track)
-        return self._kept[track.id]
+    def frames(self, track: Track, shift: int = 0) -> Frames:
+        """Return a track's frames [T, ...], played so many semitones higher (and so the faster)."""
+        if (track.id, shift) not in self._kept:
+            self._kept[track.id, shift] = self._read(track, shift)
+        return self._kept[track.id, shift]
 
-    def prepare(self, tracks: Sequence[Track], on_track: Callable[[float], None] | None = None) -> None:
+    def prepare(self, tracks: Sequence[tuple[Track, int]], on_track: Callable[[float], None] | None = None) -> None:
         """Encode what is not encoded yet; tell the share that is done."""
-        for i, track in enumerate(tracks):
-            self.frames(track)
+        for i, (track, shift) in enumerate(tracks):
+            self.frames(track, shift)
             if on_track is not None:
                 on_track((i + 1) / len(tracks))
 
-    def _read(self, track: Track) -> Frames:
-        path = self._folder / f"{track.content[:32]}-{track.frames}-sounding.npy"
+    def _read(self, track: Track, shift: int) -> Frames:
+        path = self._folder / f"{track.content[:32]}-{track.frames}-sounding{f'{shift:+d}' if shift else ''}.npy"
         try:
             with path.open("rb") as handle:
                 frames: Frames = np.load(handle, allow_pickle=False)
@@ -79,7 +80,8 @@ class EncodedTracks:
                 return frames
         except (OSError, ValueError, EOFError):
             pass  # not there, or damaged: made anew
-        samples = self._r.samples_of(self._corpus.waveform(track))
+        sound = self._corpus.waveform(track)
+        samples = self._r.samples_of(Waveform(sound.samples, round(sound.sample_rate * 2 ** (shift / 12))))
         frames = self._r.encode(self._r.as_waveform(samples))
         frames = frames[sounding(samples, len(frames), self._r.samples_for(1))]
         buffer = io.BytesIO()

@@ -129,6 +129,7 @@ class Trainer:
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
+            transpose=o.transpose,
             on_track=self._tell_encoding,
         )  # fmt: skip
         self.validation = (

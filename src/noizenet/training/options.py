@@ -39,6 +39,9 @@ class TrainingOptions:
     balance: float = option(
         0.0, "how alike genres of unlike length are read: 0 as long as they are, 1 each as often", low=0, high=1
     )
+    transpose: int = option(
+        0, "a token network also reads each track up to so many semitones higher and lower", low=0, high=6
+    )
     input_noise: float = option(
         0.0, "noise on the inputs, in standard deviations; for classes, in classes", low=0, high=10
     )

@@ -57,6 +57,8 @@ class WindowReader:
     seed : int
     balance : float
         0: every stretch is read once an epoch; 1: stretches of short genres are read again until genres are alike.
+    transpose : int
+        Of representations whose frames are kept: every track is also read up to so many semitones higher and lower.
     on_track : callable, optional
         Told the share of the tracks that is encoded, where they are encoded once and kept.
 
@@ -83,6 +85,7 @@ class WindowReader:
         segment_seconds: float,
         seed: int,
         balance: float = 0.0,
+        transpose: int = 0,
         on_track: Callable[[float], None] | None = None,
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
@@ -90,21 +93,26 @@ class WindowReader:
         if window % representation.granule:
             raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
         self._encoded = EncodedTracks(corpus, representation) if representation.key else None
+        if transpose and self._encoded is None:
+            raise UsageError("training.transpose: only representations of codes are read transposed; leave it at 0")
         if self._encoded is None:
-            lengths = {t.id: representation.frames_for(t.frames) for t in tracks}
+            versions = [(t, 0) for t in tracks]
+            lengths = [representation.frames_for(t.frames) for t in tracks]
         else:
-            self._encoded.prepare(tracks, on_track)
-            lengths = {t.id: len(self._encoded.frames(t)) for t in tracks}
-        self.skipped = [t for t in tracks if lengths[t.id] < window]
-        self._tracks = [t for t in tracks if lengths[t.id] >= window]
+            shifts = sorted(range(-transpose, transpose + 1), key=abs)  # as it is first
+            versions = [(t, shift) for shift in shifts for t in tracks]
+            self._encoded.prepare(versions, on_track)
+            lengths = [len(self._encoded.frames(t, shift)) for t, shift in versions]
+        self.skipped = [t for (t, shift), n in zip(versions, lengths, strict=True) if n < window and not shift]
+        self._tracks = [v for v, n in zip(versions, lengths, strict=True) if n >= window]
         if not self._tracks:
             seconds = window / representation.frame_rate
             raise TrainingError(
                 f"every track is shorter than one window ({window} frames = {seconds:.2f} s); "
                 "add longer recordings or lower training.window"
             )
-        self._lengths = [lengths[t.id] for t in self._tracks]
-        self._genres = [corpus.genres.index(t.genre) for t in self._tracks]
+        self._lengths = [n for n in lengths if n >= window]
+        self._genres = [corpus.genres.index(t.genre) for t, _ in self._tracks]
         per_genre = np.zeros(len(corpus.genres))
         np.add.at(per_genre, self._genres, self._lengths)
         often = np.maximum(per_genre, 1) ** -balance
@@ -185,12 +193,12 @@ class WindowReader:
         r = self._r
         count = segment.windows * self._window
         if self._encoded is not None:
-            whole = self._encoded.frames(self._tracks[segment.track])
+            whole = self._encoded.frames(*self._tracks[segment.track])
             # Every stretch begins as a stream does, from silence: a stream then begins amid music, not as tracks do.
             return np.concatenate([r.silence(), whole[segment.start : segment.start + count]])
         lead = min(r.lead, segment.start)
         first = r.samples_for(segment.start - lead)
-        track = self._tracks[segment.track]
+        track, _ = self._tracks[segment.track]
         frames = r.encode(self._corpus.waveform(track, first, r.samples_for(lead + count)))
         if lead:
             return frames[lead - 1 : lead + count]
