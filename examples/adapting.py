@@ -61,9 +61,7 @@ def main() -> None:
         files = play(model, genres, o.out / name.replace(" ", "-").replace(",", ""), o.streams, o.seconds)
         sides[name] = [hear(f, tagger) for f in files]
     learned, whole = corpus.seconds("train") / 60, kept.seconds() / 60
-    print(
-        f"{learned:.0f} minutes to learn from, {whole:.0f} kept aside; {to_playing:.1f} minutes from folder to playing\n"
-    )
+    print(f"{learned:.0f} minutes to learn from, {whole:.0f} kept aside; {to_playing:.1f} from folder to playing\n")
     print("| | " + " | ".join(MEASURES) + " |", "|---" * (len(MEASURES) + 1) + "|", sep="\n")
     for name, side in sides.items():
         evidence = Evidence(held, held, side, {}, corpus, tagger=True)  # distances to the held-out tracks

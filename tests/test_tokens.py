@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 import torch
 from conftest import RATE, quick_train, tone
@@ -31,6 +32,7 @@ from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
 from noizenet.training.encoded import EncodedTracks
+from noizenet.training.speech import speech_in
 from noizenet.training.step import forget, mistake
 from noizenet.training.windows import WindowReader
 
@@ -400,3 +402,32 @@ class TestCollections:
     def test_little_is_remarked_on(self, tmp_path: Path) -> None:
         corpus = self.build(tmp_path, 80)
         assert "little to learn from" in check_collection(corpus, corpus.tracks)
+
+    def test_speech_is_remarked_on(self, tmp_path: Path) -> None:
+        """Syllables with gliding pitch, two formants, consonants and pauses; music of the same lengths is not taken for it."""
+        (tmp_path / "in").mkdir()
+        for i in range(5):
+            soundfile.write(tmp_path / "in" / f"{i}.wav", babble(80.0, i), RATE)
+        corpus = noizenet.build_corpus(tmp_path / "in", tmp_path / "corpus", sample_rate=RATE, min_seconds=1.0)
+        assert "sounds like speech" in check_collection(corpus, corpus.tracks)
+        demo = noizenet.demo_corpus(tmp_path / "demo", minutes=3.0, seed=1)
+        spoken, heard = speech_in(demo, demo.tracks)
+        assert heard > 20
+        assert spoken < heard / 2
+
+
+def babble(seconds: float, seed: int) -> np.ndarray:
+    """Return something like speech: 4 syllables a second."""
+    rng, parts = np.random.default_rng(seed), []
+    while sum(map(len, parts)) < seconds * RATE:
+        n = int(rng.uniform(0.1, 0.2) * RATE)
+        pitch = np.cumsum(np.linspace(rng.uniform(90, 160), rng.uniform(90, 160), n) / RATE)
+        voice = np.diff(np.floor(pitch), prepend=0) + 0.01 * rng.standard_normal(n)
+        for hz in (rng.uniform(300, 800), rng.uniform(900, 2400)):
+            r = np.exp(-np.pi * 90 / RATE)
+            voice = scipy.signal.lfilter([1 - r], [1, -2 * r * np.cos(2 * np.pi * hz / RATE), r * r], voice)
+        voice *= np.hanning(n) / (np.abs(voice).max() + 1e-9)
+        hiss = 0.05 * rng.standard_normal(int(rng.uniform(0.02, 0.07) * RATE))
+        pause = np.zeros(int(rng.choice([0.01, 0.05, 0.3], p=[0.6, 0.25, 0.15]) * RATE))
+        parts += [hiss, 0.4 * voice, pause]
+    return np.concatenate(parts)[: int(seconds * RATE)].astype(np.float32)
