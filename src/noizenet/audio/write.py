@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import AudioError, DiskFullError, UsageError
-from noizenet.base.files import TEMPORARY_SUFFIX, explain_os_error
+from noizenet.base.files import explain_os_error, temporary_name
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 RIFF_LIMIT_BYTES = 2**32 - 2**16
@@ -77,7 +77,7 @@ class AudioWriter:
         self.frames = 0
         self.clipped = 0
         self._piece = PIECES.get(kind, 1 << 30)
-        self._temporary = self.path.with_name(f".{self.path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{suffix}")
+        self._temporary = temporary_name(self.path)
         try:
             self._file: Any = soundfile.SoundFile(
                 str(self._temporary),

@@ -11,6 +11,7 @@ import csv
 import errno
 import json
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def temporary_name(path: Path) -> Path:
+    """Return a name beside `path`, with the same ending, that no other writer of `path` has."""
+    return path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}{path.suffix}")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
@@ -69,7 +75,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         For any other operating-system error while writing.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem[:40]}-{os.getpid()}{TEMPORARY_SUFFIX}{path.suffix}")
+    temporary = temporary_name(path)
     try:
         yield temporary
         with temporary.open("rb+") as handle:  # a rename must not overtake the data

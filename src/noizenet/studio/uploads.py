@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from noizenet.audio.read import AUDIO_SUFFIXES
 from noizenet.base.errors import NoizenetError, UsageError
-from noizenet.base.files import explain_os_error, make_folder
+from noizenet.base.files import atomic_path, make_folder
 from noizenet.studio.names import checked, inside
 from noizenet.studio.probe import probe
 from noizenet.studio.settings import Settings
@@ -59,25 +57,16 @@ async def receive(parts: AsyncIterator[bytes], path: Path, most: int) -> None:
         If it is larger than `most` bytes, or empty.
     DiskFullError
     """
-    # Two uploads of one name at once each write to their own.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     written = 0
-    try:
+    with atomic_path(path) as temporary:
         with temporary.open("wb") as handle:
             async for part in parts:
                 written += len(part)
                 if written > most:
                     raise UsageError(f"{path.name}: larger than {most >> 20} MiB")
                 handle.write(part)
-            handle.flush()
-            os.fsync(handle.fileno())
         if not written:
             raise UsageError(f"{path.name}: is empty")
-        temporary.replace(path)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def accept(settings: Settings, path: Path, last_seconds: float = 0.0) -> dict[str, Any]:

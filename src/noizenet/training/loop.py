@@ -156,6 +156,8 @@ class Trainer:
         self._saved = 0.0
         self._stored: float | None = None
         self._messages: list[str] = []
+        if o.gain_jitter and not config.model.tiers:
+            self._messages.append("training.gain_jitter does nothing: only networks with tiers heed it")
         if self.architecture.tokens and (remark := check_collection(corpus, train)):
             self._messages.append(remark)
 
