@@ -70,6 +70,7 @@ def main() -> None:
         **{name: lambda folder, name=name: play_control(corpus, name, folder, o) for name in CONTROLS},
         "markov": lambda folder: play_markov(corpus, folder, o),
         **{name: lambda folder, name=name: play_recipe(corpus, name, folder, o) for name in RECIPES},
+        "token-lstm, anew": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.start="),
     }
     if (o.checkout / "model.py").exists():
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
@@ -133,20 +134,19 @@ def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
             noizenet.write(place(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
-def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace) -> Model:
-    config = configure(name, None, ("training.threads=1",))
+def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, *sets: str) -> Model:
+    config = configure(name, None, ("training.threads=1", *sets))
     model = train(
         corpus, folder / "model", config, Budget(minutes=o.minutes, clock="cpu"),
         resume=(folder / "model").exists(), on_progress=lambda p: progress(f"training {name}", p.done),
     )  # fmt: skip
     genres = corpus.genres if model.architecture.genre_size else ["any"]
+    takes = list[tuple[Path | str, noizenet.Controls]]()
     for i in range(o.streams):
         genre = genres[i % len(genres)]
-        controls = noizenet.Controls(
-            seconds=o.seconds, seed=i, genre=genre if model.architecture.genre_size else None, watch="off"
-        )
-        noizenet.generate(model, place(folder, genre, i), controls)
-        progress(f"{name} plays", (i + 1) / o.streams)
+        told = genre if model.architecture.genre_size else None
+        takes.append((place(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=told, watch="off")))
+    noizenet.generate_together(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
     return model
 
 

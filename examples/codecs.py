@@ -7,7 +7,8 @@ The table has the nominal bits a second, those that the network needs for held-o
 levels between held-out tracks and their round trip, the multi-resolution spectral distance (spectral convergence plus
 log-magnitude, over three windows: R. Yamamoto et al., "Parallel WaveGAN", ICASSP 2020), and the Fréchet distances of
 the round trip to the training music. The first rows are no codecs: the held-out music itself, and its spectra with
-phases found again in several ways. Goes on where it was stopped.
+phases found again in several ways; the last are the bundled codecs, which are not trained here. Goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
+from noizenet.base.bundled import bundled
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.likelihood import mel_distance
@@ -42,12 +44,12 @@ from ablation import slug, train_anew
 HEARD_S = 20.0
 SMALL = ("model.hidden=256", "training.threads=1", "training.start=")
 CODECS: dict[str, dict[str, Any]] = {
-    "product, 43 Hz, 4 × 256 (the recipe)": {},
+    "product, 43 Hz, 4 × 256": {},
     "residual, 43 Hz, 4 × 256": {"quantiser": "residual", "code_size": 64},
     "product, 43 Hz, 2 × 1024": {"codebooks": 2, "levels": 1024, "code_size": 32},
     "product, 43 Hz, 4 × 64": {"levels": 64},
     "product, 43 Hz, 8 × 256": {"codebooks": 8},
-    "product, 22 Hz, 8 × 256": {"spectra": 4, "codebooks": 8},
+    "product, 22 Hz, 8 × 256 (noizenet-2's)": {"spectra": 4, "codebooks": 8},
     "product, 22 Hz, 4 × 1024": {"spectra": 4, "levels": 1024},
     "product, 86 Hz, 2 × 256": {"spectra": 1, "codebooks": 2, "code_size": 32},
     "product, 43 Hz, 4 × 256, window 2048": {"n_fft": 2048, "hop": 512, "spectra": 1},
@@ -56,7 +58,8 @@ CODECS: dict[str, dict[str, Any]] = {
 PHASES = {
     "spectra, phases by projections from nothing": PhaseOptions(iterations=12, integrate=False),
     "spectra, phases by integrated gradients": PhaseOptions(iterations=0),
-    "spectra, gradients and 6 projections (the recipe)": PhaseOptions(),
+    "spectra, gradients and 6 projections": PhaseOptions(iterations=6),
+    "spectra, gradients and 4 projections (the recipe)": PhaseOptions(),
 }
 
 
@@ -123,7 +126,8 @@ def main() -> None:
     bench = Bench(Corpus(o.corpus))
     rows = {"held-out music": bench.held}
     print(bench.head(), flush=True)
-    for name in ("held-out music", *PHASES, *CODECS, END_TO_END):
+    shipped = {f"{name}, as bundled": name for name in bundled("codecs")}
+    for name in ("held-out music", *PHASES, *CODECS, END_TO_END, *shipped):
         if o.only not in name:
             continue
         path = o.out / f"{slug(name)}.json"
@@ -132,6 +136,8 @@ def main() -> None:
                 found = bench.judge(rows[name])
             elif name in PHASES:
                 found = bench.judge([again(w, PHASES[name]) for w in bench.held])
+            elif name in shipped:
+                found = bench.judge(round_trips(bench, shipped[name]))
             elif name == END_TO_END:
                 found = end_to_end(bench, o.out / slug(name), o.minutes)
             else:
@@ -144,12 +150,18 @@ def codec(bench: Bench, folder: Path, shape: dict[str, Any], minutes: float) -> 
     """Train a codec and a small network on its codes; return the figures."""
     train_codec(bench.corpus, folder / "codec", CodecShape(**shape), minutes=minutes)
     r = create({"name": "codec", "codec": str(folder / "codec")}, sample_rate=bench.corpus.sample_rate, channels=1)
-    found = bench.judge([r.decode(r.encode(w)) for w in bench.held])
+    found = bench.judge(round_trips(bench, str(folder / "codec")))
     sets = (f"representation.codec={folder / 'codec'}", *SMALL)
     model = train_anew(bench.corpus.folder, folder / "model", sets, minutes, recipe="token-lstm")
     found["bits"] = model.training["metrics"]["best_validation_bits_per_second"]
     found["nominal"] = r.frame_rate * r.dim * float(np.log2(r.levels))
     return found
+
+
+def round_trips(bench: Bench, name: str) -> list[Waveform]:
+    """Return held-out excerpts as a codec gives them back."""
+    r = create({"name": "codec", "codec": name}, sample_rate=bench.corpus.sample_rate, channels=1)
+    return [r.decode(r.encode(w)) for w in bench.held]
 
 
 def again(w: Waveform, options: PhaseOptions) -> Waveform:

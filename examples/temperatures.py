@@ -1,9 +1,9 @@
-"""How warm should a model be sampled, and how firmly held to its genre? Distances to music, genres told apart.
+"""How warm should a model be sampled, how firmly held to its genre, what cut off? Distances to music, and genres.
 
     python examples/temperatures.py MODEL CORPUS [--points 1.1:0,1.2:1] [--streams 36] [--seconds 20]
 
-A point is TEMPERATURE or TEMPERATURE:GUIDANCE. Unwatched streams, genres in turn, the same seeds for each point;
-distances to the training music as in ``noizenet evaluate``.
+A point is TEMPERATURE, TEMPERATURE:GUIDANCE or TEMPERATURE:GUIDANCE:TOP_P. Unwatched streams, genres in turn, the same
+seeds for each point; distances to the training music as in ``noizenet evaluate``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from numpy.typing import NDArray
 
 import noizenet
 from noizenet.evaluation.fetch import tagger_wheel
@@ -18,13 +19,15 @@ from noizenet.evaluation.material import Recording, of_corpus, sound
 from noizenet.evaluation.measure import Evidence
 from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
 from noizenet.evaluation.tagger import load_tagger
+from noizenet.generation.stream import Stream
+from noizenet.model.stepper import Stepper
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("corpus")
-    parser.add_argument("--points", default="1.0:0,1.0:1,1.1:0,1.1:1,1.2:0,1.2:0.5,1.2:1,1.2:2,1.3:1")
+    parser.add_argument("--points", default="1.0:1,1.1:0,1.1:1,1.1:2,1.2:0,1.2:1,1.2:2,1.3:1,1.2:1:0.97,1.2:1:0.9")
     parser.add_argument("--streams", type=int, default=36)
     parser.add_argument("--seconds", type=float, default=20.0)
     o = parser.parse_args()
@@ -33,26 +36,39 @@ def main() -> None:
     held = [sound(r, tagger) for r in of_corpus(corpus, corpus.held_out(), o.seconds)]
     evidence = Evidence(train, held, held, {}, corpus, tagger=True)
     rows = {"held-out music": held}
-    print(
-        "| temperature | guidance | Fréchet, tagger | Fréchet, crafted | genre accuracy |", "|---" * 5 + "|", sep="\n"
-    )
+    print("| temperature | guidance | top-p | Fréchet, tagger | Fréchet, crafted | genre accuracy |")
+    print("|---" * 6 + "|")
     for text in ("", *o.points.split(",")):
-        temperature, _, guidance = text.partition(":")
+        temperature, guidance, top_p = ([*text.split(":"), "", ""])[:3]
         side = rows["held-out music"] if not text else []
-        for i in range(o.streams if text else 0):
-            genre = model.genres[i % len(model.genres)]
-            controls = noizenet.Controls(
+        genres = [model.genres[i % len(model.genres)] for i in range(o.streams if text else 0)]
+        controls = [
+            noizenet.Controls(
                 seconds=o.seconds, seed=i, genre=genre, temperature=float(temperature),
-                guidance=float(guidance) if guidance else None, watch="off",
-            )  # fmt: skip
-            samples = np.concatenate([b.samples for b in noizenet.stream(model, controls)])
-            rate = model.representation.sample_rate
-            side.append(sound(Recording(f"{genre} {i}", genre, rate, lambda x=samples: iter([x])), tagger))  # type: ignore[misc]
+                guidance=float(guidance) if guidance else None, top_p=float(top_p) if top_p else None, watch="off",
+            )
+            for i, genre in enumerate(genres)
+        ]  # fmt: skip
+        rate = model.representation.sample_rate
+        for genre, samples in zip(genres, together(model, controls), strict=True):
+            side.append(sound(Recording(genre, genre, rate, lambda x=samples: iter([x])), tagger))  # type: ignore[misc]
         cells = []
         for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE):
             e = measure.score(evidence, side)
             cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
-        print(f"| {temperature or 'held-out music'} | {guidance or '–'} | " + " | ".join(cells) + " |", flush=True)
+        print(
+            f"| {temperature or 'held-out music'} | {guidance or '–'} | {top_p or '–'} | " + " | ".join(cells) + " |",
+            flush=True,
+        )
+
+
+def together(model: noizenet.Model, controls: list[noizenet.Controls]) -> list[NDArray[np.float32]]:
+    """Return the samples of streams that are made together."""
+    if not controls:
+        return []
+    packed = Stepper(model.weights, model.representation.silence())
+    blocks = list(Stream.together([Stream(model, c, packed=packed) for c in controls]))
+    return [np.concatenate([b[i].samples for b in blocks]) for i in range(len(controls))]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from noizenet.audio.dsp import hann
 from noizenet.audio.waveform import Waveform, mix_channels
@@ -155,7 +156,7 @@ def cause_of_death(stretch: NDArray[np.float32], sample_rate: int) -> str:
 
 def _spectra(x: NDArray[np.float64]) -> NDArray[np.float64]:
     frames = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[:: N_FFT // 2]
-    return np.square(np.abs(np.fft.rfft(frames * hann(N_FFT), axis=-1)))
+    return np.square(np.abs(fft.rfft(frames * hann(N_FFT), axis=-1)))
 
 
 def _is_frozen(stretch: NDArray[np.float32], sample_rate: int) -> bool:
@@ -179,9 +180,9 @@ def _is_loop(x: NDArray[np.float64], sample_rate: int) -> bool:
     """Tell whether x(t) ≈ x(t - lag) for one lag over the whole stretch."""
     n = len(x)
     longest = min(round(LOOP_MAX_S * sample_rate), n // 2)
-    size = 1 << (2 * n - 1).bit_length()
-    spectrum = np.fft.rfft(x, size)
-    product = np.fft.irfft(np.square(np.abs(spectrum)), size)[: longest + 1]
+    size = fft.next_fast_len(n + longest, real=True)  # what wraps round comes to larger lags only
+    spectrum = fft.rfft(x, size)
+    product = fft.irfft(np.square(np.abs(spectrum)), size)[: longest + 1]
     energy = np.concatenate([[0.0], np.cumsum(np.square(x))])
     lags = np.arange(longest + 1)
     late, early = energy[n] - energy[lags], energy[n - lags]
