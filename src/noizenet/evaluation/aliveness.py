@@ -156,7 +156,7 @@ def cause_of_death(stretch: NDArray[np.float32], sample_rate: int) -> str:
 
 def _spectra(x: NDArray[np.float64]) -> NDArray[np.float64]:
     frames = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[:: N_FFT // 2]
-    return np.square(np.abs(fft.rfft(frames * hann(N_FFT), axis=-1)))
+    return np.asarray(np.square(np.abs(fft.rfft(frames * hann(N_FFT), axis=-1))))
 
 
 def _is_frozen(stretch: NDArray[np.float32], sample_rate: int) -> bool:
