@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from noizenet.base.bundled import bundled
 from noizenet.base.errors import ModelError, UsageError
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.network import make_network
@@ -49,6 +51,24 @@ def test_round_trip(folder: Path, tmp_path: Path) -> None:
     assert again.training == model.training
     for a, b in zip(model.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_half_the_space_costs_half_the_digits(folder: Path, tmp_path: Path) -> None:
+    model = load(folder)
+    save(model, tmp_path / "half", half=True)
+    again = load(tmp_path / "half")
+    for name, values in model.weights.arrays.items():
+        assert again.weights.arrays[name].dtype == np.float32
+        assert np.allclose(again.weights.arrays[name], values, rtol=1e-3, atol=1e-6), name
+    sizes = [(f / "model.safetensors").stat().st_size for f in (folder, tmp_path / "half")]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_what_is_bundled_is_small_enough_to_ship() -> None:
+    files = [p for kind in ("models", "codecs") for f in bundled(kind).values() for p in f.rglob("*.safetensors")]
+    sizes = [p.stat().st_size for p in files]
+    assert max(sizes) <= 25e6
+    assert sum(sizes) <= 40e6
 
 
 def test_a_zip_of_the_folder(folder: Path, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ export async function mount(root) {
   });
   canvas.addEventListener("pointerdown", (e) => seek((place(e, canvas, WIDTH, height)[0] / WIDTH) * frames));
   canvas.addEventListener("keydown", (e) => {
-    const way = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20 }[e.key];
+    const half = Math.round(data.rate / 2);  // a page is half a second
+    const way = { ArrowLeft: -1, ArrowRight: 1, PageUp: -half, PageDown: half }[e.key];
     if (way) { seek(o.at + way); e.preventDefault(); }
     if (e.key === " ") { play.click(); e.preventDefault(); }
   });
