@@ -23,6 +23,9 @@ KERNEL_LEAST = 16
 SHRINK = 1e-6
 """Added to variances relative to their mean: points that all lie in a plane have a distance too."""
 
+DEAD = 1e-6
+"""Spread of a feature, as a share of the largest, below which it does not vary."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -135,7 +138,8 @@ def kernel_distance(real: F64, points: F64, groups: NDArray[np.integer], seed: i
             f"{min(len(real), len(points))} stretches of three seconds are too few: at least {KERNEL_LEAST} are needed"
         )
     generator = np.random.default_rng(seed)
-    mean, spread = real.mean(0), real.std(0) + 1e-9
+    mean, spread = real.mean(0), real.std(0)
+    spread = np.where(spread > DEAD * spread.max(), spread, spread.max() + 1e-9)  # what never varies has no unit
     a, b = (real - mean) / spread, (points - mean) / spread
 
     def once(chosen: F64) -> float:

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 F32 = NDArray[np.float32]
 QUIET = 1e-4
@@ -64,6 +63,8 @@ class Panner:
 
     def push(self, samples: F32) -> F32:
         """Take samples [n] of frames whose codes are known; return [n, 2]. Gains glide from frame to frame."""
+        from scipy.signal import lfilter  # half a second at the start of whoever plays one channel
+
         if not len(samples):
             return np.zeros((0, 2), np.float32)
         apart = samples
