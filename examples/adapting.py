@@ -21,13 +21,12 @@ from noizenet.base.errors import UsageError
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.material import Recording, Sounding, blocks_of, of_corpus, sound
 from noizenet.evaluation.measure import Evidence
-from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED, KERNEL_TAGGER
+from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
 BUNDLED, REAL_S = "token-lstm", 120.0
 MEASURES = {
-    "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, tagger": KERNEL_TAGGER,
-    "kernel, crafted": KERNEL_CRAFTED,
+    "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, crafted": KERNEL_CRAFTED,
 }  # fmt: skip
 
 
