@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import librosa
@@ -67,6 +68,14 @@ class TestPhases:
 
 
 class TestNumbers:
+    @pytest.fixture(autouse=True)
+    def one_thread(self) -> Iterator[None]:
+        """A codec's minutes are those of one thread; two that wait for one another would spend them on waiting."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
+
     def test_numpy_hears_and_says_what_torch_does(self, codec: Path, corpus: Corpus) -> None:
         weights = load_codec(str(codec))
         network = CodecNetwork.of(weights)
