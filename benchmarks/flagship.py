@@ -83,12 +83,11 @@ def decoder(model: Model) -> float:
 
 
 def together(model: Model, precision: str) -> float:
-    packed = Stepper(model.weights, model.representation.silence(), precision=precision)
     controls = [
         noizenet.Controls(seconds=SECONDS, seed=i, genre=model.genres[i % 6], watch="off", precision=precision)
         for i in range(BATCH)
     ]
-    streams = [Stream(model, c, packed=packed) for c in controls]
+    streams = Stream.many(model, controls)
     begun = time.process_time()
     for _ in Stream.together(streams):
         pass

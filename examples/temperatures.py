@@ -20,7 +20,6 @@ from noizenet.evaluation.measure import Evidence
 from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
 from noizenet.evaluation.tagger import load_tagger
 from noizenet.generation.stream import Stream
-from noizenet.model.stepper import Stepper
 
 
 def main() -> None:
@@ -66,8 +65,7 @@ def together(model: noizenet.Model, controls: list[noizenet.Controls]) -> list[N
     """Return the samples of streams that are made together."""
     if not controls:
         return []
-    packed = Stepper(model.weights, model.representation.silence())
-    blocks = list(Stream.together([Stream(model, c, packed=packed) for c in controls]))
+    blocks = list(Stream.together(Stream.many(model, controls)))
     return [np.concatenate([b[i].samples for b in blocks]) for i in range(len(controls))]
 
 

@@ -177,10 +177,8 @@ def _group(
     import time
 
     from noizenet.generation.stream import Stream
-    from noizenet.model.stepper import Stepper
 
-    packed = Stepper(model.weights, model.representation.silence(), precision=takes[0][1].precision)
-    streams = [Stream(model, controls, cause_of_death, packed) for _, controls in takes]
+    streams = Stream.many(model, [controls for _, controls in takes], cause_of_death)
     begun = time.perf_counter()
     with contextlib.ExitStack() as stack:
         writers, watches = [], [Aliveness(s.sample_rate) for s in streams]

@@ -46,3 +46,11 @@ class StreamResampler:
             return block
         out: NDArray[np.float32] = self._stream.resample_chunk(np.ascontiguousarray(block), last=last)
         return out.reshape(-1, self._channels)
+
+
+def resample(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Convert samples [n, C] at once."""
+    if from_hz == to_hz:
+        return samples
+    resampler = StreamResampler(from_hz, to_hz, samples.shape[1])
+    return np.concatenate([resampler.push(samples), resampler.finish()])

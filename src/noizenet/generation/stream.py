@@ -118,6 +118,12 @@ class Stream(Iterator[Waveform]):
             self._advance()
         return self._r.as_waveform(self._ready.pop(0))
 
+    @classmethod
+    def many(cls, model: Model, controls: Sequence[Controls], judge: Judge | None = None) -> list[Stream]:
+        """Return streams of one model, alike but for seed and genre, that share its packed weights."""
+        packed = Stepper(model.weights, model.representation.silence(), precision=controls[0].precision)
+        return [cls(model, c, judge, packed) for c in controls]
+
     @staticmethod
     def together(streams: Sequence[Stream]) -> Iterator[list[Waveform]]:
         """Play streams of one model and one length in lockstep; what each plays is what it would play alone.

@@ -20,14 +20,20 @@ FLOAT = ir.FloatType()
 cgutils: Any = untyped
 
 
-def _widened(builder: Any, raw: Any, kind: Any) -> Any:
-    """Turn stored weights, a vector of them, into float32; bfloat16 (kept as uint16) is the upper half of a float32."""
-    floats = ir.VectorType(FLOAT, LANES)
+def widened(builder: Any, raw: Any, kind: Any, lanes: int = 0) -> Any:
+    """Turn a stored weight, or a vector of so many, into float32.
+
+    bfloat16 (kept as uint16) is the upper half of a float32.
+    """
+
+    def shaped(ty: Any) -> Any:
+        return ir.VectorType(ty, lanes) if lanes else ty
+
     if kind == types.uint16:
-        ints = ir.VectorType(ir.IntType(32), LANES)
-        shift = ir.Constant(ints, [16] * LANES)
-        return builder.bitcast(builder.shl(builder.zext(raw, ints), shift), floats)
-    return builder.sitofp(raw, floats) if kind == types.int8 else raw
+        ints = shaped(ir.IntType(32))
+        shift = ir.Constant(ints, [16] * lanes if lanes else 16)
+        return builder.bitcast(builder.shl(builder.zext(raw, ints), shift), shaped(FLOAT))
+    return builder.sitofp(raw, shaped(FLOAT)) if kind == types.int8 else raw
 
 
 def _panel(count: int) -> Any:
@@ -73,7 +79,7 @@ def _panel(count: int) -> Any:
                 for p in range(parts):
                     offset = builder.add(start, ir.Constant(size, p * LANES))
                     raw = builder.load(vector(source, offset, stored), align=width)
-                    weight = _widened(builder, raw, kind)
+                    weight = widened(builder, raw, kind, LANES)
                     for own, value in zip(sums, each, strict=True):
                         builder.store(builder.call(fma, [weight, value, builder.load(own[p])]), own[p])
             for own, pointer in zip(sums, outputs, strict=True):

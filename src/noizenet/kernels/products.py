@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import float32, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from noizenet.kernels.functions import compiled
-from noizenet.kernels.panel import TILE, add_to_one, add_to_two
+from noizenet.kernels.panel import TILE, add_to_one, add_to_two, widened
 
 TALL = TILE
 """Rows from which on a block is kept column by column, in tiles of 64 rows."""
@@ -28,23 +27,13 @@ VECTORS = 16
 W, S, B, ROWS, COLUMNS = range(5)
 
 
-def _of_bfloat16(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-    wide = builder.zext(arguments[0], ir.IntType(32))
-    return builder.bitcast(builder.shl(wide, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
-
-
-def _of_int8(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-    return builder.sitofp(arguments[0], ir.FloatType())
-
-
-def _as_it_is(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
-    return arguments[0]
-
-
 def _widening(_typing: Any, weight: Any) -> Any:
-    """Turn one stored weight into float32; bfloat16 (kept as uint16) is the upper half of a float32."""
-    code = {types.uint16: _of_bfloat16, types.int8: _of_int8}.get(weight, _as_it_is)
-    return types.float32(weight), code
+    """Turn one stored weight into float32."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return widened(builder, arguments[0], weight)
+
+    return types.float32(weight), generate
 
 
 _widen: Any = intrinsic(_widening)
@@ -147,6 +136,13 @@ def begin(biases: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
     bias = biases[row[B] + part * rows : row[B] + (part + 1) * rows]
     for j in range(rows):
         y[j] = bias[j]
+
+
+@compiled
+def begin_all(biases: Any, row: Any, y: Any) -> None:
+    """Set each row of y [n, rows] to a matrix's biases."""
+    for i in range(y.shape[0]):
+        begin(biases, row, 0, y.shape[1], y[i])
 
 
 class Pack:

@@ -20,7 +20,6 @@ class TokenEngine(Engine):
 
     def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         super().__init__(weights, start, precision)
-        self.source, self.precision = weights, precision
         a = self._a
         o = a.options
         pack, layout = Pack(precision), []

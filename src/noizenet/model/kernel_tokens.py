@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from noizenet.kernels.functions import compiled
-from noizenet.kernels.products import add_products, begin
+from noizenet.kernels.products import add_products, begin_all
 from noizenet.model.numeric import GRU, draw_class, settle, surprise_of_class
 
 # Rows of the layout: a layer's input and recurrent matrices in turn, then of each code what is said and what comes out.
@@ -51,12 +51,10 @@ def run_tokens(
         for layer in range(layers):
             inputs, recurrent = layout[2 * layer], layout[2 * layer + 1]
             last = first + dilations[layer] - 1
-            for s in range(streams):
-                begin(biases, inputs, 0, width, z[s])
+            begin_all(biases, inputs, z)
             add_products(weights, scales, inputs, width, x if layer == 0 else told, z)
             if cell == GRU:
-                for s in range(streams):
-                    begin(biases, recurrent, 0, width, zh[s])
+                begin_all(biases, recurrent, zh)
             add_products(weights, scales, recurrent, width, h[first], zh if cell == GRU else z)
             for s in range(streams):
                 oldest, kept = h[first, s], c[first, s]
@@ -73,8 +71,7 @@ def run_tokens(
             first = last + 1
         for k in range(K):
             say, speak = layout[2 * layers + 2 * k], layout[2 * layers + 2 * k + 1]
-            for s in range(streams):
-                begin(biases, say, 0, D, deep[s])
+            begin_all(biases, say, deep[:streams])
             add_products(weights, scales, say, D, told, deep[:streams])
             for s in range(streams):
                 for j in range(k):
@@ -86,8 +83,7 @@ def run_tokens(
                         deep[streams + s, d] = max(deep[s, d], 0.0)
                 for d in range(D):
                     deep[s, d] = max(deep[s, d] + colours[s, k, d], 0.0)
-            for s in range(said):
-                begin(biases, speak, 0, V, logits[s])
+            begin_all(biases, speak, logits[:said])
             add_products(weights, scales, speak, V, deep[:said], logits)
             for s in range(streams):
                 own = logits[s]

@@ -39,7 +39,7 @@ class PlainNetwork(Network):
 
     def start_state(self, batch: int) -> Tensor:
         """Return zeros."""
-        return _flat(self.stack.zero_state(batch))
+        return self.stack.flat(self.stack.zero_state(batch))
 
     def genre_vector(self, mix: Tensor) -> Tensor:
         """Return the embedding [B, E] of a genre mix [B, G]."""
@@ -52,31 +52,22 @@ class PlainNetwork(Network):
         if self.genre is not None:
             genre = self.genre_vector(mix)[:, None].expand(-1, x.shape[1], -1)
             x = torch.cat([x, genre], -1)
-        y, after = self.stack(x, self._layers(state))
-        return self.head(y), _flat(after)
+        y, after = self.stack(x, self.stack.queues(state))
+        return self.head(y), self.stack.flat(after)
 
     def step(self, frame: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from one frame: [B, ...] → output [B, O] and the state after."""
         x = self._embed(frame)
         if self.genre is not None:
             x = torch.cat([x, self.genre_vector(mix)], -1)
-        y, after = self.stack.step(x, self._layers(state))
-        return self.head(y), _flat(after)
-
-    def _layers(self, state: Tensor) -> Tensor:
-        """Return the stack's view [L, S, B, H] of a state [B, N]."""
-        o = self.architecture.options
-        return state.reshape(len(state), o.layers, -1, o.hidden).permute(1, 2, 0, 3)
+        y, after = self.stack.step(x, self.stack.queues(state))
+        return self.head(y), self.stack.flat(after)
 
     def _embed(self, frames: Tensor) -> Tensor:
         if self.frame is None:
             return frames
         embedded: Tensor = self.frame(frames[..., 0])
         return embedded
-
-
-def _flat(state: Tensor) -> Tensor:
-    return state.permute(2, 0, 1, 3).reshape(state.shape[2], -1)
 
 
 def ordinal_code(levels: int, size: int) -> Tensor:

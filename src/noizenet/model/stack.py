@@ -56,10 +56,20 @@ class Stack(nn.Module):
         each = [c.zero_state(batch) for c in self.layers()]
         return torch.stack([zeros for zeros, d in zip(each, self.dilations, strict=True) for _ in range(d)])
 
+    def queues(self, state: Tensor) -> Tensor:
+        """Return a network's flat state [B, N] as the layers' queues [R, S, B, H]."""
+        cell = self.layers()[0]
+        return state.reshape(state.shape[0], sum(self.dilations), cell.states, cell.hidden).permute(1, 2, 0, 3)
+
+    @staticmethod
+    def flat(queues: Tensor) -> Tensor:
+        """Return the layers' queues [R, S, B, H] as a flat state [B, N]."""
+        return queues.permute(2, 0, 1, 3).flatten(1)
+
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run a sequence: x [B, T, I] → [B, T, H]."""
         after = []
-        for i, (cell, queue) in enumerate(zip(self.layers(), self._queues(state), strict=True)):
+        for i, (cell, queue) in enumerate(zip(self.layers(), self._split(state), strict=True)):
             y, new = _dilated(cell, self.dropout(x) if i else x, queue)
             after.append(new)
             x = x + y if i and self.residual else y
@@ -68,13 +78,13 @@ class Stack(nn.Module):
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run one frame: x [B, I] → [B, H]."""
         after = []
-        for i, (cell, queue) in enumerate(zip(self.layers(), self._queues(state), strict=True)):
+        for i, (cell, queue) in enumerate(zip(self.layers(), self._split(state), strict=True)):
             y, new = cell.step(self.dropout(x) if i else x, queue[0])
             after.append(torch.cat([queue[1:], new[None]]))
             x = x + y if i and self.residual else y
         return x, torch.cat(after)
 
-    def _queues(self, state: Tensor) -> list[Tensor]:
+    def _split(self, state: Tensor) -> list[Tensor]:
         ends = [sum(self.dilations[: i + 1]) for i in range(len(self.dilations))]
         return [state[end - d : end] for end, d in zip(ends, self.dilations, strict=True)]
 

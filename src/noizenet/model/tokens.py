@@ -117,10 +117,9 @@ class TokenNetwork(Network):
     ) -> tuple[Tensor, Tensor]:
         """Predict from whole sequences [B, T, K], given what follows each frame, `targets` [B, T, K]."""
         x: Tensor = sum(table(frames[..., k]) for k, table in enumerate(self.codes))
-        o = self.architecture.options
-        y, after = self.stack(x, state.reshape(len(state), sum(self.stack.dilations), -1, o.hidden).permute(1, 2, 0, 3))
+        y, after = self.stack(x, self.stack.queues(state))
         logits = self.head(self.dropout(y), targets, self.told(mix))
-        return logits, after.permute(2, 0, 1, 3).reshape(len(state), -1)
+        return logits, self.stack.flat(after)
 
     def told(self, mix: Tensor) -> Tensor | None:
         """Return the embedding [B, 1, E] of a mix [B, G]; None where the network is not told the genre."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.resample import StreamResampler
+from noizenet.audio.resample import resample
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.config import check, from_dict, option
 from noizenet.base.errors import UsageError
@@ -150,11 +150,7 @@ class Representation(ABC):
 
     def samples_of(self, waveform: Waveform) -> NDArray[np.float32]:
         """Return a waveform's samples [N, C] at this representation's rate and channels."""
-        samples = mix_channels(waveform.samples, self.channels)
-        if waveform.sample_rate != self.sample_rate:
-            resampler = StreamResampler(waveform.sample_rate, self.sample_rate, self.channels)
-            samples = np.concatenate([resampler.push(samples), resampler.finish()])
-        return samples
+        return resample(mix_channels(waveform.samples, self.channels), waveform.sample_rate, self.sample_rate)
 
     def decode(self, frames: Frames) -> Waveform:
         """Decode frames [T, ...] at once."""

@@ -16,7 +16,7 @@ from scipy import fft
 
 from noizenet.audio.dsp import hann
 from noizenet.kernels.functions import compiled, exp, sigmoid
-from noizenet.kernels.products import Pack, add_products, begin
+from noizenet.kernels.products import Pack, add_products, begin_all
 from noizenet.representation.codec_network import CENTRE, EPSILON, SCALE
 from noizenet.representation.codec_weights import F32, CodecShape, CodecWeights
 
@@ -104,26 +104,26 @@ def _decode(
 ) -> None:  # fmt: skip
     n, width = h.shape
     blocks = norms.shape[0]
-    _begin_all(biases, layout[0], h)
+    begin_all(biases, layout[0], h)
     add_products(weights, scales, layout[0], width, windows, h)
     for b in range(blocks):
         for i in range(n):
             _normalise(h[i], norms[b, 0], norms[b, 1], normal[i])
-        _begin_all(biases, layout[1 + 2 * b], up)
+        begin_all(biases, layout[1 + 2 * b], up)
         add_products(weights, scales, layout[1 + 2 * b], width, normal, up)
         for i in range(n):
             row = up[i]
             for j in range(width):
                 row[j] = row[j] * sigmoid(row[j])
-        _begin_all(biases, layout[2 + 2 * b], normal)
+        begin_all(biases, layout[2 + 2 * b], normal)
         add_products(weights, scales, layout[2 + 2 * b], width, up, normal)
         for i in range(n):
             to, part = h[i], normal[i]
             for j in range(width):
                 to[j] += part[j]
-    _begin_all(biases, layout[1 + 2 * blocks], middle)
+    begin_all(biases, layout[1 + 2 * blocks], middle)
     add_products(weights, scales, layout[1 + 2 * blocks], middle.shape[1], h, middle)
-    _begin_all(biases, layout[2 + 2 * blocks], spread)
+    begin_all(biases, layout[2 + 2 * blocks], spread)
     add_products(weights, scales, layout[2 + 2 * blocks], spread.shape[1], h, spread)
     for i in range(n):
         row = middle[i]
@@ -147,12 +147,6 @@ def _normalise(x: Any, weight: Any, bias: Any, out: Any) -> None:
     scale = float32(1.0 / math.sqrt(square / width + EPSILON))
     for j in range(width):
         out[j] = (x[j] - mean) * scale * weight[j] + bias[j]
-
-
-@compiled
-def _begin_all(biases: Any, row: Any, y: Any) -> None:
-    for i in range(y.shape[0]):
-        begin(biases, row, 0, y.shape[1], y[i])
 
 
 @compiled

@@ -32,9 +32,8 @@ class _Stack(nn.Module):
     def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         n = self.network
         x: Tensor = sum(table(codes[:, k]) for k, table in enumerate(n.codes))
-        rows = state.reshape(state.shape[0], sum(n.stack.dilations), -1, n.architecture.options.hidden)
-        h, after = n.stack.step(x, rows.permute(1, 2, 0, 3))
-        return h, after.permute(2, 0, 1, 3).flatten(1)
+        h, after = n.stack.step(x, n.stack.queues(state))
+        return h, n.stack.flat(after)
 
 
 class _Depth(nn.Module):

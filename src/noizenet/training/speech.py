@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from noizenet.audio.resample import StreamResampler
+from noizenet.audio.resample import resample
 from noizenet.corpus.corpus import Corpus, Track
 
 RATE_HZ, STRETCH_S, HOP, WINDOW = 8_000, 3.0, 80, 256
@@ -84,7 +84,4 @@ def speech_in(corpus: Corpus, tracks: Sequence[Track]) -> tuple[int, int]:
 
 def at_8_khz(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Return mono samples at 8 kHz."""
-    if rate == RATE_HZ:
-        return samples
-    resampler = StreamResampler(rate, RATE_HZ, 1)
-    return np.concatenate([resampler.push(samples[:, None]), resampler.finish()])[:, 0]
+    return resample(samples[:, None], rate, RATE_HZ)[:, 0]
