@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from noizenet._version import __version__
-from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.base.errors import AudioError, DiskFullError, NoizenetError, UsageError
 from noizenet.evaluation.aliveness import cause_of_death
 from noizenet.generation.controls import Controls
 from noizenet.generation.instrument import Instrument
@@ -34,6 +34,7 @@ BLOCK_S = 0.1
 MAKERS = 2
 SEED_S = 5.0
 MOST_BODY = 64 << 10
+STATUS: dict[type, int] = {AudioError: 422, DiskFullError: 507}
 
 
 class Studio:
@@ -102,7 +103,8 @@ def create_app(settings: Settings) -> Any:
 
     @app.exception_handler(NoizenetError)
     async def explain(_: Request, error: NoizenetError) -> Response:
-        return JSONResponse({"problem": str(error)}, 400 if error.exit_code == 2 else 500)
+        status = 400 if error.exit_code == 2 else STATUS.get(type(error), 500)
+        return JSONResponse({"problem": str(error)}, status)
 
     _models(app, studio)
     _recordings(app, studio)

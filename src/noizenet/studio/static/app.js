@@ -58,16 +58,30 @@ export function minutes(seconds) {
 const PAGES = ["radio", "train", "judge", "learn"];
 const loaded = {};
 
+function current() {
+  return PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "radio";
+}
+
+/** Shows the page that the address names, once its module listens: what cannot yet answer is not shown. */
 async function show() {
-  const page = PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "radio";
-  for (const section of document.querySelectorAll("[data-page]")) section.hidden = section.dataset.page !== page;
+  const page = current();
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${page}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = `${page} · noizenet studio`;
   loaded[page] ??= import(`./${page}.js`);
-  (await loaded[page]).shown();
+  let module;
+  try {
+    module = await loaded[page];
+  } catch {
+    delete loaded[page];
+    notice("This page did not load; is the studio still running?");
+    return;
+  }
+  if (page !== current()) return;
+  for (const section of document.querySelectorAll("[data-page]")) section.hidden = section.dataset.page !== page;
+  module.shown();
 }
 
 function theme() {
