@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from noizenet.audio.read import read
 from noizenet.base.errors import CorpusError, LockedError, NoizenetError, UsageError
 from noizenet.corpus.build import build, read_problems
-from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.corpus import Corpus, Track
 from noizenet.corpus.fma import KNOWN_BAD_CLIPS, FmaSource, read_genres, read_tracks
 from noizenet.corpus.split import Unit, assign_splits
+from noizenet.corpus.spread import spread
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synth.styles import STYLES
 from noizenet.corpus.synthetic import build_synthetic
@@ -243,6 +244,19 @@ class TestOpening:
         (c.folder / "tracks.csv").unlink()
         with pytest.raises(CorpusError, match=r"tracks\.csv"):
             Corpus(c.folder)
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=st.lists(st.floats(0.5, 400), min_size=1, max_size=12), count=st.integers(1, 60))
+def test_stretches_are_spread_over_all_tracks(lengths: list[float], count: int) -> None:
+    tracks = [Track(str(i), "", "", "", "", 0, s, 0, 0, "", "", "") for i, s in enumerate(lengths)]
+    places = spread(tracks, count, 5.0)
+    assert len(places) == count
+    for track, start in places:
+        assert 0 <= start <= max(0.0, track.seconds - 5.0)
+    for track in tracks:  # each gets as many as its length is worth, but for rounding
+        assert abs(sum(t is track for t, _ in places) - count * track.seconds / sum(lengths)) < 1 + 1e-6
+    assert [int(t.id) for t, _ in places] == sorted(int(t.id) for t, _ in places)
 
 
 units = st.builds(

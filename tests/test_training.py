@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-from conftest import PLAIN, QUICK, TIERS, quick_train
+from conftest import PLAIN, QUICK, RATE, TIERS, quick_train
 from safetensors.torch import load_file
 
 from noizenet.base.errors import ConfigError, LockedError, TrainingError, UsageError
@@ -25,11 +26,26 @@ from noizenet.model.network import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
 from noizenet.training import OPTIMIZERS, checkpoint
+from noizenet.training.fitting import fitted
 from noizenet.training.guard import MAX_RECOVERIES, Guard
 from noizenet.training.log import read_metrics
 from noizenet.training.loop import Budget, Trainer, train
 from noizenet.training.options import configure
 from noizenet.training.windows import WindowReader
+
+
+def test_constants_are_fitted_to_all_tracks(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for i, level in enumerate((0.05, 0.2, 0.8)):
+        sound = level * np.sin(2 * np.pi * 220 * (1 + i / 9) * np.arange(12 * RATE) / RATE)
+        soundfile.write(source / f"{i}.wav", sound, RATE, subtype="FLOAT")
+    corpus = build(source, tmp_path / "corpus", sample_rate=RATE, workers=1)
+    spreads = REPRESENTATIONS.load("z-score")(sample_rate=RATE), REPRESENTATIONS.load("min-max")(sample_rate=RATE)
+    score, limits = (fitted(r, corpus, corpus.tracks) for r in spreads)
+    kept = np.concatenate([corpus.mono(t) for t in corpus.tracks])
+    assert score.std == pytest.approx(kept.std(), rel=0.1)
+    assert (limits.low, limits.high) == pytest.approx((kept.min(), kept.max()), rel=0.01)
 
 
 class TestReader:

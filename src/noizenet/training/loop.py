@@ -28,6 +28,7 @@ from noizenet.store.model import ABOUT, Model, load, save
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
+from noizenet.training.fitting import fitted
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
@@ -36,9 +37,8 @@ from noizenet.training.settling import ROUNDS, STREAMS, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
 from noizenet.training.validation import Validation
-from noizenet.training.windows import WindowReader, excerpts
+from noizenet.training.windows import WindowReader
 
-FIT_SECONDS, FIT_EACH = 300.0, 5.0
 LOG_EVERY_S = 0.5
 
 
@@ -116,7 +116,7 @@ class Trainer:
                 "add recordings, or train without: --set training.validate=false"
             )
         base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
-        self.representation: Representation = base.fit(excerpts(corpus, train, FIT_SECONDS, FIT_EACH))
+        self.representation: Representation = fitted(base, corpus, train)
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = make_network(self.architecture, self.representation.values()).train()

@@ -16,6 +16,7 @@ from scipy import signal
 
 from noizenet.audio.resample import resample
 from noizenet.corpus.corpus import Corpus, Track
+from noizenet.corpus.spread import spread
 
 RATE_HZ, STRETCH_S, HOP, WINDOW = 8_000, 3.0, 80, 256
 BANDS = np.geomspace(120, 3600, 19)
@@ -68,14 +69,9 @@ def sounds_like_speech(samples: NDArray[np.float32]) -> bool | None:
 def speech_in(corpus: Corpus, tracks: Sequence[Track]) -> tuple[int, int]:
     """Return in how many of some stretches of 3 s, spread evenly over the tracks, there is speech, and of how many."""
     count = round(STRETCH_S * corpus.sample_rate)
-    long = [t for t in tracks if t.frames >= count]
-    total, found = sum(t.frames for t in long), list[bool]()
-    starts = np.concatenate([[0], np.cumsum([t.frames for t in long])])
-    for i in range(STRETCHES if total else 0):
-        at = (i + 0.5) / STRETCHES * total
-        number = int(np.searchsorted(starts, at, side="right")) - 1
-        track = long[number]
-        samples = corpus.mono(track, min(int(at - starts[number]), track.frames - count), count)
+    long, found = [t for t in tracks if t.frames >= count], list[bool]()
+    for track, start in spread(long, STRETCHES if long else 0, STRETCH_S):
+        samples = corpus.mono(track, round(start * corpus.sample_rate), count)
         verdict = sounds_like_speech(at_8_khz(samples, corpus.sample_rate))
         if verdict is not None:
             found.append(verdict)

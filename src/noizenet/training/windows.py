@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
@@ -203,20 +202,3 @@ class WindowReader:
         if lead:
             return frames[lead - 1 : lead + count]
         return np.concatenate([r.silence(), frames[:count]])
-
-
-def excerpts(corpus: Corpus, tracks: Sequence[Track], seconds: float, each: float) -> list[Waveform]:
-    """Return short pieces, spread evenly over `tracks`, of together about `seconds` seconds."""
-    total = sum(t.seconds for t in tracks)
-    count = max(1, round(min(seconds, total) / each))
-    pieces = []
-    for i in range(count):
-        at, index = (i + 0.5) / count * total, 0
-        while at > tracks[index].seconds and index < len(tracks) - 1:
-            at -= tracks[index].seconds
-            index += 1
-        track = tracks[index]
-        start = max(0.0, min(at, track.seconds - each))
-        first, count = int(start * corpus.sample_rate), int(each * corpus.sample_rate)
-        pieces.append(corpus.waveform(track, first, count))
-    return pieces
