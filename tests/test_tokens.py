@@ -32,6 +32,7 @@ from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
 from noizenet.training.encoded import EncodedTracks
+from noizenet.training.log import read_metrics
 from noizenet.training.speech import speech_in
 from noizenet.training.step import forget, mistake
 from noizenet.training.windows import WindowReader
@@ -279,6 +280,18 @@ class TestBeginning:
             )  # fmt: skip
             bits.append(model.training["metrics"]["best_validation_bits_per_frame"])
         assert bits[1] < bits[0]
+
+    def test_at_a_rate_of_its_own(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+        codec = load(token_model).representation.codec  # type: ignore[attr-defined]
+        rates = []
+        for start in ("", str(token_model)):
+            folder = tmp_path / f"m{bool(start)}"
+            quick_train(
+                corpus, folder, "token-lstm", f"representation.codec={codec}", f"training.start={start}",
+                "training.start_rate=0.125", "training.schedule=constant", "training.warmup_steps=0", epochs=0.2,
+            )  # fmt: skip
+            rates.append({r["learning_rate"] for r in read_metrics(folder) if "learning_rate" in r})
+        assert rates == [{0.002}, {0.00025}]
 
 
 def test_a_dilated_layer_goes_on_from_its_state_so_many_frames_ago() -> None:

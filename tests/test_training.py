@@ -267,11 +267,17 @@ def test_early_stopping(corpus: Corpus, tmp_path: Path) -> None:
     assert metrics["steps"] < 200
 
 
-def test_the_best_weights_are_kept(corpus: Corpus, tmp_path: Path) -> None:
-    quick_train(corpus, tmp_path / "m", "sample-lstm", "training.learning_rate=0.05", epochs=0.4)
+@pytest.mark.parametrize("tolerance", [0.0, 0.02, 1.0])
+def test_the_best_weights_are_kept_or_the_latest_about_as_good(
+    corpus: Corpus, tmp_path: Path, tolerance: float
+) -> None:
+    wish = "training.learning_rate=0.05", f"training.tolerance={tolerance}"
+    quick_train(corpus, tmp_path / "m", "sample-lstm", *wish, epochs=0.4)
     rows = [r for r in read_metrics(tmp_path / "m") if "validation_loss" in r]
     metrics = load(tmp_path / "m").training["metrics"]
-    assert metrics["best_validation_loss"] == min(r["validation_loss"] for r in rows)
+    best = min(r["validation_loss"] for r in rows)
+    kept = [r for r in rows if r["validation_loss"] <= (1 + tolerance) * best][-1]
+    assert (metrics["best_validation_step"], metrics["best_validation_loss"]) == (kept["step"], kept["validation_loss"])
 
 
 def test_nesterov_and_bf16_run(corpus: Corpus, tmp_path: Path) -> None:

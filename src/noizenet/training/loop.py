@@ -251,7 +251,7 @@ class Trainer:
         factor = SCHEDULES.load(o.schedule)(self._done(), self.history)
         warm = min(1.0, (self.step + 1) / (o.warmup_steps + 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = o.learning_rate * factor * warm * self.guard.scale
+            group["lr"] = o.learning_rate * (o.start_rate if o.start else 1.0) * factor * warm * self.guard.scale
 
     def _recover(self, problem: str, log: MetricsLog) -> None:
         self.guard.recover(self.network, self.optimizer, problem)
@@ -270,7 +270,8 @@ class Trainer:
             self.step,
             {f"validation_{k}": v for k, v in measures.items()} | {"seconds": round(self.elapsed, 3)},
         )
-        if measures["loss"] <= min(self.history):
+        best = min(self.history)
+        if measures["loss"] <= best + self.config.training.tolerance * abs(best):
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
             self.best_measures = {**measures, "step": self.step}
 

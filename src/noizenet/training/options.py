@@ -59,6 +59,9 @@ class TrainingOptions:
         high=1,
     )
     start: str = option("", "a model to begin from, bundled or a folder; its codes must be the same; empty: begin anew")
+    start_rate: float = option(
+        1.0, "the learning rate's factor where training begins from another model's weights", low=1e-6, high=1
+    )
     settling_seconds: float = option(
         0.0,
         "after training, sound that each genre is played in each of seven rounds to settle its level; 0: none",
@@ -67,6 +70,9 @@ class TrainingOptions:
     )
     precision: str = option("auto", "bf16 where the processor has it and it pays", choices=("auto", "fp32", "bf16"))
     validate: bool = option(True, "hold tracks back, measure on them, keep the best weights")
+    tolerance: float = option(
+        0.0, "the latest weights are kept whose held-out loss exceeds the best by this share at most", low=0, high=1
+    )
     validation_seconds: float = option(30.0, "sound read for one validation", low=0.1, high=36_000)
     validate_every: int = option(
         0, "steps between validations; 0: as often as costs a twentieth", low=0, high=10_000_000
