@@ -201,7 +201,7 @@ def bits(model: Model, test: list[Batch]) -> float:
     state = network.start_state(LANES)
     total = 0.0
     for batch in test:
-        inputs, targets, mix = to_tensors(batch, network.architecture.genres)
+        inputs, targets, mix, _ = to_tensors(batch, network.architecture.genres)
         nats, _, state = network.nats(inputs, targets, mix, carry(network, state, batch.fresh))
         total += float(nats) / math.log(2)
     return total / len(test)

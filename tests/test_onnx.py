@@ -36,13 +36,17 @@ def test_a_run_of_frames_has_the_same_logits(token_model: Path, graphs: Path) ->
     mix = np.array([[0.4, 0.3, 0.2, 0.1]], np.float32)
     stepper = Stepper(model.weights, model.representation.silence())
     stepper.set_genre(mix[0])
+    assert about["clock"] == 32
+    pace = 0.093
+    stepper.set_pace(pace)
     ours = stepper.predict(codes.astype(np.int16))
     state = np.array([about["start_state"]], np.float32)
     last = np.array([about["first_codes"]], np.int64)
     for t in range(200):
-        h, state = stack.run(None, {"codes": last, "state": state})
+        tick = np.array([1 + int((t + 0.5) * pace % 1 * 32)])
+        h, state = stack.run(None, {"codes": last, "state": state, "tick": tick})
         last = codes[t : t + 1].astype(np.int64)
-        (logits,) = depth.run(None, {"h": h, "codes": last, "mix": mix})
+        (logits,) = depth.run(None, {"h": h, "codes": last, "mix": mix, "tick": tick})
         assert np.abs(logits[0] - ours[t]).max() < 1e-4
 
 

@@ -21,6 +21,14 @@ Guidance = Annotated[
     float | None,
     typer.Option("--guidance", help="How firmly to keep to the genre; by default the model's own, 0 leaves it free."),
 ]
+Tempo = Annotated[
+    float | None,
+    typer.Option("--tempo", help="Beats a minute; by default as a piece of the genre, 0 leaves time to the network."),
+]
+Pulse = Annotated[
+    float | None,
+    typer.Option("--pulse", help="How firmly to keep to the beat; by default the model's own, 0 leaves it free."),
+]
 CodeTemperatures = Annotated[
     str | None,
     typer.Option("--code-temperatures", help="One factor of the temperature for each code of a frame: 1,1,0.9,…"),

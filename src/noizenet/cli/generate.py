@@ -25,6 +25,8 @@ def generate(
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
     guidance: c.Guidance = None,
+    tempo: c.Tempo = None,
+    pulse: c.Pulse = None,
     code_temperatures: c.CodeTemperatures = None,
     code_top_p: c.CodeTopP = None,
     top_k: c.TopK = None,
@@ -48,6 +50,7 @@ def generate(
 
     controls = c.make_controls(
         inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance,
+        tempo=tempo, pulse=pulse,
         code_temperatures=code_temperatures, code_top_p=code_top_p,
         top_p=top_p, top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds,
         include_seed=include_seed, watch=watch, precision=precision, seed=seed,

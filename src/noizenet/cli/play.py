@@ -23,6 +23,8 @@ def play(
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
     guidance: c.Guidance = None,
+    tempo: c.Tempo = None,
+    pulse: c.Pulse = None,
     code_temperatures: c.CodeTemperatures = None,
     code_top_p: c.CodeTopP = None,
     top_k: c.TopK = None,
@@ -42,6 +44,7 @@ def play(
         raise UsageError(f"--out {out}: only - (standard output) is possible; 'noizenet generate' writes files")
     controls = c.make_controls(
         inject_noise, seconds=seconds, genre=genre, temperature=temperature, guidance=guidance,
+        tempo=tempo, pulse=pulse,
         code_temperatures=code_temperatures, code_top_p=code_top_p, top_p=top_p,
         top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch,
         precision=precision, seed=seed,

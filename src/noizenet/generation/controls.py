@@ -35,6 +35,11 @@ class Controls:
         See :class:`noizenet.model.sampling.Sampling`.
     guidance : float, optional
         How firmly to keep to the genre, 0 to 20; by default the model's own. Only for networks over codes.
+    tempo : float, optional
+        Beats a minute, 20 to 400; 0 leaves time to the network. By default that of a piece of the genre, or of the song
+        that is gone on from. Only for networks with a clock.
+    pulse : float, optional
+        How firmly to keep to the beat, 0 to 20; by default the model's own. Only for networks with a clock.
     code_temperatures, code_top_p : tuple of float
         One number for each code of a frame; see :class:`noizenet.model.sampling.Sampling`.
     seed_audio : Path, optional
@@ -65,6 +70,8 @@ class Controls:
     top_k: int | None = None
     top_p: float | None = None
     guidance: float | None = None
+    tempo: float | None = None
+    pulse: float | None = None
     code_temperatures: tuple[float, ...] = ()
     code_top_p: tuple[float, ...] = ()
     seed_audio: Path | None = None
@@ -93,6 +100,8 @@ class Controls:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"inject noise: {value} is not a number of at least 0")
+        if self.tempo is not None and self.tempo != 0 and not 20 <= self.tempo <= 400:
+            raise UsageError(f"tempo: {self.tempo:g} is not between 20 and 400 beats a minute, nor 0 for none")
         if self.seed < 0:
             raise UsageError(f"seed: {self.seed} is negative")
         if self.watch not in WATCHES:
@@ -101,8 +110,8 @@ class Controls:
             raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
         self.sampling()
 
-    def sampling(self, temperature: float = 1.0, guidance: float = 0.0) -> Sampling:
-        """Return the sampling controls; `temperature` and `guidance` are the model's own, where none are asked for."""
+    def sampling(self, temperature: float = 1.0, guidance: float = 0.0, pulse: float = 0.0) -> Sampling:
+        """Return the sampling controls; what is given here is the model's own, where nothing is asked for."""
         return Sampling(
             temperature if self.temperature is None else self.temperature,
             0 if self.top_k is None else self.top_k,
@@ -110,6 +119,7 @@ class Controls:
             guidance if self.guidance is None else self.guidance,
             self.code_temperatures,
             self.code_top_p,
+            pulse if self.pulse is None else self.pulse,
         )
 
     @property

@@ -26,7 +26,7 @@ from noizenet.model.stepper import Stepper, StepperState
 from noizenet.representation.base import Decoder
 from noizenet.store.model import Model
 
-SETTINGS = ("genre", "temperature", "top_p", "guidance", "inject_every", "inject_amount")
+SETTINGS = ("genre", "temperature", "top_p", "guidance", "tempo", "pulse", "inject_every", "inject_amount")
 """What a move may set."""
 
 MARKS = 16
@@ -96,6 +96,9 @@ class Instrument(Stream):
         if path is not self.path:
             self.path = path
             self._stepper.set_genre(path.at(0.0))
+        if values.get("tempo") is not None and self._model.architecture.options.clock:
+            self.tempo = float(values["tempo"])
+            self._keep_time()
         self._note(set=values)
 
     def surprise(self) -> None:
@@ -164,7 +167,8 @@ class Instrument(Stream):
         return {
             "genre": spell_mix(self.path.at(0.0), self.genres) if self.conditioned else "",
             "temperature": self._sampling.temperature, "top_p": self._sampling.top_p,
-            "guidance": self._sampling.guidance, "inject_every": c.inject_every, "inject_amount": c.inject_amount,
+            "guidance": self._sampling.guidance, "tempo": self.tempo, "pulse": self._sampling.pulse,
+            "inject_every": c.inject_every, "inject_amount": c.inject_amount,
         }  # fmt: skip
 
     def visible(self) -> dict[str, list[float]]:

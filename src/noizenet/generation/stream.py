@@ -15,6 +15,7 @@ from noizenet.generation.controls import Controls
 from noizenet.generation.genre import GenrePath, parse_path
 from noizenet.generation.keeper import HOP_S, Judge, Keeper, WatchReport
 from noizenet.generation.seeds import seed_of
+from noizenet.generation.tempo import beat_of_song, tempo_of_genre
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.together import step_together
@@ -44,6 +45,8 @@ class Stream(Iterator[Waveform]):
         Whether the model was told genres.
     path : GenrePath
         What is played, genre by genre.
+    tempo : float
+        Beats a minute that the network's clock is set to; 0 where it has none, or time is left to the network.
     remarks : list of str
         What is odd about the seed.
 
@@ -96,6 +99,8 @@ class Stream(Iterator[Waveform]):
             raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
         if controls.guidance and not (a.tokens and a.genre_size):
             raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
+        if (controls.tempo or controls.pulse) and not a.options.clock:
+            raise UsageError("tempo, pulse: this model has no clock; leave them out, or train one with model.clock=32")
         for name in ("code_temperatures", "code_top_p"):
             given = len(getattr(controls, name))
             if given and given != (a.dim if a.tokens else 0):
@@ -103,7 +108,7 @@ class Stream(Iterator[Waveform]):
                 raise UsageError(f"{name.replace('_', ' ')}: {given} numbers, but {codes}")
         self._controls = controls
         self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
-        self._sampling = controls.sampling(a.temperature, a.guidance)
+        self._sampling = controls.sampling(a.temperature, a.guidance, a.pulse)
 
     def __iter__(self) -> Stream:
         return self
@@ -176,6 +181,8 @@ class Stream(Iterator[Waveform]):
         self._decoder: Decoder = self._r.decoder()
         self._ready: list[NDArray[np.float32]] = []
         self._stepper.set_genre(self.path.at(0.0))
+        self.tempo, phase = self._beat(seed.sound if seed is not None and c.seed_audio is not None else None)
+        self._keep_time(phase)
         if seed is not None:
             self.remarks += seed.remarks
             frames = self._r.encode(seed.sound)
@@ -187,6 +194,22 @@ class Stream(Iterator[Waveform]):
                 if self._total is not None:
                     self._total += len(heard)
                     self._given = len(heard)
+
+    def _beat(self, song: Waveform | None) -> tuple[float, float]:
+        """Return the tempo in beats a minute and where in a beat the stream begins."""
+        c, model = self._controls, self._model
+        if not model.architecture.options.clock:
+            return 0.0, 0.0
+        tempo, phase = (0.0, 0.0) if song is None else beat_of_song(song)
+        if c.tempo is not None:
+            return c.tempo, phase
+        if not tempo:
+            tempi = model.training.get("tempi", {})
+            tempo = tempo_of_genre(tempi, model.genres, self.path.at(0.0), c.seed)
+        return tempo, phase
+
+    def _keep_time(self, phase: float | None = None) -> None:
+        self._stepper.set_pace(self.tempo / 60 / self._r.frame_rate, phase)
 
     def _advance(self) -> None:
         count = self._plan()

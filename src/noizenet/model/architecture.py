@@ -56,6 +56,10 @@ class ModelOptions:
     )
     prediction: str = option("adaptive", "taps fixed, or set by the fastest tier", choices=("fixed", "adaptive"))
 
+    clock: int = option(
+        0, "phases of a beat that a network over codes is told, so that it plays in time; 0: none", low=0, high=256
+    )
+
     def __post_init__(self) -> None:
         check(self, "model")
         below = 1
@@ -76,6 +80,8 @@ class ModelOptions:
             )
         if (self.dilations or self.residual) and self.head != "depth":
             raise ConfigError("model.dilations, model.residual: only networks over codes (head 'depth') have them")
+        if self.clock and self.head != "depth":
+            raise ConfigError("model.clock: only networks over codes (head 'depth') have one")
         if len(self.tiers) > 8:
             raise ConfigError(f"model.tiers: {len(self.tiers)} tiers, at most 8 are possible")
 
@@ -234,6 +240,11 @@ class Architecture:
     def guidance(self) -> float:
         """Guidance at which free runs are nearest to music (docs/results.md)."""
         return 1.0 if self.tokens and self.genre_size else 0.0
+
+    @property
+    def pulse(self) -> float:
+        """How far beyond its own the clock is followed where free runs are nearest to music (docs/results.md)."""
+        return 3.0 if self.options.clock else 0.0
 
     @property
     def dilations(self) -> tuple[int, ...]:

@@ -54,6 +54,9 @@ class Engine(ABC):
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix [G]."""
 
+    def set_pace(self, beats_per_frame: float, phase: float | None = None) -> None:  # noqa: B027
+        """Set how fast the clock of a network that has one runs, and where in a beat it stands."""
+
     @abstractmethod
     def run(
         self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],

@@ -14,6 +14,9 @@ from noizenet.model.kernel_tokens import run_tokens
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
+LISTS = ("current", "clock")
+"""What of the memory has no rows of layers."""
+
 
 class TokenEngine(Engine):
     """A stack of layers from frame to frame, and the codes of a frame one after another."""
@@ -39,6 +42,13 @@ class TokenEngine(Engine):
         self._first, self._genres = weights["start"], weights.get("genre.weight")
         told = range(a.dim if self._genres is not None else 0)
         self._colours = [weights[f"head.colour.{k}.weight"] for k in told]  # K of [D, E]
+        none = np.zeros((a.dim + 1, 1, max(o.embedding, o.depth_width)), np.float32)
+        self._clock, self._beats = none[0, :, : o.embedding], none[1:, :, : o.depth_width]
+        if o.clock:
+            self._clock = weights["clock.weight"]
+            self._beats = np.stack([weights[f"head.beat.{k}.weight"] for k in range(a.dim)])
+        self._clock, self._beats = np.ascontiguousarray(self._clock), np.ascontiguousarray(self._beats)
+        self.pace = 0.0  # beats a frame
         self.scratch: dict[str, NDArray[Any]] = {}
         self.colours = np.zeros((a.dim, o.depth_width), np.float32)
         self.reset()
@@ -49,6 +59,7 @@ class TokenEngine(Engine):
             "h": np.repeat(self._first[:, 0], self._a.dilations, 0),
             "c": np.repeat(self._first[:, -1], self._a.dilations, 0),
             "current": self._start.reshape(-1).astype(np.int64),
+            "clock": np.zeros(2),  # the beat at which the pace was set, and the frames since
         }
 
     def set_genre(self, mix: F32) -> None:
@@ -57,9 +68,32 @@ class TokenEngine(Engine):
             embedding = mix @ self._genres
             self.colours = np.stack([colour @ embedding for colour in self._colours]).astype(np.float32)
 
+    def set_pace(self, beats_per_frame: float, phase: float | None = None) -> None:
+        """Set how fast the clock runs (0: nothing is told of a beat) and, where it is given, where it stands."""
+        if not self._a.options.clock:
+            return
+        begun, frames = self.memory["clock"]
+        self.memory["clock"] = np.array([begun + frames * self.pace if phase is None else phase, 0.0])
+        self.pace = beats_per_frame
+
+    def ticks(self, count: int) -> NDArray[np.int64]:
+        """Return what is told of the beat in the next frames, [count], and let the clock run on by them."""
+        if not self.pace:
+            return np.zeros(count, np.int64)
+        clock = self.memory["clock"]
+        beats = clock[0] + (clock[1] + np.arange(count) + 0.5) * self.pace
+        clock[1] += count
+        phases = self._a.options.clock
+        told: NDArray[np.int64] = 1 + np.floor(beats % 1.0 * phases).astype(np.int64) % phases
+        return told
+
     def guidance(self, sampling: Sampling) -> float:
         """Return how far to go beyond the genre; 0 where there is none."""
         return float(sampling.guidance) if self._colours else 0.0
+
+    def pulse(self, sampling: Sampling) -> float:
+        """Return how far to go beyond the beat; 0 where there is no clock."""
+        return float(sampling.pulse) if self._a.options.clock else 0.0
 
     @property
     def bytes_per_frame(self) -> float:
@@ -90,26 +124,28 @@ class TokenEngine(Engine):
         given = none if forced is None else np.ascontiguousarray(forced, np.int64)
         leaps = jumps.astype(np.int64) if jumps.size else none
         out = np.zeros((streams, count, books), np.int64)
-        memory = {k: np.stack([e.memory[k] for e in engines], 0 if k == "current" else 1) for k in self.memory}
+        ticks = np.stack([e.ticks(count) for e in engines])
+        memory = {k: np.stack([e.memory[k] for e in engines], 0 if k in LISTS else 1) for k in self.memory}
         surprise, (temperatures, top_p) = np.zeros((streams, 2)), sampling.by_code(books)
         width = self._gates * o.hidden
         x, told, z, zh, deep, logits, plain = (
             np.zeros(shape, np.float32)
             for shape in (
                 (streams, o.embedding), (streams, o.hidden), (streams, width), (streams, width),
-                (2 * streams, o.depth_width), (2 * streams, self._a.levels), self._a.levels,
+                (3 * streams, o.depth_width), (3 * streams, self._a.levels), self._a.levels,
             )
         )  # fmt: skip
         run_tokens(
             self._cell, self._gates, o.residual, np.asarray(self._a.dilations),
             self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
-            np.stack([e.colours for e in engines]), memory["h"], memory["c"], memory["current"], given,
+            np.stack([e.colours for e in engines]), self._clock, self._beats, ticks,
+            memory["h"], memory["c"], memory["current"], given,
             uniforms.reshape(streams, count, books) if uniforms.size else np.zeros((0, 0, books)), leaps,
             np.asarray(temperatures), int(sampling.top_k), np.asarray(top_p),
-            self.guidance(sampling), x, told, z, zh, deep, logits, plain, surprise, out,
+            self.guidance(sampling), self.pulse(sampling), x, told, z, zh, deep, logits, plain, surprise, out,
             record if record.size else np.zeros((0, 0, 0), np.float32),
         )  # fmt: skip
         for i, engine in enumerate(engines):
-            engine.memory = {k: (v[i] if k == "current" else v[:, i]).copy() for k, v in memory.items()}
+            engine.memory = {k: (v[i] if k in LISTS else v[:, i]).copy() for k, v in memory.items()}
             engine.surprise += surprise[i]
         return as_codes(out, self._a.levels)

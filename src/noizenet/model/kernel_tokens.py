@@ -18,26 +18,31 @@ from noizenet.model.numeric import GRU, draw_class, settle, surprise_of_class
 def run_tokens(
     cell: Any, gates: Any, residual: Any, dilations: Any,
     weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, colours: Any,
+    clock: Any, beats: Any, ticks: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
-    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, x: Any, told: Any, z: Any, zh: Any, deep: Any,
+    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, pulse: Any, x: Any, told: Any, z: Any, zh: Any, deep: Any,
     logits: Any, plain: Any, surprise: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run frames of K codes: out [S, n, K] for S streams.
 
-    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours
-    [S, K, D] what it hears of the genre. State: h and c [R, S, H], whose rows are the layers' queues (of `dilations`
-    states each, the oldest first), current [S, K]. With `guidance` the logits go as much further from those without the
-    genre. `forced` [S, n, K] holds the frames to follow, or is empty to sample. Where `jumps` [S, n, K] is not negative
-    it stands in for the drawn code. `temperatures` and `top_p` are per code. `surprise` [S, 2] takes nats and the
-    number of frames they are summed over, `record` [S, n, K · V] the logits, or is empty. Scratch: x [S, E], told
-    [S, H], z and zh [S, G · H]; deep [2 S, D] and logits [2 S, V], of which the second halves are without the genre;
-    plain [V].
+    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours [S, K,
+    D] what it hears of the genre; `clock` [P + 1, E] and `beats` [K, P + 1, D] are what stack and head hear at each of
+    P phases of a beat, of which `ticks` [S, n] tells (0: none). State: h and c [R, S, H], whose rows are the layers'
+    queues (of `dilations` states each, the oldest first), current [S, K]. With `guidance` the logits go as much further
+    from those without the genre, with `pulse` from those without the beat. `forced` [S, n, K] holds the frames to
+    follow, or is empty to sample. Where `jumps` [S, n, K] is not negative it stands in for the drawn code.
+    `temperatures` and `top_p` are per code. `surprise` [S, 2] takes nats and the number of frames they are summed over,
+    `record` [S, n, K · V] the logits, or is empty. Scratch: x [S, E], told [S, H], z and zh [S, G · H]; deep [3 S, D]
+    and logits [3 S, V], of which the first third is what is drawn from, and those that follow are without the genre and
+    without the beat, as far as they are needed; plain [V].
     """
     streams, count, K = out.shape
     V, E = codes.shape[1:]
     layers, H, D = dilations.shape[0], h.shape[2], deep.shape[1]
     width = gates * H
-    said = 2 * streams if guidance > 0.0 else streams
+    free = streams if guidance > 0.0 else 0  # where the rows without the genre begin, and below those without the beat
+    still = (free + streams) if pulse > 0.0 else 0
+    said = streams * (1 + (guidance > 0.0) + (pulse > 0.0))
     for t in range(count):
         for s in range(streams):
             row = codes[0, current[s, 0]]
@@ -45,6 +50,10 @@ def run_tokens(
                 x[s, e] = row[e]
             for k in range(1, K):
                 row = codes[k, current[s, k]]
+                for e in range(E):
+                    x[s, e] += row[e]
+            if ticks[s, t] > 0:
+                row = clock[ticks[s, t]]
                 for e in range(E):
                     x[s, e] += row[e]
         first = 0
@@ -78,11 +87,15 @@ def run_tokens(
                     row = given[k * (k - 1) // 2 + j, out[s, t, j]]
                     for d in range(D):
                         deep[s, d] += row[d]
+                row = beats[k, ticks[s, t]]  # zeros where no beat is told
                 if guidance > 0.0:
                     for d in range(D):
-                        deep[streams + s, d] = max(deep[s, d], 0.0)
+                        deep[free + s, d] = max(deep[s, d] + row[d], 0.0)
+                if pulse > 0.0:
+                    for d in range(D):
+                        deep[still + s, d] = max(deep[s, d] + colours[s, k, d], 0.0)
                 for d in range(D):
-                    deep[s, d] = max(deep[s, d] + colours[s, k, d], 0.0)
+                    deep[s, d] = max(deep[s, d] + colours[s, k, d] + row[d], 0.0)
             begin_all(biases, speak, logits[:said])
             add_products(weights, scales, speak, V, deep[:said], logits)
             for s in range(streams):
@@ -96,9 +109,13 @@ def run_tokens(
                     chosen = forced[s, t, k]
                 else:
                     if guidance > 0.0:
-                        anyone = logits[streams + s]
+                        anyone = logits[free + s]
                         for v in range(V):
-                            own[v] += guidance * (own[v] - anyone[v])
+                            own[v] += guidance * (plain[v] - anyone[v])
+                    if pulse > 0.0 and ticks[s, t] > 0:
+                        timeless = logits[still + s]
+                        for v in range(V):
+                            own[v] += pulse * (plain[v] - timeless[v])
                     chosen = draw_class(own, uniforms[s, t, k], temperatures[k], top_k, top_p[k])
                 surprise[s, 0] += surprise_of_class(plain, chosen)
                 if jumps.shape[0] > 0 and jumps[s, t, k] >= 0:

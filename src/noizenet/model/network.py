@@ -44,10 +44,13 @@ class Network(nn.Module):
     def forward(self, frames: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from whole sequences: frames [B, T, ...] → outputs [B, T, O] and the state after."""
 
-    def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def nats(
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the head's loss, the outputs and the state after, for given frames and what follows each of them.
 
-        For heads that predict a distribution the loss is the whole exact cost of `targets`, in nats per frame.
+        For heads that predict a distribution the loss is the whole exact cost of `targets`, in nats per frame. Where
+        the network has a clock, `ticks` [B, T] is what it is told of each target; no other network heeds it.
         """
         output, after = self(frames, mix, state)
         with torch.autocast(output.device.type, enabled=False):

@@ -28,6 +28,9 @@ class Sampling:
         How far the logits go beyond what the genre asks for: they are l(genre) + guidance · (l(genre) - l(any)), after
         J. Ho and T. Salimans, "Classifier-free diffusion guidance", 2022. 0: the network's own. Only networks over
         codes that are told the genre heed it.
+    pulse : float
+        The same of the beat: how far the logits go beyond what the clock asks for, from those without one. Only
+        networks with a clock heed it.
     code_temperatures, code_top_p : tuple of float
         Of networks over codes: by what the temperature is multiplied for each code of a frame, and each code's own
         top-p in place of `top_p`; none: all alike.
@@ -44,6 +47,7 @@ class Sampling:
     guidance: float = 0.0
     code_temperatures: tuple[float, ...] = ()
     code_top_p: tuple[float, ...] = ()
+    pulse: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
@@ -58,6 +62,8 @@ class Sampling:
             raise UsageError(f"code top-p: {self.code_top_p} are not above 0 and at most 1")
         if not (math.isfinite(self.guidance) and 0 <= self.guidance <= 20):
             raise UsageError(f"guidance: {self.guidance} is not between 0 and 20")
+        if not (math.isfinite(self.pulse) and 0 <= self.pulse <= 20):
+            raise UsageError(f"pulse: {self.pulse} is not between 0 and 20")
 
     def by_code(self, codes: int) -> tuple[list[float], list[float]]:
         """Return the temperatures and the top-p of each of `codes` codes."""

@@ -81,6 +81,13 @@ class Stepper:
             raise UsageError(f"a genre mix of {len(mix)} numbers, expected {self._a.genres}")
         self.engine.set_genre(np.asarray(mix, np.float32))
 
+    def set_pace(self, beats_per_frame: float, phase: float | None = None) -> None:
+        """Set how many beats a frame lasts, 0 to tell nothing of a beat, and where in a beat the next frame begins.
+
+        Without a `phase` the clock goes on from where it stands. A network without a clock heeds none of this.
+        """
+        self.engine.set_pace(beats_per_frame, phase)
+
     def run(
         self,
         count: int,

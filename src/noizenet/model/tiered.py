@@ -111,7 +111,9 @@ class TieredNetwork(Network):
         output, after, _ = self._run(frames, mix, state, targets)
         return output, after
 
-    def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def nats(
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the exact cost of samples and sketches in nats per sample, the outputs and the state after."""
         output, after, cost = self._run(frames, mix, state, targets)
         with torch.autocast(output.device.type, enabled=False):

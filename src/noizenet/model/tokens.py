@@ -39,21 +39,29 @@ class DepthHead(Head):
         for table in self.given:
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, 0, 0.02)
+        self.beat = nn.ModuleList(ticking(o.clock, o.depth_width) for _ in range(self.codebooks if o.clock else 0))
 
-    def forward(self, h: Tensor, codes: Tensor | None = None, genre: Tensor | None = None) -> Tensor:
+    def forward(
+        self, h: Tensor, codes: Tensor | None = None, genre: Tensor | None = None, ticks: Tensor | None = None
+    ) -> Tensor:
         """Return logits [..., K · V].
 
         `h` is [..., H], `codes` the frame's codes [..., K] (the last of which is not looked at), `genre` [..., E] an
-        embedding; None, like zeros, says that it may be any.
+        embedding; None, like zeros, says that it may be any. `ticks` [...] tell where in a beat the frame is; None,
+        like zeros, says nothing of it.
         """
         assert codes is not None, "the codes of a frame depend on one another: give them"
-        return torch.cat([self.logits(k, h, codes, genre) for k in range(self.codebooks)], -1)
+        return torch.cat([self.logits(k, h, codes, genre, ticks) for k in range(self.codebooks)], -1)
 
-    def logits(self, k: int, h: Tensor, codes: Tensor, genre: Tensor | None = None) -> Tensor:
+    def logits(
+        self, k: int, h: Tensor, codes: Tensor, genre: Tensor | None = None, ticks: Tensor | None = None
+    ) -> Tensor:
         """Return the logits [..., V] of the `k`-th code, given the codes [..., ≥ k] before it."""
         x: Tensor = self.say[k](h)
         if genre is not None:
             x = x + self.colour[k](genre)
+        if ticks is not None:
+            x = x + self.beat[k](ticks)
         for j in range(k):
             x = x + self.given[k * (k - 1) // 2 + j](codes[..., j])
         y: Tensor = self.out[k](torch.relu(x))
@@ -74,6 +82,13 @@ class DepthHead(Head):
         return output.reshape(*output.shape[:-1], self.codebooks, self.levels).argmax(-1)
 
 
+def ticking(phases: int, size: int) -> nn.Embedding:
+    """Return a table of what each phase of a beat adds: nothing yet, and nothing ever for row 0."""
+    table = nn.Embedding(phases + 1, size, padding_idx=0)
+    nn.init.zeros_(table.weight)
+    return table
+
+
 class TokenNetwork(Network):
     """Codes in, distributions of the next frame's codes out.
 
@@ -87,6 +102,9 @@ class TokenNetwork(Network):
     to the head alone: the stack carries what was heard, the head says what a genre makes of it. A mix of zeros means
     any genre; what a genre adds to it can be exaggerated in playing
     (:attr:`noizenet.model.sampling.Sampling.guidance`) for the cost of a few small products.
+
+    A network with a clock is told where in a beat the frame to come is, in the stack and in the head. How little of a
+    frame's bits depends on it (docs/results.md) is how little of the pulse it would learn to keep by itself.
     """
 
     head: DepthHead
@@ -103,6 +121,7 @@ class TokenNetwork(Network):
         self.stack = Stack(
             o.cell, o.embedding, o.hidden, o.layers, o.dropout, architecture.dilations, residual=o.residual
         )
+        self.clock = ticking(o.clock, o.embedding) if o.clock else None
         self.start = nn.Parameter(torch.zeros(o.layers, self.stack.layers()[0].states, o.hidden))
         self.dropout = nn.Dropout(o.dropout)
         self.head = DepthHead(o.hidden, a)
@@ -113,20 +132,26 @@ class TokenNetwork(Network):
         return self.start.repeat_interleave(repeats, 0).reshape(1, -1).expand(batch, -1)
 
     def forward(
-        self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None
+        self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None, ticks: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Predict from whole sequences [B, T, K], given what follows each frame, `targets` [B, T, K]."""
-        x: Tensor = sum(table(frames[..., k]) for k, table in enumerate(self.codes))
-        y, after = self.stack(x, self.stack.queues(state))
-        logits = self.head(self.dropout(y), targets, self.told(mix))
+        """Predict from whole sequences [B, T, K], given of what follows each frame `targets` and `ticks` [B, T]."""
+        y, after = self.stack(self.heard(frames, ticks), self.stack.queues(state))
+        logits = self.head(self.dropout(y), targets, self.told(mix), ticks if self.clock is not None else None)
         return logits, self.stack.flat(after)
+
+    def heard(self, codes: Tensor, ticks: Tensor | None) -> Tensor:
+        """Return what the stack hears [..., E] of codes [..., K] and of where in a beat the next frame is, [...]."""
+        x: Tensor = sum(table(codes[..., k]) for k, table in enumerate(self.codes))
+        return x if self.clock is None or ticks is None else x + self.clock(ticks)
 
     def told(self, mix: Tensor) -> Tensor | None:
         """Return the embedding [B, 1, E] of a mix [B, G]; None where the network is not told the genre."""
         return None if self.genre is None else (mix @ self.genre.weight)[:, None]
 
-    def nats(self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def nats(
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the exact cost of frames in nats, the logits and the state after."""
-        output, after = self(frames, mix, state, targets)
+        output, after = self(frames, mix, state, targets, ticks)
         with torch.autocast(output.device.type, enabled=False):
             return self.head.loss(output, targets), output, after

@@ -86,6 +86,9 @@ def _tokens(a: Architecture) -> Shapes:
     shapes: Shapes = {f"codes.{k}.weight": (a.levels, o.embedding) for k in range(a.dim)}
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
+    if o.clock:
+        shapes["clock.weight"] = (o.clock + 1, o.embedding)
+        shapes |= {f"head.beat.{k}.weight": (o.clock + 1, o.depth_width) for k in range(a.dim)}
     for i in range(o.layers):
         shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding, o.hidden)
     shapes["start"] = (o.layers, 2 if o.cell == "lstm" else 1, o.hidden)

@@ -9,11 +9,13 @@ from noizenet.model.network import Network
 from noizenet.representation.base import Representation
 from noizenet.store.model import Model
 
+CLOCK = ("clock.", "head.beat.")
+
 
 def begin_from(model: Model, network: Network, representation: Representation, genres: list[str]) -> None:
     """Copy a model's weights into a fresh network.
 
-    A genre that the model does not know begins as the mean of those it knows.
+    A genre that the model does not know begins as the mean of those it knows; a clock that it has not begins unheard.
 
     Raises
     ------
@@ -29,6 +31,7 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     if (known := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
         rows = [known[model.genres.index(g)] if g in model.genres else known.mean(0) for g in genres]
         arrays["genre.weight"] = torch.stack(rows)
+    arrays = {k: v for k, v in network.state_dict().items() if k.startswith(CLOCK)} | arrays
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.beats import Beats, find_beats
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import NoizenetError
 from noizenet.base.files import make_folder, write_bytes
@@ -56,6 +59,8 @@ class EncodedTracks:
     def __init__(self, corpus: Corpus, representation: Representation) -> None:
         self._corpus, self._r = corpus, representation
         self._kept = dict[tuple[str, int], Frames]()
+        self._beats = dict[str, Beats]()
+        self._phases = dict[tuple[str, int], NDArray[np.float32]]()
         self._folder = corpus.folder / FOLDER / representation.key
 
     def frames(self, track: Track, shift: int = 0) -> Frames:
@@ -64,31 +69,93 @@ class EncodedTracks:
             self._kept[track.id, shift] = self._read(track, shift)
         return self._kept[track.id, shift]
 
-    def prepare(self, tracks: Sequence[tuple[Track, int]], on_track: Callable[[float], None] | None = None) -> None:
-        """Encode what is not encoded yet; tell the share that is done."""
+    def phases(self, track: Track, shift: int = 0) -> NDArray[np.float32]:
+        """Return how far from beat to beat each of :meth:`frames` is, [T] in [0, 1); NaN where no beat is clear."""
+        if (track.id, shift) not in self._phases:
+            self._phases[track.id, shift] = self._read_phases(track, shift)
+        return self._phases[track.id, shift]
+
+    def tempo(self, track: Track) -> float:
+        """Return a track's tempo in beats a minute, 0 where it has none that is clear."""
+        return self._beats_of(track).tempo
+
+    def prepare(
+        self,
+        tracks: Sequence[tuple[Track, int]],
+        on_track: Callable[[float], None] | None = None,
+        *,
+        beats: bool = False,
+    ) -> None:
+        """Encode what is not encoded yet, and find its beats where they are wanted; tell the share that is done."""
         for i, (track, shift) in enumerate(tracks):
             self.frames(track, shift)
+            if beats:
+                self.phases(track, shift)
             if on_track is not None:
                 on_track((i + 1) / len(tracks))
 
     def _read(self, track: Track, shift: int) -> Frames:
-        path = self._folder / f"{track.content[:32]}-{track.frames}-sounding{f'{shift:+d}' if shift else ''}.npy"
-        try:
-            with path.open("rb") as handle:
-                frames: Frames = np.load(handle, allow_pickle=False)
-            if frames.ndim == 2 and frames.shape[1] == self._r.dim and frames.max(initial=0) < self._r.levels:
-                return frames
-        except (OSError, ValueError, EOFError):
-            pass  # not there, or damaged: made anew
-        sound = self._corpus.waveform(track)
-        samples = self._r.samples_of(Waveform(sound.samples, round(sound.sample_rate * 2 ** (shift / 12))))
+        path = self._folder / f"{track.content[:32]}-{track.frames}-sounding{_spell(shift)}.npy"
+        frames = _load(path)
+        fits = frames is not None and frames.ndim == 2 and frames.shape[1] == self._r.dim
+        if frames is not None and fits and frames.max(initial=0) < self._r.levels:
+            return frames
+        samples = self._samples(track, shift)
         frames = self._r.encode(self._r.as_waveform(samples))
         frames = frames[sounding(samples, len(frames), self._r.samples_for(1))]
-        buffer = io.BytesIO()
-        np.save(buffer, frames, allow_pickle=False)
-        try:
-            make_folder(self._folder)
-            write_bytes(path, buffer.getvalue())
-        except (OSError, NoizenetError):
-            pass  # a corpus that cannot be written to
+        _keep(path, frames)
         return frames
+
+    def _read_phases(self, track: Track, shift: int) -> NDArray[np.float32]:
+        path = self._folder / f"{track.content[:32]}-{track.frames}-phases{_spell(shift)}.npy"
+        count, phases = len(self.frames(track, shift)), _load(path)
+        if phases is not None and phases.shape == (count,) and phases.dtype == np.float32:
+            return phases
+        samples, each = self._samples(track, shift), self._r.samples_for(1)
+        whole = self._r.frames_for(len(samples))
+        # Played higher is played faster: a frame's middle lies later in the track as it is.
+        middles = (np.arange(whole) + 0.5) * each / self._r.sample_rate * 2 ** (shift / 12)
+        phases = self._beats_of(track).phases(middles)[sounding(samples, whole, each)].astype(np.float32)
+        phases = np.resize(phases, count) if len(phases) != count else phases
+        _keep(path, phases)
+        return phases
+
+    def _beats_of(self, track: Track) -> Beats:
+        if track.id not in self._beats:
+            path = self._folder / f"{track.content[:32]}-{track.frames}-beats.npy"
+            kept = _load(path)
+            if kept is None or kept.ndim != 1 or not len(kept) or not 0 <= kept[0] < len(kept):
+                found = find_beats(self._corpus.mono(track), self._corpus.sample_rate)
+                kept = np.concatenate([[len(found.times)], found.times, found.clear.astype(np.float64)])
+                _keep(path, kept)
+            end = 1 + int(kept[0])
+            self._beats[track.id] = Beats(kept[1:end], kept[end:] > 0.5)
+        return self._beats[track.id]
+
+    def _samples(self, track: Track, shift: int) -> NDArray[np.float32]:
+        sound = self._corpus.waveform(track)
+        return self._r.samples_of(Waveform(sound.samples, round(sound.sample_rate * 2 ** (shift / 12))))
+
+
+def _spell(shift: int) -> str:
+    return f"{shift:+d}" if shift else ""
+
+
+def _load(path: Path) -> NDArray[Any] | None:
+    """Return a kept array; None where it is not there, or damaged: it is made anew then."""
+    try:
+        with path.open("rb") as handle:
+            kept: NDArray[Any] = np.load(handle, allow_pickle=False)
+            return kept
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _keep(path: Path, values: NDArray[Any]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    try:
+        make_folder(path.parent)
+        write_bytes(path, buffer.getvalue())
+    except (OSError, NoizenetError):
+        pass  # a corpus that cannot be written to

@@ -129,13 +129,12 @@ class Trainer:
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
-            transpose=o.transpose,
-            on_track=self._tell_encoding,
+            transpose=o.transpose, clock=config.model.clock, on_track=self._tell_encoding,
         )  # fmt: skip
         self.validation = (
             Validation(
                 corpus, held, self.representation, window=o.window, seconds=o.validation_seconds,
-                seed=derive_seed(seed, "validation"),
+                seed=derive_seed(seed, "validation"), clock=config.model.clock,
             )
             if o.validate
             else None
@@ -356,6 +355,7 @@ class Trainer:
                 **{f"settled_validation_{k}": v for k, v in self.settled_measures.items()},
             },
             "settled": self.settled,
+            "tempi": self.reader.tempi(),
         }
         model = Model(weights, self.representation, list(self.corpus.genres), about)
         save(model, self.folder, card.render(about, self.network.parameter_count()))

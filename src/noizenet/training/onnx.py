@@ -2,8 +2,9 @@
 
 Three graphs and a description: ``stack.onnx`` (the last frame's codes and the state → what the layers say, the state
 after), ``depth.onnx`` (what they say, the codes of the frame so far and the genre mix → the logits of all codes: run it
-once a code; a mix of zeros is any genre, for guidance) and, where the codec is ours, ``decoder.onnx`` (codes in a
-window → log-magnitudes and their spread). Sampling and phases are left to the program.
+once a code; a mix of zeros is any genre, for guidance). Of a network with a clock both also take `tick` [B], where in a
+beat the frame to come is: 1 to the clock's number of phases, or 0 to tell nothing) and, where the codec is ours,
+``decoder.onnx`` (codes in a window → log-magnitudes and their spread). Sampling and phases are left to the program.
 """
 
 from __future__ import annotations
@@ -29,10 +30,9 @@ class _Stack(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, codes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, codes: Tensor, state: Tensor, tick: Tensor | None = None) -> tuple[Tensor, Tensor]:
         n = self.network
-        x: Tensor = sum(table(codes[:, k]) for k, table in enumerate(n.codes))
-        h, after = n.stack.step(x, n.stack.queues(state))
+        h, after = n.stack.step(n.heard(codes, tick), n.stack.queues(state))
         return h, n.stack.flat(after)
 
 
@@ -41,9 +41,9 @@ class _Depth(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, h: Tensor, codes: Tensor, mix: Tensor) -> Tensor:
+    def forward(self, h: Tensor, codes: Tensor, mix: Tensor, tick: Tensor | None = None) -> Tensor:
         told = self.network.told(mix)
-        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0])
+        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0], tick)
         return logits
 
 
@@ -80,38 +80,36 @@ def export_onnx(model: Model, folder: Path | str) -> list[Path]:
     folder, a = make_folder(Path(folder)), model.architecture
     state, codes = network.start_state(1).detach(), torch.zeros(1, a.dim, dtype=torch.int64)
     mix = torch.full((1, max(1, a.genres)), 1 / max(1, a.genres))
-    names = {"codes": 0, "state": 0}
-    files = [_write(_Stack(network), (codes, state), names, ["h", "state_after"], folder / "stack.onnx")]
-    h = torch.zeros(1, a.options.hidden)
-    files.append(
-        _write(_Depth(network), (h, codes, mix), {"h": 0, "codes": 0, "mix": 0}, ["logits"], folder / "depth.onnx")
-    )
+    tick = {"tick": torch.ones(1, dtype=torch.int64)} if a.options.clock else {}
+    inputs = {"codes": codes, "state": state, **tick}
+    files = [_write(_Stack(network), inputs, ["h", "state_after"], folder / "stack.onnx")]
+    inputs = {"h": torch.zeros(1, a.options.hidden), "codes": codes, "mix": mix, **tick}
+    files.append(_write(_Depth(network), inputs, ["logits"], folder / "depth.onnx"))
     about: dict[str, Any] = {
         "genres": model.genres, "codebooks": a.dim, "levels": a.levels, "start_state": state[0].tolist(),
-        "first_codes": model.representation.silence()[0].tolist(), "representation": model.representation.to_dict(),
+        "clock": a.options.clock, "first_codes": model.representation.silence()[0].tolist(),
+        "representation": model.representation.to_dict(),
     }  # fmt: skip
     if isinstance(model.representation, CodecTokens):
         shape = model.representation.weights.shape
         decoder = CodecNetwork.of(model.representation.weights)
         window = torch.zeros(1, shape.decoder_past + 1 + shape.decoder_ahead, shape.codebooks, dtype=torch.int64)
         outputs = ["log_magnitudes", "spread"]
-        files.append(_write(_Decoder(decoder), (window,), {"codes": 0}, outputs, folder / "decoder.onnx"))
+        files.append(_write(_Decoder(decoder), {"codes": window}, outputs, folder / "decoder.onnx"))
         about["decoder"] = {"past": shape.decoder_past, "ahead": shape.decoder_ahead, "n_fft": shape.n_fft,
                             "hop": shape.hop, "spectra": shape.spectra, "floor": shape.floor}  # fmt: skip
     write_text(folder / "model.json", json.dumps(about, indent=1))
     return [*files, folder / "model.json"]
 
 
-def _write(
-    module: nn.Module, inputs: tuple[Tensor, ...], names: dict[str, int], outputs: list[str], path: Path
-) -> Path:
+def _write(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> Path:
     """Export with a batch of any size."""
     batch = torch.export.Dim("batch")
-    twice = tuple(torch.cat([x, x]) for x in inputs)  # a batch of one would be taken for a constant
+    twice = tuple(torch.cat([x, x]) for x in inputs.values())  # a batch of one would be taken for a constant
     with torch.inference_mode(), atomic_path(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about torch's insides
         program = torch.onnx.export(
-            module.eval(), twice, input_names=list(names), output_names=outputs, verbose=False,
+            module.eval(), twice, input_names=list(inputs), output_names=outputs, verbose=False,
             dynamic_shapes=tuple({0: batch} for _ in inputs), dynamo=True,
         )  # fmt: skip
         assert program is not None

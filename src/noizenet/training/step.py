@@ -26,13 +26,14 @@ class StepResult(NamedTuple):
     state: Tensor
 
 
-def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs [B, T, ...], targets [B, T, ...] and the one-hot genre mix [B, G]."""
+def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and the targets' ticks [B, T]."""
     frames = torch.from_numpy(batch.frames)
     if not frames.is_floating_point():
         frames = frames.int()
     mix = torch.nn.functional.one_hot(torch.from_numpy(batch.genres), max(1, genres)).float()
-    return frames[:, :-1], frames[:, 1:], mix
+    ticks = None if batch.ticks is None else torch.from_numpy(batch.ticks[:, 1:])
+    return frames[:, :-1], frames[:, 1:], mix, ticks
 
 
 def carry(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
@@ -64,6 +65,11 @@ def mistake(inputs: Tensor, share: float) -> Tensor:
 def forget(mix: Tensor, share: float) -> Tensor:
     """Turn a share of the genre mixes [B, G] to zeros, which stand for any genre."""
     return mix * (torch.rand(len(mix), 1) >= share) if share else mix
+
+
+def untold(ticks: Tensor | None, share: float) -> Tensor | None:
+    """Keep the beat [B, T] from a share of the lanes."""
+    return ticks if ticks is None or not share else ticks * (torch.rand(len(ticks), 1) >= share)
 
 
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
@@ -124,7 +130,8 @@ def train_step(
     state : Tensor
         As left by the window before, [B, N].
     options : TrainingOptions
-        Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``gain_jitter`` and ``own_samples``.
+        Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``clock_dropout``, ``gain_jitter`` and
+        ``own_samples``.
     bf16 : bool
 
     Returns
@@ -132,15 +139,15 @@ def train_step(
     StepResult
         Where loss or gradient is not finite, no update was made.
     """
-    inputs, targets, mix = to_tensors(batch, network.architecture.genres)
+    inputs, targets, mix, ticks = to_tensors(batch, network.architecture.genres)
     inputs = disturb(inputs, options.input_noise, network.architecture.levels)
     inputs = mistake(inputs, options.code_noise)
-    mix = forget(mix, options.genre_dropout)
+    mix, ticks = forget(mix, options.genre_dropout), untold(ticks, options.clock_dropout)
     inputs = jitter_gain(network, inputs, options.gain_jitter)
     before = carry(network, state, batch.fresh)
     inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16)
     with autocast(bf16):
-        loss, _, after = network.nats(inputs, targets, mix, before)
+        loss, _, after = network.nats(inputs, targets, mix, before, ticks)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip or float("inf"))

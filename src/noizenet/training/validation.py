@@ -30,6 +30,8 @@ class Validation:
         Sound to read.
     seed : int
         Fixes the stretches.
+    clock : int
+        As for the reader: the network is told the beat as in training.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Validation:
         window: int,
         seconds: float,
         seed: int,
+        clock: int = 0,
     ) -> None:
         windows = max(1, math.ceil(seconds * representation.frame_rate / window))
         ratio = 0.8 * representation.sample_rate / corpus.sample_rate  # silences are left out
@@ -50,7 +53,14 @@ class Validation:
         steps = max(1, windows // lanes)
         segment = steps * window / representation.frame_rate
         reader = WindowReader(
-            corpus, tracks, representation, batch=lanes, window=window, segment_seconds=segment, seed=seed
+            corpus,
+            tracks,
+            representation,
+            batch=lanes,
+            window=window,
+            segment_seconds=segment,
+            seed=seed,
+            clock=clock,
         )
         self._batches: list[Batch] = [reader.next() for _ in range(steps)]
         self.frames = steps * lanes * window
@@ -67,9 +77,10 @@ class Validation:
         state = network.start_state(len(self._batches[0].genres))
         with torch.inference_mode():
             for batch in self._batches:
-                inputs, targets, mix = to_tensors(batch, network.architecture.genres)
+                inputs, targets, mix, ticks = to_tensors(batch, network.architecture.genres)
                 with autocast(bf16):
-                    loss, output, state = network.nats(inputs, targets, mix, carry(network, state, batch.fresh))
+                    before = carry(network, state, batch.fresh)
+                    loss, output, state = network.nats(inputs, targets, mix, before, ticks)
                 values = {"loss": float(loss)}
                 if network.architecture.kind == "vectors":
                     error = output.float() - targets

@@ -24,12 +24,15 @@ class Batch(NamedTuple):
     """One window of every lane.
 
     `frames` [B, T + 1, ...] holds the frame before the window, then the window: inputs are all but the last,
-    targets all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment.
+    targets all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment. `ticks`
+    [B, T + 1], of networks with a clock, tell where between two beats each frame is: 1 to the clock's number of phases,
+    0 where no beat is clear.
     """
 
     frames: NDArray[Any]
     genres: NDArray[np.int64]
     fresh: NDArray[np.bool_]
+    ticks: NDArray[np.int64] | None = None
 
 
 class Segment(NamedTuple):
@@ -58,6 +61,8 @@ class WindowReader:
         0: every stretch is read once an epoch; 1: stretches of short genres are read again until genres are alike.
     transpose : int
         Of representations whose frames are kept: every track is also read up to so many semitones higher and lower.
+    clock : int
+        Phases of a beat that a network with a clock tells apart; 0: it has none.
     on_track : callable, optional
         Told the share of the tracks that is encoded, where they are encoded once and kept.
 
@@ -85,6 +90,7 @@ class WindowReader:
         seed: int,
         balance: float = 0.0,
         transpose: int = 0,
+        clock: int = 0,
         on_track: Callable[[float], None] | None = None,
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
@@ -94,13 +100,16 @@ class WindowReader:
         self._encoded = EncodedTracks(corpus, representation) if representation.key else None
         if transpose and self._encoded is None:
             raise UsageError("training.transpose: only representations of codes are read transposed; leave it at 0")
+        if clock and self._encoded is None:
+            raise UsageError("model.clock: only networks over codes have one; leave it at 0")
+        self._clock = clock
         if self._encoded is None:
             versions = [(t, 0) for t in tracks]
             lengths = [representation.frames_for(t.frames) for t in tracks]
         else:
             shifts = sorted(range(-transpose, transpose + 1), key=abs)  # as it is first
             versions = [(t, shift) for shift in shifts for t in tracks]
-            self._encoded.prepare(versions, on_track)
+            self._encoded.prepare(versions, on_track, beats=clock > 0)
             lengths = [len(self._encoded.frames(t, shift)) for t, shift in versions]
         self.skipped = [t for (t, shift), n in zip(versions, lengths, strict=True) if n < window and not shift]
         self._tracks = [v for v, n in zip(versions, lengths, strict=True) if n >= window]
@@ -131,7 +140,7 @@ class WindowReader:
 
     def next(self) -> Batch:
         """Return the next window of every lane."""
-        frames, genres = [], np.zeros(self._batch, np.int64)
+        frames, ticks, genres = [], [], np.zeros(self._batch, np.int64)
         fresh = np.zeros(self._batch, bool)
         for lane in range(self._batch):
             number, at = self._lanes[lane]
@@ -144,10 +153,21 @@ class WindowReader:
                 held = self._held[lane] = self._load(number)
             first = at * self._window
             frames.append(held[2][first : first + self._window + 1])
+            if self._clock:
+                ticks.append(self._ticks(held[1], first))
             genres[lane] = self._genres[held[1].track]
             fresh[lane] = at == 0
             self._lanes[lane] = (number, at + 1)
-        return Batch(np.stack(frames), genres, fresh)
+        return Batch(np.stack(frames), genres, fresh, np.stack(ticks) if ticks else None)
+
+    def tempi(self) -> dict[str, list[float]]:
+        """Return the tempi of each genre's tracks in beats a minute, 0 where no beat is clear; none without a clock."""
+        found: dict[str, list[float]] = {}
+        if self._clock and self._encoded is not None:
+            for track, shift in self._tracks:
+                if not shift:
+                    found.setdefault(track.genre, []).append(round(self._encoded.tempo(track), 2))
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return where the reader stands, as plain data."""
@@ -158,6 +178,17 @@ class WindowReader:
         self._deal = int(state["deal"])
         self._lanes = [(int(n), int(at)) for n, at in state["lanes"]]
         self._held = [None] * self._batch
+
+    def _ticks(self, segment: Segment, first: int) -> NDArray[np.int64]:
+        """Return the ticks of the window of a segment that begins with its `first` frame, which is the one before."""
+        assert self._encoded is not None
+        phases = self._encoded.phases(*self._tracks[segment.track])
+        begin = segment.start + first - 1
+        window = phases[max(0, begin) : begin + self._window + 1]
+        ticks = np.where(np.isnan(window), 0, 1 + np.floor(np.nan_to_num(window) * self._clock)).astype(np.int64)
+        if begin < segment.start:  # every stretch begins from silence, which has no beat
+            ticks = np.concatenate([[0], ticks[-self._window :]])
+        return np.minimum(ticks, self._clock)
 
     def _load(self, number: int) -> tuple[int, Segment, Frames]:
         segment = self._segment(number)

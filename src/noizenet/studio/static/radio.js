@@ -15,6 +15,7 @@ new Scopes(player);
 
 const SLIDERS = {
   temperature: ["temperature", 0.1, 2, 0.01], top_p: ["top-p", 0.1, 1, 0.01], guidance: ["keep to genre", 0, 4, 0.05],
+  tempo: ["beats a minute", 40, 200, 1], pulse: ["keep to beat", 0, 6, 0.1],
   inject_amount: ["noise fed back", 0, 1, 0.01],
 };
 const sliders = {};
@@ -87,6 +88,7 @@ player.addEventListener("hello", ({ detail }) => {
   pad.show(detail.genres, detail.settings.genre);
   $("mix").textContent = detail.genres.length ? detail.settings.genre : "–";
   sliders.guidance.input.disabled = !detail.genres.length || current()?.head !== "depth";
+  for (const name of ["tempo", "pulse"]) sliders[name].input.disabled = !current()?.clock;
   showSettings(detail.settings);
   showMarks(detail.marks);
   if (detail.remarks.length) notice(detail.remarks.join(" "));

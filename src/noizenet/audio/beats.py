@@ -1,0 +1,87 @@
+"""Where music's beats fall: what a network's clock is set by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOP_S, WINDOW_S, LAGS_S = 0.023, 12.0, (0.25, 2.0)
+CLEAR = 0.2
+"""Autocorrelation of the onset strength above which a beat is believed in."""
+FEWEST = 5
+
+F64 = NDArray[np.float64]
+
+
+class Beats(NamedTuple):
+    """Beats of a recording.
+
+    `times` [n] are in seconds; `clear` [m] tells of every window of :data:`WINDOW_S`, each beginning half a window
+    after the one before, whether onsets repeat in it.
+    """
+
+    times: F64
+    clear: NDArray[np.bool_]
+
+    def phases(self, times: F64) -> F64:
+        """Return how far from one beat to the next each moment is, in [0, 1); NaN where no beat is clear."""
+        if len(self.times) < FEWEST or not len(self.clear):
+            return np.full(len(times), np.nan)
+        places = np.interp(times, self.times, np.arange(len(self.times)), left=np.nan, right=np.nan)
+        window = np.clip((times / (WINDOW_S / 2)).astype(int), 0, len(self.clear))
+        padded = np.concatenate([self.clear[:1], self.clear, self.clear[-1:]])
+        heard = padded[window] | padded[window + 1]  # the two windows that a moment lies in
+        return np.where(heard, places % 1.0, np.nan)
+
+    @property
+    def tempo(self) -> float:
+        """Beats a minute, where a beat is clear in at least half of the recording; 0 elsewhere."""
+        if len(self.times) < FEWEST or not len(self.clear) or self.clear.mean() < 0.5:
+            return 0.0
+        apart = np.diff(self.times)
+        usual = np.abs(apart / np.median(apart) - 1) < 0.2
+        return float(60 / apart[usual].mean())
+
+
+def find_beats(samples: NDArray[np.float32], sample_rate: int) -> Beats:
+    """Find beats by dynamic programming over the onset strength.
+
+    After D. P. W. Ellis, "Beat tracking by dynamic programming", J. New Music Research, 2007, as librosa has it.
+
+    Parameters
+    ----------
+    samples : ndarray, float32 [n]
+        Mono.
+    sample_rate : int
+
+    Returns
+    -------
+    Beats
+        Without beats for what is silent or shorter than two seconds.
+    """
+    import librosa
+
+    hop = max(1, round(HOP_S * sample_rate))
+    if len(samples) < 2 * sample_rate or not np.abs(samples).max(initial=0.0) > 0:
+        return Beats(np.zeros(0), np.zeros(0, bool))
+    size = 2 ** round(np.log2(4 * hop))
+    onsets = librosa.onset.onset_strength(y=samples, sr=sample_rate, hop_length=hop, n_fft=size)
+    rate = sample_rate / hop
+    _, times = librosa.beat.beat_track(onset_envelope=onsets, sr=sample_rate, hop_length=hop, units="time")
+    window, step = round(WINDOW_S * rate), round(WINDOW_S * rate / 2)
+    starts = range(0, max(1, len(onsets) - window + step), step)
+    clear = [_clarity(onsets[i : i + window], rate) > CLEAR for i in starts]
+    return Beats(np.asarray(times, np.float64), np.asarray(clear, bool))
+
+
+def _clarity(onsets: NDArray[np.floating], rate: float) -> float:
+    """Return the highest autocorrelation at the lags that a beat may have; 0 where there are too few onsets."""
+    x = np.asarray(onsets, np.float64) - np.mean(onsets)
+    low, high = (round(s * rate) for s in LAGS_S)
+    if len(x) <= 2 * low:
+        return 0.0
+    lags = np.fft.irfft(np.square(np.abs(np.fft.rfft(x, 2 * len(x)))))[: len(x)]
+    normal = lags / (len(x) - np.arange(len(x))) / (lags[0] / len(x) + 1e-12)
+    return float(normal[low : min(high, len(x) * 3 // 4)].max(initial=0.0))

@@ -1,0 +1,53 @@
+"""How fast a stream plays: as asked for, as the song that it goes on from, or as a piece of its genre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from noizenet.audio.beats import FEWEST, WINDOW_S, find_beats
+from noizenet.audio.waveform import Waveform, mix_channels
+from noizenet.base.seeds import derive_seed
+from noizenet.generation.genre import Mix
+
+
+def tempo_of_genre(tempi: Mapping[str, Sequence[float]], genres: Sequence[str], mix: Mix, seed: int) -> float:
+    """Draw a tempo in beats a minute: that of a piece that the network learned from; 0 where pieces have no clear beat.
+
+    Parameters
+    ----------
+    tempi : mapping
+        Tempi of every genre's pieces.
+    genres : sequence of str
+        What `mix` [G] tells the shares of.
+    mix : ndarray
+    seed : int
+        The stream's.
+
+    Examples
+    --------
+    >>> tempo_of_genre({"a": [90.0], "b": [140.0]}, ["a", "b"], np.array([0, 1], np.float32), 3)
+    140.0
+    """
+    rng = np.random.default_rng(derive_seed(seed, "tempo"))
+    known = [(w, tempi[g]) for g, w in zip(genres, mix, strict=False) if tempi.get(g) and w > 0]
+    known = known or [(1.0, t) for t in tempi.values() if t]
+    if not known:
+        return 0.0
+    weights = np.array([w for w, _ in known], np.float64)
+    chosen = known[int(rng.choice(len(known), p=weights / weights.sum()))][1]
+    return float(chosen[int(rng.integers(len(chosen)))])
+
+
+def beat_of_song(sound: Waveform) -> tuple[float, float]:
+    """Return a song's tempo in beats a minute in its last twelve seconds, and where in a beat it begins.
+
+    As if it had kept that tempo all along; zeros where there is no clear beat.
+    """
+    mono = mix_channels(sound.samples, 1)[:, 0][-round(WINDOW_S * sound.sample_rate) :]
+    beats = find_beats(mono, sound.sample_rate)
+    if not beats.tempo or len(beats.times) < FEWEST:
+        return 0.0, 0.0
+    before = (len(sound) - len(mono)) / sound.sample_rate + beats.times[-1]
+    return beats.tempo, float(-before * beats.tempo / 60 % 1.0)
