@@ -95,7 +95,8 @@ def _about(name: str, folder: Path) -> dict[str, Any]:
         options = about["architecture"]["options"]
         return {
             "name": name, "genres": list(about["genres"]), "sample_rate": about["representation"]["sample_rate"],
-            "head": options["head"], "clock": options.get("clock", 0), "told": bool(options["genre_embedding"] and about["genres"]),
+            "head": options["head"], "clock": options.get("clock", 0),
+            "told": bool(options["genre_embedding"] and about["genres"]),
             "minutes": about.get("training", {}).get("metrics", {}).get("minutes"),
             "licence": about.get("training", {}).get("corpus", {}).get("licence", ""),
         }  # fmt: skip
