@@ -21,6 +21,7 @@ import pandas as pd
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.evaluation.drift import Place, Range, place_of, range_of
+from noizenet.generation.tempo import tempo_of_genre
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.together import step_together
@@ -39,7 +40,10 @@ def run(
     for i in range(streams):
         stepper = first.fork()
         stepper.reset(seed + i)
-        stepper.set_genre(np.eye(len(genres), dtype=np.float32)[i % len(genres)])
+        mix = np.eye(len(genres), dtype=np.float32)[i % len(genres)]
+        stepper.set_genre(mix)
+        tempo = tempo_of_genre(model.training.get("tempi", {}), genres, mix, seed + i)
+        stepper.set_pace(tempo / 60 / r.frame_rate)
         steppers.append(stepper)
     decoders = [r.decoder() for _ in steppers]
     minute = min(seconds, MINUTE_S)
@@ -132,7 +136,7 @@ def main() -> None:
     model = load(o.model)
     temperature = model.architecture.temperature if o.temperature is None else o.temperature
     guidance = model.architecture.guidance if o.guidance is None else o.guidance
-    sampling = Sampling(temperature, 0, o.top_p, guidance)
+    sampling = Sampling(temperature, 0, o.top_p, guidance, pulse=model.architecture.pulse)
     rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, sampling, o.seed)
     rows.to_csv(o.out / "streams.csv", index=False)
     (o.out / "table.md").write_text(text + "\n")
