@@ -29,7 +29,10 @@ TOGETHER = 16
 
 @dataclass(frozen=True)
 class Generated:
-    """What :func:`generate` has written; the pace is that of all pieces that were made together."""
+    """What :func:`generate` has written.
+
+    The pace is that of all pieces that were made together; the tempo is the network's clock's, 0 where it has none.
+    """
 
     path: Path
     seconds: float
@@ -39,6 +42,7 @@ class Generated:
     aliveness: Report
     watch: WatchReport | None
     remarks: list[str]
+    tempo: float = 0.0
 
 
 @dataclass
@@ -196,7 +200,7 @@ def _group(
         Generated(
             Path(path), writer.frames / blocks.sample_rate,
             " > ".join(spell_mix(m, blocks.genres) for m in blocks.path.mixes) if blocks.conditioned else "",
-            pace, writer.clipped, watch.finish(), blocks.watch, blocks.remarks,
+            pace, writer.clipped, watch.finish(), blocks.watch, blocks.remarks, blocks.tempo,
         )
         for (path, _), blocks, writer, watch in zip(takes, streams, writers, watches, strict=True)
     ]  # fmt: skip

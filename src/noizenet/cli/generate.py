@@ -84,9 +84,20 @@ def generate(
         print_json(whole[0] if count == 1 else {"pieces": whole})
         return
     if count > 1:
-        rows = [[one.path.name, one.genre or "–", f"{one.seconds:.1f}", _verdict(one)] for one in found]
+        rows = [
+            [
+                one.path.name,
+                one.genre or "–",
+                f"{one.tempo:.0f}" if one.tempo else "–",
+                f"{one.seconds:.1f}",
+                _verdict(one),
+            ]
+            for one in found
+        ]
         print_table(
-            f"{count} pieces, × {found[0].real_time_factor:.1f} together", ["", "genre", "seconds", "alive"], rows
+            f"{count} pieces, × {found[0].real_time_factor:.1f} together",
+            ["", "genre", "beats/min", "seconds", "alive"],
+            rows,
         )
         return
     _show(found[0], picked=not (genre or morph))
@@ -95,7 +106,7 @@ def generate(
 def _plain(made: Generated, seed: int) -> dict[str, Any]:
     """Return what one piece is, as plain data."""
     return {
-        "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed,
+        "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed, "tempo": made.tempo,
         "real_time_factor": round(made.real_time_factor, 3), "clipped": made.clipped,
         "aliveness": made.aliveness.to_dict(), "watch": made.watch.to_dict() if made.watch is not None else None,
         "remarks": made.remarks,
@@ -118,6 +129,8 @@ def _show(made: Generated, *, picked: bool) -> None:
     ]
     if made.genre:
         rows.append(["genre", made.genre + ("  (picked by the seed)" if picked else "")])
+    if made.tempo:
+        rows.append(["tempo", f"{made.tempo:.0f} beats a minute"])
     rows += [["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"], ["verdict", _verdict(made)]]
     if made.watch is not None and made.watch.causes.get("likelihood"):
         rows.append(["far from the training music", f"{made.watch.causes['likelihood']:.0f} s, by its likelihood"])
