@@ -244,7 +244,7 @@ class Architecture:
     @property
     def pulse(self) -> float:
         """How far beyond its own the clock is followed where free runs are nearest to music (docs/results.md)."""
-        return 3.0 if self.options.clock else 0.0
+        return 2.0 if self.options.clock else 0.0
 
     @property
     def dilations(self) -> tuple[int, ...]:
