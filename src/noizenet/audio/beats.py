@@ -72,12 +72,24 @@ def find_beats(samples: NDArray[np.float32], sample_rate: int) -> Beats:
     _, times = librosa.beat.beat_track(onset_envelope=onsets, sr=sample_rate, hop_length=hop, units="time")
     window, step = round(WINDOW_S * rate), round(WINDOW_S * rate / 2)
     starts = range(0, max(1, len(onsets) - window + step), step)
-    clear = [_clarity(onsets[i : i + window], rate) > CLEAR for i in starts]
+    clear = [clarity(onsets[i : i + window], rate) > CLEAR for i in starts]
     return Beats(np.asarray(times, np.float64), np.asarray(clear, bool))
 
 
-def _clarity(onsets: NDArray[np.floating], rate: float) -> float:
-    """Return the highest autocorrelation at the lags that a beat may have; 0 where there are too few onsets."""
+def clarity(onsets: NDArray[np.floating], rate: float) -> float:
+    """Return the highest autocorrelation of an onset strength at the lags that a beat may have.
+
+    Parameters
+    ----------
+    onsets : ndarray [n]
+    rate : float
+        Values a second.
+
+    Returns
+    -------
+    float
+        At most about 1; 0 where there are too few values.
+    """
     x = np.asarray(onsets, np.float64) - np.mean(onsets)
     low, high = (round(s * rate) for s in LAGS_S)
     if len(x) <= 2 * low:

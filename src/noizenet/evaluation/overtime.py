@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.beats import clarity
 from noizenet.evaluation.listen import CHROMA, FINE, Heard
 from noizenet.evaluation.tagger import HOP, RATE_HZ
 
@@ -35,15 +36,7 @@ def onset_rate(heard: Heard) -> F64:
 
 def tempo_clarity(heard: Heard) -> F64:
     """How strongly onsets repeat: the highest autocorrelation of the onset strength at lags of 0.25 to 2 s."""
-    found = []
-    for part in _windows(heard.onsets, ONSET_RATE):
-        x = part - part.mean()
-        spectrum = np.fft.rfft(x, 2 * len(x))
-        lags = np.fft.irfft(np.square(np.abs(spectrum)))[: len(x)]
-        counts = len(x) - np.arange(len(x))
-        normal = lags / counts / (lags[0] / len(x) + 1e-12)
-        found.append(normal[round(0.25 * ONSET_RATE) : round(2 * ONSET_RATE)].max())
-    return np.asarray(found, np.float64)
+    return np.asarray([clarity(part, ONSET_RATE) for part in _windows(heard.onsets, ONSET_RATE)], np.float64)
 
 
 def key_clarity(heard: Heard) -> F64:
