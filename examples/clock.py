@@ -15,16 +15,13 @@ import argparse
 
 import numpy as np
 import torch
+from temperatures import backdrop, heard, scores, together
 
 import noizenet
 from noizenet.corpus.spread import spread
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.material import Recording, Sounding, of_corpus, sound
-from noizenet.evaluation.measure import Evidence
-from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
 from noizenet.evaluation.overtime import tempo_clarity
-from noizenet.evaluation.tagger import Tagger, load_tagger
-from noizenet.generation.stream import Stream
+from noizenet.evaluation.tagger import load_tagger
 from noizenet.training.validation import Validation
 
 
@@ -42,9 +39,7 @@ def main() -> None:
         held = Validation(corpus, corpus.split("validation"), model.representation, window=96, seconds=240, seed=0,
                           clock=told)  # fmt: skip
         print(f"{name}: {held.measure(model.network, bf16=False)['bits_per_second']:.1f} bits a second", flush=True)
-    train = [sound(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
-    whole = [sound(r, tagger) for r in of_corpus(corpus, corpus.held_out(), o.seconds)]
-    evidence = Evidence(train, whole, whole, {}, corpus, tagger=True)
+    evidence = backdrop(corpus, tagger, o.seconds)
     print("| | Fréchet, tagger | Fréchet, crafted | genre accuracy | " + " | ".join(corpus.genres) + " |")
     print("|---" * (4 + len(corpus.genres)) + "|")
     each = max(1, o.streams // len(corpus.genres))
@@ -61,11 +56,8 @@ def main() -> None:
         **{f"pulse {p:g}": play(model, o.streams, o.seconds, None, p) for p in map(float, o.pulses.split(","))},
     }
     for name, takes in rows.items():
-        side = [heard(g, w, tagger) for g, w in takes]
-        cells = []
-        for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE):
-            e = measure.score(evidence, side)
-            cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
+        side = [heard(g, w.samples, w.sample_rate, tagger) for g, w in takes]
+        cells = scores(evidence, side)
         for genre in corpus.genres:
             clarity = [tempo_clarity(s.heard).mean() for (g, _), s in zip(takes, side, strict=True) if g == genre]
             cells.append(f"{np.median(clarity):.2f}")
@@ -81,16 +73,8 @@ def play(
         noizenet.Controls(seconds=seconds, seed=i, genre=g, tempo=tempo, pulse=pulse, watch="off")
         for i, g in enumerate(genres)
     ]
-    parts: list[list[np.ndarray]] = [[] for _ in genres]
-    for blocks in Stream.together(Stream.many(model, wishes)):
-        for part, block in zip(parts, blocks, strict=True):
-            part.append(block.samples)
     rate = model.representation.sample_rate
-    return [(g, noizenet.Waveform(np.concatenate(p), rate)) for g, p in zip(genres, parts, strict=True)]
-
-
-def heard(genre: str, played: noizenet.Waveform, tagger: Tagger) -> Sounding:
-    return sound(Recording(genre, genre, played.sample_rate, lambda: iter([played.samples])), tagger)
+    return [(g, noizenet.Waveform(x, rate)) for g, x in zip(genres, together(model, wishes), strict=True)]
 
 
 if __name__ == "__main__":

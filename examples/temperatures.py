@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import noizenet
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.material import Recording, of_corpus, sound
+from noizenet.evaluation.material import Recording, Sounding, of_corpus, sound
 from noizenet.evaluation.measure import Evidence
 from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
-from noizenet.evaluation.tagger import load_tagger
+from noizenet.evaluation.tagger import Tagger, load_tagger
 from noizenet.generation.stream import Stream
 
 
@@ -31,15 +31,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     o = parser.parse_args()
     model, corpus, tagger = noizenet.load_model(o.model), noizenet.load_corpus(o.corpus), load_tagger(tagger_wheel())
-    train = [sound(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
-    held = [sound(r, tagger) for r in of_corpus(corpus, corpus.held_out(), o.seconds)]
-    evidence = Evidence(train, held, held, {}, corpus, tagger=True)
-    rows = {"held-out music": held}
+    evidence = backdrop(corpus, tagger, o.seconds)
     print("| temperature | guidance | top-p | Fréchet, tagger | Fréchet, crafted | genre accuracy |")
     print("|---" * 6 + "|")
     for text in ("", *o.points.split(",")):
         temperature, guidance, top_p = ([*text.split(":"), "", ""])[:3]
-        side = rows["held-out music"] if not text else []
+        side = [] if text else list(evidence.held)
         genres = [model.genres[i % len(model.genres)] for i in range(o.streams if text else 0)]
         controls = [
             noizenet.Controls(
@@ -50,15 +47,29 @@ def main() -> None:
         ]  # fmt: skip
         rate = model.representation.sample_rate
         for genre, samples in zip(genres, together(model, controls), strict=True):
-            side.append(sound(Recording(genre, genre, rate, lambda x=samples: iter([x])), tagger))  # type: ignore[misc]
-        cells = []
-        for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE):
-            e = measure.score(evidence, side)
-            cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
+            side.append(heard(genre, samples, rate, tagger))
+        cells = scores(evidence, side)
         print(
             f"| {temperature or 'held-out music'} | {guidance or '–'} | {top_p or '–'} | " + " | ".join(cells) + " |",
             flush=True,
         )
+
+
+def backdrop(corpus: noizenet.Corpus, tagger: Tagger, seconds: float) -> Evidence:
+    """Return the training music to measure distances to, and held-out music to judge beside it."""
+    train = [sound(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
+    held = [sound(r, tagger) for r in of_corpus(corpus, corpus.held_out(), seconds)]
+    return Evidence(train, held, held, {}, corpus, tagger=True)
+
+
+def scores(evidence: Evidence, side: list[Sounding]) -> list[str]:
+    """Return both Fréchet distances and the genre accuracy, each with its interval, as cells of a table."""
+    found = [measure.score(evidence, side) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
+    return [f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})" for e in found]
+
+
+def heard(genre: str, samples: NDArray[np.float32], rate: int, tagger: Tagger) -> Sounding:
+    return sound(Recording(genre, genre, rate, lambda: iter([samples])), tagger)
 
 
 def together(model: noizenet.Model, controls: list[noizenet.Controls]) -> list[NDArray[np.float32]]:

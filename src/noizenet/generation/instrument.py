@@ -96,7 +96,7 @@ class Instrument(Stream):
         if path is not self.path:
             self.path = path
             self._stepper.set_genre(path.at(0.0))
-        if values.get("tempo") is not None and self._model.architecture.options.clock:
+        if values.get("tempo") is not None:
             self.tempo = float(values["tempo"])
             self._keep_time()
         self._note(set=values)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from noizenet.audio.beats import FEWEST, WINDOW_S, find_beats
+from noizenet.audio.beats import WINDOW_S, find_beats
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.genre import Mix
@@ -47,7 +47,7 @@ def beat_of_song(sound: Waveform) -> tuple[float, float]:
     """
     mono = mix_channels(sound.samples, 1)[:, 0][-round(WINDOW_S * sound.sample_rate) :]
     beats = find_beats(mono, sound.sample_rate)
-    if not beats.tempo or len(beats.times) < FEWEST:
+    if not beats.tempo:
         return 0.0, 0.0
     before = (len(sound) - len(mono)) / sound.sample_rate + beats.times[-1]
     return beats.tempo, float(-before * beats.tempo / 60 % 1.0)

@@ -42,12 +42,11 @@ class TokenEngine(Engine):
         self._first, self._genres = weights["start"], weights.get("genre.weight")
         told = range(a.dim if self._genres is not None else 0)
         self._colours = [weights[f"head.colour.{k}.weight"] for k in told]  # K of [D, E]
-        none = np.zeros((a.dim + 1, 1, max(o.embedding, o.depth_width)), np.float32)
-        self._clock, self._beats = none[0, :, : o.embedding], none[1:, :, : o.depth_width]
+        self._clock = np.zeros((1, o.embedding), np.float32)
+        self._beats = np.zeros((a.dim, 1, o.depth_width), np.float32)
         if o.clock:
             self._clock = weights["clock.weight"]
             self._beats = np.stack([weights[f"head.beat.{k}.weight"] for k in range(a.dim)])
-        self._clock, self._beats = np.ascontiguousarray(self._clock), np.ascontiguousarray(self._beats)
         self.pace = 0.0  # beats a frame
         self.scratch: dict[str, NDArray[Any]] = {}
         self.colours = np.zeros((a.dim, o.depth_width), np.float32)

@@ -62,14 +62,14 @@ def mistake(inputs: Tensor, share: float) -> Tensor:
     return torch.where(hit, elsewhere, inputs)
 
 
-def forget(mix: Tensor, share: float) -> Tensor:
-    """Turn a share of the genre mixes [B, G] to zeros, which stand for any genre."""
-    return mix * (torch.rand(len(mix), 1) >= share) if share else mix
+def forget(told: Tensor, share: float) -> Tensor:
+    """Turn a share of the rows [B, N] of what is told to zeros: of genre mixes they stand for any genre."""
+    return told * (torch.rand(len(told), 1) >= share) if share else told
 
 
 def untold(ticks: Tensor | None, share: float) -> Tensor | None:
     """Keep the beat [B, T] from a share of the lanes."""
-    return ticks if ticks is None or not share else ticks * (torch.rand(len(ticks), 1) >= share)
+    return None if ticks is None else forget(ticks, share)
 
 
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
