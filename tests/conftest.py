@@ -24,6 +24,7 @@ from noizenet.training.loop import Budget, train
 from noizenet.training.options import configure
 
 RATE = 8_000
+SLOW_LIMIT_S = 900
 QUICK = (
     "training.batch=4",
     "training.window=64",
@@ -36,6 +37,13 @@ QUICK = (
 )
 PLAIN = ("model.tiers=[]", "model.head=categorical")
 TIERS = ("model.tiers=[[4, 16], [16, 24]]", "model.tier_inputs=16", "model.width=16", "model.lookback=16")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that take minutes by design a limit of their own."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_LIMIT_S))
 
 
 @pytest.fixture(autouse=True)
