@@ -21,8 +21,8 @@ _API = (
     "Controls", "Corpus", "Model", "Waveform",
     "build_corpus",
     "bundled_models", "demo_corpus", "fetch_corpus", "load_corpus", "load_model",
-    "train", "generate", "generate_together", "stream", "reproduce", "evaluate", "export_onnx", "view", "aliveness",
-    "read", "write",
+    "train", "generate", "generate_together", "Generated", "stream", "play", "Playing", "reproduce", "evaluate",
+    "export_onnx", "figures", "view", "aliveness", "read", "write",
 )  # fmt: skip
 
 __all__ = ["__version__", *_API]  # noqa: PLE0604 - names from api.py, loaded on first use

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noizenet.api.making import load_corpus
-from noizenet.api.models import load_model
+from noizenet.api.models import inputs_of, load_model
 from noizenet.api.playing import generate_together
 from noizenet.audio.read import AudioReader
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
-from noizenet.base.files import make_folder
+from noizenet.base.files import check_outputs, make_folder
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.generation.controls import Controls
@@ -37,11 +37,12 @@ def reproduce(
     from noizenet.evaluation.echo import reproduce as run
     from noizenet.generation.genre import parse_path
 
-    out = Path(out)
+    out, song = Path(out), Path(song)
     beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
+    check_outputs([out, beside], [song, *inputs_of(model)])
     loaded = load_model(model) if isinstance(model, (str, Path)) else model
     knows = loaded.architecture.genre_size > 0
-    return run(loaded, Path(song), out, beside, parse_path(genre, None, loaded.genres, knows, 0).at(0.0)), beside
+    return run(loaded, song, out, beside, parse_path(genre, None, loaded.genres, knows, 0).at(0.0)), beside
 
 
 def evaluate(
@@ -95,6 +96,7 @@ def evaluate(
         raise UsageError(f"seconds: {seconds:g} are too few: measures hear {material.SHORTEST_S:g} s at once")
     options = Options(embedding, real_seconds, seed)
     loaded, out = load_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus, Path(out)
+    check_outputs([out], [loaded.folder, audio, *inputs_of(model)])
     make_folder(out)  # if it cannot be, better known before the work than after
     player: Model | None = None
     cost: dict[str, Any] = {}
@@ -171,6 +173,8 @@ def view(
     from noizenet.views.render import save_figure
 
     many = [sources] if isinstance(sources, (str, Path, Waveform)) else list(sources)
+    if out is not None:
+        check_outputs([out], [s for s in many if isinstance(s, (str, Path))])
     figure = draw_page(many, kind, scale=scale, names=names)
     if out is not None:
         save_figure(figure, out)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noizenet.api.models import load_model
+from noizenet.api.models import inputs_of, load_model
 from noizenet.api.playing import stream
+from noizenet.base.files import check_outputs
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
 from noizenet.generation.controls import Controls
@@ -90,6 +91,7 @@ def train(
         minutes = DEFAULT_MINUTES
     chosen = configure(model, Path(config) if config is not None else None, tuple(set))
     opened = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    check_outputs([out], [opened.folder, config])
     return run(
         opened, out, chosen, Budget(minutes, epochs), seed=seed, resume=resume, command=command,
         on_progress=on_progress,
@@ -100,6 +102,7 @@ def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
     """Write a token model as ONNX graphs; see :func:`noizenet.training.onnx.export_onnx`."""
     from noizenet.training.onnx import export_onnx as export
 
+    check_outputs([folder], inputs_of(model))
     return export(load_model(model) if isinstance(model, (str, Path)) else model, folder)
 
 
@@ -114,6 +117,7 @@ def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: 
     from noizenet.figures.gates import can_be_read, write_gates
     from noizenet.figures.sounds import write_sounds
 
+    check_outputs([out], inputs_of(model))
     opened = load_model(model) if isinstance(model, (str, Path)) else model
     music = concatenate(list(stream(opened, Controls(seconds=8.0, seed=seed))))
     files = draw_figures(out, music) + write_sounds(music, Path(out))

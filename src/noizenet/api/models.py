@@ -16,6 +16,13 @@ def bundled_models() -> dict[str, Path]:
     return found()
 
 
+def inputs_of(*sources: object) -> list[Path]:
+    """Return the files and folders behind models, corpora and recordings that are given by path."""
+    from noizenet.store.bundled import files_of
+
+    return [p for s in sources if isinstance(s, (str, Path)) for p in files_of(s)]
+
+
 def load_model(source: Path | str) -> Model:
     """Read a model folder or zip; nothing in it is executed."""
     from noizenet.store.model import load

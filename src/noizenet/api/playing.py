@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from noizenet.api.models import load_model
+from noizenet.api.models import inputs_of, load_model
 from noizenet.audio.card import Card
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import AudioWriter, write_pcm
 from noizenet.base.errors import UsageError
+from noizenet.base.files import check_outputs
 from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
 from noizenet.generation.controls import Controls
 from noizenet.generation.genre import spell_mix
@@ -164,9 +165,10 @@ def generate_together(
     -------
     list of Generated
     """
-    loaded, made = load_model(model) if isinstance(model, (str, Path)) else model, list[Generated]()
+    check_outputs([path for path, _ in takes], [*(c.seed_audio for _, c in takes), *inputs_of(model)])
     if any(c.seconds is None for _, c in takes):
         raise UsageError("a file needs a length: give seconds")
+    loaded, made = load_model(model) if isinstance(model, (str, Path)) else model, list[Generated]()
     before = 0.0
     for first in range(0, len(takes), TOGETHER):
         group = takes[first : first + TOGETHER]

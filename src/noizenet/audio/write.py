@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import AudioError, DiskFullError, UsageError
-from noizenet.base.files import explain_os_error, temporary_name
+from noizenet.base.files import check_replaceable, explain_os_error, temporary_name
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 RIFF_LIMIT_BYTES = 2**32 - 2**16
@@ -72,8 +72,7 @@ class AudioWriter:
             kind = "RF64"
         if not self.path.parent.is_dir():
             raise UsageError(f"{self.path.parent}: no such folder; create it first")
-        if self.path.is_dir():
-            raise UsageError(f"{self.path}: is a folder, expected a file name")
+        check_replaceable(self.path)
         self.frames = 0
         self.clipped = 0
         self._piece = PIECES.get(kind, 1 << 30)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
-import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from noizenet.base.errors import DiskFullError, NoizenetError
+from noizenet.base.errors import DiskFullError, NoizenetError, UsageError
+from noizenet.base.plain import to_json
 
 TEMPORARY_SUFFIX = ".part"
 
@@ -53,6 +53,69 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}{path.suffix}")
 
 
+def check_replaceable(path: Path) -> None:
+    """See that `path` is absent or a regular file: a rename would put a file in the place of a device or a pipe.
+
+    Raises
+    ------
+    UsageError
+        If something else lies there.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder, expected a file name")
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{path}: is a device or a pipe, not a regular file; give a file's name (- stands for standard output)"
+        )
+
+
+def check_outputs(outputs: Sequence[Path | str], inputs: Sequence[Path | str | None]) -> None:
+    """See that no output is an input, by whatever name, link or folder, and that none is written twice.
+
+    Parameters
+    ----------
+    outputs : sequence of Path or str
+        Files or folders that are about to be written.
+    inputs : sequence of Path, str or None
+        Files or folders that are read; None, and what does not exist, is passed over.
+
+    Raises
+    ------
+    UsageError
+        If an output is an input, named twice, or no regular file; nothing has been written then.
+    """
+    read = [Path(p) for p in inputs if p is not None and _exists(Path(p))]
+    seen = dict[str, Path]()
+    for out in map(Path, outputs):
+        place = os.path.realpath(out)
+        if place in seen:
+            raise UsageError(f"{out}: is to be written twice; give each output a name of its own")
+        seen[place] = out
+        if not _exists(out):
+            continue
+        for source in read:
+            if _same(out, source):
+                raise UsageError(
+                    f"{out}: is what is read ({source}), and would be overwritten; choose another name for the output"
+                )
+        if not out.is_dir():
+            check_replaceable(out)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that cannot be one
+        return False
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
@@ -75,6 +138,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         For any other operating-system error while writing.
     """
     path = Path(path)
+    check_replaceable(path)
     temporary = temporary_name(path)
     try:
         yield temporary
@@ -100,8 +164,8 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON (no NaN, keys in the given order)."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `value` as indented, strict JSON (null for what is not finite, keys in the given order)."""
+    write_text(path, to_json(value, 2) + "\n")
 
 
 def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
-from noizenet.base.files import make_folder, write_text
+from noizenet.base.files import make_folder, write_json, write_text
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation import METRICS, report
 from noizenet.evaluation.controls import IN_REPORTS, control
@@ -169,7 +168,7 @@ def evaluate(
     result = _result(title, found, sounds, options) | {"cost": dict(cost or {})}
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
     make_folder(out)
-    write_text(out / "report.json", json.dumps(_plain(result), indent=1, allow_nan=False))
+    write_json(out / "report.json", result)
     players |= _worst(found, corpus, {m.name: m for m in made}, options.real_seconds)
     pictures = [("Spectrograms", draw_spectrograms(_pairs(pictured, corpus)))]
     if found.details["distributions"]:
@@ -256,14 +255,3 @@ def _cut(one: Recording, at_s: float) -> NDArray[np.float32]:
         if have >= last:
             break
     return np.concatenate([np.zeros(0, np.float32), *parts])
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON data: no NaN (null says that a figure could not be had)."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

@@ -6,10 +6,18 @@ from pathlib import Path
 
 from noizenet.base.bundled import bundled
 
+PARTS = ("model.safetensors", "model.json", "card.md")
+
 
 def bundled_models() -> dict[str, Path]:
     """Return the folder of each bundled model."""
     return bundled("models")
+
+
+def files_of(source: Path | str) -> list[Path]:
+    """Return what is read of a model: its folder and the files in it, or its zip."""
+    found = locate(source)
+    return [found, *(found / name for name in PARTS)] if found.is_dir() else [found]
 
 
 def locate(source: Path | str) -> Path:

@@ -26,13 +26,13 @@ from noizenet.base.files import make_folder, write_bytes, write_json, write_text
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.weights import Weights, expected_shapes
 from noizenet.representation.base import Representation, create
-from noizenet.store.bundled import locate
+from noizenet.store.bundled import PARTS, locate
 
 if TYPE_CHECKING:
     from noizenet.model.network import Network
 
 FORMAT = 1
-WEIGHTS, ABOUT, CARD = "model.safetensors", "model.json", "card.md"
+WEIGHTS, ABOUT, CARD = PARTS
 MAX_WEIGHT_BYTES = 4 << 30
 MAX_ABOUT_BYTES = 16 << 20
 MAX_NUMBERS = 1 << 30

@@ -9,6 +9,7 @@ from typing import Any
 
 from noizenet.base.errors import UsageError
 from noizenet.base.files import explain_os_error, write_csv, write_text
+from noizenet.base.plain import to_json
 
 
 class MetricsLog:
@@ -27,7 +28,7 @@ class MetricsLog:
     def __init__(self, folder: Path, upto: int = -1, *, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         kept = [r for r in read_metrics(folder) if r["step"] <= upto] if upto >= 0 else []
-        write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
+        write_text(self.path, "".join(to_json(r) + "\n" for r in kept))
         self._folder = folder
         self._board: Any = None
         if tensorboard:
@@ -43,7 +44,7 @@ class MetricsLog:
         """Append one line."""
         try:
             with self.path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps({"step": step, **values}) + "\n")
+                handle.write(to_json({"step": step, **values}) + "\n")
         except OSError as error:
             raise explain_os_error(error, self.path) from error
         if self._board is not None:

@@ -26,9 +26,13 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], title: str = "Training") -> F
     """
     figure = new_figure(7.5, 3.6)
     axes = figure.add_subplot()
-    train = [(r["seconds"] / 60, r["loss"]) for r in rows if "loss" in r]
-    held = [(r["seconds"] / 60, r["validation_loss"]) for r in rows if "validation_loss" in r]
-    axes.plot(*zip(*train, strict=True), color=WAVE, lw=1.0, alpha=0.8, label="training")
+    train = [(r["seconds"] / 60, r["loss"]) for r in rows if r.get("loss") is not None]
+    held = [(r["seconds"] / 60, r["validation_loss"]) for r in rows if r.get("validation_loss") is not None]
+    if not train + held:  # a loss that was not finite stands as null
+        axes.set(xlabel="minutes", ylabel="loss", title=f"{title}: no finite loss")
+        return figure
+    if train:
+        axes.plot(*zip(*train, strict=True), color=WAVE, lw=1.0, alpha=0.8, label="training")
     if held:
         axes.plot(*zip(*held, strict=True), "o-", ms=3, color=ACCENT, lw=1.4, label="held-out tracks")
     best = min(held, key=lambda p: p[1]) if held else None

@@ -1,0 +1,139 @@
+"""An output is never an input, a device or a folder; JSON is strict."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import noizenet
+from noizenet.base.errors import UsageError
+from noizenet.base.files import atomic_path, check_outputs, write_json
+from noizenet.base.plain import plain, to_json
+from noizenet.cli.main import main
+
+
+def test_an_input_is_seen_under_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = tmp_path / "song.wav"
+    song.write_bytes(b"RIFF")
+    (tmp_path / "sub").mkdir()
+    os.link(song, tmp_path / "hard.wav")
+    (tmp_path / "soft.wav").symlink_to(song)
+    (tmp_path / "round").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = ["song.wav", "./song.wav", "sub/../song.wav", "hard.wav", "soft.wav", "round/song.wav", str(song)]
+    for name in names:
+        with pytest.raises(UsageError, match="would be overwritten"):
+            check_outputs([name], [song])
+        with pytest.raises(UsageError, match="would be overwritten"):
+            check_outputs(["other.wav", name], [None, "absent.wav", song])
+    check_outputs(["new.wav", "sub/song.wav"], [song])
+    (tmp_path / "dangling.wav").symlink_to(tmp_path / "absent.wav")
+    check_outputs(["dangling.wav"], [song])
+
+
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="twice"):
+        check_outputs([tmp_path / "a.wav", tmp_path / "x" / ".." / "a.wav"], [])
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "link to device", "folder"])
+def test_what_is_no_file_is_never_replaced(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/null")
+    elif kind == "link to device":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    before = path.lstat().st_mode
+    if kind != "folder":  # which an output may be
+        with pytest.raises(UsageError):
+            check_outputs([path], [])
+    with pytest.raises(UsageError), atomic_path(path):
+        pytest.fail("nothing may be written")
+    if path.suffix:
+        with pytest.raises(UsageError):
+            noizenet.write(path, noizenet.Waveform(np.zeros(100, np.float32), 8000))
+    assert path.lstat().st_mode == before
+    assert len(list(tmp_path.iterdir())) == (kind != "device")
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    path = tmp_path / "song.wav"
+    generator = np.random.default_rng(1)
+    noizenet.write(path, noizenet.Waveform(generator.uniform(-0.5, 0.5, 16000).astype(np.float32), 16000))
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "token-lstm", "song.wav", "--seconds", "1", "--seed-audio", "song.wav"],
+        ["generate", "token-lstm", "song.wav", "--seconds", "1", "--seed-audio", "link.wav"],
+        ["generate", "token-lstm", "song.wav", "--seconds", "1", "--count", "2", "--seed-audio", "song-1.wav"],
+        ["reproduce", "token-lstm", "song.wav", "song.wav"],
+        ["reproduce", "token-lstm", "song-persistence.wav", "song.wav"],
+        ["view", "song.png", "song.png"],
+        ["view", "song.wav", "song.png", "--compare", "song.png"],
+    ],
+    ids=lambda a: " ".join(a[:1] + a[2:]),
+)
+def test_commands_refuse_before_anything_is_written(
+    arguments: list[str], song: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(song.parent)
+    Path("link.wav").symlink_to(song)
+    for name in ("song.png", "song-1.wav", "song-persistence.wav"):
+        Path(name).write_bytes(song.read_bytes())
+    before = {p.name: p.read_bytes() for p in song.parent.iterdir()}
+    assert main(arguments) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in song.parent.iterdir()} == before
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values)
+def test_json_is_strict_and_says_the_same(value: object) -> None:
+    def nulled(x: object) -> object:
+        if isinstance(x, float):
+            return x if math.isfinite(x) else None
+        if isinstance(x, dict):
+            return {k: nulled(v) for k, v in x.items()}
+        return [nulled(v) for v in x] if isinstance(x, list) else x
+
+    def forbidden(name: str) -> object:
+        raise AssertionError(name)
+
+    assert json.loads(to_json(value), parse_constant=forbidden) == nulled(value)
+
+
+def test_numbers_of_numpy_names_that_are_no_text_and_paths(tmp_path: Path) -> None:
+    found = plain(
+        {
+            "a": np.float32("nan"), "b": np.float64("inf"), "c": np.int16(3), "d": np.array([[1.0, np.nan]]),
+            "e": np.bool_(True), "f": Path("x"), "g": np.str_("t"), "h": {2, 1},
+        }
+    )  # fmt: skip
+    assert found == {"a": None, "b": None, "c": 3, "d": [[1.0, None]], "e": True, "f": "x", "g": "t", "h": [1, 2]}
+    assert json.loads(to_json({"name": "caf\udce9"}))["name"] == "caf\udce9"
+    write_json(tmp_path / "x.json", {"loss": float("-inf")})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"loss": None}
+    with pytest.raises(TypeError):
+        plain(object())
