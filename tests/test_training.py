@@ -22,15 +22,18 @@ from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
 from noizenet.generation.controls import Controls
 from noizenet.generation.stream import Stream
+from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.network import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
 from noizenet.training import OPTIMIZERS, checkpoint
 from noizenet.training.fitting import fitted
-from noizenet.training.guard import MAX_RECOVERIES, Guard
+from noizenet.training.guard import BETTER, MAX_RECOVERIES, Guard
 from noizenet.training.log import read_metrics
 from noizenet.training.loop import Budget, Trainer, train
 from noizenet.training.options import configure
+from noizenet.training.precision import runs_bf16
+from noizenet.training.step import chance
 from noizenet.training.windows import WindowReader
 
 
@@ -219,12 +222,86 @@ class TestGuard:
         assert model.training["metrics"]["recoveries"] == len(events)
         assert all(torch.isfinite(p).all() for p in model.network.parameters())
 
-    def test_a_hopeless_run_ends_with_advice(self, corpus: Corpus, tmp_path: Path) -> None:
+    def test_a_hopeless_run_ends_with_advice(
+        self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the processor makes of it, a step that always fails ends the run, after a few steps."""
+        from noizenet.model.heads import CategoricalHead
+
+        real, calls = CategoricalHead.loss, {"n": 0}
+
+        def loss(self: CategoricalHead, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            calls["n"] += 1
+            return real(self, output, target) * (float("inf") if calls["n"] > 5 else 1.0)
+
+        monkeypatch.setattr(CategoricalHead, "loss", loss)
         with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
-            quick_train(
-                corpus, tmp_path / "m", "sample-lstm", *PLAIN, "training.optimizer=sgd", "training.learning_rate=10",
-                "training.clip=0", "training.momentum=0.99", "training.warmup_steps=0", "training.window=16", epochs=40,
-            )  # fmt: skip
+            quick_train(corpus, tmp_path / "m", "sample-lstm", *PLAIN, "training.validate=false", epochs=40)
+        assert calls["n"] == 5 + MAX_RECOVERIES + 1
+
+    def test_a_learning_rate_far_too_high_is_brought_down_or_ends_the_run(
+        self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The network saturates at a finite loss about that of guessing; no such run goes on to its end."""
+        monkeypatch.setattr("noizenet.training.guard.BLOCK", 60)
+        sets = (
+            *PLAIN, "training.optimizer=sgd", "training.learning_rate=10", "training.clip=0", "training.momentum=0.99",
+            "training.warmup_steps=0", "training.window=16", "training.validate_every=60",
+        )  # fmt: skip
+        try:
+            quick_train(corpus, tmp_path / "m", "sample-lstm", *sets, epochs=2)
+        except TrainingError as error:
+            assert "lower training.learning_rate" in str(error)
+        else:
+            events = [r["event"] for r in read_metrics(tmp_path / "m") if "event" in r]
+            held = [r["validation_loss"] for r in read_metrics(tmp_path / "m") if "validation_loss" in r]
+            assert events
+            assert held[-1] < BETTER * np.log(256)
+
+    def test_getting_nowhere_is_told_from_learning(self) -> None:
+        network = make_network(configure_architecture())
+        optimizer = torch.optim.Adam(network.parameters(), 0.1)
+
+        def problems(losses: list[float], *, recovered: bool = False, warmup: int = 0) -> list[str]:
+            guard = Guard(network, optimizer, warmup)
+            if recovered:
+                guard.recover(network, optimizer, "x")
+            return [p for loss in losses if (p := guard.verdict(loss, 1.0, 2.0))]
+
+        saturated, learning, slow = [2.01] + 1000 * [2.2], [2.3] + 1000 * [1.5], 2000 * [2.01]
+        assert len(problems(saturated)) == 2
+        assert "guessing gives 2" in problems(saturated)[0]
+        assert not problems(learning)
+        assert not problems(slow)  # a tiny learning rate is no divergence
+        assert problems(slow, recovered=True)  # a second chance has to show something
+        assert not problems(learning, recovered=True)
+        assert not problems(saturated, warmup=2000)
+        assert not problems([2.8] + 1000 * [2.7])  # a head may begin above chance
+
+    def test_weights_worse_than_guessing_are_not_remembered(self) -> None:
+        network = make_network(configure_architecture())
+        guard = Guard(network, torch.optim.Adam(network.parameters(), 0.1))
+        good = {k: v.clone() for k, v in network.state_dict().items()}
+        for loss in [2.0] + 100 * [2.5]:
+            guard.verdict(loss, 1.0, 2.0)
+        with torch.no_grad():
+            for p in network.parameters():
+                p.add_(1)
+        guard.remember(network, torch.optim.Adam(network.parameters(), 0.1))
+        assert all(torch.equal(v, good[k]) for k, v in guard.weights.items())
+
+    def test_chance_is_the_loss_of_guessing(self, corpus: Corpus) -> None:
+        """For classes all alike; for numbers zeros, on the same targets."""
+        plain = make_network(configure_architecture())
+        with torch.no_grad():
+            for p in plain.head.parameters():
+                p.zero_()
+        targets = torch.randint(0, 8, (3, 5, 1))
+        assert chance(plain, targets) == pytest.approx(float(plain.head.loss(torch.zeros(3, 5, 8), targets)))
+        numbers = make_network(Architecture(ModelOptions(head="point"), "vectors", 0, 4, 2))
+        targets = torch.randn(3, 5, 4)
+        assert chance(numbers, targets) == pytest.approx(float(targets.square().mean()))
+        assert chance(numbers, torch.zeros(3, 5, 4)) == float("inf")
 
     def test_divergence_goes_back_to_good_weights(self) -> None:
         network = make_network(configure_architecture())
@@ -246,9 +323,7 @@ class TestGuard:
                 guard.recover(network, optimizer, "x")
 
 
-def configure_architecture() -> object:
-    from noizenet.model.architecture import Architecture, ModelOptions
-
+def configure_architecture() -> Architecture:
     return Architecture(ModelOptions(hidden=4, embedding=3), "classes", 8, 1, 2)
 
 
@@ -282,7 +357,25 @@ def test_the_best_weights_are_kept_or_the_latest_about_as_good(
 
 def test_nesterov_and_bf16_run(corpus: Corpus, tmp_path: Path) -> None:
     quick_train(corpus, tmp_path / "a", "sample-lstm", "training.optimizer=sgd", "training.nesterov=true", epochs=0.05)
-    quick_train(corpus, tmp_path / "b", "sample-lstm", "training.precision=bf16", epochs=0.05)
+    if runs_bf16("lstm"):
+        quick_train(corpus, tmp_path / "b", "sample-lstm", "training.precision=bf16", epochs=0.05)
+    else:
+        with pytest.raises(UsageError, match=r"training\.precision=auto"):
+            quick_train(corpus, tmp_path / "b", "sample-lstm", "training.precision=bf16", epochs=0.05)
+
+
+@pytest.mark.parametrize(("cap", "runs"), [({"ONEDNN_MAX_CPU_ISA": "AVX2"}, False), ({}, None)])
+def test_auto_never_chooses_what_the_processor_lacks(cap: dict[str, str], runs: bool | None) -> None:
+    code = (
+        "from noizenet.training.precision import has_bf16, runs_bf16, use_bf16\n"
+        "from noizenet.training.options import configure\n"
+        "print(has_bf16(), runs_bf16('lstm'), use_bf16('auto', configure('token-lstm')))"
+    )
+    env = {k: v for k, v in os.environ.items() if not k.endswith("MAX_CPU_ISA")} | cap
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    has, can, chosen = (word == "True" for word in done.stdout.split())
+    assert chosen == (has and can)
+    assert runs is None or (can is runs and not chosen)
 
 
 def test_input_noise_and_log_magnitude_run(corpus: Corpus, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Trainer:
             else None
         )  # fmt: skip
         self.optimizer: torch.optim.Optimizer = OPTIMIZERS.load(o.optimizer)(self.network.parameters(), o)
-        self.guard = Guard(self.network, self.optimizer)
+        self.guard = Guard(self.network, self.optimizer, o.warmup_steps)
         self.bf16 = use_bf16(o.precision, config)
         self.every = o.validate_every or self._every()
         self.state = self.network.start_state(o.batch).detach()
@@ -188,7 +188,7 @@ class Trainer:
                     raise Interrupted
                 self._set_rate()
                 result = self.learn()
-                problem = self.guard.verdict(result.loss, result.gradient_norm)
+                problem = self.guard.verdict(result.loss, result.gradient_norm, result.chance)
                 self.step += 1
                 if problem:
                     self._recover(problem, log)

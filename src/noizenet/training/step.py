@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from noizenet.model.features import SKETCH
 from noizenet.model.network import Network
 from noizenet.model.sampling import Sampling
 from noizenet.training.options import TrainingOptions
@@ -19,11 +21,12 @@ PLAIN = Sampling()
 
 
 class StepResult(NamedTuple):
-    """Loss and gradient norm as numbers, the state to carry [B, N]."""
+    """Loss and gradient norm as numbers, the state to carry [B, N], the loss of guessing the same targets."""
 
     loss: float
     gradient_norm: float
     state: Tensor
+    chance: float = math.inf
 
 
 def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
@@ -111,6 +114,20 @@ def own_samples(
     return changed
 
 
+def chance(network: Network, targets: Tensor) -> float:
+    """Return the loss of guessing targets [B, T, ...]: of all classes alike, or of zeros for numbers; above 0.
+
+    For networks over classes a cost in nats (with tiers: of the samples and of the sketch, per sample), for networks
+    over numbers a mean square or absolute error. Infinite where the targets are silent.
+    """
+    a = network.architecture
+    if a.kind == "classes":
+        sketch = sum(math.log(s.classes) for s in SKETCH) / network.granule if a.sketches else 0.0
+        return a.dim * math.log(a.levels) + sketch
+    error = targets.square().mean() if a.options.loss == "mse" else targets.abs().mean()
+    return float(error) or math.inf
+
+
 def train_step(
     network: Network,
     optimizer: torch.optim.Optimizer,
@@ -151,7 +168,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip or float("inf"))
-    result = StepResult(float(loss.detach()), float(norm), after.detach().float())
+    result = StepResult(float(loss.detach()), float(norm), after.detach().float(), chance(network, targets))
     if np.isfinite(result.loss) and np.isfinite(result.gradient_norm):
         optimizer.step()
     return result
