@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from noizenet.api.making import load_corpus
 from noizenet.api.models import inputs_of, load_model
 from noizenet.api.playing import generate_together
-from noizenet.audio.read import AudioReader
-from noizenet.audio.waveform import Waveform, mix_channels
+from noizenet.audio.read import AudioReader, mono_blocks
+from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
 from noizenet.base.files import check_outputs, make_folder
 from noizenet.corpus.corpus import Corpus
@@ -189,6 +189,6 @@ def aliveness(source: Path | str | Waveform) -> Report:
         return watch.finish()
     with AudioReader(source) as reader:
         watch = Aliveness(reader.info.sample_rate)
-        for block in reader.blocks():
-            watch.push(mix_channels(block, 1)[:, 0])
+        for block in mono_blocks(reader):
+            watch.push(block)
     return watch.finish()

@@ -1,60 +1,49 @@
-"""Recordings, block by block, in constant memory.
+"""Recordings, block by block, in constant memory: whatever is good of a file, and what was not as it says.
 
-libsndfile (through soundfile) reads wav, flac, ogg, opus, mp3 and more; what it does not know (m4a, aac,
-wma) goes through the ``ffmpeg`` program where that is installed.
+What a file is is decided by its content (:mod:`noizenet.audio.sniff`). FFmpeg's libraries decode it, in this process
+and without access to anything but the file's own bytes; libsndfile is asked where they fail.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.fold import FoldStatistics, Layout, fold, layout_name
+from noizenet.audio.issue import Issue, lost, repaired
+from noizenet.audio.recording import Recording
 from noizenet.audio.resample import StreamResampler
-from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ, Waveform, mix_channels
-from noizenet.base.errors import AudioError, UsageError
+from noizenet.audio.sniff import AUDIO_SUFFIXES
+from noizenet.audio.waveform import Waveform
 
-NATIVE_SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".au",
-        ".w64",
-        ".rf64",
-        ".caf",
-    }
-)
-FFMPEG_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".wma", ".m4b", ".webm", ".mka"})
-AUDIO_SUFFIXES = NATIVE_SUFFIXES | FFMPEG_SUFFIXES
+__all__ = ["AUDIO_SUFFIXES", "BLOCK_SECONDS", "AudioInfo", "AudioReader", "Issue", "converted_blocks", "read"]
+
 BLOCK_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file says about itself; `seconds` is None where the container does not tell."""
+    """What a file says about itself.
+
+    `seconds` is what the header promises, None where it promises nothing; `layout` is the channels' usual name
+    ("stereo", "5.1"), `positions` what each of them is ("FL", "FR", ...); `container` and `codec` are what it was
+    decoded as.
+    """
 
     sample_rate: int
     channels: int
     seconds: float | None
     artist: str
     title: str
+    layout: str = ""
+    positions: Layout = ()
+    container: str = ""
+    codec: str = ""
 
 
 class AudioReader:
@@ -63,27 +52,36 @@ class AudioReader:
     Parameters
     ----------
     path : Path or str
-        The file.
+        A regular file that holds sound in any format, whatever its ending.
+
+    Attributes
+    ----------
+    info : AudioInfo
+    issues : list of Issue
+        What was not as the file says: repaired, or lost. Complete once :meth:`blocks` is exhausted.
 
     Raises
     ------
     AudioError
-        If the file is missing, empty, or not sound that can be decoded; the message names it.
+        If the file is missing, empty, no regular file, or not sound that can be decoded; the message names it.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._file: Any = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stderr: IO[bytes] | None = None
-        _check_readable(self.path)
-        self.info = self._open()
-        if not (MIN_RATE_HZ <= self.info.sample_rate <= MAX_RATE_HZ and self.info.channels >= 1):
-            self.close()
-            raise AudioError(
-                f"{self.path}: claims {self.info.sample_rate} Hz and {self.info.channels} channels; "
-                "the header is damaged, export the recording again"
-            )
+        self._recording = Recording(self.path)
+        self.issues: list[Issue] = self._recording.issues
+        r = self._recording
+        self.info = AudioInfo(
+            sample_rate=r.rate,
+            channels=len(r.layout),
+            seconds=r.seconds,
+            artist=r.tag("artist", "album_artist", "author"),
+            title=r.tag("title"),
+            layout=layout_name(r.layout),
+            positions=r.layout,
+            container=r.container,
+            codec=r.codec,
+        )
 
     def __enter__(self) -> AudioReader:
         return self
@@ -94,134 +92,35 @@ class AudioReader:
         self.close()
 
     def close(self) -> None:
-        """Release the file and, where one runs, the decoder process."""
-        if self._file is not None:
-            self._file.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-        if self._stderr is not None:
-            self._stderr.close()
+        """Release the file and its decoder."""
+        self._recording.close()
 
     def blocks(self, block_seconds: float = BLOCK_SECONDS) -> Iterator[NDArray[np.float32]]:
-        """Yield the samples as float32 [n, C] blocks at the file's own rate.
+        """Yield the samples as finite float32 [n, C] blocks at the file's own rate, once.
+
+        Damage in the middle is skipped and noted in `issues`; sound of another rate or of other channels behind it
+        (joined files) is converted.
 
         Raises
         ------
         AudioError
-            At the first block that cannot be decoded or is not finite; blocks before it were good.
+            If nothing at all can be decoded.
         """
         size = max(1, int(block_seconds * self.info.sample_rate))
-        done = 0
-        source = self._file_blocks(size) if self._file is not None else self._ffmpeg_blocks(size)
-        for block in source:
-            if not np.isfinite(block).all():
-                at_s = done / self.info.sample_rate
-                raise AudioError(f"{self.path}: NaN or infinite samples from {at_s:.1f} s on; export it again")
-            done += len(block)
-            yield block
-
-    def _open(self) -> AudioInfo:
-        import soundfile
-
-        if self.path.suffix.lower() not in FFMPEG_SUFFIXES:
-            try:
-                self._file = soundfile.SoundFile(str(self.path))
-            except (soundfile.SoundFileError, RuntimeError, TypeError, OSError) as error:
-                if not shutil.which("ffmpeg"):
-                    raise AudioError(
-                        f"{self.path}: not a readable recording ({_reason(error)}); convert it to wav, flac, ogg or mp3"
-                    ) from error
-        if self._file is None:
-            return self._open_ffmpeg()
-        tags = self._file.copy_metadata()
-        return AudioInfo(
-            sample_rate=int(self._file.samplerate),
-            channels=int(self._file.channels),
-            seconds=self._file.frames / self._file.samplerate if self._file.frames < 2**62 else None,
-            artist=str(tags.get("artist", "")).strip(),
-            title=str(tags.get("title", "")).strip(),
-        )
-
-    def _file_blocks(self, size: int) -> Iterator[NDArray[np.float32]]:
-        import soundfile
-
-        declared = int(self._file.frames)
-        done = 0
-        while True:
-            try:
-                block = self._file.read(size, dtype="float32", always_2d=True)
-            except (soundfile.SoundFileError, RuntimeError) as error:
-                at_s = done / self.info.sample_rate
-                raise AudioError(f"{self.path}: damaged after {at_s:.1f} s ({_reason(error)})") from error
-            if len(block) == 0:
-                break
-            done += len(block)
-            yield block
-        # Lossy containers round their length to a packet or two; more than that is a cut file.
-        if declared < 2**62 and declared - done > max(8192, 0.001 * declared):
-            raise AudioError(
-                f"{self.path}: damaged after {done / self.info.sample_rate:.1f} s "
-                f"(the file promises {declared / self.info.sample_rate:.1f} s)"
-            )
-
-    def _open_ffmpeg(self) -> AudioInfo:
-        if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
-            raise AudioError(
-                f"{self.path}: {self.path.suffix} needs the ffmpeg program, which is not installed; "
-                "install ffmpeg or convert the file to wav, flac, ogg or mp3"
-            )
-        command = ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json", "-show_entries"]
-        command += [
-            "stream=sample_rate,channels:format=duration:format_tags=artist,title",
-            f"file:{self.path}",
-        ]
-        probe = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
-            found = json.loads(probe.stdout)
-            stream, form = found["streams"][0], found.get("format", {})
-            tags = {k.lower(): v for k, v in form.get("tags", {}).items()}
-            return AudioInfo(
-                sample_rate=int(stream["sample_rate"]),
-                channels=int(stream["channels"]),
-                seconds=float(form["duration"]) if form.get("duration") not in (None, "N/A") else None,
-                artist=str(tags.get("artist", "")).strip(),
-                title=str(tags.get("title", "")).strip(),
-            )
-        raise AudioError(f"{self.path}: not a readable recording; convert it to wav, flac, ogg or mp3")
-
-    def _ffmpeg_blocks(self, size: int) -> Iterator[NDArray[np.float32]]:
-        channels = self.info.channels
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        command = [
-            "ffmpeg",
-            "-v",
-            "error",
-            "-nostdin",
-            "-i",
-            f"file:{self.path}",
-            "-map",
-            "a:0",
-            "-f",
-            "f32le",
-            "-",
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr)
-        assert self._process.stdout is not None
-        done = 0
-        while data := self._process.stdout.read(size * channels * 4):
-            block = np.frombuffer(data[: len(data) // (4 * channels) * 4 * channels], "<f4")
-            done += len(block) // channels
-            yield block.reshape(-1, channels).astype(np.float32)
-        if self._process.wait() != 0:
-            self._stderr.seek(0)
-            reason = self._stderr.read(300).decode("utf-8", "replace").strip().splitlines()
-            raise AudioError(
-                f"{self.path}: damaged after {done / self.info.sample_rate:.1f} s "
-                f"({reason[-1] if reason else 'ffmpeg failed'})"
-            )
+        kept: list[NDArray[np.float32]] = []
+        count = 0
+        for piece in self._recording.samples():
+            kept.append(piece)
+            count += len(piece)
+            if count < size:
+                continue
+            whole = kept[0] if len(kept) == 1 else np.concatenate(kept)
+            cut = count - count % size
+            for at in range(0, cut, size):
+                yield whole[at : at + size]
+            kept, count = [whole[cut:]], count - cut
+        if count:
+            yield np.concatenate(kept)
 
 
 def converted_blocks(
@@ -229,27 +128,17 @@ def converted_blocks(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield a reader's sound at another rate and channel count, float32 [n, channels], block by block.
 
-    Where the file is damaged in the middle, everything before the damage is yielded before the error is raised.
+    Channels are folded by their places (:mod:`noizenet.audio.fold`). Where two channels cancel in one (inverted
+    stereo), the louder is kept and an issue is added; this is decided by the first sound of the file.
     """
     resampler = StreamResampler(reader.info.sample_rate, sample_rate, channels)
-    problem: AudioError | None = None
-    blocks = reader.blocks(block_seconds)
-    while True:
-        try:
-            block = next(blocks)
-        except StopIteration:
-            break
-        except AudioError as error:
-            problem = error
-            break
-        out = resampler.push(mix_channels(block, channels))
+    for block in _folded(reader, channels, block_seconds):
+        out = resampler.push(block)
         if len(out):
             yield out
     out = resampler.finish()
     if len(out):
         yield out
-    if problem is not None:
-        raise problem
 
 
 def read(path: Path | str, *, sample_rate: int | None = None, channels: int | None = None) -> Waveform:
@@ -277,26 +166,55 @@ def read(path: Path | str, *, sample_rate: int | None = None, channels: int | No
     with AudioReader(path) as reader:
         rate = sample_rate or reader.info.sample_rate
         count = channels or reader.info.channels
-        blocks = list(converted_blocks(reader, rate, count))
-    if not blocks:
-        raise AudioError(f"{path}: holds no sound (zero length)")
-    samples = np.concatenate(blocks)
+        # Here a mono fold is decided by all of the sound and not by its beginning: two channels are read, then folded.
+        wide = 2 if count == 1 and reader.info.channels > 1 else count
+        samples = np.concatenate(list(converted_blocks(reader, rate, wide)))
+    if wide > count:
+        seen = FoldStatistics()
+        seen.push(samples)
+        samples = _mono(samples, seen.louder if seen.cancels else -1)
     return Waveform(samples[:, 0] if count == 1 else samples, rate)
 
 
-def _check_readable(path: Path) -> None:
-    try:
-        if not path.exists():
-            raise AudioError(f"{path}: no such file; check the name")
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder, expected one recording")
-        with path.open("rb") as handle:
-            if not handle.read(1):
-                raise AudioError(f"{path}: the file is empty; copy or download it again")
-    except OSError as error:
-        raise AudioError(f"{str(path)[:200]}: cannot be opened ({error.strerror}); check its rights") from error
+def mono_blocks(reader: AudioReader, block_seconds: float = BLOCK_SECONDS) -> Iterator[NDArray[np.float32]]:
+    """Yield a reader's sound folded to mono at its own rate, float32 [n]."""
+    for block in _folded(reader, 1, block_seconds):
+        yield block[:, 0]
 
 
-def _reason(error: BaseException) -> str:
-    text = str(error).strip().rstrip(".")
-    return text.split(": ")[-1] if text else type(error).__name__
+def _folded(reader: AudioReader, channels: int, block_seconds: float) -> Iterator[NDArray[np.float32]]:
+    layout = reader.info.positions
+    if channels != 1 or len(layout) == 1:
+        for block in reader.blocks(block_seconds):
+            yield fold(block, layout, channels)
+        return
+    waiting: list[NDArray[np.float32]] = []
+    seen, keep, decided = FoldStatistics(), -1, False
+    for block in reader.blocks(block_seconds):
+        stereo = fold(block, layout, 2)
+        seen.push(stereo)
+        if not decided:
+            waiting.append(stereo)
+            if not seen.sounding:
+                continue
+            decided, keep = True, seen.louder if seen.cancels else -1
+            for held in waiting:
+                yield _mono(held, keep)
+            continue
+        yield _mono(stereo, keep)
+    if not decided:
+        keep = seen.louder if seen.cancels else -1
+        for held in waiting:
+            yield _mono(held, keep)
+    if keep >= 0:
+        reader.issues.append(repaired(f"its channels cancel in mono; the {('left', 'right')[keep]} one was kept"))
+    elif seen.cancels:
+        reader.issues.append(lost("its channels cancel in mono from some place on; read it in stereo"))
+
+
+def _mono(stereo: NDArray[np.float32], keep: int) -> NDArray[np.float32]:
+    if keep >= 0:
+        return np.ascontiguousarray(stereo[:, keep : keep + 1])
+    total = stereo[:, 0] + stereo[:, 1]
+    total *= np.float32(0.5)
+    return np.asarray(total[:, None], np.float32)

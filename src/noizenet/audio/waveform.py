@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.fold import default_layout, fold
 from noizenet.base.errors import AudioError, UsageError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -97,25 +98,8 @@ def concatenate(parts: Sequence[Waveform]) -> Waveform:
 def mix_channels(samples: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
     """Mix to `channels` channels; the result always has shape [N, channels].
 
-    Down to one: the mean. Six channels to two: the ITU-R BS.775 fold-down (scaled to keep full scale),
-    LFE left out. Other counts to two: means of the even and of the odd channels. Up: repeated.
+    The channels are taken to lie in the order of wav (3.0, quad, 5.0, 5.1, 7.1 by their count); files say where theirs
+    belong, and are folded by that (:func:`noizenet.audio.fold.fold`). Mono is repeated.
     """
     x = samples[:, None] if samples.ndim == 1 else samples
-    have = x.shape[1]
-    if have == channels:
-        return np.ascontiguousarray(x)
-    if channels == 1:
-        # A sum of columns: NumPy's mean over a short last axis takes longer than decoding.
-        total = x[:, 0] + x[:, 1]
-        for k in range(2, have):
-            total += x[:, k]
-        return np.asarray(total[:, None] * np.float32(1 / have), np.float32)
-    if have == 1:
-        return np.repeat(x, channels, axis=1)
-    if channels != 2:
-        raise UsageError(f"cannot mix {have} channels to {channels}; noizenet works in mono or stereo")
-    if have == 6:  # L R C LFE Ls Rs
-        half = np.float32(np.sqrt(0.5))
-        left, right = (x[:, i] + half * x[:, 2] + half * x[:, 4 + i] for i in (0, 1))
-        return np.asarray(np.stack([left, right], axis=1) / np.float32(1 + 2 * half), np.float32)
-    return np.stack([x[:, 0::2].mean(axis=1), x[:, 1::2].mean(axis=1)], axis=1).astype(np.float32)
+    return fold(x, default_layout(x.shape[1]), channels)

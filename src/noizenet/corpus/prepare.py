@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from noizenet.audio.read import AudioReader, converted_blocks
 from noizenet.audio.write import AudioWriter
@@ -113,16 +111,14 @@ def _decode(
         expected = int((reader.info.seconds or 0) * sample_rate * 1.01)
         writer = AudioWriter(folder / f"{name}.wav", sample_rate, channels, expected)
         try:
-            for block in _blocks(reader, sample_rate, channels):
-                if isinstance(block, str):
-                    problem = block.removeprefix(f"{path}: ")
-                    continue
+            for block in converted_blocks(reader, sample_rate, channels):
                 low, high = min(low, float(block.min())), max(high, float(block.max()))
                 flat = block.ravel()
                 total += float(flat.sum(dtype=np.float64))
                 squares += float(np.dot(flat, flat))
                 writer.write(block)
             frames = writer.frames
+            problem = "; ".join(issue.text for issue in reader.issues)
             peak = max(high, -low, 0.0)
             refusal = _refusal(frames, sample_rate, min_seconds, peak, high - low, problem)
             if refusal:
@@ -148,19 +144,12 @@ def _decode(
     )
 
 
-def _blocks(reader: AudioReader, sample_rate: int, channels: int) -> Iterator[NDArray[np.float32] | str]:
-    """Yield blocks; a damaged file ends with the description of the damage instead of an exception."""
-    try:
-        yield from converted_blocks(reader, sample_rate, channels)
-    except AudioError as error:
-        yield str(error)
-
-
 def _refusal(frames: int, rate: int, min_seconds: float, peak: float, spread: float, problem: str) -> str:
     if frames == 0:
         return problem or "holds no sound (zero length)"
     if frames < min_seconds * rate:
-        return problem or f"too short ({frames / rate:.2f} s, at least {min_seconds:g} s are needed)"
+        short = f"too short ({frames / rate:.2f} s, at least {min_seconds:g} s are needed)"
+        return f"{short}; {problem}" if problem else short
     if peak < SILENT_PEAK:
         return "silent from end to end"
     if spread < CONSTANT_SPREAD:

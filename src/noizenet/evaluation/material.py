@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.read import AudioReader
-from noizenet.audio.waveform import mix_channels
+from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.base.errors import AudioError, UsageError
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.corpus.prepare import content_hash
@@ -79,8 +78,7 @@ def _middle(corpus: Corpus, track: Track, seconds: float) -> Iterator[NDArray[np
 def blocks_of(path: Path) -> Iterator[NDArray[np.float32]]:
     """Yield a sound file's samples, mixed to mono."""
     with AudioReader(path) as reader:
-        for block in reader.blocks(BLOCK_S):
-            yield mix_channels(block, 1)[:, 0]
+        yield from mono_blocks(reader, BLOCK_S)
 
 
 def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], list[tuple[str, str]]]:

@@ -62,9 +62,11 @@ def _song(controls: Controls, rate: int, channels: int, count: int, context_s: f
         own_rate = reader.info.sample_rate
         for block in converted_blocks(reader, rate, channels):
             kept = np.concatenate([kept, block])[-count:]
+        issues = [issue.text for issue in reader.issues]
     if not len(kept):
         raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
-    remarks = [f"{path}: {text}" for text in _oddities(kept, own_rate, rate, controls.seed_seconds, context_s)]
+    oddities = _oddities(kept, own_rate, rate, controls.seed_seconds, context_s)
+    remarks = [f"{path}: {text}" for text in issues + oddities]
     return Seed(Waveform(kept[:, 0] if channels == 1 else kept, rate), remarks)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.read import AudioReader
+from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import AudioError
 
@@ -40,8 +40,7 @@ def open_sound(source: Path | str | Waveform, name: str = "") -> Iterator[Sound]
         yield Sound(name or "waveform", source.sample_rate, _not_empty(parts, name or "the waveform"))
         return
     with AudioReader(source) as reader:
-        blocks = (mix_channels(b, 1)[:, 0] for b in reader.blocks())
-        yield Sound(name or Path(source).name, reader.info.sample_rate, _not_empty(blocks, str(source)))
+        yield Sound(name or Path(source).name, reader.info.sample_rate, _not_empty(mono_blocks(reader), str(source)))
 
 
 def _not_empty(blocks: Iterator[NDArray[np.float32]], name: str) -> Iterator[NDArray[np.float32]]:

@@ -1,0 +1,59 @@
+"""Decoding with libsndfile, the second decoder: for what FFmpeg's libraries do not open, or give up on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from noizenet.audio.decode_av import Gap, Piece, reason
+from noizenet.audio.fold import default_layout, vorbis_layout
+from noizenet.audio.source import Section, StalledError
+from noizenet.base.errors import AudioError
+
+UNKNOWN_FRAMES = 2**62
+
+
+class SndfileDecoder:
+    """One stream of sound of a section of a file, from a frame on.
+
+    Raises
+    ------
+    AudioError
+        If libsndfile does not open it, or cannot go to that frame; the message has no path.
+    """
+
+    def __init__(self, section: Section, start: int = 0) -> None:
+        import soundfile
+
+        section.seek(0)
+        try:
+            self._file: Any = soundfile.SoundFile(section)
+            if start:
+                self._file.seek(start)
+        except (soundfile.SoundFileError, RuntimeError, TypeError, OSError, ValueError, StalledError) as error:
+            raise AudioError(reason(error)) from error
+        self._section = section
+        self.rate, channels = int(self._file.samplerate), int(self._file.channels)
+        self.codec = str(self._file.subtype).lower()
+        self.layout = vorbis_layout(channels) if self._file.format == "OGG" else default_layout(channels)
+        self.tags = {key: str(value) for key, value in self._file.copy_metadata().items()}
+        frames = int(self._file.frames)
+        self.seconds = frames / self.rate if 0 < frames < UNKNOWN_FRAMES and self.rate else None
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def pieces(self) -> Iterator[Piece | Gap]:
+        """Decode to the end, or to the first place that cannot be decoded."""
+        import soundfile
+
+        while True:
+            try:
+                block = self._file.read(self.rate, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, RuntimeError, StalledError):
+                return
+            if not len(block):
+                return
+            self._section.progress()
+            yield Piece(block, self.rate, self.layout)

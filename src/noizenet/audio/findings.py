@@ -1,0 +1,160 @@
+"""What is found while a file is decoded: damage, samples that are no numbers, promises that are not kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.decode_av import Gap
+from noizenet.audio.issue import Issue, lost, repaired
+from noizenet.audio.structure import Link, Structure
+from noizenet.base.errors import AudioError
+
+MOST_SAMPLE = 1e10
+"""No sound has samples above this (integers of 32 bits reach 2e9): such a sample is as bad as NaN."""
+MOST_PLACES = 4
+"""So many places of damage are named one by one."""
+
+
+class Findings:
+    """Counts what was decoded and what was not, and writes it down as issues.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    issues : list of Issue
+        Where to write.
+    rate : int
+        Of the samples, Hz.
+    """
+
+    def __init__(self, path: Path, issues: list[Issue], rate: int) -> None:
+        self._path, self._issues, self._rate = path, issues, rate
+        self._frames = 0
+        self._lost_s = 0.0
+        self._gaps: list[tuple[float, float]] = []
+        self._bad = 0
+        self._bad_first_s = self._bad_last_s = 0.0
+        self._links = 0
+        self._unreadable: list[str] = []
+        self._kinds: set[tuple[int, int]] = set()
+        self._cut_s = 0.0
+
+    @property
+    def at_s(self) -> float:
+        """Where the file's time is: seconds decoded and lost."""
+        return self._frames / self._rate + self._lost_s
+
+    def begin(self, link: Link) -> None:
+        """Note that a link begins."""
+        self._links += 1
+        self._cut_s = 0.0
+
+    def end(self, kinds: set[tuple[int, int]]) -> None:
+        """Note that a link ended, and the rates and channel counts that it had."""
+        self._kinds |= kinds
+
+    def unreadable_link(self, why: str) -> None:
+        """Note a link that cannot be opened."""
+        self._unreadable.append(why)
+
+    def gap(self, gap: Gap) -> None:
+        """Note sound that is missing here."""
+        if gap.at_end:
+            self._cut_s = gap.seconds
+            return
+        at = self.at_s
+        if self._gaps and at - sum(self._gaps[-1]) < 0.1:  # neighbours are one damage
+            first, _ = self._gaps[-1]
+            self._gaps[-1] = (first, at + gap.seconds - first)
+        else:
+            self._gaps.append((at, gap.seconds))
+        self._lost_s += gap.seconds
+
+    def take(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Count a block; samples that are no numbers become zeros."""
+        top = np.abs(block).max() if len(block) else 0.0
+        if not top <= MOST_SAMPLE:  # also where it is NaN
+            bad = ~(np.abs(block) <= MOST_SAMPLE)
+            rows = np.flatnonzero(bad.any(axis=1))
+            if not self._bad:
+                self._bad_first_s = self.at_s + rows[0] / self._rate
+            self._bad_last_s = self.at_s + rows[-1] / self._rate
+            self._bad += len(rows)
+            block = np.where(bad, np.float32(0), block)
+        self._frames += len(block)
+        return block
+
+    def conclude(self, structure: Structure, promised_s: float | None) -> None:
+        """Compare the header, the bytes and what was decoded, and write all of it down.
+
+        Raises
+        ------
+        AudioError
+            If there was nothing, or no sample was a number.
+        """
+        seconds = self.at_s
+        if not self._frames:
+            what = f"; the file promises {promised_s:.1f} s" if promised_s else ""
+            raise AudioError(f"{self._path}: holds no sound (zero length{what})")
+        if self._bad == self._frames:
+            raise AudioError(f"{self._path}: holds NaN or infinite samples only; export it again")
+        self._tell_gaps()
+        self._tell_bad(seconds)
+        self._tell_links()
+        self._tell_length(structure, promised_s, seconds)
+
+    def _tell_gaps(self) -> None:
+        if len(self._gaps) <= MOST_PLACES:
+            self._issues += [lost(f"damaged at {at:.1f} s ({_short(s)} lost)") for at, s in self._gaps]
+            return
+        places = ", ".join(f"{at:.1f}" for at, _ in self._gaps[:MOST_PLACES])
+        total = sum(s for _, s in self._gaps)
+        self._issues.append(
+            lost(f"damaged at {places} s and {len(self._gaps) - MOST_PLACES} more places ({_short(total)} lost)")
+        )
+
+    def _tell_bad(self, seconds: float) -> None:
+        if not self._bad:
+            return
+        samples = "sample" if self._bad == 1 else "samples"
+        self._issues.append(
+            lost(
+                f"{self._bad:,} NaN or infinite {samples} at {self._bad_first_s:.1f} s; "
+                f"kept: {self._bad_first_s:.1f} s before, {seconds - self._bad_last_s:.1f} s after"
+            )
+        )
+
+    def _tell_links(self) -> None:
+        for why in self._unreadable:
+            self._issues.append(lost(f"one of the recordings joined in it cannot be decoded ({why})"))
+        kinds = ""
+        if len({rate for rate, _ in self._kinds}) > 1:
+            kinds = ", of " + " and ".join(f"{r:,} Hz" for r in sorted({rate for rate, _ in self._kinds}))
+        if len({channels for _, channels in self._kinds}) > 1:
+            kinds += ", of " + " and ".join(str(c) for c in sorted({c for _, c in self._kinds})) + " channels"
+        if self._links > 1:
+            self._issues.append(repaired(f"{self._links} recordings joined in one file{kinds}: all were decoded"))
+        elif kinds:
+            self._issues.append(repaired(f"sound{kinds}: all was converted to {self._rate:,} Hz"))
+
+    def _tell_length(self, structure: Structure, promised_s: float | None, seconds: float) -> None:
+        slack = max(4096 / self._rate, 0.1, 0.0005 * seconds)
+        promise = f" (the file promises {promised_s:.1f} s)" if promised_s and promised_s > seconds + 0.05 else ""
+        short = promised_s is not None and promised_s - seconds > slack
+        if structure.cut or (short and structure.cut is None and self._cut_s > 0):
+            self._issues.append(lost(f"damaged after {seconds:.1f} s{promise}"))
+        elif self._cut_s > slack:
+            self._issues.append(lost(f"damaged after {seconds:.1f} s ({_short(self._cut_s)} lost)"))
+        elif promised_s is not None and abs(promised_s - seconds) > slack:
+            self._issues.append(
+                repaired(f"the header's length is wrong: it says {promised_s:.1f} s, {seconds:.1f} s were decoded")
+            )
+        self._issues += structure.issues
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.95 else f"{max(seconds, 0.001):.2g} s"

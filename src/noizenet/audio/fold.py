@@ -1,0 +1,201 @@
+"""Many channels to two or one, by where each channel belongs, and without losing what cancels.
+
+Notes
+-----
+The fold to stereo follows ITU-R BS.775-3, annex 4: the centre goes to both sides at -3 dB, a surround to its own side
+at -3 dB, the low-frequency channel is left out. The result is scaled so that full scale on every channel stays full
+scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.base.errors import UsageError
+
+Layout = tuple[str, ...]
+"""Names of channels in the order of the columns, as FFmpeg spells them ("FL", "FR", "FC", "LFE", "BL", ...)."""
+
+CANCEL_SHARE = 0.05
+"""A mono fold that keeps less than this share of the louder channel's energy cancels: the channels are inverted."""
+SOUNDING = 1e-6
+"""Mean square (-60 dB) from which on a block says something about whether its channels cancel."""
+
+_HALF = 0.5**0.5
+_TO_STEREO: dict[str, tuple[float, float]] = {
+    "FL": (1, 0), "FR": (0, 1), "FC": (_HALF, _HALF), "LFE": (0, 0), "LFE2": (0, 0),
+    "BL": (_HALF, 0), "BR": (0, _HALF), "SL": (_HALF, 0), "SR": (0, _HALF), "BC": (0.5, 0.5),
+    "FLC": (_HALF, 0), "FRC": (0, _HALF), "WL": (1, 0), "WR": (0, 1), "DL": (1, 0), "DR": (0, 1),
+    "SDL": (_HALF, 0), "SDR": (0, _HALF), "SSL": (_HALF, 0), "SSR": (0, _HALF), "TC": (0.5, 0.5),
+    "TFL": (_HALF, 0), "TFR": (0, _HALF), "TFC": (0.5, 0.5), "TBL": (_HALF, 0), "TBR": (0, _HALF), "TBC": (0.5, 0.5),
+    "TSL": (_HALF, 0), "TSR": (0, _HALF), "TTL": (_HALF, 0), "TTR": (0, _HALF), "BFL": (_HALF, 0), "BFR": (0, _HALF),
+    "BFC": (0.5, 0.5),
+}  # fmt: skip
+
+_NAMES: dict[str, Layout] = {
+    "mono": ("FC",),
+    "stereo": ("FL", "FR"),
+    "3.0": ("FL", "FR", "FC"),
+    "quad": ("FL", "FR", "BL", "BR"),
+    "5.0": ("FL", "FR", "FC", "BL", "BR"),
+    "5.1": ("FL", "FR", "FC", "LFE", "BL", "BR"),
+    "6.1": ("FL", "FR", "FC", "LFE", "BC", "SL", "SR"),
+    "7.1": ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
+    "2.1": ("FL", "FR", "LFE"),
+}
+_BY_COUNT = ("", "mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+
+_VORBIS: dict[int, Layout] = {
+    3: ("FL", "FC", "FR"),
+    5: ("FL", "FC", "FR", "BL", "BR"),
+    6: ("FL", "FC", "FR", "BL", "BR", "LFE"),
+    7: ("FL", "FC", "FR", "SL", "SR", "BC", "LFE"),
+    8: ("FL", "FC", "FR", "SL", "SR", "BL", "BR", "LFE"),
+}
+
+
+def default_layout(channels: int) -> Layout:
+    """Return the layout that a file of so many channels has where it names none: the order of wav, up to 7.1.
+
+    More than eight channels have no places: each is named "" and goes to every side alike.
+
+    Examples
+    --------
+    >>> default_layout(2), layout_name(default_layout(6))
+    (('FL', 'FR'), '5.1')
+    """
+    return _NAMES[_BY_COUNT[channels]] if channels < len(_BY_COUNT) else ("",) * channels
+
+
+def vorbis_layout(channels: int) -> Layout:
+    """Return the order of channels in Vorbis and Opus (Vorbis I, section 4.3.9; RFC 7845, section 5.1.1.2)."""
+    return _VORBIS.get(channels, default_layout(channels))
+
+
+def known_layout(names: Layout) -> Layout:
+    """Return a layout as it is where every channel has a place, else the default for its count."""
+    if len(names) == 1:
+        return _NAMES["mono"]
+    return names if all(n in _TO_STEREO for n in names) else default_layout(len(names))
+
+
+def layout_name(layout: Layout) -> str:
+    """Return a layout's usual name ("stereo", "5.1"), or the count of its channels."""
+    side = tuple({"SL": "BL", "SR": "BR"}.get(n, n) for n in layout)
+    for name, channels in _NAMES.items():
+        if sorted(channels) in (sorted(layout), sorted(side)):
+            return name
+    return f"{len(layout)} channels"
+
+
+def stereo_matrix(layout: Layout) -> NDArray[np.float32]:
+    """Return the fold to stereo, [C, 2]; no column's gains sum to more than 1."""
+    if len(layout) == 1:
+        return np.ones((1, 2), np.float32)
+    gains = np.array([_TO_STEREO.get(name, (1.0, 1.0)) for name in layout], np.float64)
+    if not gains.any():
+        gains[:] = 1.0
+    return np.asarray(gains / gains.sum(axis=0).max(), np.float32)
+
+
+def fold_matrix(layout: Layout, channels: int) -> NDArray[np.float32]:
+    """Return the matrix [C, channels] that folds a layout to one or two channels.
+
+    Raises
+    ------
+    UsageError
+        If more than two channels are asked for, and they are not the layout's own.
+    """
+    if channels == len(layout):
+        return np.eye(channels, dtype=np.float32)
+    if channels == 2:
+        return stereo_matrix(layout)
+    if channels == 1:
+        mono = stereo_matrix(layout).sum(axis=1, keepdims=True)
+        return np.asarray(mono / mono.sum(), np.float32)
+    raise UsageError(f"cannot mix {len(layout)} channels to {channels}; noizenet works in mono or stereo")
+
+
+def fold(samples: NDArray[np.float32], layout: Layout, channels: int) -> NDArray[np.float32]:
+    """Fold samples [n, C] of a layout to one or two channels, or leave them as they are.
+
+    Returns
+    -------
+    ndarray, float32 [n, channels]
+    """
+    if samples.shape[1] == channels:
+        return np.ascontiguousarray(samples)
+    if samples.shape[1] == 1:
+        return np.repeat(samples, channels, axis=1)
+    matrix = fold_matrix(layout, channels)
+    # Column by column: a product of a tall matrix with a tiny one is slower in BLAS than sums of columns.
+    out = np.empty((len(samples), channels), np.float32)
+    for k in range(channels):
+        used = np.flatnonzero(matrix[:, k])
+        total = samples[:, used[0]] * matrix[used[0], k]
+        for c in used[1:]:
+            total += samples[:, c] * matrix[c, k]
+        out[:, k] = total
+    return out
+
+
+@dataclass
+class FoldStatistics:
+    """What a fold to mono keeps: fed with stereo blocks, it says whether the two channels cancel.
+
+    Examples
+    --------
+    >>> x = np.sin(np.arange(1000, dtype=np.float32))
+    >>> s = FoldStatistics()
+    >>> s.push(np.stack([x, -x], axis=1))
+    >>> s.cancels, s.louder
+    (True, 0)
+    """
+
+    frames: int = 0
+    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 2)))
+
+    def push(self, stereo: NDArray[np.float32]) -> None:
+        """Take a block [n, 2] in."""
+        self.frames += len(stereo)
+        # Products of float32 may overflow for values in the units of 32-bit integers; float64 does not.
+        peak = float(np.abs(stereo).max()) if len(stereo) else 0.0
+        block = stereo if peak < 1e6 else stereo.astype(np.float64)
+        self.energy += (block.T @ block).astype(np.float64)
+
+    @property
+    def sounding(self) -> bool:
+        """Whether what was fed is loud enough to judge by."""
+        return bool(np.trace(self.energy) > 2 * SOUNDING * max(1, self.frames))
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the mean of the channels keeps less than CANCEL_SHARE of the louder channel's energy."""
+        left, right, both = self.energy[0, 0], self.energy[1, 1], self.energy[0, 1]
+        mid = (left + right + 2 * both) / 4
+        return bool(max(left, right) > 0 and mid < CANCEL_SHARE * max(left, right))
+
+    @property
+    def louder(self) -> int:
+        """The louder channel, 0 or 1."""
+        return int(self.energy[1, 1] > self.energy[0, 0])
+
+
+def refit(samples: NDArray[np.float32], layout: Layout, wanted: Layout) -> NDArray[np.float32]:
+    """Bring samples of one layout to another's channels, [n, len(wanted)]: a later part of a file to the first's."""
+    if layout == wanted or (len(layout) == len(wanted) and not set(layout) & set(wanted)):
+        return samples
+    if len(wanted) <= 2:
+        return fold(samples, layout, len(wanted))
+    out = np.zeros((len(samples), len(wanted)), np.float32)
+    common = [(layout.index(n), wanted.index(n)) for n in layout if n and n in wanted]
+    if len(common) == len(layout) and len(layout) > 1:
+        for have, want in common:
+            out[:, want] = samples[:, have]
+        return out
+    places = [wanted.index("FL"), wanted.index("FR")] if {"FL", "FR"} <= set(wanted) else [0, 1]
+    out[:, places] = fold(samples, layout, 2)
+    return out

@@ -1,0 +1,183 @@
+"""One file as one run of sound: its links decoded one after another, damage noted, promises compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.decode_av import AVDecoder, Gap, Piece
+from noizenet.audio.decode_sndfile import SndfileDecoder
+from noizenet.audio.findings import Findings
+from noizenet.audio.fold import Layout, refit
+from noizenet.audio.issue import Issue
+from noizenet.audio.resample import StreamResampler
+from noizenet.audio.sniff import HEAD_BYTES, Container, describe, sniff
+from noizenet.audio.source import Section, Source
+from noizenet.audio.structure import Link, Structure, examine
+from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
+from noizenet.base.errors import AudioError
+
+MOST_CHANNELS = 64
+ADVICE = "convert it to wav, flac, ogg or mp3"
+
+Decoder = AVDecoder | SndfileDecoder
+
+
+class Recording:
+    """A file's sound in one rate and one set of channels: the first link's.
+
+    Raises
+    ------
+    AudioError
+        If it is no regular file, or holds no sound that can be decoded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.issues: list[Issue] = []
+        self._source = Source(path)
+        self._decoder: Decoder | None = None
+        try:
+            self._kind, self._structure = self._identify()
+            self._decoder = self._open_first()
+            self._check(self._decoder)
+        except AudioError:
+            self.close()
+            raise
+        d = self._decoder
+        self.rate, self.layout = d.rate, d.layout
+        self.codec, self._tags = d.codec, d.tags
+        self.container = self._kind.name
+        self.seconds = self._structure.seconds or d.seconds
+        self._findings = Findings(path, self.issues, self.rate)
+
+    def close(self) -> None:
+        """Release the file and its decoder."""
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
+        self._source.close()
+
+    def tag(self, *names: str) -> str:
+        """Return the first of these tags that the file has, else ""."""
+        for name in names:
+            text = " ".join(self._tags.get(name, "").split())
+            if text:
+                return text
+        return ""
+
+    def samples(self) -> Iterator[NDArray[np.float32]]:
+        """Decode everything: finite float32 [n, C] at `rate`.
+
+        Raises
+        ------
+        AudioError
+            If nothing at all can be decoded, or no sample is a number.
+        """
+        for link in self._structure.links:
+            yield from self._link(link)
+        self._findings.conclude(self._structure, self.seconds)
+
+    def _identify(self) -> tuple[Container, Structure]:
+        found = sniff(self._source)
+        if found is None:
+            what = describe(self._source.peek(0, HEAD_BYTES))
+            raise AudioError(f"{self.path}: not a readable recording ({what or 'no known format of sound'}); {ADVICE}")
+        kind, start = found
+        return kind, examine(self._source, kind, start)
+
+    def _open_first(self) -> Decoder:
+        """Open the first link that can be opened."""
+        problem: AudioError | None = None
+        while self._structure.links:
+            try:
+                return _open(self._source, self._kind, self._structure.links[0])
+            except AudioError as error:
+                problem = problem or error
+                self._structure.links.pop(0)
+        raise AudioError(f"{self.path}: not a readable recording ({problem}); {ADVICE}") from problem
+
+    def _check(self, decoder: Decoder) -> None:
+        rate, channels = decoder.rate, len(decoder.layout)
+        if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ and 1 <= channels <= MOST_CHANNELS):
+            raise AudioError(
+                f"{self.path}: claims {rate} Hz and {channels} channels; the header is damaged, "
+                "export the recording again"
+            )
+
+    def _link(self, link: Link) -> Iterator[NDArray[np.float32]]:
+        decoder = self._decoder
+        if decoder is None:
+            try:
+                decoder = _open(self._source, self._kind, link)
+            except AudioError as error:
+                self._findings.unreadable_link(str(error))
+                return
+        fit = _Fit(self.rate, self.layout)
+        self._findings.begin(link)
+        try:
+            for piece in self._decoded(decoder, link):
+                if isinstance(piece, Gap):
+                    self._findings.gap(piece)
+                elif piece.rate and len(piece.samples):
+                    for block in fit.push(piece):
+                        yield self._findings.take(block)
+            for block in fit.finish():
+                yield self._findings.take(block)
+        finally:
+            decoder.close()
+            self._decoder = None
+        self._findings.end(fit.kinds)
+
+    def _decoded(self, decoder: Decoder, link: Link) -> Iterator[Piece | Gap]:
+        """Decode with the first decoder; where it gives up long before the end, with the second from there on."""
+        yield from decoder.pieces()
+
+
+class _Fit:
+    """Brings pieces of any rate and layout to one."""
+
+    def __init__(self, rate: int, layout: Layout) -> None:
+        self._rate, self._layout = rate, layout
+        self._from = rate
+        self._resampler: StreamResampler | None = None
+        self.kinds: set[tuple[int, int]] = set()
+
+    def push(self, piece: Piece) -> Iterator[NDArray[np.float32]]:
+        """Convert a piece."""
+        if piece.rate != self._from:
+            yield from self.finish()
+            self._from = piece.rate
+            if piece.rate != self._rate:
+                self._resampler = StreamResampler(piece.rate, self._rate, len(self._layout))
+        self.kinds.add((piece.rate, len(piece.layout)))
+        samples = refit(piece.samples, piece.layout, self._layout)
+        if self._resampler is not None:
+            samples = self._resampler.push(samples)
+        if len(samples):
+            yield samples
+
+    def finish(self) -> Iterator[NDArray[np.float32]]:
+        """Give out what is still in the resampler."""
+        if self._resampler is not None:
+            rest = self._resampler.finish()
+            self._resampler = None
+            if len(rest):
+                yield rest
+
+
+def _open(source: Source, kind: Container, link: Link) -> Decoder:
+    section: Section = source.section(link.start, link.stop)
+    problem: AudioError | None = None
+    if kind.demuxer:
+        try:
+            return AVDecoder(section, kind)
+        except AudioError as error:
+            problem = error
+    try:
+        return SndfileDecoder(source.section(link.start, link.stop))
+    except AudioError as error:
+        raise (problem or error) from error

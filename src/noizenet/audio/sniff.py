@@ -1,0 +1,258 @@
+"""Which container a file is, by its first bytes and never by its ending.
+
+One table says what is read: a container's name, the FFmpeg demuxer that is forced for it, and its usual endings.
+Demuxers that follow references to other files (HLS, DASH, concat, image sequences) are not in the table, so that no
+content can reach them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from noizenet.audio.source import Source
+from noizenet.audio.sync import find_chain, sync_at
+
+HEAD_BYTES = 4096
+SEARCH_BYTES = 1 << 18
+"""So many bytes of junk may precede the sound."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of file that holds sound.
+
+    `demuxer` is FFmpeg's name, empty where only libsndfile reads the container; `endings` are what scanners take for
+    it.
+    """
+
+    name: str
+    demuxer: str
+    endings: tuple[str, ...]
+
+
+CONTAINERS: dict[str, Container] = {
+    c.name: c
+    for c in (
+        Container("wav", "wav", (".wav", ".wave", ".rf64", ".bwf")),
+        Container("w64", "w64", (".w64",)),
+        Container("aiff", "aiff", (".aif", ".aiff", ".aifc", ".afc")),
+        Container("au", "au", (".au", ".snd")),
+        Container("caf", "caf", (".caf",)),
+        Container("flac", "flac", (".flac",)),
+        Container("ogg", "ogg", (".ogg", ".oga", ".opus", ".spx")),
+        Container("mp3", "mp3", (".mp3", ".mp2", ".mp1", ".mpga")),
+        Container("mp4", "mov", (".m4a", ".mp4", ".m4b", ".m4r", ".3gp", ".3ga")),
+        Container("matroska", "matroska", (".mka", ".webm", ".weba")),
+        Container("asf", "asf", (".wma", ".asf")),
+        Container("aac", "aac", (".aac", ".adts")),
+        Container("ac3", "ac3", (".ac3",)),
+        Container("eac3", "eac3", (".eac3", ".ec3")),
+        Container("dts", "dts", (".dts",)),
+        Container("wavpack", "wv", (".wv",)),
+        Container("tta", "tta", (".tta",)),
+        Container("ape", "ape", (".ape",)),
+        Container("musepack 7", "mpc", (".mpc",)),
+        Container("musepack 8", "mpc8", (".mpc",)),
+        Container("tak", "tak", (".tak",)),
+        Container("shorten", "shn", (".shn",)),
+        Container("dsf", "dsf", (".dsf",)),
+        Container("amr", "amr", (".amr", ".awb")),
+        Container("voc", "voc", (".voc",)),
+        Container("qoa", "qoa", (".qoa",)),
+        Container("sndfile", "", (".paf", ".svx", ".nist", ".sph", ".ircam", ".sf", ".avr", ".htk")),
+    )
+}
+"""Every container that is read."""
+
+AUDIO_SUFFIXES = frozenset(ending for c in CONTAINERS.values() for ending in c.endings)
+"""Endings that scanners take for sound. Whether a file holds any is decided by its content."""
+
+_MAGICS: tuple[tuple[bytes, str], ...] = (
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "w64"),
+    (b".snd", "au"),
+    (b"dns.", "sndfile"),
+    (b"caff", "caf"),
+    (b"\x1a\x45\xdf\xa3", "matroska"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c", "asf"),
+    (b"wvpk", "wavpack"),
+    (b"TTA1", "tta"),
+    (b"MAC ", "ape"),
+    (b"MP+", "musepack 7"),
+    (b"MPCK", "musepack 8"),
+    (b"tBaK", "tak"),
+    (b"ajkg", "shorten"),
+    (b"DSD ", "dsf"),
+    (b"#!AMR", "amr"),
+    (b"Creative Voice File\x1a", "voc"),
+    (b"qoaf", "qoa"),
+    (b" paf", "sndfile"),
+    (b"fap ", "sndfile"),
+    (b"NIST_1A", "sndfile"),
+    (b"2BIT", "sndfile"),
+    (b"\x64\xa3\x01\x00", "sndfile"),
+    (b"\x00\x01\xa3\x64", "sndfile"),
+)
+
+_OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
+    (b"MThd", "MIDI: notes, and no sound"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it first"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"Rar!", "a RAR archive; unpack it first"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+
+
+def sniff(source: Source) -> tuple[Container, int] | None:
+    """Find what a file is, and where its sound begins.
+
+    Parameters
+    ----------
+    source : Source
+        The open file.
+
+    Returns
+    -------
+    tuple of (Container, int) or None
+        The container and the offset of its first byte: 0, the byte behind tags of formats that have none there, or
+        the byte behind junk. None where there is no sound that is known.
+    """
+    at = _behind_tags(source)
+    head = source.peek(at, HEAD_BYTES)
+    name = _by_magic(head)
+    if name is not None:
+        return CONTAINERS[name], 0 if name == "mp3" else at
+    if _is_text(head) or describe(head):
+        return None
+    return _search(source, at)
+
+
+def describe(head: bytes) -> str:
+    """Say what a file that is no sound is, as far as its first bytes tell; empty where they do not."""
+    for magic, text in _OTHER_KINDS:
+        if head.startswith(magic):
+            return text
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "an AVI film"
+    if _is_text(head):
+        return "text (a playlist, a document or a page), and no sound"
+    if head and not head.strip(b"\0"):
+        return "nothing but zeros"
+    return ""
+
+
+def _by_magic(head: bytes) -> str | None:
+    for magic, name in _MAGICS:
+        if head.startswith(magic):
+            return name
+    for test, name in _TESTS:
+        if test(head):
+            return name
+    found = sync_at(head, 0)
+    return found.container if found and find_chain(head, 0, found) else None
+
+
+def _is_wav(head: bytes) -> bool:
+    return head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FFIR") and head[8:12] == b"WAVE"
+
+
+def _is_aiff(head: bytes) -> bool:
+    return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
+
+
+def _is_svx(head: bytes) -> bool:
+    return head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV")
+
+
+def _is_mp4(head: bytes) -> bool:
+    if len(head) < 8 or head[4:8] not in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot"):
+        return False
+    size = int.from_bytes(head[:4], "big")
+    return size in (0, 1) or size >= 8
+
+
+_TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (_is_wav, "wav"),
+    (_is_aiff, "aiff"),
+    (_is_svx, "sndfile"),
+    (_is_mp4, "mp4"),
+)
+
+
+def _behind_tags(source: Source) -> int:
+    """Return the offset behind any ID3v2 tags and APEv2 tags at the front."""
+    at = 0
+    while True:
+        head = source.peek(at, 32)
+        size = tag_size(head)
+        if not size or at + size >= source.size:
+            return at
+        at += size
+
+
+def tag_size(head: bytes) -> int:
+    """Return how many bytes the tag that begins here takes (ID3v2, APEv2 with header, ID3v1), 0 for no tag.
+
+    Sources: https://id3.org/id3v2.4.0-structure, https://wiki.hydrogenaud.io/index.php?title=APEv2_specification.
+    """
+    if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 128 and head[3] < 255:
+        size = (head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9]
+        return 10 + size + (10 if head[5] & 0x10 else 0)
+    if head[:8] == b"APETAGEX" and len(head) >= 24:
+        is_header = bool(head[23] & 0x20)
+        return int.from_bytes(head[12:16], "little") + 32 if is_header else 32
+    if head[:3] == b"TAG":
+        return 128
+    return 0
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins as text does: no control characters but white space, in the first kilobyte."""
+    part = head[:1024].removeprefix(b"\xef\xbb\xbf")
+    if part[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        part = part[2:].replace(b"\0", b"")
+    if len(part) < 4:
+        return False
+    control = sum(1 for b in part if b < 32 and b not in b"\t\n\r\f\x1b") + part.count(0x7F)
+    high = sum(1 for b in part if b >= 128)
+    try:
+        part[:-3].decode("utf-8")
+        high = 0
+    except UnicodeDecodeError:
+        pass
+    return control == 0 and high < 0.3 * len(part)
+
+
+def _search(source: Source, start: int) -> tuple[Container, int] | None:
+    """Look for the first sound behind junk: the front of a format that has one, or a chain of frames."""
+    data = source.peek(start, SEARCH_BYTES)
+    found: list[tuple[int, str]] = []
+    for magic, name in (*_MAGICS[:3], (b"RIFF", "wav"), (b"RF64", "wav"), (b"FORM", "aiff")):
+        at = data.find(magic)
+        if at > 0 and _by_magic(data[at : at + HEAD_BYTES]) == name:
+            found.append((at, name))
+    limit = min(found)[0] if found else len(data)
+    at = 0
+    while (at := _next_sync(data, at, limit)) >= 0:
+        sync = sync_at(data, at)
+        if sync and find_chain(data, at, sync):
+            found.append((at, sync.container))
+            break
+        at += 1
+    if not found:
+        return None
+    at, name = min(found)
+    return CONTAINERS[name], start + at
+
+
+def _next_sync(data: bytes, at: int, limit: int) -> int:
+    ends = [i for i in (data.find(b"\xff", at, limit), data.find(b"\x0b\x77", at, limit)) if i >= 0]
+    return min(ends) if ends else -1

@@ -1,0 +1,135 @@
+"""Frames of streams without a header: MPEG audio, ADTS, AC-3, DTS, FLAC. Where one begins, and how long it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CHAIN = 4
+"""So many frames that fit one another make a stream; a byte pattern alone does not."""
+
+_MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_KBPS = {
+    (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (3, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 3): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+_AC3_RATES = (48000, 44100, 32000)
+
+
+class Sync(NamedTuple):
+    """A frame's header: its container, bytes (0: unknown), samples, rate in Hz, and a key that neighbours share."""
+
+    container: str
+    size: int
+    samples: int
+    rate: int
+    key: tuple[int, ...]
+
+
+def sync_at(data: bytes, at: int) -> Sync | None:
+    """Return the frame header at an offset, or None."""
+    if len(data) < at + 8:
+        return None
+    if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0:
+        for read in (_adts, _flac_frame, _mpeg):
+            found = read(data, at)
+            if found:
+                return found
+        return None
+    if data[at] == 0x0B and data[at + 1] == 0x77:
+        return _ac3(data, at)
+    if data[at : at + 4] == b"\x7f\xfe\x80\x01":
+        return Sync("dts", (((data[at + 5] & 3) << 12) | (data[at + 6] << 4) | (data[at + 7] >> 4)) + 1, 512, 48000, ())
+    return None
+
+
+def find_chain(data: bytes, at: int, first: Sync) -> bool:
+    """Whether frame follows frame from here: CHAIN of them, or as many as the data holds (at least two)."""
+    count, sync = 1, first
+    while count < CHAIN:
+        if sync.size == 0:  # free format, or FLAC: the next header has to be searched for
+            return first.container == "flac"
+        at += sync.size
+        if at + 8 > len(data):
+            return count >= 2
+        following = sync_at(data, at)
+        if following is None or following.container != first.container or following.key != first.key:
+            return False
+        count, sync = count + 1, following
+    return True
+
+
+def _mpeg(data: bytes, at: int) -> Sync | None:
+    """ISO/IEC 11172-3 and 13818-3, section 2.4.2.3."""
+    b1, b2, b3 = data[at + 1], data[at + 2], data[at + 3]
+    version, layer = (b1 >> 3) & 3, (b1 >> 1) & 3
+    rate_index, bitrate_index = (b2 >> 2) & 3, b2 >> 4
+    if version == 1 or layer == 0 or rate_index == 3 or bitrate_index in (0, 15) or b3 & 3 == 2:
+        return None
+    rate = _MPEG_RATES[version][rate_index]
+    kbps = _KBPS[(3 if version == 3 else 2, layer)][bitrate_index - 1]
+    padding = (b2 >> 1) & 1
+    if layer == 3:
+        return Sync("mp3", (12 * kbps * 1000 // rate + padding) * 4, 384, rate, (version, layer, rate))
+    samples = 576 if layer == 1 and version != 3 else 1152
+    return Sync("mp3", samples // 8 * kbps * 1000 // rate + padding, samples, rate, (version, layer, rate))
+
+
+def _adts(data: bytes, at: int) -> Sync | None:
+    """ISO/IEC 13818-7, section 6.2."""
+    b1, b2, b3 = data[at + 1], data[at + 2], data[at + 3]
+    rates = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+    index = (b2 >> 2) & 15
+    size = ((b3 & 3) << 11) | (data[at + 4] << 3) | (data[at + 5] >> 5)
+    if b1 & 0xF6 != 0xF0 or index >= len(rates) or size < 7:
+        return None
+    return Sync("aac", size, 1024 * ((data[at + 6] & 3) + 1), rates[index], (b1, b2 & 0xFC))
+
+
+def _ac3(data: bytes, at: int) -> Sync | None:
+    """ETSI TS 102 366, sections 4.4.1 and E.1.3.1."""
+    bsid = data[at + 5] >> 3
+    if bsid > 16:
+        return None
+    if bsid > 10:
+        size = (((data[at + 2] & 7) << 8) | data[at + 3]) * 2 + 2
+        code = data[at + 4] >> 6
+        rate = _AC3_RATES[code] if code < 3 else 24000
+        blocks = 6 if code == 3 else (1, 2, 3, 6)[(data[at + 4] >> 4) & 3]
+        return Sync("eac3", size, 256 * blocks, rate, (code,))
+    code, index = data[at + 4] >> 6, data[at + 4] & 63
+    if code == 3 or index >= 2 * len(_AC3_KBPS):
+        return None
+    kbps, rate = _AC3_KBPS[index >> 1], _AC3_RATES[code]
+    size = 2 * (kbps * 96000 // rate + (index & 1 if code == 1 else 0))
+    return Sync("ac3", size, 1536, rate, (code,))
+
+
+def _flac_frame(data: bytes, at: int) -> Sync | None:
+    """Read a FLAC frame's header, whose CRC-8 makes it certain; RFC 9639, section 9.1."""
+    if data[at + 1] & 0xFE != 0xF8 or data[at + 2] >> 4 == 0 or data[at + 2] & 15 == 15 or data[at + 3] & 1:
+        return None
+    if data[at + 3] >> 4 > 10:
+        return None
+    lead = data[at + 4]
+    number = 1 if lead < 0x80 else next((n for n in range(2, 8) if (lead << (n + 1)) & 0x80 == 0), 0)
+    if lead & 0xC0 == 0x80 or number == 0:
+        return None
+    end = at + 4 + number
+    end += {6: 1, 7: 2}.get(data[at + 2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(data[at + 2] & 15, 0)
+    if end >= len(data) or _crc8(data[at:end]) != data[end]:
+        return None
+    return Sync("flac", 0, 0, 0, ())
+
+
+def _crc8(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x07) & 0xFF if crc & 0x80 else crc << 1
+    return crc
