@@ -1,19 +1,17 @@
-# Two commands on a fresh machine with Python 3.10 or newer: `make demo`, `make test`.
-PYTHON ?= python3
+# Two commands on a fresh machine with Python 3.10 to 3.13: `make demo`, `make test`.
+PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done),python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Torch first and alone: any build of it will do, and nothing later replaces it.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-slow lint format bench docs setup clean
+.PHONY: demo test test-slow test-pythons test-capped lint format bench docs setup clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	touch $@
+	$(PYTHON) tools/set_up.py $(VENV) $(TORCH)
 
 demo: setup
 	$(BIN)/python examples/demo.py demo-out
@@ -23,6 +21,14 @@ test: setup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# The fast half of the tests, with the built wheel, on every other Python from 3.10 to 3.13 that is here.
+test-pythons: setup
+	$(BIN)/python tools/pythons.py
+
+# The numerical tests as on a processor without AVX-512 and bfloat16.
+test-capped: setup
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell $(BIN)/pytest -m numerical
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
+import errno
 import html
 import io
 import json
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -47,15 +50,36 @@ def main() -> None:
     out: Path = options.out
     if out.exists() and not (out / "demo.json").exists() and any(out.iterdir()):
         sys.exit(f"{out}: holds something else; choose another folder")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / "demo.json").write_text("{}\n")
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    # Made beside its place and renamed when it is whole, so that two demos at once, or one that is stopped, do no harm.
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.resolve().parent))
     begun = time.perf_counter()
-    facts = build(out, options.corpus, options.minutes)
-    facts["minutes"] = (time.perf_counter() - begun) / 60
-    (out / "demo.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
+    try:
+        facts = build(work, options.corpus, options.minutes)
+        facts["minutes"] = (time.perf_counter() - begun) / 60
+        (work / "demo.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
+        work.chmod(0o755)
+        put(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     print(f"\nDone in {facts['minutes']:.1f} minutes. Open this page in a browser:\n{(out / 'demo.html').resolve()}")
     print("\nPlay it yourself, on a web page: .venv/bin/noizenet studio")
+
+
+def put(work: Path, out: Path) -> None:
+    """Give a finished folder its name; what had that name goes."""
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=work.parent))
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            out.rename(old / "demo")
+        try:
+            work.rename(out)
+            break
+        except OSError as error:  # another demo has just put its own there
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(old / "demo", ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
@@ -111,7 +135,7 @@ def play_flagship(out: Path) -> dict[str, Any]:
     for genre in noizenet.load_model(FLAGSHIP).genres:
         made = noizenet.generate(FLAGSHIP, out / f"{FLAGSHIP}-{genre}.wav", noizenet.Controls(SECONDS, genre=genre))
         found[genre] = {"real_time_factor": made.real_time_factor, **made.aliveness.to_dict()}
-        print(f"  {out / f'{FLAGSHIP}-{genre}.wav'}: {made.real_time_factor:.0f} × real time", flush=True)
+        print(f"  {FLAGSHIP}-{genre}.wav: {made.real_time_factor:.0f} × real time", flush=True)
     return found
 
 
