@@ -76,9 +76,15 @@ def vorbis_layout(channels: int) -> Layout:
 
 
 def known_layout(names: Layout) -> Layout:
-    """Return a layout as it is where every channel has a place, else the default for its count."""
+    """Return a layout as it is where every channel has a place, else the default for its count.
+
+    Three channels are always front left, right and centre: programs that were told nothing (FFmpeg's, for instance)
+    name them 2.1, and the bass of a true 2.1 would be missing on both sides if its third channel were left out.
+    """
     if len(names) == 1:
         return _NAMES["mono"]
+    if names == _NAMES["2.1"]:
+        return _NAMES["3.0"]
     return names if all(n in _TO_STEREO for n in names) else default_layout(len(names))
 
 

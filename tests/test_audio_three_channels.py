@@ -1,0 +1,32 @@
+"""Three channels: whatever a program calls them, no sound of theirs is missing in stereo or mono."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from noizenet.audio.read import read
+
+RATE, HZ = 48_000, (300, 500, 700)
+
+
+@pytest.mark.parametrize("named", ["2.1", "3.0"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_third_channel_is_on_both_sides(tmp_path: Path, named: str, channels: int) -> None:
+    t = np.arange(RATE) / RATE
+    sines = np.stack([0.3 * np.sin(2 * np.pi * f * t) for f in HZ]).astype(np.float32)
+    with av.open(str(tmp_path / "three.wav"), "w") as out:
+        stream = out.add_stream("pcm_f32le", rate=RATE, layout=named)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sines.T.reshape(1, -1)), format="flt", layout=named)
+        frame.sample_rate = RATE
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    heard = read(tmp_path / "three.wav", channels=channels).samples.reshape(RATE, -1)
+    spectra = np.abs(np.fft.rfft(heard * np.hanning(RATE)[:, None], axis=0))[list(HZ)] / (RATE / 4)
+    assert (spectra[2] > 0.08).all()  # the centre, on every side
+    if channels == 2:
+        assert spectra[0, 0] > 0.1 > 0.01 > spectra[0, 1]
+        np.testing.assert_allclose(spectra[2, 0], spectra[2, 1], rtol=1e-4)
