@@ -23,7 +23,8 @@ from noizenet.audio.read import read
 from noizenet.base.errors import CorpusError, LockedError, NoizenetError, UsageError
 from noizenet.corpus.build import build, read_problems
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.corpus.fma import KNOWN_BAD_CLIPS, FmaSource, read_genres, read_tracks
+from noizenet.corpus.fma import KNOWN_BAD_CLIPS, FmaSource
+from noizenet.corpus.fma_tables import read_genres, read_tracks
 from noizenet.corpus.split import Unit, assign_splits
 from noizenet.corpus.spread import spread
 from noizenet.corpus.synth.song import render
@@ -53,7 +54,10 @@ class TestFolders:
         for genre in c.genres:
             count = Counter(t.split for t in c.tracks if t.genre == genre)
             assert count == {"train": 2, "validation": 1, "test": 1}
-        assert [(p.path, p.action) for p in read_problems(c.folder)] == [("jazz/cover.jpg", "ignored")]
+        assert [(p.path, p.action) for p in read_problems(c.folder)] == [
+            (".hidden.wav", "ignored"),
+            ("jazz/cover.jpg", "ignored"),
+        ]
 
     def test_flat_folder_takes_its_name_as_genre(self, tmp_path: Path) -> None:
         save(tmp_path / "My Album" / "one.wav")
@@ -152,23 +156,21 @@ class TestProblems:
             build(tmp_path / "src", tmp_path / "src")
 
     def test_a_decoder_that_crashes_costs_only_its_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from noizenet.corpus import build as module
+        from noizenet.corpus import workers
 
-        for i in range(4):
-            save(tmp_path / "src" / f"{i}.wav", hz=100 + i)
-        real = module._job
-
-        monkeypatch.setattr(module, "_job", _crash_on_two)
-        assert real is not module._job
+        for i in range(12):
+            save(tmp_path / "src" / f"{i:02}.wav", hz=100 + i)
+        monkeypatch.setattr(workers, "prepare_one", _crash_on_two)
         c = build(tmp_path / "src", tmp_path / "out", sample_rate=RATE, workers=2)
-        assert len(c.tracks) == 3
-        assert "crashed" in read_problems(c.folder)[0].reason
+        assert len(c.tracks) == 11
+        assert [(p.path, p.action) for p in read_problems(c.folder)] == [("02.wav", "skipped")]
+        assert "killed twice" in read_problems(c.folder)[0].reason
 
 
 def _crash_on_two(index: int, path: Path, audio: Path, settings: tuple[int, int, float]) -> object:
     from noizenet.corpus.prepare import safe_prepare
 
-    if path.stem == "2":
+    if path.stem == "02":
         os.kill(os.getpid(), signal.SIGKILL)
     return index, safe_prepare(path, audio, *settings)
 

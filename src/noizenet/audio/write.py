@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
-from noizenet.base.errors import AudioError, DiskFullError, UsageError
-from noizenet.base.files import check_replaceable, explain_os_error, temporary_name
+from noizenet.base.errors import AudioError, NoizenetError, UsageError
+from noizenet.base.files import check_replaceable, explain_failed_write, explain_os_error, temporary_name
+from noizenet.base.names import library_path
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 RIFF_LIMIT_BYTES = 2**32 - 2**16
@@ -79,7 +80,7 @@ class AudioWriter:
         self._temporary = temporary_name(self.path)
         try:
             self._file: Any = soundfile.SoundFile(
-                str(self._temporary),
+                library_path(self._temporary),
                 "w",
                 samplerate=sample_rate,
                 channels=channels,
@@ -87,8 +88,9 @@ class AudioWriter:
                 subtype=subtype,
             )
         except (soundfile.SoundFileError, RuntimeError) as error:
+            reason = self._explain(error)
             self._temporary.unlink(missing_ok=True)
-            raise self._explain(error) from error
+            raise reason from error
 
     def __enter__(self) -> AudioWriter:
         return self
@@ -113,8 +115,9 @@ class AudioWriter:
             for start in range(0, len(pcm), self._piece):
                 self._file.write(pcm[start : start + self._piece])
         except (soundfile.SoundFileError, RuntimeError, AssertionError) as error:
+            reason = self._explain(error)  # before the half file goes: then there would be room again
             self.abort()
-            raise self._explain(error) from error
+            raise reason from error
         self.frames += len(pcm)
 
     def commit(self, *, durable: bool = True) -> None:
@@ -130,7 +133,7 @@ class AudioWriter:
         try:
             self._file.close()
             # libsndfile does not report a failed flush: count what really arrived.
-            if self.frames and soundfile.info(str(self._temporary)).frames != self.frames:
+            if self.frames and soundfile.info(library_path(self._temporary)).frames != self.frames:
                 raise AudioError(f"{self.path}: the file came out shorter than what was written")
             if durable:
                 with self._temporary.open("rb+") as handle:
@@ -151,15 +154,10 @@ class AudioWriter:
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _explain(self, error: BaseException) -> AudioError | DiskFullError:
-        import shutil
-
-        if shutil.disk_usage(self.path.parent).free < 1 << 16:
-            return DiskFullError(
-                f"{self.path}: the disk is full; free some room and run the command again "
-                "(nothing half-written remains)"
-            )
-        return AudioError(f"{self.path}: cannot be written ({str(error) or type(error).__name__})")
+    def _explain(self, error: BaseException) -> NoizenetError:
+        """Say why writing failed; the half file must still lie there (see :func:`explain_failed_write`)."""
+        reason = AudioError(f"{self.path}: cannot be written ({str(error) or type(error).__name__})")
+        return explain_failed_write(self._temporary, self.path, reason)
 
 
 def write(path: Path | str, waveform: Waveform) -> int:

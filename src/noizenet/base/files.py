@@ -9,32 +9,77 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import math
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from noizenet.base.errors import DiskFullError, NoizenetError, UsageError
+from noizenet.base.names import escape_name
 from noizenet.base.plain import to_json
 
 TEMPORARY_SUFFIX = ".part"
+PROBE_BYTES = 1 << 17
+_TEMPORARY = re.compile(r"\..*-[0-9a-f]{12}\.part(\..+)?")
+
+
+_REMEDIES = {
+    errno.EACCES: "no permission to write here; choose another place or change its rights",
+    errno.EROFS: "this file system is read-only; choose another place",
+    errno.ENOTDIR: "a folder on the way is a file; choose another place",
+    errno.EFBIG: "the file is larger than this file system or the user's limit allows; choose another place",
+    errno.EIO: "the disk reports a fault (input/output error); check the disk, or choose another place",
+    errno.EMFILE: "too many files are open in this process; raise the limit ('ulimit -n') and run the command again",
+    errno.ENOENT: "the folder is not there any more; check the place and run the command again",
+}
+_REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
+_REMEDIES[errno.ENFILE] = _REMEDIES[errno.EMFILE]
+_FULL = {errno.ENOSPC: "the disk is full", getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up"}
+_FULL[errno.ENOSPC] = "the disk is full"  # where a system knows no quotas, both numbers are one
 
 
 def explain_os_error(error: OSError, path: Path) -> NoizenetError:
-    """Turn an operating-system error on `path` into one line with a remedy."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """Turn an operating-system error on writing `path` into one line with a remedy."""
+    name = escape_name(str(path))
+    if error.errno in _FULL:
         return DiskFullError(
-            f"{path}: the disk is full; free some room and run the command again "
+            f"{name}: {_FULL[error.errno]}; free some room and run the command again "
             "(what was complete is kept, nothing half-written remains)"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return NoizenetError(f"{path}: no permission to write here; choose another place or change its rights")
     if error.errno == errno.ENAMETOOLONG:
-        return NoizenetError(f"{str(path)[:80]}…: the name is too long for this file system; choose a shorter one")
-    if error.errno == errno.ENOTDIR:
-        return NoizenetError(f"{path}: a folder on the way is a file; choose another place")
-    return NoizenetError(f"{path}: cannot write: {error.strerror or error}")
+        return NoizenetError(f"{name[:80]}…: the name is too long for this file system; choose a shorter one")
+    remedy = _REMEDIES.get(error.errno or 0, f"cannot write: {error.strerror or error}")
+    return NoizenetError(f"{name}: {remedy}")
+
+
+def explain_failed_write(half: Path, path: Path, otherwise: NoizenetError) -> NoizenetError:
+    """Find out why a library that hides the system's errors could not write a file.
+
+    Parameters
+    ----------
+    half : Path
+        The half-written file: what fills the disk must not be removed before the disk is asked.
+    path : Path
+        The name that the user knows it by.
+    otherwise : NoizenetError
+        The answer where the system takes more bytes without complaint.
+
+    Returns
+    -------
+    NoizenetError
+    """
+    try:
+        with half.open("ab") as handle:
+            handle.write(bytes(PROBE_BYTES))
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        return explain_os_error(error, path)
+    return otherwise
 
 
 def make_folder(path: Path) -> Path:
@@ -116,6 +161,27 @@ def _same(a: Path, b: Path) -> bool:
         return False
 
 
+def remove_stale(folder: Path, *, older_s: float = -math.inf) -> int:
+    """Remove temporary files that killed processes have left in `folder`; return how many.
+
+    Parameters
+    ----------
+    folder : Path
+        Looked through without its subfolders.
+    older_s : float
+        Only files that were last written so many seconds ago; all of them where a lock makes sure that nobody
+        else writes here.
+    """
+    removed = 0
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            with contextlib.suppress(OSError):
+                if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime >= older_s:
+                    path.unlink()
+                    removed += 1
+    return removed
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
@@ -169,8 +235,11 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows` as CSV with a header line."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+    """Write `rows` as CSV with a header line; what UTF-8 cannot hold is spelt with backslashes."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as handle,
+    ):
         writer = csv.DictWriter(handle, fieldnames=list(columns), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
@@ -191,11 +260,16 @@ def folder_lock(folder: Path, what: str) -> Iterator[None]:
 
     lock = FileLock(str(folder / ".lock"), timeout=0)
     try:
-        with lock:
-            yield
+        lock.acquire()
     except Timeout as error:
         raise LockedError(
             f"{folder}: another process is working on this {what}; wait until it ends or choose another folder"
         ) from error
+    except NotImplementedError as error:
+        raise NoizenetError(f"{folder}: this file system cannot lock files; choose a folder on another disk") from error
     except OSError as error:
         raise explain_os_error(error, folder) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -143,14 +143,42 @@ def _report(corpus: Corpus, json: bool) -> None:
         f"{found['sample_rate']} Hz, {'mono' if found['channels'] == 1 else 'stereo'}"
     )
     print_table(title, ["genre", "train", "validation", "test", "split by"], rows)
-    problems = found["problems"]
-    if problems:
-        counts = Counter(p["action"] for p in problems)
-        told = ", ".join(f"{n} {action}" for action, n in sorted(counts.items()))
-        say(f"{told}; all of them with the reason: {corpus.folder / 'problems.csv'}")
-        for p in problems[:SHOWN_PROBLEMS]:
-            say(f"  {p['action']}: {p['path']}: {p['reason']}")
-        if len(problems) > SHOWN_PROBLEMS:
-            say(f"  … and {len(problems) - SHOWN_PROBLEMS} more")
+    _report_problems(found["problems"], corpus)
     if len(corpus.tracks) < 3:
         say("With fewer than 3 tracks not every split can be filled; add recordings for an honest test.")
+
+
+def _report_problems(problems: list[dict[str, str]], corpus: Corpus) -> None:
+    """Say how many files were not taken as they are and why, and show the first of them."""
+    if not problems:
+        return
+    counts = Counter(p["action"] for p in problems)
+    told = ", ".join(f"{n} {action}" for action, n in sorted(counts.items()))
+    say(f"{told}; all of them with the reason: {corpus.folder / 'problems.csv'}")
+    # What was lost comes first: of a folder of pictures a dozen lines would hide it.
+    order = {action: i for i, action in enumerate(("kept in part", "skipped", "repaired", "ignored"))}
+    ranked = sorted(problems, key=lambda p: order.get(p["action"], len(order)))
+    for p in ranked[:SHOWN_PROBLEMS]:
+        say(f"  {p['action']}: {p['path']}: {p['reason']}")
+    if len(problems) > SHOWN_PROBLEMS:
+        say(f"  … and {len(problems) - SHOWN_PROBLEMS} more")
+    for line in _common_reasons(problems, corpus):
+        say(line)
+
+
+def _common_reasons(problems: list[dict[str, str]], corpus: Corpus) -> list[str]:
+    """Return a sentence for each reason that leaves out recordings by the dozen."""
+    from noizenet.corpus.prepare import SAME_AS, TOO_SHORT
+
+    skipped = [p for p in problems if p["action"] == "skipped"]
+    of = len(corpus.tracks) + len(skipped)
+    short = sum(p["reason"].startswith(TOO_SHORT) for p in skipped)
+    same = sum(p["reason"].startswith(SAME_AS) for p in skipped)
+    lines = []
+    if short:
+        least = corpus.about.get("min_seconds")
+        than = f"{least:g} s" if isinstance(least, (int, float)) else "the least length"
+        lines.append(f"{short} of {of} recordings are shorter than {than}; --min-seconds sets the least length.")
+    if same:
+        lines.append(f"{same} of {of} recordings are copies of others, byte for byte.")
+    return lines

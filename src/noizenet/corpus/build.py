@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
 
-from noizenet.base.errors import CorpusError, DiskFullError, UsageError
-from noizenet.base.files import folder_lock, make_folder, write_csv, write_json
+from noizenet.base.errors import CorpusError, NoizenetError, UsageError
+from noizenet.base.files import folder_lock, make_folder, remove_stale, write_csv, write_json
+from noizenet.base.names import escape_name, plain_text, relative_name
 from noizenet.corpus import CORPORA
 from noizenet.corpus.corpus import FORMAT, TRACK_COLUMNS, Corpus, Track
-from noizenet.corpus.prepare import Prepared, safe_prepare
-from noizenet.corpus.source import Problem, SourceTrack
+from noizenet.corpus.folder import is_corpus
+from noizenet.corpus.prepare import PREPARATION, SAME_AS, TOO_SHORT, Prepared
+from noizenet.corpus.source import Problem, Scan, SourceTrack
 from noizenet.corpus.split import Unit, assign_splits
+from noizenet.corpus.workers import Settings, prepare_all
+
+PROBLEM_COLUMNS = [f.name for f in fields(Problem)]
 
 Progress = Callable[[int, int, float], None]
 """Called with (files done, files in all, seconds of audio so far)."""
@@ -73,29 +80,21 @@ def build(
     DiskFullError, LockedError
     """
     source, out = Path(source), Path(out)
-    if not source.is_dir():
-        what = "is not a folder" if source.exists() else "no such folder"
-        raise UsageError(f"{source}: {what}; give the folder that holds your recordings")
-    if channels not in (1, 2):
-        raise UsageError(f"channels: {channels} is not 1 (mono) or 2 (stereo)")
-    if not 1_000 <= sample_rate <= 192_000:
-        raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
-    if out.resolve() == source.resolve():
-        raise UsageError(f"{out}: the corpus cannot lie where the recordings lie; choose another folder for it")
+    _check_arguments(sample_rate, channels, min_seconds, workers)
+    _check_places(source, out)
     chosen = _layout(source, layout)
     audio = make_folder(out / "audio")
     with folder_lock(out, "corpus"):
+        for folder in (out, audio):
+            remove_stale(folder)
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
         results = _prepare_all(scan.tracks, audio, (sample_rate, channels, min_seconds), workers, progress)
         tracks, problems, split_by = _collect(source, scan.tracks, results, seed, sample_rate)
         problems = [*scan.problems, *problems]
-        write_csv(out / "problems.csv", ["path", "reason", "action"], [asdict(p) for p in problems])
+        write_csv(out / "problems.csv", PROBLEM_COLUMNS, [asdict(p) for p in problems])
         if not tracks:
-            raise CorpusError(
-                f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files; "
-                f"the reasons are in {out / 'problems.csv'}"
-            )
+            raise CorpusError(_nothing(source, out, scan, problems))
         write_csv(out / "tracks.csv", TRACK_COLUMNS, [asdict(t) for t in tracks])
         write_json(
             out / "corpus.json",
@@ -104,6 +103,7 @@ def build(
                 "layout": chosen,
                 "sample_rate": sample_rate,
                 "channels": channels,
+                "min_seconds": min_seconds,
                 "genres": sorted({t.genre for t in tracks}),
                 "tracks": len(tracks),
                 "hours": round(sum(t.seconds for t in tracks) / 3600, 4),
@@ -114,18 +114,57 @@ def build(
                 "citation": kind.citation,
             },
         )
+        _remove_superseded(audio, tracks, (sample_rate, channels))
     return Corpus(out)
 
 
 def read_problems(folder: Path) -> list[Problem]:
-    """Read a corpus's ``problems.csv``."""
-    import csv
+    """Read a corpus's ``problems.csv``.
 
+    Raises
+    ------
+    CorpusError
+        If it is damaged.
+    """
     path = folder / "problems.csv"
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as handle:
-        return [Problem(r["path"], r["reason"], r["action"]) for r in csv.DictReader(handle)]
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            return [Problem(r["path"] or "", r["reason"] or "", r["action"] or "") for r in csv.DictReader(handle)]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise CorpusError(f"{path}: damaged; build the corpus again") from error
+
+
+def _check_arguments(sample_rate: int, channels: int, min_seconds: float, workers: int | None) -> None:
+    if channels not in (1, 2):
+        raise UsageError(f"channels: {channels} is not 1 (mono) or 2 (stereo)")
+    if not 1_000 <= sample_rate <= 192_000:
+        raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
+    if not 0 <= min_seconds < math.inf:
+        raise UsageError(f"min seconds: {min_seconds:g} is not a length of 0 seconds or more")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers: {workers} is not a number of processes; give 1 or more, or none for one per core")
+
+
+def _check_places(source: Path, out: Path) -> None:
+    if not source.is_dir():
+        what = "is not a folder" if source.exists() else "no such folder"
+        raise UsageError(f"{source}: {what}; give the folder that holds your recordings")
+    if out.resolve() == source.resolve():
+        raise UsageError(f"{out}: the corpus cannot lie where the recordings lie; choose another folder for it")
+    if is_corpus(source) or (out / "audio").resolve() in (source.resolve(), *source.resolve().parents):
+        raise UsageError(
+            f"{source}: is a corpus folder, its audio is prepared already; give the folder that holds the recordings"
+        )
+
+
+def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
+    said = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
+    short = sum(p.reason.startswith(TOO_SHORT) for p in problems)
+    if short:
+        said += f" ({short} are too short: --min-seconds sets the least length)"
+    return f"{said}; the reasons are in {out / 'problems.csv'}"
 
 
 def _layout(source: Path, layout: str) -> str:
@@ -138,7 +177,7 @@ def _layout(source: Path, layout: str) -> str:
 def _prepare_all(
     tracks: Sequence[SourceTrack],
     audio: Path,
-    settings: tuple[int, int, float],
+    settings: Settings,
     workers: int | None,
     progress: Progress | None,
 ) -> list[Prepared]:
@@ -146,8 +185,9 @@ def _prepare_all(
     seconds = 0.0
     # The longest first: the last file to finish should not be a long one.
     order = sorted(range(len(tracks)), key=lambda i: -_size(tracks[i].path))
-    for index, result in _run(tracks, order, audio, settings, workers or os.cpu_count() or 1):
-        if isinstance(result, DiskFullError):
+    paths = [t.path for t in tracks]
+    for index, result in prepare_all(paths, order, audio, settings, workers or os.cpu_count() or 1):
+        if isinstance(result, NoizenetError):
             raise result
         results[index] = result
         seconds += result.frames / settings[0]
@@ -156,82 +196,53 @@ def _prepare_all(
     return [results[i] for i in range(len(tracks))]
 
 
-def _run(
-    tracks: Sequence[SourceTrack],
-    order: list[int],
-    audio: Path,
-    settings: tuple[int, int, float],
-    workers: int,
-) -> Iterator[tuple[int, Prepared | DiskFullError]]:
-    """Prepare in worker processes, so that a file that crashes a decoder costs only itself."""
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    waiting = dict.fromkeys(order)
-    if min(workers, len(order)) > 1:
-        jobs = (delayed(_job)(i, tracks[i].path, audio, settings) for i in order)
-        try:
-            for index, result in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(
-                jobs
-            ):
-                waiting.pop(index, None)
-                yield index, result
-        except TerminatedWorkerError:
-            pass  # below, one at a time, to find which file it was
-        else:
-            return
-        for index in list(waiting):
-            one = Parallel(n_jobs=2)  # two, as joblib runs a single worker in this very process
-            try:
-                yield one([delayed(_job)(index, tracks[index].path, audio, settings)])[0]
-            except TerminatedWorkerError:
-                yield index, Prepared("", "", 0, 0.0, 0.0, 0, "", "", "the decoder crashed on this file")
-        return
-    for index in order:
-        yield _job(index, tracks[index].path, audio, settings)
-
-
-def _job(index: int, path: Path, audio: Path, settings: tuple[int, int, float]) -> tuple[int, Prepared | DiskFullError]:
-    return index, safe_prepare(path, audio, *settings)
-
-
 def _collect(
     source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared], seed: int, sample_rate: int
 ) -> tuple[list[Track], list[Problem], dict[str, str]]:
     problems: list[Problem] = []
-    rows: list[dict[str, Any]] = []
+    tracks: list[Track] = []
     first_with: dict[str, str] = {}
     for item, result in zip(found, results, strict=True):
-        name = str(item.path.relative_to(source))
+        name = relative_name(item.path, source)
         if not result.audio:
             problems.append(Problem(name, result.problem, "skipped"))
             continue
         if result.content in first_with:
-            problems.append(Problem(name, f"the same recording as {first_with[result.content]}", "skipped"))
+            problems.append(Problem(name, f"{SAME_AS} {first_with[result.content]}", "skipped"))
             continue
         first_with[result.content] = name
-        if result.problem:
-            problems.append(Problem(name, result.problem, "kept in part"))
-        rows.append(
-            {
-                "id": Path(name).with_suffix("").as_posix(),
-                "genre": item.genre,
-                "artist": item.artist or result.artist,
-                "title": item.title or result.title or item.path.stem,
-                "split": item.split,
-                "frames": result.frames,
-                "seconds": round(result.frames / sample_rate, 3),
-                "peak": round(result.peak, 5),
-                "rms": round(result.rms, 6),
-                "content": result.content,
-                "audio": result.audio,
-                "source": name,
-            }
-        )
-    tracks = [Track(**row) for row in rows]
+        problems += _told(name, result)
+        tracks.append(_track(item, result, name, sample_rate))
     assignment = assign_splits([_unit(t) for t in tracks], seed)
-    placed = [Track(**{**asdict(t), "split": assignment.split[t.source]}) for t in tracks]
+    placed = [replace(t, split=assignment.split[t.source]) for t in tracks]
     return placed, problems, assignment.unit
+
+
+def _track(item: SourceTrack, result: Prepared, name: str, sample_rate: int) -> Track:
+    return Track(
+        id=result.content,
+        genre=item.genre,
+        artist=plain_text(item.artist) or result.artist,
+        title=plain_text(item.title) or result.title or escape_name(item.path.stem),
+        split=item.split,
+        frames=result.frames,
+        seconds=round(result.frames / sample_rate, 3),
+        peak=round(result.peak, 5),
+        rms=round(result.rms, 6),
+        content=result.content,
+        audio=result.audio,
+        source=name,
+    )
+
+
+def _told(name: str, result: Prepared) -> list[Problem]:
+    """Say what was repaired in a recording, and what is missing of it."""
+    lines = []
+    for kind, action in (("lost", "kept in part"), ("repaired", "repaired")):
+        texts = [plain_text(i.text) for i in result.issues if i.kind == kind]
+        if texts:
+            lines.append(Problem(name, "; ".join(texts), action))
+    return lines
 
 
 def _unit(track: Track) -> Unit:
@@ -243,3 +254,15 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _remove_superseded(audio: Path, tracks: Sequence[Track], form: tuple[int, int]) -> None:
+    """Remove what an earlier version has prepared of recordings that are prepared anew."""
+    kept = {t.audio for t in tracks}
+    for track in tracks:
+        stem = f"{track.content}-{form[0]}-{form[1]}"
+        for old in (stem, *(f"{stem}-{n}" for n in range(2, PREPARATION))):
+            if f"{old}.wav" not in kept:
+                for suffix in (".wav", ".json"):
+                    with contextlib.suppress(OSError):
+                        (audio / f"{old}{suffix}").unlink(missing_ok=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import OrderedDict
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,22 @@ from numpy.typing import NDArray
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import CorpusError, UsageError
+from noizenet.base.names import library_path
 from noizenet.corpus.split import SPLITS
 
-FORMAT = 1
+FORMAT = 2
+"""1: a track's id was its file's name without the ending. 2: it is its content."""
 OPEN_FILES = 96
 
 
 @dataclass(frozen=True)
 class Track:
-    """One track of a corpus. `frames` counts samples per channel; levels are linear."""
+    """One track of a corpus.
+
+    `id` is unique within a corpus and made of what the recording's file holds (`content`, a hash), not of its name;
+    `source` is its name, relative to the collection, with what is not printable escaped. `frames` counts samples per
+    channel; levels are linear.
+    """
 
     id: str
     genre: str
@@ -38,7 +47,13 @@ class Track:
     audio: str
     source: str
 
+    @property
+    def key(self) -> str:
+        """A name for what is derived from the prepared audio, for caches: another sound has another key."""
+        return f"{Path(self.audio).stem}-{self.frames}"
 
+
+NUMBERS: dict[str, Callable[[str], Any]] = {"frames": int, "seconds": float, "peak": float, "rms": float}
 TRACK_COLUMNS = [f.name for f in fields(Track)]
 
 
@@ -114,7 +129,7 @@ class Corpus:
         import soundfile
 
         try:
-            handle = self._open.pop(track.audio, None) or soundfile.SoundFile(str(self.audio_path(track)))
+            handle = self._open.pop(track.audio, None) or soundfile.SoundFile(library_path(self.audio_path(track)))
             handle.seek(start)
             samples: NDArray[np.int16] = handle.read(count, dtype="int16", always_2d=True)
         except (soundfile.SoundFileError, RuntimeError) as error:
@@ -165,10 +180,13 @@ class Corpus:
                 raise CorpusError(f"{path}: made by a newer noizenet (format {version}, this one reads {FORMAT})")
             good = (
                 isinstance(about["sample_rate"], int)
+                and 1_000 <= about["sample_rate"] <= 192_000
                 and about["channels"] in (1, 2)
+                and isinstance(about["genres"], list)
                 and all(isinstance(g, str) for g in about["genres"])
+                and isinstance(about.get("split_by", {}), dict)
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorpusError(f"{path}: damaged ({error}); build the corpus again") from error
         if not good:
             raise CorpusError(f"{path}: damaged (a field has a wrong type); build the corpus again")
@@ -176,12 +194,40 @@ class Corpus:
 
     def _read_tracks(self) -> list[Track]:
         path = self.folder / "tracks.csv"
-        kinds = {"frames": int, "seconds": float, "peak": float, "rms": float}
         try:
             with path.open(newline="", encoding="utf-8") as handle:
-                rows = [
-                    Track(**{c: kinds.get(c, str)(row[c]) for c in TRACK_COLUMNS}) for row in csv.DictReader(handle)
-                ]
+                tracks = [_track(row) for row in csv.DictReader(handle)]
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise CorpusError(f"{path}: missing or damaged; build the corpus again") from error
-        return rows
+        if self.about["format"] < 2:
+            tracks = [replace(t, id=t.content) for t in tracks]
+        for number, track in enumerate(tracks, 2):
+            wrong = _fault(track, self.genres)
+            if wrong:
+                raise CorpusError(f"{path}: damaged (row {number}: {wrong}); build the corpus again")
+        if len({t.id for t in tracks}) < len(tracks):
+            raise CorpusError(f"{path}: damaged (two tracks have one id); build the corpus again")
+        return tracks
+
+
+def _track(row: Mapping[str, str | None]) -> Track:
+    values: dict[str, Any] = {}
+    for column in TRACK_COLUMNS:
+        text = row[column]
+        if text is None:
+            raise ValueError("a row is too short")
+        values[column] = NUMBERS.get(column, str)(text)
+    return Track(**values)
+
+
+def _fault(track: Track, genres: Sequence[str]) -> str:
+    """Say what is wrong with a track's row, nothing if it is sound."""
+    if track.genre not in genres:
+        return f"the genre {track.genre!r} is not one of the corpus's"
+    if track.split not in SPLITS:
+        return f"the split {track.split!r} is not known"
+    if track.frames < 1 or not all(math.isfinite(x) and x >= 0 for x in (track.seconds, track.peak, track.rms)):
+        return "a length or level that cannot be"
+    if not track.audio or Path(track.audio).name != track.audio or "\\" in track.audio:
+        return "its audio is not a file's name"
+    return ""

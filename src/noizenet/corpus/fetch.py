@@ -7,12 +7,13 @@ import hashlib
 import shutil
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from noizenet.base.errors import DiskFullError, FetchError, UsageError
-from noizenet.base.files import explain_os_error, folder_lock, make_folder, write_text
+from noizenet.base.files import explain_os_error, folder_lock, make_folder, temporary_name, write_text
 from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.fma import SUBSETS, FmaSource
@@ -112,8 +113,11 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
     """
     import requests
 
-    if path.exists() and _sha1(path) == sha1:
-        return path
+    try:
+        if path.exists() and _sha1(path) == sha1:
+            return path
+    except OSError as error:
+        raise explain_os_error(error, path) from error
     part = path.with_name(path.name + ".partial")
     reason = ""
     failures = 0
@@ -166,24 +170,44 @@ def unpack(archive: Path, folder: Path) -> None:
             members = bundle.infolist()
             for member in members:
                 name = PurePosixPath(member.filename)
-                if name.is_absolute() or ".." in name.parts or "\\" in member.filename:
+                if name.is_absolute() or ".." in name.parts or "\\" in member.filename or not name.parts:
                     raise FetchError(f"{archive}: unsafe member name {member.filename!r}; not unpacked")
-            need = sum(m.file_size for m in members)
+            wanted = [m for m in members if not _is_unpacked(m, folder)]
+            need = sum(m.file_size for m in wanted)
             free = shutil.disk_usage(folder).free
             if need > free:
                 raise DiskFullError(
                     f"{folder}: unpacking {archive.name} needs {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                    "free some room and run the command again"
+                    "the disk is full but for that: free some room and run the command again"
                 )
-            for member in members:
-                target = folder / member.filename
-                if target.exists() and not member.is_dir() and target.stat().st_size == member.file_size:
-                    continue
-                bundle.extract(member, folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+            for member in wanted:
+                _extract(bundle, member, folder)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, ValueError) as error:
         raise FetchError(f"{archive}: a damaged archive ({error}); remove it and run the command again") from error
     except OSError as error:
         raise explain_os_error(error, folder) from error
+
+
+def _is_unpacked(member: zipfile.ZipInfo, folder: Path) -> bool:
+    target = folder / member.filename
+    return not member.is_dir() and target.is_file() and target.stat().st_size == member.file_size
+
+
+def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    target = folder / member.filename
+    if member.is_dir():
+        make_folder(target)
+        return
+    make_folder(target.parent)
+    # Whole or absent; what is lost with the power is unpacked again, so that no file need be waited for.
+    temporary = temporary_name(target)
+    try:
+        with bundle.open(member) as source, temporary.open("wb") as handle:
+            shutil.copyfileobj(source, handle, PIECE)
+        temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _continue(url: str, part: Path, transfer: Transfer | None) -> bool:

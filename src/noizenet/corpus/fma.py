@@ -1,20 +1,20 @@
 """The Free Music Archive dataset (FMA), as published by its authors.
 
 Expected below the folder, at any depth up to two: ``tracks.csv`` (with its header of two rows plus index
-row), ``genres.csv``, optionally ``raw_artists.csv``, and the audio at ``000/000002.mp3``.
+row), optionally ``genres.csv`` and ``raw_artists.csv``, and the audio at ``000/000002.mp3``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
-from noizenet.base.errors import CorpusError, UsageError
+from noizenet.base.errors import UsageError
+from noizenet.base.names import genre_name, relative_name
+from noizenet.corpus.fma_tables import artist_of, has_header, read_artists, read_genres, read_tracks_table, top_genre
+from noizenet.corpus.folder import scan_recordings
 from noizenet.corpus.source import Problem, Scan, SourceTrack
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SUBSETS = ("small", "medium", "large", "full")
 SPLITS = {"training": "train", "validation": "validation", "test": "test"}
@@ -51,12 +51,12 @@ class FmaSource:
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Tell whether there is a ``tracks.csv`` and numbered audio folders."""
-        return _find(folder, "tracks.csv") is not None and bool(_audio_roots(folder))
+        """Tell whether there are numbered audio folders and a ``tracks.csv`` with FMA's header."""
+        return bool(_audio_roots(folder)) and any(has_header(p) for p in _find_all(folder, "tracks.csv"))
 
     @classmethod
     def scan(cls, folder: Path, *, exclude: Path) -> Scan:
-        """List the tracks whose audio is present.
+        """List the tracks whose audio is present; tell which are missing, doubtful or not FMA's.
 
         Raises
         ------
@@ -65,122 +65,109 @@ class FmaSource:
         CorpusError
             If ``tracks.csv`` is not what FMA publishes.
         """
-        table_path = _find(folder, "tracks.csv")
-        if table_path is None:
+        tables = _find_all(folder, "tracks.csv")
+        if not tables:
             raise UsageError(f"{folder}: no tracks.csv found; unpack fma_metadata.zip here, or use --layout folders")
         hidden = exclude.resolve()
         inside = folder.resolve() in hidden.parents  # the corpus folder may lie below its own source
         roots = [r for r in _audio_roots(folder) if not (inside and hidden in (r.resolve(), *r.resolve().parents))]
         if not roots:
             raise UsageError(f"{folder}: no audio folders 000, 001, … found; unpack fma_small.zip (or larger) here")
-        table = read_tracks(table_path)
-        names = _artist_names(folder)
-        tracks: list[SourceTrack] = []
-        problems: list[Problem] = []
+        metadata = _Metadata(folder, next((p for p in tables if has_header(p)), tables[0]))
+        tracks: dict[int, SourceTrack] = {}
+        problems = [Problem(relative_name(metadata.path, folder), line, "ignored") for line in metadata.table.odd]
         for root in roots:
-            clips = "full" not in root.name
-            for path in sorted(root.glob("[0-9][0-9][0-9]/*.mp3")):
-                found = _describe(path, table, names, clips=clips)
-                if isinstance(found, str):
-                    problems.append(Problem(str(path.relative_to(folder)), found, "skipped"))
-                else:
-                    tracks.append(found)
-        return Scan(tracks, problems)
+            present: set[int] = set()
+            for place in sorted(root.glob("[0-9][0-9][0-9]")):
+                if not place.is_dir():
+                    continue
+                paths, ignored = scan_recordings(place)
+                name = relative_name(place, folder)
+                problems += [Problem(f"{name}/{p.path}", p.reason, p.action) for p in ignored]
+                for path in paths:
+                    number = _track_number(path)
+                    present |= {number} if number is not None else set()
+                    problems += _take(path, number, metadata, tracks, clips="full" not in root.name)
+            problems += metadata.missing(root, present)
+        return Scan(list(tracks.values()), problems)
 
 
-def read_tracks(path: Path) -> pd.DataFrame:
-    """Read ``tracks.csv``.
+class _Metadata:
+    """The tables of a tree, and what they say of a file."""
 
-    Returns
-    -------
-    DataFrame
-        Indexed by track number; columns ``genre``, ``split``, ``subset``, ``artist_id``, ``artist``,
-        ``title``, ``licence``.
+    def __init__(self, folder: Path, path: Path) -> None:
+        self.folder, self.path = folder, path
+        self.table = read_tracks_table(path)
+        self.rows: dict[int, dict[str, Any]] = self.table.rows.to_dict("index")  # type: ignore[assignment]
+        artists, genres = (_find_all(folder, name) for name in ("raw_artists.csv", "genres.csv"))
+        self.artists = read_artists(artists[0]) if artists else {}
+        self.tops = read_genres(genres[0]) if genres else None
 
-    Raises
-    ------
-    CorpusError
-        If the header is not FMA's.
-    """
-    import pandas as pd
-
-    wanted = {
-        ("track", "genre_top"): "genre",
-        ("set", "split"): "split",
-        ("set", "subset"): "subset",
-        ("artist", "id"): "artist_id",
-        ("artist", "name"): "artist",
-        ("track", "title"): "title",
-        ("track", "license"): "licence",
-    }
-    try:
-        # The published file has two header rows (group, name) and a third line that only names the index.
-        raw = pd.read_csv(path, index_col=0, header=[0, 1], low_memory=False)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise CorpusError(f"{path}: not FMA's tracks.csv ({error}); download fma_metadata.zip again") from error
-    missing = [".".join(c) for c in wanted if c not in raw.columns and c != ("track", "license")]
-    if missing:
-        raise CorpusError(f"{path}: not FMA's tracks.csv (no column {missing[0]}); download fma_metadata.zip again")
-    if ("track", "license") not in raw.columns:
-        raw["track", "license"] = ""
-    table = raw[list(wanted)].copy()
-    table.columns = pd.Index(list(wanted.values()))
-    table.index = pd.Index(pd.to_numeric(table.index.to_series(), errors="coerce"))
-    table = table[table.index.notna()]
-    table.index = table.index.astype(int)
-    return table.fillna({"genre": "", "split": "", "subset": "", "artist": "", "title": "", "licence": ""})
+    def missing(self, root: Path, present: set[int]) -> list[Problem]:
+        """Name the tracks that the subset of a folder's name has, and the folder has not."""
+        subset = next((s for s in SUBSETS if s in root.name.lower()), "")
+        if not subset:
+            return []
+        wanted = SUBSETS[: SUBSETS.index(subset) + 1]
+        absent = sorted(n for n, row in self.rows.items() if row["subset"] in wanted and n not in present)
+        place = relative_name(root, self.folder)
+        reason = f"listed in tracks.csv as of the subset {subset}, but the file is not there"
+        return [Problem(f"{place}/{n // 1000:03d}/{n:06d}.mp3", reason, "skipped") for n in absent]
 
 
-def read_genres(path: Path) -> dict[int, str]:
-    """Read ``genres.csv``: genre number → name of its top-level genre."""
-    import pandas as pd
+def _take(
+    path: Path, number: int | None, metadata: _Metadata, tracks: dict[int, SourceTrack], *, clips: bool
+) -> list[Problem]:
+    """Add a file to the tracks, or say why not; say what was mended of its row."""
+    name = relative_name(path, metadata.folder)
+    refusal = _refusal(path, number, metadata, clips=clips)
+    if number is not None and number in tracks and not refusal:
+        refusal = f"the track is taken from {relative_name(tracks[number].path, metadata.folder)}"
+    if refusal or number is None:
+        return [Problem(name, refusal, "skipped")]
+    row = metadata.rows[number]
+    mended = []
+    genre = genre_name(str(row["genre"]))
+    if not genre:
+        if metadata.tops is None:
+            return [Problem(name, "no top-level genre in tracks.csv, and no genres.csv to find it with", "skipped")]
+        genre = genre_name(top_genre(row, metadata.tops))
+        if not genre:
+            return [Problem(name, "no top-level genre in tracks.csv, nor any genre that leads to one", "skipped")]
+        mended.append(f"no top-level genre in tracks.csv; most of its genres are {genre}")
+    artist = artist_of(row, metadata.artists)
+    if not artist:
+        mended.append("neither a name nor a number of the artist in tracks.csv; taken for an artist of its own")
+    elif not str(row["artist_id"]):
+        mended.append("no number of the artist in tracks.csv; the name is taken")
+    if number in metadata.table.repeated:
+        mended.append("listed more than once in tracks.csv, each time alike")
+    split = SPLITS.get(str(row["split"]), "")
+    tracks[number] = SourceTrack(path=path, genre=genre, artist=artist, title=str(row["title"]), split=split)
+    return [Problem(name, "; ".join(mended), "repaired")] if mended else []
 
-    table = pd.read_csv(path, index_col=0)
-    titles = table["title"].to_dict()
-    return {int(str(i)): str(titles[top]) for i, top in table["top_level"].items()}
 
-
-def _describe(path: Path, table: pd.DataFrame, names: Mapping[int, str], *, clips: bool) -> SourceTrack | str:
-    try:
-        number = int(path.stem)
-    except ValueError:
+def _refusal(path: Path, number: int | None, metadata: _Metadata, *, clips: bool) -> str:
+    if path.suffix.lower() != ".mp3":
+        return "FMA's recordings are mp3 files; use --layout folders for others"
+    if number is None:
         return "its name is not a track number"
-    if number not in table.index:
+    if number in metadata.table.doubtful:
+        return metadata.table.doubtful[number]
+    if number not in metadata.rows:
         return "not listed in tracks.csv"
     if clips and number in KNOWN_BAD_CLIPS:
         return "known-bad clip (listed by the dataset's authors)"
-    row = table.loc[number]
-    if not row["genre"]:
-        return "no top-level genre in tracks.csv"
-    artist_id = int(str(row["artist_id"]))
-    return SourceTrack(
-        path=path,
-        genre=str(row["genre"]),
-        artist=str(row["artist"] or names.get(artist_id, "") or f"artist {artist_id}"),
-        title=str(row["title"]),
-        split=SPLITS.get(str(row["split"]), ""),
-    )
+    return ""
 
 
-def _artist_names(folder: Path) -> dict[int, str]:
-    path = _find(folder, "raw_artists.csv")
-    if path is None:
-        return {}
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, usecols=["artist_id", "artist_name"])
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: not FMA's raw_artists.csv ({error}); remove it or download it again") from error
-    return {int(i): str(n) for i, n in zip(table["artist_id"], table["artist_name"], strict=True)}
+def _track_number(path: Path) -> int | None:
+    stem = path.stem
+    return int(stem) if stem.isascii() and stem.isdigit() and len(stem) < 10 else None
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    for depth in range(_DEPTH + 1):
-        found = sorted(folder.glob("*/" * depth + name))
-        if found:
-            return found[0]
-    return None
+def _find_all(folder: Path, name: str) -> list[Path]:
+    return [p for depth in range(_DEPTH + 1) for p in sorted(folder.glob("*/" * depth + name)) if p.is_file()]
 
 
 def _audio_roots(folder: Path) -> list[Path]:

@@ -1,15 +1,23 @@
-"""A folder of genre folders, or a flat folder of songs."""
+"""A folder of genre folders, or a flat folder of songs; and the one scanner that finds recordings in a folder."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from noizenet.audio.read import AUDIO_SUFFIXES
 from noizenet.base.errors import UsageError
+from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
+
+LITTER = frozenset({".ds_store", ".directory", ".localized", "thumbs.db", "desktop.ini"})
+"""What file managers leave in folders; not worth a line."""
+KINDS = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 
 
 class FolderSource:
@@ -26,39 +34,191 @@ class FolderSource:
 
     @classmethod
     def scan(cls, folder: Path, *, exclude: Path) -> Scan:
-        """List the recordings; other files are named as ignored, hidden ones passed over."""
-        tracks: list[SourceTrack] = []
-        problems: list[Problem] = []
-        for path in walk(folder, exclude, problems):
-            relative = path.relative_to(folder)
-            if path.suffix.lower() not in AUDIO_SUFFIXES:
-                problems.append(Problem(str(relative), "not an audio file (by its ending)", "ignored"))
-                continue
-            genre = relative.parts[0] if len(relative.parts) > 1 else folder.resolve().name
-            tracks.append(SourceTrack(path=path, genre=genre))
-        return Scan(tracks, problems)
+        """List the recordings, and what was passed over; see :func:`scan_recordings`."""
+        paths, problems = scan_recordings(folder, exclude)
+        places = [path.relative_to(folder).parts for path in paths]
+        own = genre_name(folder.resolve().name) or "music"
+        genres = {p[0]: genre_name(p[0]) or own for p in places if len(p) > 1}
+        tracks = [
+            SourceTrack(path=path, genre=genres[p[0]] if len(p) > 1 else own)
+            for path, p in zip(paths, places, strict=True)
+        ]
+        return Scan(tracks, [*problems, *_renamed(genres)])
 
 
-def walk(folder: Path, exclude: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Yield the files below `folder` in a stable order; links are followed once, unreadable folders noted."""
-    seen: set[str] = set()
-    excluded = os.path.realpath(exclude)
+def scan_recordings(folder: Path, exclude: Path | None = None) -> tuple[list[Path], list[Problem]]:
+    """Find the recordings below a folder.
 
-    def note(error: OSError) -> None:
-        name = os.path.relpath(str(error.filename), folder)
-        problems.append(Problem(name, f"the folder cannot be read ({error.strerror})", "skipped"))
+    Every command that takes a folder of recordings uses this scanner, so that all take the same files.
 
+    Parameters
+    ----------
+    folder : Path
+        Where to look. Links are followed, each folder is visited once.
+    exclude : Path, optional
+        A folder to leave out, where what is made from the recordings lies below them.
+
+    Returns
+    -------
+    tuple of (list of Path, list of Problem)
+        Regular files whose ending is in :data:`noizenet.audio.read.AUDIO_SUFFIXES`, in a stable order; and a line for
+        everything else: other files, hidden ones, pipes and devices, folders that cannot be read, folders of a corpus
+        or a model, folders directly below `folder` that hold no recording.
+
+    Raises
+    ------
+    UsageError
+        If the folder itself cannot be read.
+    """
     try:
         os.listdir(folder)  # noqa: PTH208 - only the error matters
     except OSError as error:
-        raise UsageError(f"{folder}: the folder cannot be read ({error.strerror}); check its rights") from error
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=note):
-        real = os.path.realpath(place)
-        if real in seen or real == excluded:
-            folders.clear()
+        raise UsageError(
+            f"{escape_name(str(folder))}: the folder cannot be read ({error.strerror}); check its rights"
+        ) from error
+    paths: list[Path] = []
+    problems: list[Problem] = []
+    for path, reason, action in _walk(folder, exclude):
+        if not reason:
+            paths.append(path)
+        else:
+            problems.append(Problem(relative_name(path, folder), reason, action))
+    return paths, problems + _empty(folder, exclude, paths, problems)
+
+
+def is_corpus(folder: Path) -> bool:
+    """Tell whether a folder is a corpus, complete or begun."""
+    return os.path.isdir(folder / "audio") and _has(folder, "corpus.json", "tracks.csv", ".lock")  # noqa: PTH112
+
+
+def is_model(folder: Path) -> bool:
+    """Tell whether a folder is a model, or a training that was begun."""
+    return _has(folder, "model.json", "resume.safetensors")
+
+
+def _has(folder: Path, *names: str) -> bool:
+    # Not Path's method, which raises where the path becomes too long.
+    return any(os.path.isfile(folder / name) for name in names)  # noqa: PTH113
+
+
+def _walk(folder: Path, exclude: Path | None) -> Iterator[tuple[Path, str, str]]:
+    """Yield (path, reason, action) for all that lies below; the reason is empty for a recording."""
+    seen = {_identity(folder)}
+    left_out = _identity(exclude) if exclude is not None else None
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as found:
+                entries = sorted(found, key=lambda e: e.name)
+        except OSError as error:
+            yield place, f"the folder cannot be read ({error.strerror})", "skipped"
             continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(place) / name
+        below: list[Path] = []
+        for entry in entries:
+            path = place / entry.name
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError as error:  # a link that leads to itself
+                yield path, f"cannot be looked at ({error.strerror})", "skipped"
+                continue
+            if not is_folder:
+                said = _judge_file(path, is_file=is_file)
+                if said is not None:
+                    yield path, *said
+                continue
+            who = _identity(path)
+            if who is not None and who == left_out:
+                continue
+            reason = _judge_folder(path, seen_before=who in seen)
+            if reason:
+                yield path, reason, "ignored"
+            else:
+                seen.add(who)
+                below.append(path)
+        waiting += reversed(below)
+
+
+def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
+    """Return reason and action for a file, an empty reason for a recording, None for what is not worth a line."""
+    name = path.name
+    if name.lower() in LITTER:
+        return None
+    if not is_file:
+        return _what(path), "skipped"
+    if name.startswith("._"):
+        return "a resource fork of macOS, not the file itself", "ignored"
+    if _is_hidden(name):
+        return "hidden (its name begins with a dot); rename it to have it read", "ignored"
+    if path.suffix.lower() not in AUDIO_SUFFIXES:
+        return "not an audio file (by its ending)", "ignored"
+    return "", ""
+
+
+def _judge_folder(path: Path, *, seen_before: bool) -> str:
+    if _is_hidden(path.name):
+        return "a hidden folder (its name begins with a dot); rename it to have it read"
+    if seen_before:
+        return "a link to a folder that is read already"
+    if is_corpus(path):
+        return "a corpus folder of noizenet, no recordings; build from the recordings themselves"
+    if is_model(path):
+        return "a model folder of noizenet, no recordings"
+    return ""
+
+
+def _is_hidden(name: str) -> bool:
+    """One dot hides a name; "...Baby One More Time" and "...And Justice for All" are names that begin so."""
+    return name.startswith(".") and not name.startswith("..")
+
+
+def _what(path: Path) -> str:
+    try:
+        kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "no regular file")
+    except OSError as error:
+        return (
+            f"a link that leads nowhere ({error.strerror})" if path.is_symlink() else f"unreadable ({error.strerror})"
+        )
+    return f"{kind}, not a regular file"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _empty(folder: Path, exclude: Path | None, paths: list[Path], problems: list[Problem]) -> list[Problem]:
+    """Name the folders directly below that gave no recording and of which nothing has been said."""
+    given = {p.relative_to(folder).parts[0] for p in paths}
+    told = {p.path for p in problems}
+    left_out = _identity(exclude) if exclude is not None else None
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name):
+            name = escape_name(entry.name)
+            with_nothing = entry.name not in given and name not in told and not _is_hidden(entry.name)
+            if with_nothing and entry.is_dir() and _identity(folder / entry.name) != left_out:
+                found.append(Problem(name, "a folder without any recording", "ignored"))
+    return found
+
+
+def _renamed(genres: Mapping[str, str]) -> list[Problem]:
+    """Tell which folders' names are not quite their genre's, and which folders are one genre."""
+    groups: dict[str, list[str]] = {}
+    for folder, genre in genres.items():
+        groups.setdefault(genre, []).append(folder)
+    found = []
+    for genre, folders in groups.items():
+        for folder in folders:
+            if len(folders) > 1:
+                others = ", ".join(repr(escape_name(f)) for f in folders if f != folder)
+                reason = f"the genre {genre!r}, together with the folder {others}"
+            elif folder != folder.strip():
+                reason = f"the genre {genre!r}: blanks at the ends are dropped"
+            else:
+                continue
+            found.append(Problem(escape_name(folder), reason, "repaired"))
+    return found

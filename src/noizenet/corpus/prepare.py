@@ -1,31 +1,45 @@
-"""One recording → one 16-bit WAV at the corpus's rate, with its levels. Runs in a worker process."""
+"""One recording → one 16-bit WAV at the corpus's rate, with its levels. Runs in a worker process.
+
+A recording is decoded once, to 32-bit samples with at most two channels. What is done to it (which channel is kept,
+how it is scaled, whether it is refused) is decided when all of it is known, and applied while it is written.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from noizenet.audio.issue import Issue
+from noizenet.audio.levels import fit_level, is_silent
 from noizenet.audio.read import AudioReader, converted_blocks
 from noizenet.audio.write import AudioWriter
-from noizenet.base.errors import AudioError, DiskFullError, NoizenetError
+from noizenet.base.errors import AudioError, NoizenetError, UsageError
 from noizenet.base.files import explain_os_error, write_json
+from noizenet.base.names import plain_text
+from noizenet.corpus.spool import Levels, Spool
 
-SILENT_PEAK = 10 ** (-66 / 20)
-"""Below this peak (-66 dB) a recording is silence, not music."""
-CONSTANT_SPREAD = 1e-3
-"""A recording whose samples stay within this range of their mean is a DC offset."""
+PREPARATION = 2
+"""Goes up when the same recording would be prepared otherwise: kept files of another number are made anew."""
+DITHER_PEAK, DITHER_SMOOTHNESS = 10 ** (-84 / 20), 0.2
+"""White noise below this peak (two steps of 16 bits) is the dither of a silent recording; music is smoother."""
+CONSTANT_SHARE = 1e-3
+"""A recording that, but for its edges, stays within this share of its peak is a DC offset."""
+TOO_SHORT = "too short"
+SAME_AS = "the same recording as"
 
 
 @dataclass(frozen=True)
 class Prepared:
     """The result for one recording.
 
-    `audio` is the prepared file's name, empty where the recording was refused; `problem` says why, or what
-    was lost. Levels are linear, `rms` without the DC offset.
+    `audio` is the prepared file's name, empty where the recording was refused, and `problem` says why; `issues` are
+    what was repaired or lost. Levels are linear, as they are stored, `rms` without the DC offset.
     """
 
     audio: str
@@ -37,6 +51,7 @@ class Prepared:
     artist: str
     title: str
     problem: str = ""
+    issues: tuple[Issue, ...] = ()
 
 
 def prepare(path: Path, folder: Path, sample_rate: int, channels: int, min_seconds: float) -> Prepared:
@@ -56,117 +71,155 @@ def prepare(path: Path, folder: Path, sample_rate: int, channels: int, min_secon
     Returns
     -------
     Prepared
+        What is wrong with the recording itself is its `problem`.
 
     Raises
     ------
-    DiskFullError
-        When there is no room; any other failure is the recording's own and is returned as `problem`.
+    NoizenetError
+        Where `folder` cannot be written to; a DiskFullError when there is no room.
     """
     content = ""
     try:
         content = content_hash(path)
-        name = f"{content}-{sample_rate}-{channels}"
-        cached = _cached(folder, name)
+        name = f"{content}-{sample_rate}-{channels}-{PREPARATION}"
+        cached = _cached(folder, name, channels)
         if cached is not None and cached.frames >= min_seconds * sample_rate:
             return cached
-        result = _decode(path, folder, name, content, sample_rate, channels, min_seconds)
-        if result.audio:
-            write_json(folder / f"{name}.json", asdict(result))
-        return result
-    except DiskFullError:
-        raise
-    except NoizenetError as error:
-        return _refused(content, str(error).removeprefix(f"{path}: "))
+        reader = AudioReader(path)
+    except (AudioError, UsageError) as error:
+        return refused(content, _own_words(error, path))
+    with reader:
+        spool = Spool(folder, min(2, reader.info.channels))
+        with spool:
+            try:
+                _fill(spool, reader, sample_rate)
+            except (AudioError, UsageError) as error:
+                return refused(content, _own_words(error, path))
+            result = _store(spool, reader, folder / f"{name}.wav", content, sample_rate, channels, min_seconds)
+    if result.audio:
+        write_json(folder / f"{name}.json", asdict(result))
+    return result
 
 
 def content_hash(path: Path) -> str:
     """Return the BLAKE2b hash of a file's bytes, 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise AudioError(f"{path}: not a regular file; give a recording")
         with path.open("rb") as handle:
             while piece := handle.read(1 << 20):
                 digest.update(piece)
     except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+        raise AudioError(f"{path}: cannot be read ({error.strerror}); check its rights and the disk") from error
     return digest.hexdigest()
 
 
-def _cached(folder: Path, name: str) -> Prepared | None:
+def _cached(folder: Path, name: str, channels: int) -> Prepared | None:
     try:
-        stored = Prepared(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
-        size = (folder / stored.audio).stat().st_size
-    except (OSError, ValueError, TypeError):
+        about = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        stored = Prepared(**{**about, "issues": tuple(Issue(**i) for i in about["issues"])})
+        size = (folder / f"{name}.wav").stat().st_size
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    channels = int(name.rsplit("-", 1)[1])
-    return stored if size >= stored.frames * 2 * channels else None
+    whole = stored.audio == f"{name}.wav" and size >= stored.frames * 2 * channels
+    return stored if whole else None
 
 
-def _decode(
-    path: Path, folder: Path, name: str, content: str, sample_rate: int, channels: int, min_seconds: float
+def _fill(spool: Spool, reader: AudioReader, sample_rate: int) -> None:
+    """Decode a recording to the end, keeping what is good of a damaged one."""
+    for block in converted_blocks(reader, sample_rate, spool.channels):
+        spool.append(block)
+
+
+def _store(
+    spool: Spool,
+    reader: AudioReader,
+    path: Path,
+    content: str,
+    sample_rate: int,
+    channels: int,
+    min_seconds: float,
 ) -> Prepared:
-    problem = ""
-    total = squares = 0.0
-    low, high = np.inf, -np.inf
-    with AudioReader(path) as reader:
-        expected = int((reader.info.seconds or 0) * sample_rate * 1.01)
-        writer = AudioWriter(folder / f"{name}.wav", sample_rate, channels, expected)
-        try:
-            for block in converted_blocks(reader, sample_rate, channels):
-                low, high = min(low, float(block.min())), max(high, float(block.max()))
-                flat = block.ravel()
-                total += float(flat.sum(dtype=np.float64))
-                squares += float(np.dot(flat, flat))
-                writer.write(block)
-            frames = writer.frames
-            problem = "; ".join(issue.text for issue in reader.issues)
-            peak = max(high, -low, 0.0)
-            refusal = _refusal(frames, sample_rate, min_seconds, peak, high - low, problem)
-            if refusal:
-                writer.abort()
-                return _refused(content, refusal)
-            writer.commit(durable=False)
-        except BaseException:
-            writer.abort()
-            raise
-        info = reader.info
-    count = max(1, frames * channels)
-    mean = total / count
+    """Decide over the whole recording, and write what is kept of it."""
+    columns, levels, fold_issues = _fold(spool, channels)
+    issues = [*reader.issues, *fold_issues]
+    refusal = _refusal(spool.frames, sample_rate, min_seconds, levels)
+    if refusal:
+        lost = [i.text for i in issues if i.kind == "lost"]
+        return refused(content, "; ".join([refusal, *lost]))
+    gain, level_issue = fit_level(levels.peak)
+    if level_issue is not None:
+        issues.append(level_issue)
+    with AudioWriter(path, sample_rate, channels, spool.frames) as writer:
+        for block in spool.blocks():
+            writer.write(_taken(block, columns, channels) * np.float32(gain))
     return Prepared(
-        audio=f"{name}.wav",
+        audio=path.name,
         content=content,
-        frames=frames,
-        peak=min(peak, 1.0),
-        rms=float(np.sqrt(max(squares / count - mean * mean, 0.0))),
+        frames=spool.frames,
+        peak=min(levels.peak * gain, 1.0),
+        rms=levels.rms * gain,
         clipped=writer.clipped,
-        artist=info.artist,
-        title=info.title,
-        problem=problem,
+        artist=plain_text(reader.info.artist),
+        title=plain_text(reader.info.title),
+        issues=tuple(issues),
     )
 
 
-def _refusal(frames: int, rate: int, min_seconds: float, peak: float, spread: float, problem: str) -> str:
+def _fold(spool: Spool, channels: int) -> tuple[int | None, Levels, list[Issue]]:
+    """Choose what is kept of the channels: one of them (its number), or all, averaged where one is wanted (None)."""
+    if channels == 2 or spool.channels == 1:
+        return None, Levels.of(spool.each), []
+    if not spool.stereo.cancels:
+        return None, spool.mean, []
+    louder = spool.stereo.louder
+    text = f"its channels cancel in mono (one is inverted); only the {('left', 'right')[louder]} one is kept"
+    return louder, spool.each[louder], [Issue("repaired", text)]
+
+
+def _taken(block: NDArray[np.float32], column: int | None, channels: int) -> NDArray[np.float32]:
+    if column is not None:
+        return block[:, column : column + 1]
+    if channels == block.shape[1]:
+        return block
+    return block.mean(axis=1, keepdims=True) if channels == 1 else np.repeat(block, channels, axis=1)
+
+
+def _refusal(frames: int, rate: int, min_seconds: float, levels: Levels) -> str:
     if frames == 0:
-        return problem or "holds no sound (zero length)"
+        return "holds no sound (zero length)"
     if frames < min_seconds * rate:
-        short = f"too short ({frames / rate:.2f} s, at least {min_seconds:g} s are needed)"
-        return f"{short}; {problem}" if problem else short
-    if peak < SILENT_PEAK:
+        return f"{TOO_SHORT} ({frames / rate:.2f} s, at least {min_seconds:g} s are needed)"
+    dithered = levels.peak < DITHER_PEAK and levels.smoothness < DITHER_SMOOTHNESS
+    if is_silent(levels.peak) or dithered:
         return "silent from end to end"
-    if spread < CONSTANT_SPREAD:
+    if levels.spread < max(DITHER_PEAK, CONSTANT_SHARE * levels.peak) and abs(levels.offset) > levels.peak / 2:
         return "constant from end to end (a DC offset, no sound)"
     return ""
 
 
-def _refused(content: str, reason: str) -> Prepared:
-    return Prepared("", content, 0, 0.0, 0.0, 0, "", "", reason)
+def refused(content: str, reason: str) -> Prepared:
+    """Return the result for a recording that is not taken."""
+    return Prepared("", content, 0, 0.0, 0.0, 0, "", "", plain_text(reason))
 
 
-def safe_prepare(path: Path, folder: Path, rate: int, channels: int, min_seconds: float) -> Prepared | DiskFullError:
-    """Return :func:`prepare`'s result, or the full disk as a value (exceptions lose their class on the way back)."""
+def _own_words(error: NoizenetError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")
+
+
+def safe_prepare(path: Path, folder: Path, rate: int, channels: int, min_seconds: float) -> Prepared | NoizenetError:
+    """Return :func:`prepare`'s result; or, as a value, what ends the build (exceptions lose their class on the way).
+
+    Whatever else goes wrong is the recording's own and costs only itself.
+    """
     try:
         return prepare(path, folder, rate, channels, min_seconds)
-    except DiskFullError as error:
+    except NoizenetError as error:
         return error
+    except MemoryError:
+        return refused("", "not enough memory to prepare it; free some, use fewer --workers, or cut the recording")
     except OSError as error:
-        explained = explain_os_error(error, path)
-        return explained if isinstance(explained, DiskFullError) else _refused("", str(explained))
+        return explain_os_error(error, folder)
+    except Exception as error:  # a decoder that fails in a way that nobody foresaw
+        return refused("", f"the decoder failed ({type(error).__name__}: {error})")

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import CorpusError, UsageError
-from noizenet.corpus.fma import SUBSETS, read_tracks
+from noizenet.corpus.fma import SUBSETS
+from noizenet.corpus.fma_tables import read_tracks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -58,7 +58,7 @@ def sound(recording: Recording, tagger: Tagger | None) -> Sounding:
 def of_corpus(corpus: Corpus, tracks: Sequence[Track], seconds: float) -> list[Recording]:
     """Return the middle of each track, at most so many seconds."""
     return [
-        Recording(t.id, t.genre, corpus.sample_rate, partial(_middle, corpus, t, seconds), t.artist) for t in tracks
+        Recording(t.source, t.genre, corpus.sample_rate, partial(_middle, corpus, t, seconds), t.artist) for t in tracks
     ]
 
 
@@ -120,5 +120,5 @@ def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], lis
 
 def overlap(corpus: Corpus, folder: Path, files: Sequence[Recording]) -> list[str]:
     """Name the files that are recordings of the corpus itself, by content."""
-    own = {t.content: t.id for t in corpus.tracks}
+    own = {t.content: t.source for t in corpus.tracks}
     return [f"{f.name} is the corpus's own {own[d]}" for f in files if (d := content_hash(folder / f.name)) in own]

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from noizenet.audio.beats import Beats, find_beats
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import NoizenetError
-from noizenet.base.files import make_folder, write_bytes
+from noizenet.base.files import make_folder, remove_stale, write_bytes
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.base import Frames, Representation
 
 FOLDER = "codes"
 QUIET, PAUSE = 10 ** (-55 / 20), 12
 """Frames below this level are silence, and of a silence no more than so many are kept."""
+STALE_S = 24 * 3600.0
+"""Half-written files of this age were left by a killed training."""
 
 
 def sounding(samples: NDArray[np.float32], frames: int, each: int) -> NDArray[np.bool_]:
@@ -53,7 +55,8 @@ class EncodedTracks:
 
     Notes
     -----
-    What lies beside the corpus is a cache: it may be deleted, and where it cannot be written it is done without.
+    What lies beside the corpus is a cache: it may be deleted, and where it cannot be written it is done without. It is
+    kept by :attr:`~noizenet.corpus.corpus.Track.key`, which is another wherever the sound is.
     """
 
     def __init__(self, corpus: Corpus, representation: Representation) -> None:
@@ -62,18 +65,19 @@ class EncodedTracks:
         self._beats = dict[str, Beats]()
         self._phases = dict[tuple[str, int], NDArray[np.float32]]()
         self._folder = corpus.folder / FOLDER / representation.key
+        remove_stale(self._folder, older_s=STALE_S)
 
     def frames(self, track: Track, shift: int = 0) -> Frames:
         """Return a track's frames [T, ...], played so many semitones higher (and so the faster)."""
-        if (track.id, shift) not in self._kept:
-            self._kept[track.id, shift] = self._read(track, shift)
-        return self._kept[track.id, shift]
+        if (track.key, shift) not in self._kept:
+            self._kept[track.key, shift] = self._read(track, shift)
+        return self._kept[track.key, shift]
 
     def phases(self, track: Track, shift: int = 0) -> NDArray[np.float32]:
         """Return how far from beat to beat each of :meth:`frames` is, [T] in [0, 1); NaN where no beat is clear."""
-        if (track.id, shift) not in self._phases:
-            self._phases[track.id, shift] = self._read_phases(track, shift)
-        return self._phases[track.id, shift]
+        if (track.key, shift) not in self._phases:
+            self._phases[track.key, shift] = self._read_phases(track, shift)
+        return self._phases[track.key, shift]
 
     def tempo(self, track: Track) -> float:
         """Return a track's tempo in beats a minute, 0 where it has none that is clear."""
@@ -95,7 +99,7 @@ class EncodedTracks:
                 on_track((i + 1) / len(tracks))
 
     def _read(self, track: Track, shift: int) -> Frames:
-        path = self._folder / f"{track.content[:32]}-{track.frames}-sounding{_spell(shift)}.npy"
+        path = self._folder / f"{track.key}-sounding{_spell(shift)}.npy"
         frames = _load(path)
         fits = frames is not None and frames.ndim == 2 and frames.shape[1] == self._r.dim
         if frames is not None and fits and frames.max(initial=0) < self._r.levels:
@@ -107,7 +111,7 @@ class EncodedTracks:
         return frames
 
     def _read_phases(self, track: Track, shift: int) -> NDArray[np.float32]:
-        path = self._folder / f"{track.content[:32]}-{track.frames}-phases{_spell(shift)}.npy"
+        path = self._folder / f"{track.key}-phases{_spell(shift)}.npy"
         count, phases = len(self.frames(track, shift)), _load(path)
         if phases is not None and phases.shape == (count,) and phases.dtype == np.float32:
             return phases
@@ -121,16 +125,16 @@ class EncodedTracks:
         return phases
 
     def _beats_of(self, track: Track) -> Beats:
-        if track.id not in self._beats:
-            path = self._folder / f"{track.content[:32]}-{track.frames}-beats.npy"
+        if track.key not in self._beats:
+            path = self._folder / f"{track.key}-beats.npy"
             kept = _load(path)
             if kept is None or kept.ndim != 1 or not len(kept) or not 0 <= kept[0] < len(kept):
                 found = find_beats(self._corpus.mono(track), self._corpus.sample_rate)
                 kept = np.concatenate([[len(found.times)], found.times, found.clear.astype(np.float64)])
                 _keep(path, kept)
             end = 1 + int(kept[0])
-            self._beats[track.id] = Beats(kept[1:end], kept[end:] > 0.5)
-        return self._beats[track.id]
+            self._beats[track.key] = Beats(kept[1:end], kept[end:] > 0.5)
+        return self._beats[track.key]
 
     def _samples(self, track: Track, shift: int) -> NDArray[np.float32]:
         sound = self._corpus.waveform(track)

@@ -1,0 +1,99 @@
+"""File names as text: any name that a file system allows, written so that tables, JSON and terminals can hold it."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path, PurePath
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
+_LONG = {v: k for k, v in _SHORT.items()}
+_ESCAPE = re.compile(r"\\(?:\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})")
+
+
+def escape_name(name: str) -> str:
+    r"""Return a file's name as printable text that UTF-8 can hold, reversibly.
+
+    Parameters
+    ----------
+    name : str
+        As Python's file functions give it: bytes that are not UTF-8 are lone surrogates.
+
+    Returns
+    -------
+    str
+        The name itself, but for control characters, line separators, lone surrogates and the backslash, which are
+        spelt as in Python's strings; a byte that is not UTF-8 is ``\xNN``.
+
+    Examples
+    --------
+    >>> print(escape_name("cover-\udce9.jpg"), escape_name("a\nb"), escape_name("é音🎵"))
+    cover-\xe9.jpg a\nb é音🎵
+    """
+    return "".join(map(_spell, name))
+
+
+def unescape_name(text: str) -> str:
+    """Return the name that :func:`escape_name` was given."""
+    return _ESCAPE.sub(_read, text)
+
+
+def relative_name(path: PurePath, folder: PurePath) -> str:
+    """Return where `path` lies below `folder`, with slashes on every system, escaped."""
+    return escape_name(path.relative_to(folder).as_posix())
+
+
+def library_path(path: Path) -> str | bytes:
+    """Return a path as libraries of C want it: its bytes, UTF-8 or not, where the system has bytes."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def plain_text(text: str) -> str:
+    r"""Return text from a file's tags as one printable line that UTF-8 can hold.
+
+    Examples
+    --------
+    >>> print(plain_text(" AC/DC\n\x00live\ud800 "))
+    AC/DC live�
+    """
+    kept = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else " " if _breaks(c) else c for c in text)
+    return " ".join(kept.split())
+
+
+def genre_name(folder: str) -> str:
+    """Return the genre that a folder's name stands for.
+
+    Names that look the same are one genre: composed (NFC) and decomposed (NFD) letters, blanks at the ends.
+
+    Examples
+    --------
+    >>> genre_name("Samba/Bossa: nova, 60s > ") == "Samba/Bossa: nova, 60s >"
+    True
+    >>> genre_name("Cafe\u0301") == genre_name("Caf\u00e9")
+    True
+    """
+    return escape_name(unicodedata.normalize("NFC", folder).strip())
+
+
+def _breaks(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
+
+
+def _spell(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # how Python spells a byte that is not UTF-8
+        return f"\\x{number - 0xDC00:02x}"
+    if 0xD800 <= number <= 0xDFFF or _breaks(character):
+        return f"\\u{number:04x}"
+    return character
+
+
+def _read(found: re.Match[str]) -> str:
+    text = found[0]
+    if text in _LONG:
+        return _LONG[text]
+    number = int(text[2:], 16)
+    return chr(number + 0xDC00 if text[1] == "x" else number)

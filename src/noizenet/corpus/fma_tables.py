@@ -1,0 +1,201 @@
+"""The tables of the Free Music Archive dataset; odd rows cost only themselves."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noizenet.base.errors import CorpusError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WANTED = {
+    ("track", "genre_top"): "genre",
+    ("set", "split"): "split",
+    ("set", "subset"): "subset",
+    ("artist", "id"): "artist_id",
+    ("artist", "name"): "artist",
+    ("track", "title"): "title",
+    ("track", "license"): "licence",
+    ("track", "genres"): "genres",
+    ("track", "genres_all"): "genres_all",
+}
+OPTIONAL = {"licence", "genres", "genres_all"}
+AGAIN = "download fma_metadata.zip again"
+
+
+@dataclass
+class TracksTable:
+    """``tracks.csv``.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Indexed by track number, each once; columns as the values of `WANTED`, empty text where nothing is known.
+    doubtful : dict of int to str
+        Track number → why it is not among the rows.
+    repeated : set of int
+        Tracks whose row is in the file more than once.
+    odd : list of str
+        Lines that belong to no track.
+    """
+
+    rows: pd.DataFrame
+    doubtful: dict[int, str] = field(default_factory=dict)
+    repeated: set[int] = field(default_factory=set)
+    odd: list[str] = field(default_factory=list)
+
+
+def has_header(path: Path) -> bool:
+    """Tell whether a ``tracks.csv`` begins as FMA's does: with groups in the first row and names in the second."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as handle:
+            groups, names = (next(csv.reader([handle.readline(1 << 16)]), []) for _ in range(2))
+    except (OSError, csv.Error):
+        return False
+    found = set(zip(groups, names, strict=False))
+    return {("track", "genre_top"), ("set", "split")} <= found
+
+
+def read_tracks(path: Path) -> pd.DataFrame:
+    """Read ``tracks.csv``; see :class:`TracksTable` for the rows.
+
+    Raises
+    ------
+    CorpusError
+        If the header is not FMA's.
+    """
+    return read_tracks_table(path).rows
+
+
+def read_tracks_table(path: Path) -> TracksTable:
+    """Read ``tracks.csv`` with all that is odd in it.
+
+    Raises
+    ------
+    CorpusError
+        If the header is not FMA's.
+    """
+    import pandas as pd
+
+    raw, odd = _read_rows(path)
+    missing = [".".join(c) for c, name in WANTED.items() if c not in raw.columns and name not in OPTIONAL]
+    if missing:
+        raise CorpusError(f"{path}: not FMA's tracks.csv (no column {missing[0]}); {AGAIN}")
+    table = pd.DataFrame({n: raw[c] if c in raw.columns else "" for c, n in WANTED.items()}, index=raw.index)
+    table = table.astype(object).where(table.notna(), "")
+    numbers = pd.to_numeric(table.index.to_series().astype(str), errors="coerce")
+    good = (numbers.notna() & (numbers >= 0) & (numbers % 1 == 0) & (numbers < 10**9)).to_numpy()
+    # The published file has a third line that only names the index.
+    odd += [
+        f"a row begins with {str(i)!r} instead of a track number" for i in table.index[~good] if str(i) != "track_id"
+    ]
+    table = table[good]
+    table.index = pd.Index(numbers[good].astype(int).to_numpy())
+    return _each_once(table, odd)
+
+
+def read_genres(path: Path) -> dict[int, str]:
+    """Read ``genres.csv``: genre number → name of its top-level genre.
+
+    Raises
+    ------
+    CorpusError
+        If it is not FMA's.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, index_col=0, encoding_errors="backslashreplace")
+        titles = {_number(i): str(t) for i, t in table["title"].items()}
+        tops = {_number(i): _number(top) for i, top in table["top_level"].items()}
+    except (ValueError, KeyError, OSError) as error:
+        raise CorpusError(f"{path}: not FMA's genres.csv ({error}); {AGAIN}") from error
+    return {i: titles[top] for i, top in tops.items() if i is not None and top in titles}
+
+
+def read_artists(path: Path) -> dict[int, str]:
+    """Read ``raw_artists.csv``: artist number → name; rows without a number are passed over.
+
+    Raises
+    ------
+    CorpusError
+        If it is not FMA's.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(
+            path, usecols=["artist_id", "artist_name"], on_bad_lines="skip", encoding_errors="backslashreplace"
+        )
+    except (ValueError, OSError) as error:
+        raise CorpusError(f"{path}: not FMA's raw_artists.csv ({error}); remove it or download it again") from error
+    pairs = zip(map(_number, table["artist_id"]), table["artist_name"], strict=True)
+    return {i: str(name) for i, name in pairs if i is not None and isinstance(name, str)}
+
+
+def artist_of(row: Mapping[str, Any], names: Mapping[int, str]) -> str:
+    """Return a track's artist by name, else by number, empty where neither is known."""
+    number = _number(row["artist_id"])
+    name = str(row["artist"]).strip()
+    if name or number is None:
+        return name
+    return names.get(number, "") or f"artist {number}"
+
+
+def top_genre(row: Mapping[str, Any], tops: Mapping[int, str]) -> str:
+    """Return the top-level genre that most of a track's genres belong to, the first of them in doubt.
+
+    FMA leaves ``genre_top`` empty where a track has genres of several kinds.
+    """
+    for column in ("genres", "genres_all"):
+        found = [tops[int(n)] for n in re.findall(r"\d+", str(row[column])) if int(n) in tops]
+        if found:
+            return Counter(found).most_common(1)[0][0]
+    return ""
+
+
+def _read_rows(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    import pandas as pd
+
+    odd: list[str] = []
+
+    def refuse(fields: list[str]) -> None:
+        odd.append(f"the row of {fields[0]!r} has {len(fields)} fields, more than the header")
+
+    options: dict[str, Any] = {"index_col": 0, "header": [0, 1], "encoding_errors": "backslashreplace"}
+    try:
+        try:
+            return pd.read_csv(path, low_memory=False, **options), odd
+        except pd.errors.ParserError:  # slower, and tells which rows
+            return pd.read_csv(path, engine="python", on_bad_lines=refuse, **options), odd
+    except (ValueError, IndexError, OSError, csv.Error) as error:
+        raise CorpusError(f"{path}: not FMA's tracks.csv ({' '.join(str(error).split())}); {AGAIN}") from error
+
+
+def _each_once(table: pd.DataFrame, odd: list[str]) -> TracksTable:
+    found = TracksTable(table, odd=odd)
+    more = table.index.duplicated(keep=False)
+    for number, rows in table[more].groupby(level=0):
+        if len(rows.astype(str).drop_duplicates()) == 1:
+            found.repeated.add(int(str(number)))
+        else:
+            found.doubtful[int(str(number))] = "listed more than once in tracks.csv, each time otherwise"
+    once = table[~table.index.duplicated(keep="first")]
+    found.rows = once[~once.index.isin(list(found.doubtful))]
+    return found
+
+
+def _number(value: object) -> int | None:
+    """Return a table's number; None for anything else."""
+    try:
+        number = float(str(value))
+        return int(number) if number == int(number) else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,85 @@
+"""Recordings prepared in worker processes, so that a file that crashes a decoder costs only itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from noizenet.base.errors import NoizenetError
+from noizenet.corpus.prepare import Prepared, refused, safe_prepare
+
+Settings = tuple[int, int, float]
+"""Sample rate in Hz, channels, least length in seconds."""
+Result = tuple[int, "Prepared | NoizenetError"]
+
+
+def prepare_all(
+    paths: Sequence[Path], order: Sequence[int], audio: Path, settings: Settings, workers: int
+) -> Iterator[Result]:
+    """Prepare recordings.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    order : sequence of int
+        Positions in `paths`, in the order in which to begin.
+    audio : Path
+        Where prepared audio lies.
+    settings : tuple
+        See :data:`Settings`.
+    workers : int
+        Processes; with one everything happens in this process.
+
+    Yields
+    ------
+    tuple
+        The position, and what came of it: an error ends the build, anything else is the recording's own.
+    """
+    if min(workers, len(order)) <= 1:
+        for index in order:
+            yield prepare_one(index, paths[index], audio, settings)
+        return
+    waiting = dict.fromkeys(order)
+    while waiting:
+        for index, result in _until_a_crash(paths, list(waiting), audio, settings, workers):
+            waiting.pop(index)
+            yield index, result
+        # A worker died. What was under way is among the first that wait: each of those alone, then on with the rest.
+        for index in list(itertools.islice(waiting, 3 * workers)):
+            waiting.pop(index)
+            yield _alone(index, paths[index], audio, settings)
+
+
+def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Result:
+    """Prepare one recording, in whatever process this is."""
+    return index, safe_prepare(path, audio, *settings)
+
+
+def _until_a_crash(
+    paths: Sequence[Path], order: list[int], audio: Path, settings: Settings, workers: int
+) -> Iterator[Result]:
+    """Yield results until all are there, or a worker has died."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    jobs = (delayed(prepare_one)(i, paths[i], audio, settings) for i in order)
+    try:
+        yield from Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs)
+    except TerminatedWorkerError:
+        return
+
+
+def _alone(index: int, path: Path, audio: Path, settings: Settings) -> Result:
+    """Prepare one recording in a process of its own."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    one = Parallel(n_jobs=2)  # two, as joblib runs a single worker in this very process
+    try:
+        found: Result = one([delayed(prepare_one)(index, path, audio, settings)])[0]
+    except TerminatedWorkerError as error:
+        killed = "SIGKILL" in str(error)
+        why = "its process was killed twice (out of memory?)" if killed else "the decoder crashed on this file, twice"
+        return index, refused("", f"{why}; the others are not affected")
+    return found

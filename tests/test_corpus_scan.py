@@ -1,0 +1,188 @@
+"""The scanner: regular files only, everything else told; and where a corpus may lie."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+import soundfile
+from conftest import RATE, is_root, tone
+
+from noizenet.base.errors import CorpusError, UsageError
+from noizenet.base.files import folder_lock, remove_stale, temporary_name
+from noizenet.corpus.build import build, read_problems
+from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.folder import scan_recordings
+
+
+def save(path: Path, seconds: float = 1.5, hz: float = 220.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone(seconds, hz=hz), RATE)
+
+
+def quick(source: Path, out: Path, **options: object) -> Corpus:
+    return build(source, out, sample_rate=RATE, workers=1, **options)  # type: ignore[arg-type]
+
+
+def test_what_is_no_regular_file_is_told_and_never_opened(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zero.wav").symlink_to("/dev/zero")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "self.wav").symlink_to(tmp_path / "self.wav")
+    (tmp_path / "folder.wav").mkdir()
+    save(tmp_path / "folder.wav" / "b.wav")
+    (tmp_path / "linked.wav").symlink_to(tmp_path / "a.wav")
+    paths, problems = scan_recordings(tmp_path)
+    assert [str(p.relative_to(tmp_path)) for p in paths] == ["a.wav", "linked.wav", "folder.wav/b.wav"]
+    reasons = {p.path: p.reason for p in problems}
+    assert set(reasons) == {"pipe.wav", "zero.wav", "gone.wav", "self.wav"}
+    assert "named pipe" in reasons["pipe.wav"]
+    assert "device" in reasons["zero.wav"]
+    assert "leads nowhere" in reasons["gone.wav"]
+    assert {p.action for p in problems} == {"skipped"}
+
+
+def test_a_socket_is_told() -> None:
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{short}/s.wav")
+        paths, problems = scan_recordings(Path(short))
+    assert not paths
+    assert "socket" in problems[0].reason
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    save(tmp_path / "src" / "g" / "a.wav")
+    save(tmp_path / "other" / "b.wav")
+    (tmp_path / "src" / "g" / "up").symlink_to(tmp_path / "src")
+    (tmp_path / "src" / "h").symlink_to(tmp_path / "other")
+    (tmp_path / "src" / "i").symlink_to(tmp_path / "other")
+    paths, problems = scan_recordings(tmp_path / "src")
+    assert sorted(p.name for p in paths) == ["a.wav", "b.wav"]
+    assert {p.path for p in problems} == {"g/up", "i"}
+
+
+def test_corpora_and_models_inside_are_not_music(tmp_path: Path) -> None:
+    src = tmp_path / "src"
+    save(src / "rock" / "a.wav")
+    quick(src, src / "made")
+    save(src / "model" / "sample.flac", hz=400)
+    (src / "model" / "model.json").write_text("{}")
+    save(src / "begun" / "audio" / "0123.wav", hz=500)
+    (src / "begun" / ".lock").touch()
+    (src / "empty").mkdir()
+    c = quick(src, tmp_path / "out")
+    assert [t.source for t in c.tracks] == ["rock/a.wav"]
+    told = {p.path: p.reason for p in read_problems(c.folder)}
+    assert set(told) == {"made", "model", "begun", "empty"}
+    assert "corpus folder" in told["made"]
+    assert "corpus folder" in told["begun"]
+    assert "model folder" in told["model"]
+    assert "without any recording" in told["empty"]
+
+
+def test_a_corpus_is_not_a_source(tmp_path: Path) -> None:
+    save(tmp_path / "src" / "a.wav")
+    c = quick(tmp_path / "src", tmp_path / "out")
+    for source, out in ((c.folder, tmp_path / "again"), (c.folder / "audio", c.folder)):
+        with pytest.raises(UsageError, match="is a corpus folder"):
+            quick(source, out)
+    save(tmp_path / "out" / "source" / "b.wav", hz=300)  # as of procedural songs: the source lies in the corpus
+    assert [t.source for t in quick(tmp_path / "out" / "source", tmp_path / "out").tracks] == ["b.wav"]
+
+
+@pytest.mark.skipif(is_root(), reason="root reads everything")
+def test_an_unreadable_folder_is_told(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav")
+    (tmp_path / "closed").mkdir(mode=0)
+    _, problems = scan_recordings(tmp_path)
+    assert [(p.path, p.action) for p in problems] == [("closed", "skipped")]
+
+
+def test_a_path_longer_than_the_system_takes() -> None:
+    with tempfile.TemporaryDirectory() as top:
+        save(Path(top) / "a.wav")
+        here = os.open(top, os.O_RDONLY)
+        try:
+            for _ in range(20):
+                os.mkdir("d" * 240, dir_fd=here)
+                below = os.open("d" * 240, os.O_RDONLY, dir_fd=here)
+                os.close(here)
+                here = below
+        finally:
+            os.close(here)
+        paths, problems = scan_recordings(Path(top))
+    assert [p.name for p in paths] == ["a.wav"]
+    assert any("name too long" in p.reason.lower() for p in problems)
+
+
+def test_what_killed_builds_leave_is_removed(tmp_path: Path) -> None:
+    save(tmp_path / "src" / "a.wav")
+    (tmp_path / "out" / "audio").mkdir(parents=True)
+    left = [temporary_name(tmp_path / "out" / "audio" / "x.wav"), temporary_name(tmp_path / "out" / "tracks.csv")]
+    for path in left:
+        path.write_bytes(b"half")
+    quick(tmp_path / "src", tmp_path / "out")
+    assert not [p for p in left if p.exists()]
+
+
+def test_only_what_is_stale_and_ours_is_removed(tmp_path: Path) -> None:
+    ours, theirs = temporary_name(tmp_path / "a.wav"), tmp_path / ".song.part.wav"
+    for path in (ours, theirs):
+        path.write_bytes(b"x")
+    assert remove_stale(tmp_path, older_s=3600) == 0
+    os.utime(ours, (0, 0))
+    assert remove_stale(tmp_path, older_s=3600) == 1
+    os.utime(theirs, (0, 0))
+    assert remove_stale(tmp_path) == 0
+    theirs.unlink()  # it was still there
+
+
+def test_an_error_of_the_work_is_not_laid_on_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="song"), folder_lock(tmp_path, "corpus"):
+        raise FileNotFoundError(2, "No such file", "song")
+    with folder_lock(tmp_path, "corpus"):
+        pass
+
+
+@pytest.mark.parametrize("options", [{"min_seconds": float("nan")}, {"min_seconds": -1.0}])
+def test_lengths_that_are_none(tmp_path: Path, options: dict[str, float]) -> None:
+    save(tmp_path / "src" / "a.wav")
+    with pytest.raises(UsageError, match="min seconds"):
+        quick(tmp_path / "src", tmp_path / "out", **options)
+
+
+def test_short_recordings_are_counted_with_the_remedy(tmp_path: Path, cli: object) -> None:
+    for i in range(5):
+        save(tmp_path / "src" / f"{i}.wav", seconds=0.4 if i < 3 else 1.5, hz=200 + i)
+    arguments = ("--sample-rate", RATE, "--workers", 1)
+    code, _, err = cli("corpus", "build", tmp_path / "src", tmp_path / "c", *arguments)  # type: ignore[operator]
+    assert code == 0
+    assert "3 of 5 recordings are shorter than 1 s; --min-seconds sets the least length." in err.replace("\n", " ")
+    with pytest.raises(CorpusError, match=r"5 are too short: --min-seconds"):
+        quick(tmp_path / "src", tmp_path / "d", min_seconds=60)
+    assert len(quick(tmp_path / "src", tmp_path / "c", min_seconds=0.2).tracks) == 5
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("problems.csv", "path,reason\na,b\n"),
+        ("problems.csv", "\udcff"),
+        ("tracks.csv", "id,genre\n1,2\n"),
+        ("tracks.csv", None),
+    ],
+)
+def test_damaged_tables_are_told(tmp_path: Path, cli: object, table: str, text: str | None) -> None:
+    save(tmp_path / "src" / "a.wav")
+    c = quick(tmp_path / "src", tmp_path / "out")
+    good = (c.folder / table).read_text()
+    damaged = good.replace(".wav", "/../../x.wav") if text is None else text
+    (c.folder / table).write_bytes(damaged.encode("utf-8", "surrogateescape"))
+    code, _, err = cli("corpus", "show", c.folder)  # type: ignore[operator]
+    assert code == 1
+    assert table in err
+    assert "build the corpus again" in err.replace("\n", " ")
