@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+import crashing
 import numpy as np
 import pytest
 import soundfile
@@ -160,19 +159,11 @@ class TestProblems:
 
         for i in range(12):
             save(tmp_path / "src" / f"{i:02}.wav", hz=100 + i)
-        monkeypatch.setattr(workers, "prepare_one", _crash_on_two)
+        monkeypatch.setattr(workers, "prepare_one", crashing.prepare_one)
         c = build(tmp_path / "src", tmp_path / "out", sample_rate=RATE, workers=2)
         assert len(c.tracks) == 11
         assert [(p.path, p.action) for p in read_problems(c.folder)] == [("02.wav", "skipped")]
         assert "killed twice" in read_problems(c.folder)[0].reason
-
-
-def _crash_on_two(index: int, path: Path, audio: Path, settings: tuple[int, int, float]) -> object:
-    from noizenet.corpus.prepare import safe_prepare
-
-    if path.stem == "02":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return index, safe_prepare(path, audio, *settings)
 
 
 class TestResuming:

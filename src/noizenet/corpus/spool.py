@@ -17,8 +17,8 @@ MEMORY_BYTES = 64 << 20
 """Longer recordings go through the disk (at 22,050 Hz in stereo: than six minutes)."""
 BLOCK_FRAMES = 1 << 17
 PIECE = 1024
-EDGE_SHARE = 5.0
-"""Per cent of the pieces that may be louder in what is called constant: converted edges ring."""
+EDGES, EDGE_SHARE = 2, 0.05
+"""So many pieces, or such a share, may be louder in what is called constant: converted edges ring."""
 
 
 class Levels:
@@ -83,10 +83,11 @@ class Levels:
 
     @property
     def spread(self) -> float:
-        """How far samples of one piece of 1,024 lie apart, in all but the widest twentieth of the pieces."""
+        """How far samples of one piece of 1,024 lie apart, in all but the widest twentieth (at least two) of them."""
         if not self._spreads:
             return 0.0
-        return float(np.percentile(np.concatenate(self._spreads), 100.0 - EDGE_SHARE))
+        pieces = np.sort(np.concatenate(self._spreads))
+        return float(pieces[max(0, len(pieces) - 1 - max(EDGES, round(EDGE_SHARE * len(pieces))))])
 
 
 class Spool:
