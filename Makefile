@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Torch first and alone: any build of it will do, and nothing later replaces it.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-slow test-pythons test-capped lint format bench docs setup clean
+.PHONY: demo test test-slow test-pythons test-capped robust lint format bench docs setup clean
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,10 @@ test-pythons: setup
 # The numerical tests as on a processor without AVX-512 and bfloat16.
 test-capped: setup
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell $(BIN)/pytest -m numerical
+
+# Half an hour: damaged files, kills, full disks, … ; writes docs/reliability.md. SHORT=1: four minutes, writes nothing.
+robust: setup
+	$(BIN)/python -m robustness $(if $(SHORT),--short)
 
 lint: setup
 	$(BIN)/ruff format --check .

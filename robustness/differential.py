@@ -1,0 +1,147 @@
+"""Generated files of every format, rate and layout, decoded by noizenet, ffmpeg and soundfile, compared."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustness import sounds
+
+F32 = NDArray[np.float32]
+SECONDS = 1.0
+LEVEL_DB = {True: 0.1, False: 0.5}
+CORRELATION = {True: 0.999, False: 0.98}
+FRAME = 2400
+"""What lossy decoders may differ by in length, in samples: a codec frame, or its delay (AAC: 2,112)."""
+AUDIBLE = 1e-3
+
+
+def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield `count` combinations of format, rate and channels, each format first at its simplest."""
+    every = [
+        {"what": "differential", "format": f.name, "rate": r, "channels": c}
+        for f in sounds.FORMATS.values()
+        for r, c in itertools.product(f.rates, f.channels)
+    ]
+    random.Random(seed).shuffle(every)
+    seen: dict[str, int] = {}
+    for one in every:  # round robin over formats
+        one["turn"] = seen[one["format"]] = seen.get(one["format"], -1) + 1
+    yield from sorted(every, key=lambda one: one["turn"])[:count]
+
+
+def setup() -> Callable[[dict[str, Any]], tuple[str, str]]:
+    """Return what tries one combination."""
+    return attempt
+
+
+def attempt(task: dict[str, Any]) -> tuple[str, str]:
+    """Write, decode three times, compare."""
+    from noizenet.base.errors import NoizenetError
+
+    kind, rate, channels = sounds.FORMATS[task["format"]], task["rate"], task["channels"]
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
+        path = Path(place) / f"x{kind.suffix}"
+        try:
+            sounds.write(path, kind, sounds.music(SECONDS, rate, channels, rate + channels), rate)
+        except Exception as error:  # this build's encoder has no such rate or layout
+            return "unwritable", f"{type(error).__name__}: {error}"[:100]
+        try:
+            ours, our_rate = _noizenet(path)
+        except NoizenetError as error:
+            return "disagree", f"{_name(task)}: noizenet: {str(error).replace(str(path), 'x')}"
+        for other, read in (("ffmpeg", _ffmpeg), ("soundfile", _soundfile)):
+            found = read(path, our_rate, channels)
+            if found is not None:
+                wrong = compare(ours, our_rate, *found, lossless=kind.lossless)
+                if wrong:
+                    return "disagree", f"{_name(task)}: {other}: {wrong}"
+    return "fine", ""
+
+
+def _name(task: dict[str, Any]) -> str:
+    return f"{task['format']}, {task['rate']} Hz, {sounds.LAYOUTS[task['channels']]}"
+
+
+def _noizenet(path: Path) -> tuple[F32, int]:
+    from noizenet.audio.read import read
+
+    found = read(path)
+    samples = found.samples if found.samples.ndim == 2 else found.samples[:, None]
+    return samples, found.sample_rate
+
+
+def _ffmpeg(path: Path, rate: int, channels: int) -> tuple[F32, int] | None:
+    if not shutil.which("ffmpeg"):
+        return None
+    done = subprocess.run(
+        ["ffmpeg", "-v", "error", "-nostdin", "-i", f"file:{path}", "-map", "a:0", "-ar", str(rate), "-f", "f32le", "-"],
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    if done.returncode or not done.stdout:
+        return None
+    return np.frombuffer(done.stdout[: len(done.stdout) // (4 * channels) * 4 * channels], "<f4").reshape(
+        -1, channels
+    ), rate
+
+
+def _soundfile(path: Path, rate: int, channels: int) -> tuple[F32, int] | None:
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as handle:  # in blocks: one long read of Vorbis misses its end
+            samples = np.concatenate(list(handle.blocks(8192, dtype="float32", always_2d=True)))
+            return samples, int(handle.samplerate)
+    except (RuntimeError, ValueError, OSError):
+        return None
+
+
+def compare(ours: F32, rate: int, theirs: F32, their_rate: int, *, lossless: bool) -> str:
+    """Return what differs between two decodes, or an empty text.
+
+    Channels may stand in another order (decoders of surround sound differ in that): each is compared with the one
+    that it resembles most, and each must be there once.
+    """
+    if rate != their_rate:
+        return f"rate {rate} against {their_rate} Hz"
+    if ours.shape[1] != theirs.shape[1]:
+        return f"{ours.shape[1]} against {theirs.shape[1]} channels"
+    if abs(len(ours) - len(theirs)) > (0 if lossless else FRAME):
+        return f"{len(ours)} against {len(theirs)} samples"
+    table = _alike(ours, theirs)
+    taken = [int(np.argmax(row)) for row in table]
+    if len(set(taken)) < len(taken):
+        return f"channels {taken}: one is there twice"
+    for mine, other in enumerate(taken):
+        a, b = ours[:, mine], theirs[:, other]
+        level_a, level_b = float(np.sqrt(np.mean(a**2))), float(np.sqrt(np.mean(b**2)))
+        if max(level_a, level_b) < AUDIBLE:
+            continue
+        if table[mine, other] < CORRELATION[lossless]:
+            return f"channel {mine}: correlation {table[mine, other]:.4f}"
+        difference = 20 * np.log10(max(level_a, 1e-9) / max(level_b, 1e-9))
+        if abs(difference) > LEVEL_DB[lossless]:
+            return f"channel {mine}: {difference:+.2f} dB"
+    return ""
+
+
+def _alike(ours: F32, theirs: F32) -> NDArray[np.float64]:
+    """Return the largest correlation over a codec's delay, [C, C]."""
+    n = 1 << int(np.ceil(np.log2(max(len(ours), len(theirs)) + FRAME)))
+    a = np.fft.rfft(ours - ours.mean(0), n, axis=0)
+    b = np.fft.rfft(theirs - theirs.mean(0), n, axis=0)
+    table = np.zeros((ours.shape[1], theirs.shape[1]))
+    scale = np.sqrt(np.sum((ours - ours.mean(0)) ** 2, 0)[:, None] * np.sum((theirs - theirs.mean(0)) ** 2, 0)[None])
+    for i, j in np.ndindex(*table.shape):
+        both = np.fft.irfft(a[:, i] * np.conj(b[:, j]), n)
+        table[i, j] = max(both[: FRAME + 1].max(), both[-FRAME:].max())
+    return table / np.maximum(scale, 1e-12)

@@ -1,0 +1,87 @@
+"""What a stage found: counted by kind, gathered by place, made smaller."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from robustness import workers
+from robustness.workers import Outcome
+
+FAULTS = ("traceback", "crash", "hang", "memory", "leftover", "duration")
+KEPT = 40
+TRIES = 60
+
+
+def signature(outcome: Outcome) -> str:
+    """Return what findings of the same cause have in common."""
+    where = str(outcome.task.get("format", "")) if outcome.kind == "duration" else ""
+    return outcome.kind + where + " " + re.sub(r"0x[0-9a-f]+|[\d.,]+", "#", outcome.text)[:90]
+
+
+def gather(outcomes: Iterable[Outcome], on: Callable[[int, Outcome], None] | None = None) -> dict[str, Any]:
+    """Count outcomes; keep the first of each cause.
+
+    Returns
+    -------
+    dict
+        ``inputs``, ``fine``, ``refused``, each of :data:`FAULTS`, ``slowest_s``, ``most_MB`` and ``findings``.
+    """
+    counts: Counter[str] = Counter()
+    formats: Counter[str] = Counter()
+    first: dict[str, Outcome] = {}
+    times: Counter[str] = Counter()
+    slowest, most = 0.0, 0
+    for outcome in outcomes:
+        counts[outcome.kind] += 1
+        formats[str(outcome.task.get("format", outcome.task.get("what", "")))] += 1
+        slowest, most = max(slowest, outcome.seconds), max(most, outcome.bytes)
+        if outcome.kind in FAULTS:
+            key = signature(outcome)
+            times[key] += 1
+            first.setdefault(key, outcome)
+        if on is not None:
+            on(sum(counts.values()), outcome)
+    return {
+        "inputs": sum(counts.values()), "fine": counts["fine"], "refused": counts["refused"],
+        **{kind: counts[kind] for kind in FAULTS}, "by_format": dict(sorted(formats.items())),
+        "slowest_s": round(slowest, 2), "most_MB": round(most / 1e6),
+        "findings": [
+            {"kind": o.kind, "text": o.text, "times": times[key], "task": o.task}
+            for key, o in list(first.items())[:KEPT]
+        ],
+    }  # fmt: skip
+
+
+def smaller(finding: dict[str, Any], setup: Callable[[], Any]) -> dict[str, Any]:
+    """Leave out operations, and halve lists of changes, as long as the finding stays the same."""
+    task, wanted = finding["task"], finding["kind"]
+    if "operations" not in task:
+        return finding
+    tries = 0
+    changed = True
+    while changed and tries < TRIES:
+        changed = False
+        for candidate in _simpler(task["operations"]):
+            tries += 1
+            outcome = next(iter(workers.run(setup, [{**task, "operations": candidate}], workers=1)))
+            if outcome.kind == wanted:
+                task, changed = outcome.task, True
+                finding = {**finding, "task": task, "text": outcome.text}
+                break
+            if tries >= TRIES:
+                break
+    return finding
+
+
+def _simpler(operations: list[Any]) -> Iterator[list[Any]]:
+    if len(operations) > 1:
+        for k in range(len(operations)):
+            yield operations[:k] + operations[k + 1 :]
+    for k, (kind, *given) in enumerate(operations):
+        if kind in ("flip", "set") and len(given[0]) > 1:
+            half = len(given[0]) // 2
+            for part in (given[0][:half], given[0][half:]):
+                yield [*operations[:k], [kind, part], *operations[k + 1 :]]

@@ -1,0 +1,137 @@
+"""Damaged recordings: read whole, and every so often built into a corpus, drawn and heard by a model."""
+
+from __future__ import annotations
+
+import functools
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from robustness import mutations, sounds
+
+DURATION_TOLERANCE_S = 0.05
+EVERY_BUILD, EVERY_VIEW = 50, 100
+EVERY_DURATION = 3
+"""Of the recordings that were read without a word, so many are compared with ffmpeg's length: one in this."""
+
+
+def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield recipes of damaged recordings; the same seed gives the same ones."""
+    good = sounds.good_files()
+    names = list(good)
+    for index in range(count):
+        rng = random.Random(f"{seed} audio {index}")
+        name = names[index % len(names)]
+        how = "view" if index % EVERY_VIEW == 7 else "build" if index % EVERY_BUILD == 3 else "read"
+        yield {"what": "audio", "format": name, "operations": mutations.draw(rng, names, len(good[name])), "how": how,
+               "duration": rng.randrange(EVERY_DURATION) == 0}  # fmt: skip
+
+
+def setup() -> Callable[[dict[str, Any]], tuple[str, str]]:
+    """Return what tries one recipe (called once in each worker)."""
+    import noizenet.audio.read  # noqa: F401 - loaded before the clock runs
+
+    good = sounds.good_files()
+    return functools.partial(attempt, good=good)
+
+
+def content(task: dict[str, Any], good: dict[str, bytes]) -> tuple[bytes, str]:
+    """Return a damaged recording's bytes and its ending."""
+    suffixes = {n: sounds.FORMATS[n].suffix for n in good}
+    operations = task["operations"]
+    data = mutations.apply(good[task["format"]], operations, good)
+    return data, mutations.ending(operations, suffixes[task["format"]], suffixes)
+
+
+def attempt(task: dict[str, Any], good: dict[str, bytes]) -> tuple[str, str]:
+    """Try one recipe; return the kind of outcome and a line."""
+    data, suffix = content(task, good)
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
+        folder = Path(place) / "in"
+        folder.mkdir()
+        path = folder / f"x{suffix}"
+        path.write_bytes(data)
+        if task["how"] == "build":
+            found = command(["corpus", "build", folder, Path(place) / "out", "--sample-rate", 8000, "--workers", 1])
+        elif task["how"] == "view":
+            found = command(["view", path, Path(place) / "out.png"])
+        else:
+            found = _read(path, duration=task.get("duration", True))
+        return found if found[0] in ("traceback", "duration") else _leftover(Path(place)) or found
+
+
+def command(arguments: list[object]) -> tuple[str, str]:
+    """Run the command line in this process; a line that calls itself a bug is one."""
+    import contextlib
+    import io
+
+    from noizenet.cli.main import main
+
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = main([str(a) for a in arguments])
+    text = said.getvalue()
+    if "Traceback" in text or "a bug in noizenet" in text:
+        return "traceback", f"noizenet {arguments[0]}: {text.strip()[-300:]}"
+    if code not in (0, 1, 2):
+        return "traceback", f"noizenet {arguments[0]}: exit code {code}"
+    return ("fine" if code == 0 else "refused"), text.strip()[-300:]
+
+
+def _leftover(place: Path) -> tuple[str, str] | None:
+    left = [p.name for p in place.rglob("*") if ".part" in p.name]
+    return ("leftover", ", ".join(left)) if left else None
+
+
+def _read(path: Path, *, duration: bool) -> tuple[str, str]:
+    import numpy as np
+
+    from noizenet.audio.read import AudioReader
+    from noizenet.base.errors import NoizenetError
+
+    frames = 0
+    try:
+        with AudioReader(path) as reader:
+            rate, channels = reader.info.sample_rate, reader.info.channels
+            for block in reader.blocks():
+                if block.ndim != 2 or block.shape[1] != channels or block.dtype != np.float32:
+                    return "traceback", f"a block has shape {block.shape}, type {block.dtype}; {channels} were promised"
+                if not np.isfinite(block).all():
+                    return "traceback", "a block is not finite"
+                frames += len(block)
+            issues = [f"{i.kind}: {i.text}" for i in getattr(reader, "issues", [])]
+    except NoizenetError as error:
+        text = str(error)
+        return ("refused", text.replace(str(path), "x")) if "\n" not in text else ("traceback", f"two lines: {text}")
+    if frames and duration and not issues:
+        reference = lengths(path)
+        if reference is not None:
+            promised, decoded = reference
+            agree = abs(promised - decoded) <= DURATION_TOLERANCE_S
+            if agree and abs(frames / rate - decoded) > DURATION_TOLERANCE_S:
+                return "duration", f"{frames / rate:.3f} s were read without a word, ffmpeg reads {decoded:.3f} s"
+    return "fine", "; ".join(issues)
+
+
+def lengths(path: Path) -> tuple[float, float] | None:
+    """Return the length that ffmpeg reads in the container and the one that it decodes, in seconds; None where not."""
+    if not shutil.which("ffmpeg"):
+        return None
+    rate = 8000
+    try:
+        done = subprocess.run(
+            ["ffmpeg", "-v", "info", "-nostdin", "-i", f"file:{path}", "-map", "a:0", "-ac", "1", "-ar", str(rate),
+             "-f", "s16le", "-"],
+            capture_output=True, timeout=15, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return None
+    found = re.search(rb"Duration: (\d+):(\d+):([\d.]+)", done.stderr)
+    if done.returncode or not found:
+        return None
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]), len(done.stdout) / 2 / rate

@@ -1,0 +1,254 @@
+"""Damaged model folders, checkpoints, corpora, configurations and tables."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import random
+import shutil
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from robustness import material, mutations
+from robustness.fuzz_audio import _leftover, command
+
+MODELS = ("sample", "paper", "token")
+SHARES = {"model": 30, "zip": 5, "checkpoint": 15, "corpus": 20, "config": 15, "set": 5, "table": 10}
+"""Inputs of each kind, in parts."""
+EVERY_RESUME, EVERY_TRAIN = 8, 10
+
+
+def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield recipes; the same seed gives the same ones."""
+    kinds = [k for k, parts in SHARES.items() for _ in range(parts)]
+    for index in range(count):
+        rng = random.Random(f"{seed} state {index}")
+        yield {"what": rng.choice(kinds), "seed": rng.randrange(2**31), "index": index}
+
+
+def setup(folder: Path) -> Callable[[dict[str, Any]], tuple[str, str]]:
+    """Return what tries one recipe (called once in each worker)."""
+    import torch
+
+    import noizenet.api  # noqa: F401 - loaded before the clock runs
+    from noizenet.generation.stream import Stream  # noqa: F401
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        for name in MODELS:  # kernels are loaded before the clock runs
+            _play(folder / name, Path(place))
+    return functools.partial(attempt, made=folder)
+
+
+def attempt(task: dict[str, Any], made: Path) -> tuple[str, str]:
+    """Try one recipe; return the kind of outcome and a line."""
+    rng = random.Random(task["seed"])
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
+        found = TRIES[task["what"]](rng, made, Path(place))
+        return found if found[0] == "traceback" else _leftover(Path(place)) or found
+
+
+def _damage(rng: random.Random, data: bytes) -> bytes:
+    operations = [o for o in mutations.draw(rng, ["own"], max(1, len(data))) if o[0] != "swap"]
+    return mutations.apply(data, operations, {"own": data})
+
+
+def _text(tree: Any) -> bytes:
+    return json.dumps(tree, indent=1).encode("utf-8", "surrogatepass")
+
+
+def _tensors(rng: random.Random, data: bytes) -> bytes:
+    """Damage a safetensors file: its bytes, or what its header says."""
+    if rng.random() < 0.4:
+        return _damage(rng, data)
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    inner = header.get("__metadata__", {}).get("noizenet")
+    if inner and rng.random() < 0.7:
+        header["__metadata__"]["noizenet"] = _text(mutations.change_tree(rng, json.loads(inner))).decode(
+            "utf-8", "replace"
+        )
+    else:
+        header = mutations.change_tree(rng, header)
+    text = _text(header)
+    return struct.pack("<Q", len(text)) + text + data[8 + size :]
+
+
+def _model_parts(rng: random.Random, made: Path) -> dict[str, bytes]:
+    folder = made / rng.choice(MODELS)
+    about, weights = (folder / "model.json").read_bytes(), (folder / "model.safetensors").read_bytes()
+    if rng.random() < 0.35:
+        weights = _tensors(rng, weights)
+        if rng.random() < 0.8:  # a damage that the digest does not tell
+            tree = json.loads(about)
+            tree["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+            about = _text(tree)
+    elif rng.random() < 0.8:
+        about = _text(mutations.change_tree(rng, json.loads(about)))
+    else:
+        about = _damage(rng, about)
+    return {"model.json": about, "model.safetensors": weights}
+
+
+def _model(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    folder = place / "model"
+    folder.mkdir()
+    for name, data in _model_parts(rng, made).items():
+        (folder / name).write_bytes(data)
+    return _play(folder, place)
+
+
+def _zip(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    path = place / "model.zip"
+    with zipfile.ZipFile(path, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as bundle:
+        for name, data in _model_parts(rng, made).items():
+            bundle.writestr(rng.choice(("", "m/", "../")) + name, data)
+    if rng.random() < 0.8:
+        path.write_bytes(_damage(rng, path.read_bytes()))
+    return _play(path, place)
+
+
+def _play(model: Path, place: Path) -> tuple[str, str]:
+    return command(["generate", model, place / "out.wav", "--seconds", 0.1])
+
+
+def _checkpoint(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    name = rng.choice(("sample", "paper"))
+    shutil.copytree(made / name, place / "model")
+    path = place / "model" / "resume.safetensors"
+    path.write_bytes(_tensors(rng, path.read_bytes()))
+    if rng.randrange(EVERY_RESUME):
+        from noizenet.base.errors import NoizenetError
+        from noizenet.training import checkpoint
+
+        try:
+            checkpoint.read(place / "model")
+        except NoizenetError as error:
+            return "refused", str(error)
+        return "fine", ""
+    arguments = material.training(made / "corpus", place / "model", f"{name}-lstm", 0.11)
+    return command([*arguments, "--resume"])
+
+
+def _corpus(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    shutil.copytree(made / "corpus", place / "corpus")
+    part = rng.choice(("corpus.json", "corpus.json", "tracks.csv", "tracks.csv", "problems.csv", "wav"))
+    waves = sorted((place / "corpus" / "audio").glob("*.wav"))
+    path = rng.choice(waves) if part == "wav" else place / "corpus" / part
+    data = path.read_bytes() if path.exists() else b""
+    if part == "corpus.json" and rng.random() < 0.7:
+        path.write_bytes(_text(mutations.change_tree(rng, json.loads(data))))
+    elif part == "tracks.csv" and rng.random() < 0.7:
+        path.write_bytes(_cells(rng, data))
+    else:
+        path.write_bytes(_damage(rng, data))
+    found = command(["corpus", "show", place / "corpus", "--json"])
+    if found[0] != "fine" or rng.randrange(EVERY_TRAIN):
+        return found if found[0] != "fine" else _read_all(place / "corpus")
+    return command(material.training(place / "corpus", place / "model", "sample-lstm", 0.01))
+
+
+def _read_all(folder: Path) -> tuple[str, str]:
+    from noizenet.base.errors import NoizenetError
+    from noizenet.corpus.corpus import Corpus
+
+    try:
+        with Corpus(folder) as corpus:
+            for track in corpus.tracks:
+                corpus.read(track)
+    except NoizenetError as error:
+        return "refused", str(error)
+    return "fine", ""
+
+
+def _cells(rng: random.Random, data: bytes) -> bytes:
+    """Change cells of a table, or give a line one cell too many or too few."""
+    lines = data.decode("utf-8").splitlines()
+    for _ in range(rng.choice((1, 1, 3))):
+        at = rng.randrange(len(lines))
+        cells = lines[at].split(",")
+        what = rng.random()
+        if what < 0.6:
+            value = str(rng.choice(mutations.NASTY)).replace("\n", " ")
+            cells[rng.randrange(len(cells))] = value if rng.random() < 0.7 else f'"{value}\n{value}"'
+        elif what < 0.75:
+            cells.append("more")
+        elif what < 0.9:
+            del cells[rng.randrange(len(cells))]
+        else:
+            cells = ['"', *cells]
+        lines[at] = ",".join(cells)
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _recipe(rng: random.Random) -> tuple[str, dict[str, Any]]:
+    from noizenet.training.options import configure
+
+    name = rng.choice(("sample-lstm", "paper-lstm", "token-lstm", "spectral-lstm"))
+    try:
+        return name, configure(name).to_dict()
+    except Exception:
+        return "sample-lstm", configure("sample-lstm").to_dict()
+
+
+def _config(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    import tomli_w
+
+    from noizenet.base.config import write_toml
+
+    name, tree = _recipe(rng)
+    data = write_toml(tree).encode()
+    if rng.random() < 0.7:
+        try:
+            data = tomli_w.dumps(mutations.change_tree(rng, tree)).encode("utf-8", "surrogatepass")
+        except (TypeError, ValueError, AttributeError):  # TOML has no null
+            data = _damage(rng, data)
+    else:
+        data = _damage(rng, data)
+    path = place / "config.toml"
+    path.write_bytes(data)
+    return _configure(name, path, ())
+
+
+def _set(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    name, tree = _recipe(rng)
+    section = rng.choice(list(tree))
+    key = rng.choice([*tree[section], "", "x", "a.b", "\0"])
+    value = rng.choice((*mutations.NASTY, "[1, 2", "'", '"""', "= =", "1979-05-27", "0x1F", "[[]]"))
+    return _configure(
+        name, None, (rng.choice((f"{section}.{key}={value}", f"{key}={value}", f"{section}.{key}", str(value))),)
+    )
+
+
+def _configure(name: str, path: Path | None, sets: tuple[str, ...]) -> tuple[str, str]:
+    from noizenet.base.errors import NoizenetError
+    from noizenet.representation.base import create
+    from noizenet.training.options import configure
+
+    try:
+        found = configure(name, path, sets)
+        if "codec" not in found.representation:
+            create(dict(found.representation), sample_rate=material.RATE, channels=1)
+    except NoizenetError as error:
+        return "refused", str(error)
+    return "fine", ""
+
+
+def _table(rng: random.Random, made: Path, place: Path) -> tuple[str, str]:
+    shutil.copytree(made / "fma", place / "fma")
+    path = place / "fma" / "fma_metadata" / f"{rng.choice(('tracks', 'tracks', 'genres', 'raw_artists'))}.csv"
+    path.write_bytes(_cells(rng, path.read_bytes()) if rng.random() < 0.6 else _damage(rng, path.read_bytes()))
+    return command(
+        ["corpus", "build", place / "fma", place / "out", "--layout", "fma", "--sample-rate", 8000, "--workers", 1]
+    )
+
+
+TRIES: dict[str, Callable[[random.Random, Path, Path], tuple[str, str]]] = {
+    "model": _model, "zip": _zip, "checkpoint": _checkpoint, "corpus": _corpus, "config": _config, "set": _set,
+    "table": _table,
+}  # fmt: skip

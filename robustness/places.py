@@ -1,0 +1,267 @@
+"""Hostile surroundings: full disks, read-only folders, little memory, clocks, consoles, long paths, many files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from robustness import material
+
+DISK_BYTES = 6_000_000
+STEPS = 12
+"""Amounts of free room that each command is tried with."""
+MANY_FILES = 100_000
+NOBODY = 65534
+
+Checks = list[tuple[str, bool, str]]
+
+
+def run(made: Path, *, short: bool = False) -> dict[str, Any]:
+    """Try every surrounding; return ``checks``, ``faults``, ``skipped`` and findings."""
+    found: dict[str, Any] = {"groups": {}, "skipped": {}, "findings": []}
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
+        for name, group in GROUPS.items():
+            folder = Path(place) / name.replace(" ", "-")
+            folder.mkdir()
+            try:
+                checks = group(made, folder, short)
+            except _SkippedError as why:
+                found["skipped"][name] = str(why)
+                continue
+            bad = [(what, said) for what, good, said in checks if not good]
+            found["groups"][name] = {"checks": len(checks), "faults": len(bad)}
+            found["findings"] += [{"group": name, "what": w, "text": s[-300:]} for w, s in bad]
+            _writable(folder)
+    found["checks"] = sum(g["checks"] for g in found["groups"].values())
+    found["faults"] = sum(g["faults"] for g in found["groups"].values())
+    return found
+
+
+class _SkippedError(Exception):
+    """Something that cannot be tried here."""
+
+
+def _writable(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            with contextlib.suppress(OSError):
+                path.chmod(0o755)
+
+
+def _commands(made: Path, out: Path, album: Path) -> dict[str, list[object]]:
+    return {
+        "build": ["corpus", "build", album, out / "c", "--sample-rate", 22_050, "--workers", 1],
+        "generate": ["generate", made / "sample", out / "new.wav", "--seconds", 60],
+        "train": material.training(made / "corpus", out / "m", "sample-lstm", 0.05, "training.checkpoint_seconds=0"),
+        "view": ["view", next(album.rglob("*.wav")), out / "x.png"],
+    }
+
+
+def judge(
+    done: subprocess.CompletedProcess[str], out: Path, *, may_succeed: bool, needle: str = ""
+) -> tuple[bool, str]:
+    """Tell whether a command failed as it should: one clear line, exit 1 or 2, nothing half-written."""
+    text = done.stderr
+    lines = [x for x in text.splitlines() if x.startswith("noizenet:")]
+    left = [p.name for p in out.rglob("*") if ".part" in p.name] if out.exists() else []
+    if done.returncode == 0:
+        return may_succeed and not left, f"exit 0 {text[-200:]} {left}"
+    good = done.returncode in (1, 2) and len(lines) == 1 and "a bug in noizenet" not in text and "Traceback" not in text
+    good = good and (not needle or needle in text) and not left
+    return good, f"exit {done.returncode}, left {left}: {text[-250:]}"
+
+
+def _try(arguments: list[object], **options: Any) -> subprocess.CompletedProcess[str]:
+    given = {"env": material.environment(), **options}
+    return subprocess.run(
+        material.command(*arguments),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=300,
+        check=False,
+        **given,
+    )
+
+
+def _full_disk(made: Path, folder: Path, short: bool) -> Checks:
+    """Give each command less and less room, so that every write is the one that fails."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        raise _SkippedError("needs the right to mount a small file system")
+    checks: Checks = []
+    try:
+        album = material.album(folder / "album", count=4)
+        for name in _commands(made, disk, album):
+            steps = 3 if short else STEPS
+            for step in range(steps):
+                room = int(4_096 * (DISK_BYTES / 3 / 4_096) ** (step / (steps - 1)))
+                (disk / "ballast").write_bytes(b"\0" * max(0, shutil.disk_usage(disk).free - room))
+                out = disk / "out"
+                out.mkdir()
+                good, said = judge(
+                    _try(_commands(made, out, album)[name]), disk, may_succeed=True, needle="disk is full"
+                )
+                checks.append((f"{name}, {room:,} bytes free", good, said))
+                for path in disk.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+    return checks
+
+
+def _read_only(made: Path, folder: Path, short: bool) -> Checks:
+    """Give each command a folder that it may not write to."""
+    out = folder / "out"
+    out.mkdir(mode=0o555)
+    options: dict[str, Any] = {}
+    if os.geteuid() == 0:  # root may write everywhere: try as nobody, where nobody may read what is needed
+        probe = subprocess.run([sys.executable, "-c", "import noizenet"], user=NOBODY, capture_output=True, check=False)
+        if probe.returncode:
+            raise _SkippedError("needs to run as somebody who is not root")
+        options["user"] = NOBODY
+        home = folder / "home"
+        home.mkdir()
+        os.chown(home, NOBODY, NOBODY)
+        options["env"] = {**material.environment(), "HOME": str(home)}
+        folder.parent.chmod(0o755)
+        for path in (made, *made.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    album = material.album(folder / "album", count=2)
+    checks: Checks = []
+    for name, arguments in _commands(made, out, album).items():
+        good, said = judge(_try(arguments, **options), out, may_succeed=False)
+        checks.append((name, good, said))
+    return checks
+
+
+def _little_memory(made: Path, folder: Path, short: bool) -> Checks:
+    """Limit the address space: a command ends well, or with one line."""
+    album = material.album(folder / "album", count=2)
+    checks: Checks = []
+    for megabytes in (800, 2000) if short else (300, 500, 800, 1200, 2000, 3000):
+
+        def limit(most: int = megabytes << 20) -> None:
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+        for name in ("build", "generate", "train"):
+            out = folder / f"{name} {megabytes}"
+            out.mkdir()
+            done = _try(_commands(made, out, album)[name], preexec_fn=limit)
+            good, said = judge(done, out, may_succeed=True)
+            checks.append((f"{name}, {megabytes} MB", good, said))
+    return checks
+
+
+CLOCK = """
+import random, sys, time
+true, rng = time.time, random.Random(0)
+time.time = lambda: true() - rng.choice((0.0, 3600.0, 86400.0, 40 * 365 * 86400.0))
+from noizenet.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def _clock(made: Path, folder: Path, short: bool) -> Checks:
+    """Let the wall clock jump backwards and forwards at every look."""
+    album = material.album(folder / "album", count=2)
+    checks: Checks = []
+    for name, arguments in _commands(made, folder, album).items():
+        command = [sys.executable, "-c", CLOCK, *map(str, arguments)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=material.environment(), timeout=300, check=False
+        )
+        checks.append((name, done.returncode == 0, done.stderr))
+    return checks
+
+
+CONSOLES: dict[str, dict[str, str]] = {
+    "LANG=C": {"LANG": "C", "LC_ALL": "C"}, "no UTF-8 mode": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "cp1252": {"PYTHONIOENCODING": "cp1252"}, "cp437": {"PYTHONIOENCODING": "cp437"}, "ascii": {"PYTHONIOENCODING": "ascii"},
+    "koi8-r": {"PYTHONIOENCODING": "koi8-r"}, "no terminal": {"TERM": "dumb", "COLUMNS": "20"}, "no HOME": {"HOME": "/nonexistent"},
+}  # fmt: skip
+
+
+def _consoles(made: Path, folder: Path, short: bool) -> Checks:
+    """Run commands that print names of every script under locales and encodings that cannot show them."""
+    album = material.album(folder / "альбом 𝄞 ñ", count=3)
+    odd = os.fsencode(album / "blues") + b"/caf\xe9.wav"
+    shutil.copy(next(album.rglob("*.wav")), odd)
+    checks: Checks = []
+    names = list(CONSOLES)[:3] if short else list(CONSOLES)
+    for name in names:
+        env = {**material.environment(), **CONSOLES[name]}
+        for what, arguments in {
+            "build": ["corpus", "build", album, folder / f"c {name}", "--sample-rate", 8000, "--workers", 1],
+            "models": ["models"],
+            "generate": ["generate", made / "sample", folder / f"{name} ü.wav", "--seconds", 1],
+            "no such file": ["view", folder / "не.wav", folder / "x.png"],
+        }.items():
+            good, said = judge(_try(arguments, env=env), folder, may_succeed=what != "no such file")
+            checks.append((f"{name}: {what}", good and ("exit 0" in said or what == "no such file"), said))
+    return checks
+
+
+def _long_path(made: Path, folder: Path, short: bool) -> Checks:
+    """Name things with 250 characters, and nest them deeper than 4,000."""
+    album = material.album(folder / "album", count=2)
+    source = next(album.rglob("*.wav"))
+    long = folder / "in" / ("n" * 246 + ".wav")
+    long.parent.mkdir()
+    shutil.copy(source, long)
+    wide = folder / "in" / ("ж" * 123 + ".wav")
+    shutil.copy(source, wide)
+    deep = folder
+    for _ in range(12):
+        deep = deep / ("d" * 250)
+    deep.mkdir(parents=True)
+    checks: Checks = []
+    for what, arguments in {
+        "build": ["corpus", "build", long.parent, folder / "c", "--sample-rate", 8000, "--workers", 1],
+        "view": ["view", long, folder / "x.png"],
+        "view to a long name": ["view", source, folder / ("p" * 246 + ".png")],
+        "generate to a long name": ["generate", made / "sample", folder / ("ж" * 123 + ".wav"), "--seconds", 1],
+        "generate deep down": ["generate", made / "sample", deep / "x.wav", "--seconds", 1],
+        "build deep down": ["corpus", "build", album, deep / "c", "--sample-rate", 8000, "--workers", 1],
+    }.items():
+        done = _try(arguments)
+        checks.append((what, done.returncode == 0, done.stderr))
+    good, said = judge(
+        _try(["generate", made / "sample", folder / ("x" * 300 + ".wav"), "--seconds", 1]),
+        folder / "c",
+        may_succeed=False,
+    )
+    checks.append(("a name of 304 characters", good, said))
+    return checks
+
+
+def _many_files(made: Path, folder: Path, short: bool) -> Checks:
+    """Build from a folder of 100,000 files of which few are sound."""
+    count = MANY_FILES // 20 if short else MANY_FILES
+    album = material.album(folder / "album", count=4)
+    for k in range(count):
+        (album / "rock" / f"{k}.txt").touch()
+    done = _try(["corpus", "build", album, folder / "c", "--sample-rate", 8000, "--workers", 1, "--json"])
+    good, said = judge(done, folder, may_succeed=True)
+    return [(f"{count:,} files", good and done.returncode == 0, said)]
+
+
+GROUPS: dict[str, Callable[[Path, Path, bool], Checks]] = {
+    "full disk": _full_disk, "read-only folder": _read_only, "little memory": _little_memory, "clock": _clock,
+    "locale and console": _consoles, "long paths": _long_path, "many files": _many_files,
+}  # fmt: skip
+
+
+def groups() -> Iterator[str]:
+    """Yield the names of all surroundings."""
+    yield from GROUPS

@@ -1,0 +1,227 @@
+"""Processes that try one input after another, under watch: a hang, a crash or too much memory costs one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MOST_SECONDS = 20.0
+MOST_BYTES = 1_000_000_000
+PATIENCE = 3
+"""A busy computer is no hang: what has not used its seconds of the processor may take so many times as long."""
+ADDRESS_SPACE = 12 << 30
+"""What a process may map at most: an input that asks for more gets MemoryError, and the machine lives on."""
+
+
+@dataclass
+class Outcome:
+    """What became of one input.
+
+    `seconds` are those of the processor, in this process and those that it starts. `kind` is ``fine`` (read), ``refused`` (a clear line), or a fault: ``traceback``, ``crash``, ``hang``, ``memory``,
+    ``leftover`` or ``duration``.
+    """
+
+    task: Any
+    kind: str
+    text: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+def run(
+    setup: Callable[[], Callable[[Any], tuple[str, str]]],
+    tasks: Iterable[Any],
+    *,
+    workers: int = 2,
+    most_seconds: float = MOST_SECONDS,
+    most_bytes: int = MOST_BYTES,
+    deadline: float | None = None,
+) -> Iterator[Outcome]:
+    """Try every task in a pool of processes.
+
+    Parameters
+    ----------
+    setup : callable
+        Called once in each process; returns the function that tries one task and says ``(kind, text)``.
+    tasks : iterable
+    workers : int
+    most_seconds, most_bytes : float, int
+        What one input may take.
+    deadline : float, optional
+        :func:`time.monotonic` at which no further task is begun.
+
+    Yields
+    ------
+    Outcome
+        In the order in which they end.
+    """
+    waiting = iter(tasks)
+    pool = [_Worker(setup) for _ in range(workers)]
+    try:
+        busy: list[_Worker] = []
+        for worker in pool:
+            _next(worker, waiting, busy, deadline)
+        while busy:
+            multiprocessing.connection.wait([w.pipe for w in busy], timeout=0.25)
+            for worker in list(busy):
+                outcome = worker.look(most_seconds, most_bytes)
+                if outcome is not None:
+                    busy.remove(worker)
+                    yield outcome
+                    _next(worker, waiting, busy, deadline)
+    finally:
+        for worker in pool:
+            worker.stop()
+
+
+def _next(worker: _Worker, waiting: Iterator[Any], busy: list[_Worker], deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        return
+    with contextlib.suppress(StopIteration):
+        worker.begin(next(waiting))
+        busy.append(worker)
+
+
+class _Worker:
+    def __init__(self, setup: Callable[[], Any]) -> None:
+        self.setup = setup
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, self.setup), daemon=False)
+        self.process.start()
+        other.close()
+        ready = self.pipe.poll(180) and self.pipe.recv()
+        if ready != "ready":
+            raise RuntimeError(f"a worker could not begin: {ready}")
+
+    def begin(self, task: Any) -> None:
+        self.task, self.begun, self.worked = task, time.monotonic(), busy(self.process.pid)
+        self.pipe.send(task)
+
+    def look(self, most_seconds: float, most_bytes: int) -> Outcome | None:
+        took = time.monotonic() - self.begun
+        try:
+            if self.pipe.poll():
+                kind, text, peak = self.pipe.recv()
+                if peak > most_bytes and kind in ("fine", "refused"):
+                    kind, text = "memory", f"{peak / 1e6:.0f} MB"
+                    self._again()
+                return Outcome(self.task, kind, text, busy(self.process.pid) - self.worked, peak)
+        except (EOFError, ConnectionResetError):
+            self.process.join(5)
+            code = self.process.exitcode
+            self._again()
+            return Outcome(self.task, "crash", f"exit code {code}", took)
+        if not self.process.is_alive():
+            return None  # the pipe tells at the next look
+        if took > most_seconds and (
+            took > PATIENCE * most_seconds or busy(self.process.pid) - self.worked > most_seconds
+        ):
+            self._again()
+            return Outcome(self.task, "hang", f"no end after {took:.0f} s", took)
+        if (now := resident(self.process.pid)) > most_bytes:
+            self._again()
+            return Outcome(self.task, "memory", f"{now / 1e6:.0f} MB", took, now)
+        return None
+
+    def _again(self) -> None:
+        self.stop()
+        self._start()
+
+    def stop(self) -> None:
+        import psutil
+
+        family = []
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.join(10)
+        for child in family:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        self.pipe.close()
+
+
+def busy(pid: int | None) -> float:
+    """Return the processor time of a process and of those that it started, in seconds."""
+    return _family(pid, lambda one: sum(one.cpu_times()[:4]))
+
+
+def resident(pid: int | None) -> int:
+    """Return the resident memory of a process and of those that it started, in bytes."""
+    return int(_family(pid, lambda one: float(one.memory_info().rss)))
+
+
+def _family(pid: int | None, measure: Callable[[Any], float]) -> float:
+    import psutil
+
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for one in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += measure(one)
+    return total
+
+
+def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
+    import os
+    import resource
+    import sys
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)  # decoders write their complaints here
+    sys.stdout, sys.stderr = open(os.devnull, "w"), open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
+    try:
+        attempt = setup()
+    except BaseException:
+        pipe.send(traceback.format_exc())
+        return
+    pipe.send("ready")
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        _forget_peak()
+        try:
+            kind, text = attempt(task)
+        except BaseException as error:
+            kind, text = "traceback", _where(error)
+        pipe.send((kind, text, _peak()))
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "noizenet" in f.filename] or frames
+    at = ours[-1] if ours else None
+    place = f"{Path(at.filename).name}:{at.name}" if at else "?"
+    return f"{type(error).__name__} in {place}: {str(error)[:200]}"
+
+
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0

@@ -1,0 +1,105 @@
+"""The harness finds what it is there to find: a watch that never barks is worth nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robustness import differential, findings, fuzz_audio, mutations, report, sounds, workers
+
+
+def misbehave() -> Any:
+    """Return a function that does what it is told."""
+
+    def attempt(task: dict[str, Any]) -> tuple[str, str]:
+        if task["do"] == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif task["do"] == "hang":
+            time.sleep(600)
+        elif task["do"] == "memory":
+            np.ones(task["bytes"] // 8)
+        elif task["do"] == "raise":
+            raise KeyError("x")
+        return "fine", ""
+
+    return attempt
+
+
+def test_faults_are_noticed_and_the_next_input_is_tried() -> None:
+    asked = ["crash", "raise", "memory", "hang", "nothing", "nothing"]
+    tasks = [{"what": "test", "do": do, "bytes": 600_000_000} for do in asked]
+    outcomes = workers.run(misbehave, tasks, workers=1, most_seconds=2, most_bytes=400_000_000)
+    found = {o.task["do"]: o.kind for o in outcomes}
+    assert found == {"crash": "crash", "raise": "traceback", "memory": "memory", "hang": "hang", "nothing": "fine"}
+
+
+def test_recipes_repeat_and_any_part_of_one_applies() -> None:
+    others = {"a": bytes(range(256)) * 20, "b": b"RIFF" * 500}
+    seen = set()
+    for k in range(300):
+        operations = mutations.draw(random.Random(k), list(others), 5_000)
+        assert json.loads(json.dumps(operations)) == operations
+        seen |= {o[0] for o in operations}
+        once = mutations.apply(others["a"], operations, others)
+        assert once == mutations.apply(others["a"], json.loads(json.dumps(operations)), others)
+        for part in findings._simpler(operations):
+            mutations.apply(others["a"], part, others)
+    assert len(seen) == 15
+    assert (
+        mutations.apply(b"", [["flip", [[3, 1]]], ["keep", 4], ["lie", 2, 4, 2**64 - 1, "little"]], others) is not None
+    )
+
+
+def test_a_finding_is_made_smaller() -> None:
+    operations = [["flip", [[1, 0], [2, 0], [700, 1]]], ["keep", 5_000], ["fill", 100, 20, 0]]
+    finding = {"kind": "traceback", "text": "", "times": 1, "task": {"what": "test", "operations": operations}}
+    assert findings.smaller(finding, only_700)["task"]["operations"] == [["flip", [[700, 1]]]]
+
+
+def only_700() -> Any:
+    """Return a function that minds one place alone."""
+
+    def attempt(task: dict[str, Any]) -> tuple[str, str]:
+        if any([700, 1] in given[0] for kind, *given in task["operations"] if kind == "flip"):
+            raise ValueError("700")
+        return "fine", ""
+
+    return attempt
+
+
+@pytest.mark.parametrize("name", sorted(sounds.FORMATS))
+def test_good_files_are_good(name: str, tmp_path: Path) -> None:
+    """What is mutated, and compared, is right to begin with."""
+    kind = sounds.FORMATS[name]
+    rate = 44_100 if 44_100 in kind.rates else 48_000
+    assert differential.attempt({"format": name, "rate": rate, "channels": 2})[0] == "fine"
+    path = tmp_path / f"x{kind.suffix}"
+    sounds.write(path, kind, sounds.music(0.5, rate, 2), rate)
+    assert fuzz_audio._read(path, duration=True)[0] == "fine"
+
+
+def test_a_comparison_sees_what_differs() -> None:
+    a = sounds.music(0.3, 44_100, 2)
+    same = {"lossless": True}
+    assert differential.compare(a, 44_100, a[:, ::-1], 44_100, **same) == "", "another order of channels"
+    assert "samples" in differential.compare(a, 44_100, a[:-1], 44_100, **same)
+    assert "dB" in differential.compare(a, 44_100, a * 0.95, 44_100, **same)
+    assert "correlation" in differential.compare(a, 44_100, a + 0.05 * sounds.music(0.3, 44_100, 2, 9), 44_100, **same)
+    assert "twice" in differential.compare(a, 44_100, np.repeat(a[:, :1], 2, axis=1), 44_100, **same)
+    assert "channels" in differential.compare(a, 44_100, a[:, :1], 44_100, **same)
+
+
+def test_the_page_is_made_from_the_results(tmp_path: Path) -> None:
+    """The committed page is what the committed results give: no number in it was written by hand."""
+    root = Path(report.__file__).parent.parent
+    results = root / "results" / "reliability.json"
+    report.write(json.loads(results.read_text()) if results.exists() else {}, tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text() == (root / "docs" / "reliability.md").read_text()
