@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT_S))
+
+
+LONG_FILES = {
+    "test_training", "test_measures", "test_evaluation", "test_evaluation_real", "test_tokens", "test_tiered", "test_cli",
+    "test_onnx", "test_fma_baseline", "test_hubcodec", "test_figures", "test_site", "test_studio_page",
+}  # fmt: skip
+"""Files that hold more than their share of the time, or need more than `noizenet[test]`: not in the fast half."""
+NUMERICAL_FILES = {
+    "test_training", "test_tokens", "test_tiered", "test_stepper", "test_kernels", "test_codec", "test_representations",
+    "test_clock", "test_settling", "test_likelihood", "test_course",
+}  # fmt: skip
+"""Files whose results depend on the processor's instruction sets."""
+
+
+def pytest_configure() -> None:
+    # A shell that starts this in the background ignores SIGINT for it and all its children: tests send that signal.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast half and the numerical tests by their files."""
+    for item in items:
+        slow = item.get_closest_marker("slow") is not None
+        if item.path.stem not in LONG_FILES and not slow:
+            item.add_marker(pytest.mark.fast)
+        if item.path.stem in NUMERICAL_FILES and not slow:
+            item.add_marker(pytest.mark.numerical)
 
 
 @pytest.fixture(autouse=True)

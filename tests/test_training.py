@@ -517,7 +517,7 @@ def test_training_leaves_torch_as_it_was(corpus: Corpus, tmp_path: Path) -> None
     quick_train(corpus, tmp_path / "m", "sample-lstm", epochs=0.02)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler or os.environ.get("CI")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_validation_measures_what_it_says(corpus: Corpus, tmp_path: Path) -> None:
