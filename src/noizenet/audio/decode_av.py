@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.clock import RAW, Clock
 from noizenet.audio.fold import Layout, known_layout
-from noizenet.audio.sniff import Container, tag_size
+from noizenet.audio.sniff import Container
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import sync_at
 from noizenet.base.errors import AudioError
 
-RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
-"""Streams of frames without time stamps: how much is lost follows from the bytes."""
 CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "ac3", "eac3", "tak"})
 """Codecs whose checksums are right in every sound file, and tell damage."""
 NO_PROMISE = RAW | {"ogg", "shorten"}
@@ -26,10 +25,6 @@ MOST_FRAME = 1 << 22
 """No frame of a sane file has more samples than that."""
 LOSSY_PEAK = 30.0
 """A lossy decoder that gives samples of 30 dB above full scale was fed with noise."""
-JUMP_S = {"flac": 0.005, "ogg": 0.03}
-"""From this jump of the time stamps on, sound is missing; 0.1 s for other containers, whose stamps are rounded."""
-ODD_JUMP_S = 60.0
-
 _CODEC_NAMES = """
     aac aac_latm ac3 eac3 mp1 mp1float mp2 mp2float mp3 mp3float vorbis opus libopus flac alac wavpack tta ape tak
     shorten mpc7 mpc8 wmav1 wmav2 wmapro wmalossless wmavoice speex dca mlp truehd qoa gsm gsm_ms g722 g726 g726le
@@ -77,6 +72,10 @@ class AVDecoder:
         The bytes.
     container : Container
         What they are; its demuxer is forced, and none other can be reached.
+    options : dict, optional
+        For the demuxer.
+    until : float, optional
+        The time stamp of the end, in seconds, where the container's last bytes tell it.
 
     Raises
     ------
@@ -84,14 +83,19 @@ class AVDecoder:
         If there is no sound in it that can be decoded; the message has no path.
     """
 
-    def __init__(self, section: Section, container: Container) -> None:
+    def __init__(
+        self, section: Section, container: Container, options: dict[str, str] | None = None, until: float | None = None
+    ) -> None:
         import av
 
-        self._section, self._kind = section, container
+        self._section, self._kind, self._until = section, container, until
         try:
             # Whatever bytes of names are not UTF-8 is replaced: tags are no reason to refuse a song.
             self._container: Any = av.open(
-                section, format=container.demuxer, metadata_errors="replace", options=_options(container.demuxer)
+                section,
+                format=container.demuxer,
+                metadata_errors="replace",
+                options={**_options(container.demuxer), **(options or {})},
             )
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
@@ -105,6 +109,7 @@ class AVDecoder:
         self.rate, self.layout = int(context.sample_rate), _layout(context.layout)
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
         self.seconds = self._promise()
+        self.gave_up = False
         self._exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
     def close(self) -> None:
@@ -113,11 +118,12 @@ class AVDecoder:
 
     def pieces(self) -> Iterator[Piece | Gap]:
         """Decode from the beginning: sound, and gaps where it is missing."""
-        clock = _Clock(self._kind.name)
+        clock = Clock(self._kind.name, self._section)
         joined = _Joined()
+        trial = _Trial(self._kind.name in RAW)
         for packet, error in self._packets():
             frames = [] if error or packet is None else self._decode(packet, clock)
-            for frame in frames:
+            for frame in trial.settled(frames, clock):
                 gap = clock.gap_before(frame)
                 if gap > 0:
                     if (piece := joined.take()) is not None:
@@ -129,8 +135,9 @@ class AVDecoder:
                 self._section.progress()
         if (piece := joined.take()) is not None:
             yield piece
-        if clock.pending:
-            yield Gap(clock.pending, at_end=True)
+        missing = clock.missing_at_end(self._until)
+        if missing > 0:
+            yield Gap(missing, at_end=True)
 
     def _choose(self) -> Any:
         for stream in self._container.streams.audio:
@@ -162,6 +169,7 @@ class AVDecoder:
                     yield packet, None
                 return
             except StalledError as error:
+                self.gave_up = True
                 yield None, error
                 return
             except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
@@ -170,52 +178,46 @@ class AVDecoder:
                 last = self._section.tell()
                 yield None, error
                 if errors > MOST_ERRORS or (stuck and errors > 3):
+                    self.gave_up = True
                     return
 
-    def _decode(self, packet: Any, clock: _Clock) -> list[Any]:
+    def _decode(self, packet: Any, clock: Clock) -> list[Any]:
         import av
 
-        clock.see(packet)
-        if clock.skips(packet):
+        skipped = clock.skipped(packet)
+        if skipped >= packet.size > 0:
             return []
-        try:
-            frames = [f for f in packet.decode() if f.samples]
-            if self._sane(frames):
-                return frames
-        except (av.error.FFmpegError, ValueError, MemoryError):
-            if packet.size == 0:  # the flush at the end
-                return []
-        if self._kind.name in RAW:
-            rest = self._after_junk(packet, clock)
-            if rest is not None:
-                return rest
-        clock.lose(packet)
-        return []
+        if not skipped:
+            try:
+                frames = [f for f in packet.decode() if f.samples]
+                if self._sane(frames):
+                    clock.good(packet)
+                    return frames
+            except (av.error.FFmpegError, ValueError, MemoryError):
+                if packet.size == 0:  # the flush at the end
+                    return []
+        rest = self._behind_junk(packet, clock) if self._kind.name in RAW else None
+        if rest is None:
+            clock.lose(packet)
+        return rest or []
 
-    def _after_junk(self, packet: Any, clock: _Clock) -> list[Any] | None:
-        """Look at a packet that cannot be decoded: a tag or junk may stand before a frame that can."""
+    def _behind_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
+        """Look into a packet that cannot be decoded: tags or junk may stand before a frame that can."""
         import av
 
         data = bytes(packet)
-        tag = next((i for i in range(min(len(data), 4)) if tag_size(data[i : i + 32])), -1)
-        start = 1
-        if tag >= 0:
-            start = tag + tag_size(data[tag : tag + 32])
-            if start >= len(data):
-                clock.skip_until(packet, start)
-                return []
-        at = data.find(b"\xff", start)
-        while 0 <= at < len(data) - 8:
+        clock.look_for_tags(packet)
+        at = max(0, clock.skipped(packet) - 1)
+        while 0 <= (at := data.find(b"\xff", at + 1)) < len(data) - 8:
             found = sync_at(data, at)
-            if found and found.container == self._kind.name and at + found.size <= len(data):
-                try:
-                    frames = self._stream.codec_context.decode(av.Packet(data[at:]))
-                except (av.error.FFmpegError, ValueError):
-                    return None
-                if tag < 0:
-                    clock.lose(packet, at)
-                return [f for f in frames if f.samples]
-            at = data.find(b"\xff", at + 1)
+            if found is None or found.container != self._kind.name or at + found.size > len(data):
+                continue
+            try:
+                frames = [f for f in self._stream.codec_context.decode(av.Packet(data[at:])) if f.samples]
+            except (av.error.FFmpegError, ValueError, MemoryError):
+                return None
+            clock.good(packet, at)
+            return frames
         return None
 
     def _sane(self, frames: list[Any]) -> bool:
@@ -231,70 +233,36 @@ class AVDecoder:
         return True
 
 
-class _Clock:
-    """Where in time the decoder is, and how much is missing."""
+class _Trial:
+    """Holds frames of another rate or other channels back until more of their kind follow.
 
-    def __init__(self, kind: str) -> None:
-        self._raw = kind in RAW
-        self._jump = JUMP_S.get(kind, 0.1)
-        self._anchor: float | None = None
-        self._seconds = 0.0  # given out or lost
-        self._given = 0.0
-        self._bytes = 0
-        self._good_bytes = 0
-        self._skip = -1
-        self._lost_s = 0.0
+    In a stream of frames without a container, damage can look like the head of a frame of any kind; a joined file of
+    another kind goes on.
+    """
 
-    @property
-    def pending(self) -> float:
-        """Seconds that are known to be lost and not yet told."""
-        return self._lost_s
+    FRAMES = 4
 
-    def see(self, packet: Any) -> None:
-        self._good_bytes += packet.size
+    def __init__(self, raw: bool) -> None:
+        self._raw = raw
+        self._kind: tuple[int, int] | None = None
+        self._held: list[Any] = []
 
-    def skips(self, packet: Any) -> bool:
-        return packet.pos is not None and 0 <= packet.pos < self._skip
-
-    def skip_until(self, packet: Any, count: int) -> None:
-        self._good_bytes -= packet.size
-        if packet.pos is not None:
-            self._skip = packet.pos + count
-
-    def lose(self, packet: Any, count: int | None = None) -> None:
-        """Note a packet that is lost; how long it was, its stamps or its bytes say."""
-        size = packet.size if count is None else count
-        self._good_bytes -= size
-        if self._raw:
-            per_byte = self._given / self._good_bytes if self._good_bytes > 0 else 0.0
-            self._lost_s += size * per_byte
-        elif packet.duration and packet.time_base:
-            self._lost_s += float(packet.duration * packet.time_base)
-        else:
-            self._lost_s += 1e-6
-
-    def gap_before(self, frame: Any) -> float:
-        """Return how many seconds are missing before a frame."""
-        lost, self._lost_s = self._lost_s, 0.0
-        if self._raw or frame.pts is None or frame.time_base is None:
-            self._seconds += lost
-            return lost
-        at = float(frame.pts * frame.time_base)
-        if self._anchor is None:
-            self._anchor = at - self._seconds
-        jump = at - self._anchor - self._seconds
-        if jump < -0.05 or (jump > ODD_JUMP_S and jump > 0.5 * max(self._seconds, 1.0)):
-            self._anchor = at - self._seconds - lost
-            jump = lost
-        if jump < self._jump and not lost:
-            return 0.0
-        jump = max(jump, 0.0)
-        self._seconds += jump
-        return jump
-
-    def advance(self, frame: Any) -> None:
-        self._seconds += frame.samples / frame.sample_rate
-        self._given += frame.samples / frame.sample_rate
+    def settled(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
+        """Yield the frames that are sure to be sound."""
+        for frame in frames:
+            kind = (frame.sample_rate, frame.layout.nb_channels)
+            if not self._raw or self._kind in (None, kind):
+                for false in self._held:
+                    clock.lose_seconds(false.samples / false.sample_rate)
+                self._held, self._kind = [], kind
+                yield frame
+                continue
+            if self._held and kind != (self._held[0].sample_rate, self._held[0].layout.nb_channels):
+                self._held = []
+            self._held.append(frame)
+            if len(self._held) >= self.FRAMES:
+                held, self._held, self._kind = self._held, [], kind
+                yield from held
 
 
 class _Joined:
@@ -369,4 +337,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     text = str(getattr(error, "strerror", "") or error).strip().rstrip(".")
+    if isinstance(error, EOFError) or text == "End of file":
+        return "it ends before the sound begins"
+    if text.startswith("Invalid data found"):
+        return "its header is damaged or cut off"
     return text.split(": ")[-1] if text else type(error).__name__

@@ -37,6 +37,7 @@ class SndfileDecoder:
         self.codec = str(self._file.subtype).lower()
         self.layout = vorbis_layout(channels) if self._file.format == "OGG" else default_layout(channels)
         self.tags = {key: str(value) for key, value in self._file.copy_metadata().items()}
+        self.gave_up = False
         frames = int(self._file.frames)
         self.seconds = frames / self.rate if 0 < frames < UNKNOWN_FRAMES and self.rate else None
 
@@ -52,6 +53,7 @@ class SndfileDecoder:
             try:
                 block = self._file.read(self.rate, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, RuntimeError, StalledError):
+                self.gave_up = True
                 return
             if not len(block):
                 return

@@ -14,6 +14,9 @@ from noizenet.base.errors import AudioError
 
 MOST_SAMPLE = 1e10
 """No sound has samples above this (integers of 32 bits reach 2e9): such a sample is as bad as NaN."""
+BARELY_S = 0.05
+"""Less than this missing at an end is an encoder's padding."""
+NEAR_END_S = 0.3
 MOST_PLACES = 4
 """So many places of damage are named one by one."""
 
@@ -102,6 +105,8 @@ class Findings:
             raise AudioError(f"{self._path}: holds no sound (zero length{what})")
         if self._bad == self._frames:
             raise AudioError(f"{self._path}: holds NaN or infinite samples only; export it again")
+        if structure.cut and self._gaps and sum(self._gaps[-1]) > seconds - NEAR_END_S:  # the cut's own last packet
+            seconds = self._gaps.pop()[0]
         self._tell_gaps()
         self._tell_bad(seconds)
         self._tell_links()
@@ -143,17 +148,27 @@ class Findings:
 
     def _tell_length(self, structure: Structure, promised_s: float | None, seconds: float) -> None:
         slack = max(4096 / self._rate, 0.1, 0.0005 * seconds)
-        promise = f" (the file promises {promised_s:.1f} s)" if promised_s and promised_s > seconds + 0.05 else ""
-        short = promised_s is not None and promised_s - seconds > slack
-        if structure.cut or (short and structure.cut is None and self._cut_s > 0):
+        short = None if promised_s is None else promised_s - seconds
+        promise = f" (the file promises {promised_s:.1f} s)" if short is not None and short > 0.05 else ""
+        # Bytes that are missing in the middle are told as a gap; they do not cut the end as well.
+        cut = structure.cut and (short is None or short > (slack if self._gaps else 0.01))
+        broken = structure.cut is None and self._cut_s > 0 and structure.checked_end
+        if cut or (short is not None and short > slack and (broken or self._unsure(structure))):
             self._issues.append(lost(f"damaged after {seconds:.1f} s{promise}"))
-        elif self._cut_s > slack:
+        elif self._cut_s > BARELY_S and (short is None or short > BARELY_S):
             self._issues.append(lost(f"damaged after {seconds:.1f} s ({_short(self._cut_s)} lost)"))
-        elif promised_s is not None and abs(promised_s - seconds) > slack:
+        elif short is not None and short > slack:
             self._issues.append(
                 repaired(f"the header's length is wrong: it says {promised_s:.1f} s, {seconds:.1f} s were decoded")
             )
+        elif short is not None and short < -slack:
+            self._issues.append(repaired(f"the header says {promised_s:.1f} s, {seconds:.1f} s were decoded"))
         self._issues += structure.issues
+
+    @staticmethod
+    def _unsure(structure: Structure) -> bool:
+        """Whether neither the bytes nor a broken last frame could show that the end is missing."""
+        return structure.cut is None and not structure.checked_end
 
 
 def _short(seconds: float) -> str:

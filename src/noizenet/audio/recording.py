@@ -12,16 +12,19 @@ from noizenet.audio.decode_av import AVDecoder, Gap, Piece
 from noizenet.audio.decode_sndfile import SndfileDecoder
 from noizenet.audio.findings import Findings
 from noizenet.audio.fold import Layout, refit
-from noizenet.audio.issue import Issue
+from noizenet.audio.issue import Issue, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.sniff import HEAD_BYTES, Container, describe, sniff
-from noizenet.audio.source import Section, Source
+from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure, examine
 from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
 from noizenet.base.errors import AudioError
 
 MOST_CHANNELS = 64
 ADVICE = "convert it to wav, flac, ogg or mp3"
+
+SECOND = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})
+"""Containers that libsndfile is asked about. (Its mp3 decoder writes warnings to the terminal, and finds no more.)"""
 
 Decoder = AVDecoder | SndfileDecoder
 
@@ -51,7 +54,7 @@ class Recording:
         self.rate, self.layout = d.rate, d.layout
         self.codec, self._tags = d.codec, d.tags
         self.container = self._kind.name
-        self.seconds = self._structure.seconds or d.seconds
+        self.seconds = d.seconds if self._structure.ask else self._structure.seconds
         self._findings = Findings(path, self.issues, self.rate)
 
     def close(self) -> None:
@@ -86,19 +89,38 @@ class Recording:
         if found is None:
             what = describe(self._source.peek(0, HEAD_BYTES))
             raise AudioError(f"{self.path}: not a readable recording ({what or 'no known format of sound'}); {ADVICE}")
-        kind, start = found
-        return kind, examine(self._source, kind, start)
+        if found.junk:
+            self.issues.append(repaired(f"{found.junk:,} bytes before the sound are none of it and were skipped"))
+        return found.container, examine(self._source, found.container, found.start)
 
     def _open_first(self) -> Decoder:
         """Open the first link that can be opened."""
         problem: AudioError | None = None
+        if self._structure.problem:
+            raise AudioError(f"{self.path}: not a readable recording ({self._structure.problem})")
         while self._structure.links:
             try:
-                return _open(self._source, self._kind, self._structure.links[0])
+                return self._open(self._structure.links[0])
             except AudioError as error:
                 problem = problem or error
                 self._structure.links.pop(0)
         raise AudioError(f"{self.path}: not a readable recording ({problem}); {ADVICE}") from problem
+
+    def _open(self, link: Link) -> Decoder:
+        problem: AudioError | None = None
+        if self._kind.demuxer:
+            try:
+                return AVDecoder(
+                    self._source.section(link.start, link.stop), self._kind, self._structure.options, link.until
+                )
+            except AudioError as error:
+                problem = error
+                if self._kind.name not in SECOND:
+                    raise
+        try:
+            return SndfileDecoder(self._source.section(link.start, link.stop))
+        except AudioError as error:
+            raise problem or error from error
 
     def _check(self, decoder: Decoder) -> None:
         rate, channels = decoder.rate, len(decoder.layout)
@@ -112,7 +134,7 @@ class Recording:
         decoder = self._decoder
         if decoder is None:
             try:
-                decoder = _open(self._source, self._kind, link)
+                decoder = self._open(link)
             except AudioError as error:
                 self._findings.unreadable_link(str(error))
                 return
@@ -133,8 +155,40 @@ class Recording:
         self._findings.end(fit.kinds)
 
     def _decoded(self, decoder: Decoder, link: Link) -> Iterator[Piece | Gap]:
-        """Decode with the first decoder; where it gives up long before the end, with the second from there on."""
-        yield from decoder.pieces()
+        """Decode with the first decoder; where it gives up or stops long before the end, with the second from there."""
+        frames, end = 0, None
+        for piece in decoder.pieces():
+            if isinstance(piece, Piece):
+                frames += len(piece.samples)
+            elif piece.at_end:
+                end = piece
+                continue
+            else:
+                frames += round(piece.seconds * decoder.rate)
+            yield piece
+        failed = not frames or decoder.gave_up or self._falls_short(frames, decoder.rate)
+        if isinstance(decoder, AVDecoder) and self._kind.name in SECOND and failed:
+            for piece in self._second(link, frames, decoder):
+                end = None
+                yield piece
+        if end is not None:
+            yield end
+
+    def _falls_short(self, frames: int, rate: int) -> bool:
+        """Whether the bytes are all there and the promise is not kept."""
+        alone = len(self._structure.links) == 1 and self._structure.cut is not True
+        return alone and self.seconds is not None and frames / rate < self.seconds - max(1.0, 0.01 * self.seconds)
+
+    def _second(self, link: Link, start: int, first: AVDecoder) -> Iterator[Piece | Gap]:
+        try:
+            decoder = SndfileDecoder(self._source.section(link.start, link.stop), start)
+        except AudioError:
+            return
+        try:
+            if (decoder.rate, len(decoder.layout)) == (first.rate, len(first.layout)):
+                yield from decoder.pieces()
+        finally:
+            decoder.close()
 
 
 class _Fit:
@@ -167,17 +221,3 @@ class _Fit:
             self._resampler = None
             if len(rest):
                 yield rest
-
-
-def _open(source: Source, kind: Container, link: Link) -> Decoder:
-    section: Section = source.section(link.start, link.stop)
-    problem: AudioError | None = None
-    if kind.demuxer:
-        try:
-            return AVDecoder(section, kind)
-        except AudioError as error:
-            problem = error
-    try:
-        return SndfileDecoder(source.section(link.start, link.stop))
-    except AudioError as error:
-        raise (problem or error) from error

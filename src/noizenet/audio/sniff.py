@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from noizenet.audio.source import Source
-from noizenet.audio.sync import find_chain, sync_at
+from noizenet.audio.sync import find_chain, next_chain, sync_at
 
 HEAD_BYTES = 4096
 SEARCH_BYTES = 1 << 18
@@ -96,6 +97,22 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x01\xa3\x64", "sndfile"),
 )
 
+TAGGED = frozenset({"mp3", "aac"})
+"""Containers whose demuxers skip the tags at the front, and read them."""
+
+_FRONTS: tuple[tuple[bytes, int, str], ...] = (
+    *(
+        (magic, 0, name)
+        for magic, name in _MAGICS
+        if name in ("flac", "ogg", "w64", "matroska", "asf", "wavpack", "caf")
+    ),
+    (b"RIFF", 0, "wav"),
+    (b"RF64", 0, "wav"),
+    (b"FORM", 0, "aiff"),
+    (b"ftyp", 4, "mp4"),
+)
+"""What is looked for behind junk, and how many bytes before it the file begins."""
+
 _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"MThd", "MIDI: notes, and no sound"),
     (b"\x89PNG", "a picture"),
@@ -111,7 +128,15 @@ _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def sniff(source: Source) -> tuple[Container, int] | None:
+class Found(NamedTuple):
+    """What a file is, its first byte, and how many bytes of junk stand before it."""
+
+    container: Container
+    start: int
+    junk: int = 0
+
+
+def sniff(source: Source) -> Found | None:
     """Find what a file is, and where its sound begins.
 
     Parameters
@@ -121,7 +146,7 @@ def sniff(source: Source) -> tuple[Container, int] | None:
 
     Returns
     -------
-    tuple of (Container, int) or None
+    Found or None
         The container and the offset of its first byte: 0, the byte behind tags of formats that have none there, or
         the byte behind junk. None where there is no sound that is known.
     """
@@ -129,7 +154,7 @@ def sniff(source: Source) -> tuple[Container, int] | None:
     head = source.peek(at, HEAD_BYTES)
     name = _by_magic(head)
     if name is not None:
-        return CONTAINERS[name], 0 if name == "mp3" else at
+        return Found(CONTAINERS[name], 0 if name in TAGGED else at)
     if _is_text(head) or describe(head):
         return None
     return _search(source, at)
@@ -231,28 +256,18 @@ def _is_text(head: bytes) -> bool:
     return control == 0 and high < 0.3 * len(part)
 
 
-def _search(source: Source, start: int) -> tuple[Container, int] | None:
+def _search(source: Source, start: int) -> Found | None:
     """Look for the first sound behind junk: the front of a format that has one, or a chain of frames."""
     data = source.peek(start, SEARCH_BYTES)
     found: list[tuple[int, str]] = []
-    for magic, name in (*_MAGICS[:3], (b"RIFF", "wav"), (b"RF64", "wav"), (b"FORM", "aiff")):
-        at = data.find(magic)
+    for magic, before, name in _FRONTS:
+        at = data.find(magic) - before
         if at > 0 and _by_magic(data[at : at + HEAD_BYTES]) == name:
             found.append((at, name))
-    limit = min(found)[0] if found else len(data)
-    at = 0
-    while (at := _next_sync(data, at, limit)) >= 0:
-        sync = sync_at(data, at)
-        if sync and find_chain(data, at, sync):
-            found.append((at, sync.container))
-            break
-        at += 1
+    chain = next_chain(data, 1, min(found)[0] if found else len(data))
+    if chain is not None:
+        found.append((chain[0], chain[1].container))
     if not found:
         return None
     at, name = min(found)
-    return CONTAINERS[name], start + at
-
-
-def _next_sync(data: bytes, at: int, limit: int) -> int:
-    ends = [i for i in (data.find(b"\xff", at, limit), data.find(b"\x0b\x77", at, limit)) if i >= 0]
-    return min(ends) if ends else -1
+    return Found(CONTAINERS[name], start + at, at)

@@ -81,6 +81,10 @@ class Section(io.RawIOBase):
         self._at = 0
         self._since = time.monotonic()
 
+    def peek(self, at: int, count: int) -> bytes:
+        """Return up to `count` bytes from an offset, without moving."""
+        return self.source.peek(self.start + at, max(0, min(count, self.size - at)))
+
     def progress(self) -> None:
         """Note that sound came out."""
         self._since = time.monotonic()

@@ -1,36 +1,61 @@
-"""What a container's bytes say about its length, read without decoding: links, cut ends, headers' promises."""
+"""What a container's bytes say about its length, read without decoding: joined parts, cut ends, headers' promises."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from noizenet.audio.issue import Issue
+from noizenet.audio.issue import Issue, lost
 from noizenet.audio.sniff import Container
 from noizenet.audio.source import Source
 
-KEEP_TAGS = frozenset({"mp3", "aac", "flac", "tta", "ape"})
-"""Containers whose demuxers skip the tags at the front, and read them."""
+MOST_CHUNKS = 100_000
+"""No sane file has more chunks than that at one level."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A part of a file that is a recording of its own: its first byte, and the byte behind its last."""
+    """A part of a file that is a recording of its own: its first byte, and the byte behind its last.
+
+    `until` is the time stamp of its end in seconds, where its last bytes tell it.
+    """
 
     start: int
     stop: int
+    until: float | None = None
 
 
 @dataclass
 class Structure:
     """What the bytes say.
 
-    `cut` is True where bytes are missing at the end, False where none are, None where that cannot be seen; `seconds` is
-    a promise that FFmpeg does not report.
+    Attributes
+    ----------
+    links : list of Link
+        Recordings that follow one another in the file; most files have one.
+    cut : bool or None
+        Whether bytes are missing at the end; None where that cannot be seen.
+    seconds : float or None
+        What the header promises for all of the file.
+    ask : bool
+        Whether the decoder knows the promise, and not these bytes.
+    checked_end : bool
+        Whether a cut end shows as a broken last frame where `cut` is None.
+    options : dict
+        For FFmpeg's demuxer.
+    problem : str
+        Why there can be no sound in it; empty otherwise.
+    issues : list of Issue
+        What is already known.
     """
 
     links: list[Link]
     cut: bool | None = None
     seconds: float | None = None
+    ask: bool = False
+    checked_end: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
     issues: list[Issue] = field(default_factory=list)
 
 
@@ -42,6 +67,205 @@ def examine(source: Source, kind: Container, start: int) -> Structure:
     source : Source
     kind : Container
     start : int
-        Its first byte: not 0 where something stands before it.
+        Its first byte: not 0 where tags or junk stand before it.
     """
+    look = _LOOKS.get(kind.name, _unknown)
+    return look(source, start)
+
+
+def _unknown(source: Source, start: int) -> Structure:
+    return Structure([Link(start, source.size)], ask=True)
+
+
+def _frames_only(source: Source, start: int) -> Structure:
+    """Streams of frames without any header: ADTS, AC-3, DTS, AMR, Shorten."""
     return Structure([Link(start, source.size)])
+
+
+def _flac(source: Source, start: int) -> Structure:
+    """STREAMINFO's count of samples, 0 where it is not known; RFC 9639, section 8.2."""
+    fronts = [start, *_find_all(source, b"fLaC\0\0\0\x22", start + 8)]  # joined files have several
+    ends = [*fronts[1:], source.size]
+    structure = Structure([Link(a, b) for a, b in zip(fronts, ends, strict=True)], checked_end=True)
+    total_s = 0.0
+    for at in fronts:
+        head = source.peek(at, 42)
+        rate = int.from_bytes(head[18:21], "big") >> 4
+        total = int.from_bytes(head[21:26], "big") & ((1 << 36) - 1)
+        if head[:4] != b"fLaC":
+            structure.issues.append(lost("its beginning is missing, and its header with it"))
+            return structure
+        if not (rate and total):
+            return structure
+        total_s += total / rate
+    structure.seconds = total_s
+    return structure
+
+
+def _find_all(source: Source, pattern: bytes, at: int) -> list[int]:
+    found = []
+    while at < source.size:
+        data = source.peek(at, 1 << 22)
+        here = -1
+        while (here := data.find(pattern, here + 1)) >= 0:
+            found.append(at + here)
+        at += max(1, len(data) - len(pattern) + 1)
+    return found
+
+
+def _au(source: Source, start: int) -> Structure:
+    head = source.peek(start, 24)
+    offset, size, encoding, rate, channels = (int.from_bytes(head[i : i + 4], "big") for i in (4, 8, 12, 16, 20))
+    width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding, 0)
+    structure = Structure([Link(start, source.size)], cut=False)
+    if size not in (0, 0xFFFFFFFF) and width and rate and channels:
+        structure.seconds = size / (width * channels * rate)
+        structure.cut = start + offset + size > source.size
+    return structure
+
+
+def _wavpack(source: Source, start: int) -> Structure:
+    """Blocks one after another, each with its size; https://www.wavpack.com/WavPack5FileFormat.pdf."""
+    at, end = start, source.size
+    while at + 32 <= end:
+        head = source.peek(at, 12)
+        if head[:4] != b"wvpk":
+            return Structure([Link(start, source.size)], cut=False, ask=True)
+        size = 8 + int.from_bytes(head[4:8], "little")
+        if at + size > end:
+            return Structure([Link(start, source.size)], cut=True, ask=True)
+        at += size
+    return Structure([Link(start, source.size)], cut=False if at == end else None, ask=True)
+
+
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
+def _asf(source: Source, start: int) -> Structure:
+    """Look at the file properties object; Advanced Systems Format specification, section 3.2."""
+    head = source.peek(start, 1 << 16)
+    at = head.find(_ASF_FILE)
+    structure = Structure([Link(start, source.size)], ask=True)
+    if at < 0 or len(head) < at + 104:
+        return structure
+    size, _, _, play, _ = (int.from_bytes(head[at + i : at + i + 8], "little") for i in (40, 48, 56, 64, 72))
+    preroll, flags = (
+        int.from_bytes(head[at + 80 : at + 88], "little"),
+        int.from_bytes(head[at + 88 : at + 92], "little"),
+    )
+    if flags & 1:  # broadcast: the sizes mean nothing
+        structure.ask = False
+        return structure
+    structure.ask = False
+    structure.seconds = max(0.0, play / 1e7 - preroll / 1e3) or None
+    structure.cut = size > source.size - start
+    return structure
+
+
+def _mp4(source: Source, start: int) -> Structure:
+    """Boxes one after another; ISO/IEC 14496-12, section 4.2."""
+    links, at, begin, names = [], start, start, set[bytes]()
+    cut = False
+    for _ in range(MOST_CHUNKS):
+        head = source.peek(at, 16)
+        if len(head) < 8:
+            cut = bool(head.strip(b"\0"))
+            break
+        size, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if size == 1 and len(head) == 16:
+            size = int.from_bytes(head[8:16], "big")
+        elif size == 0:
+            size = source.size - at
+        if size < 8 or not name.isalnum():  # junk behind the last box
+            break
+        if name == b"ftyp" and {b"moov", b"mdat"} <= names:
+            links.append(Link(begin, at))
+            begin, names = at, set()
+        names.add(name)
+        at += size
+        if at > source.size:
+            cut = True
+            break
+    links.append(Link(begin, source.size))
+    structure = Structure(links, cut=cut, ask=len(links) == 1)
+    if len(links) == 1 and b"moov" not in names:
+        why = "the file was cut off" if cut else "its recording was not finished"
+        structure.problem = f"its table of contents (moov) is missing: {why}; there is no sound without it"
+    return structure
+
+
+def _matroska(source: Source, start: int) -> Structure:
+    """EBML header and segment; RFC 8794 and RFC 9559."""
+    structure = Structure([Link(start, source.size)], ask=True)
+    at = start
+    _, header, used = _element(source.peek(at, 12))
+    if header is None:
+        return structure
+    at += used + header
+    ident, size, used = _element(source.peek(at, 12))
+    if ident != 0x18538067:
+        return structure
+    if size is not None:
+        end = at + used + size
+        structure.cut = end > source.size
+        if end + 64 < source.size and source.peek(end, 4) == b"\x1a\x45\xdf\xa3":
+            rest = _matroska(source, end)
+            structure.links = [Link(start, end), *rest.links]
+            structure.cut, structure.ask = rest.cut, False
+        return structure
+    at += used
+    for _ in range(MOST_CHUNKS):  # a live recording: the segment is open, its clusters may not be
+        ident, size, used = _element(source.peek(at, 12))
+        if ident == 0 or size is None:
+            return structure
+        at += used + size
+        if at >= source.size:
+            structure.cut = at > source.size
+            return structure
+    return structure
+
+
+def _element(head: bytes) -> tuple[int, int | None, int]:
+    """Return an EBML element's id, size (None: unknown) and the bytes that its head takes; (0, None, 0) for none."""
+    if not head or not head[0]:
+        return 0, None, 0
+    width = 9 - head[0].bit_length()
+    if width > 4 or len(head) <= width or not head[width]:
+        return 0, None, 0
+    ident = int.from_bytes(head[:width], "big")
+    more = 9 - head[width].bit_length()
+    if len(head) < width + more:
+        return 0, None, 0
+    size = int.from_bytes(head[width : width + more], "big") & ((1 << (7 * more)) - 1)
+    return ident, None if size == (1 << (7 * more)) - 1 else size, width + more
+
+
+def _later(name: str) -> Callable[[Source, int], Structure]:
+    """Import a longer look only when it is needed."""
+
+    def look(source: Source, start: int) -> Structure:
+        from noizenet.audio import structure_chunks, structure_frames
+
+        found: Structure = {
+            "wav": structure_chunks.riff,
+            "w64": structure_chunks.w64,
+            "aiff": structure_chunks.aiff,
+            "caf": structure_chunks.caf,
+            "mp3": structure_frames.mp3,
+            "ogg": structure_frames.ogg,
+        }[name](source, start)
+        return found
+
+    return look
+
+
+_LOOKS: dict[str, Callable[[Source, int], Structure]] = {
+    "flac": _flac,
+    "au": _au,
+    "wavpack": _wavpack,
+    "asf": _asf,
+    "mp4": _mp4,
+    "matroska": _matroska,
+    **dict.fromkeys(("aac", "ac3", "eac3", "dts", "amr", "shorten"), _frames_only),
+    **{name: _later(name) for name in ("wav", "w64", "aiff", "caf", "mp3", "ogg")},
+}

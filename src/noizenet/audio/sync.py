@@ -63,6 +63,19 @@ def find_chain(data: bytes, at: int, first: Sync) -> bool:
     return True
 
 
+def next_chain(data: bytes, at: int, stop: int, container: str = "") -> tuple[int, Sync] | None:
+    """Return the first offset in [at, stop) where frame follows frame (of one container only, where it is named)."""
+    while True:
+        ends = [i for i in (data.find(b"\xff", at, stop), data.find(b"\x0b\x77", at, stop)) if i >= 0]
+        if not ends:
+            return None
+        at = min(ends)
+        sync = sync_at(data, at)
+        if sync and container in ("", sync.container) and find_chain(data, at, sync):
+            return at, sync
+        at += 1
+
+
 def _mpeg(data: bytes, at: int) -> Sync | None:
     """ISO/IEC 11172-3 and 13818-3, section 2.4.2.3."""
     b1, b2, b3 = data[at + 1], data[at + 2], data[at + 3]

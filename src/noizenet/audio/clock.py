@@ -1,0 +1,146 @@
+"""Where in time a decoder is, and how much is missing: by time stamps, or by bytes where there are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from noizenet.audio.sniff import SEARCH_BYTES, tag_size
+from noizenet.audio.source import Section
+from noizenet.audio.sync import next_chain, sync_at
+
+RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
+"""Streams of frames without time stamps: how much is lost follows from the bytes."""
+JUMP_S = {"flac": 0.005, "ogg": 0.03}
+"""From this jump of the time stamps on, sound is missing; 0.1 s for other containers, whose stamps are rounded."""
+BACK_S = 0.05
+ODD_JUMP_S = 60.0
+"""A jump that is longer than this, and than half of what was decoded, is a broken stamp and no gap."""
+SMALL_HOLE = 32
+"""So few bytes between two frames are padding."""
+
+
+class Clock:
+    """Counts what was decoded, and finds what is missing.
+
+    Parameters
+    ----------
+    kind : str
+        The container's name.
+    section : Section
+        Its bytes, to tell tags from damage.
+    """
+
+    def __init__(self, kind: str, section: Section) -> None:
+        self._kind, self._raw = kind, kind in RAW
+        self._section = section
+        self._jump = JUMP_S.get(kind, 0.1)
+        self._anchor: float | None = None  # the stamp of the beginning
+        self._seconds = 0.0  # decoded or missing
+        self._decoded = 0.0
+        self._good_bytes = 0
+        self._end: int | None = None  # of the last good packet
+        self._broken = False  # since the last good packet
+        self._shift = 0  # FFmpeg's positions fall behind where its ADTS demuxer skips bytes
+        self._skip = -1
+        self._lost_s = 0.0
+
+    def good(self, packet: Any, offset: int = 0) -> None:
+        """Note a packet that was decoded, from a byte of it on."""
+        if not self._raw or packet.pos is None or packet.pos < 0:
+            return
+        begin = packet.pos + offset + self._shift
+        if self._end is not None:
+            if self._kind == "aac" and (self._broken or not sync_at(self._section.peek(begin, 8), 0)):
+                begin = self._found(begin, packet.size - offset)
+            self._note_hole(self._end, begin)
+        self._broken = False
+        self._end = begin + packet.size - offset
+        self._good_bytes += packet.size - offset
+
+    def lose(self, packet: Any) -> None:
+        """Note a packet that cannot be decoded; a stream without stamps counts the bytes up to the next good one."""
+        if self._raw:
+            self._broken = True
+            return
+        duration = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
+        self._lost_s += max(duration, 1e-6)
+
+    def lose_seconds(self, seconds: float) -> None:
+        """Note sound that is lost, by its length."""
+        self._lost_s += seconds
+
+    def look_for_tags(self, packet: Any) -> None:
+        """Find out whether a tag begins behind the last good packet; what lies in it is no sound."""
+        if packet.pos is None or packet.pos < 0:
+            return
+        begin = packet.pos if self._end is None else self._end
+        end = self._behind_tags(begin)
+        if end > begin:
+            self._skip = end
+
+    def skipped(self, packet: Any) -> int:
+        """Return how many bytes at a packet's front lie in a tag."""
+        if packet.pos is None or packet.pos < 0:
+            return 0
+        return max(0, min(int(packet.size), self._skip - int(packet.pos)))
+
+    def gap_before(self, frame: Any) -> float:
+        """Return how many seconds are missing before a frame."""
+        lost, self._lost_s = self._lost_s, 0.0
+        if self._raw or frame.pts is None or frame.time_base is None:
+            self._seconds += lost
+            return lost
+        at = float(frame.pts * frame.time_base)
+        if self._anchor is None:
+            self._anchor = at - self._seconds
+        jump = at - self._anchor - self._seconds
+        if jump < -BACK_S or jump > max(ODD_JUMP_S, 0.5 * self._seconds):
+            self._anchor = at - self._seconds - lost
+            jump = lost
+        if jump < self._jump and not lost:
+            return 0.0
+        jump = max(jump, 0.0)
+        self._seconds += jump
+        return jump
+
+    def advance(self, frame: Any) -> None:
+        """Note a frame that was given out."""
+        seconds = frame.samples / frame.sample_rate
+        self._seconds += seconds
+        self._decoded += seconds
+
+    def missing_at_end(self, until: float | None) -> float:
+        """Return how many seconds are missing behind the last frame, as far as that can be seen."""
+        if self._raw:
+            if self._end is not None:
+                self._note_hole(self._end, self._section.size)
+        elif until is not None and self._anchor is not None:
+            missing = until - self._anchor - self._seconds
+            if self._jump < missing < max(ODD_JUMP_S, 0.5 * self._seconds):
+                return missing
+        return self._lost_s
+
+    def _found(self, begin: int, size: int) -> int:
+        """Return where the packet of this size behind damage really is, where FFmpeg's position is not it."""
+        start = self._end or 0
+        data = self._section.peek(start, SEARCH_BYTES)
+        at = 0
+        while (found := next_chain(data, at, len(data), self._kind)) is not None:
+            at, sync = found
+            if sync.size == size:
+                self._shift += start + at - begin
+                return start + at
+            at += 1
+        return begin
+
+    def _note_hole(self, start: int, stop: int) -> None:
+        if stop - start <= SMALL_HOLE:
+            return
+        start = self._behind_tags(start)
+        if stop - start > SMALL_HOLE and self._good_bytes and self._section.peek(start, stop - start).strip(b"\0"):
+            self._lost_s += (stop - start) * self._decoded / self._good_bytes
+
+    def _behind_tags(self, at: int) -> int:
+        while size := tag_size(self._section.peek(at, 32)):
+            at += size
+        return at
