@@ -39,7 +39,6 @@ class Clock:
         self._decoded = 0.0
         self._good_bytes = 0
         self._end: int | None = None  # of the last good packet
-        self._broken = False  # since the last good packet
         self._shift = 0  # FFmpeg's positions fall behind where its ADTS demuxer skips bytes
         self._skip = -1
         self._lost_s = 0.0
@@ -50,17 +49,15 @@ class Clock:
             return
         begin = packet.pos + offset + self._shift
         if self._end is not None:
-            if self._kind == "aac" and (self._broken or not sync_at(self._section.peek(begin, 8), 0)):
-                begin = self._found(begin, packet.size - offset)
+            if self._kind == "aac":
+                begin = self._found(begin)
             self._note_hole(self._end, begin)
-        self._broken = False
         self._end = begin + packet.size - offset
         self._good_bytes += packet.size - offset
 
     def lose(self, packet: Any) -> None:
         """Note a packet that cannot be decoded; a stream without stamps counts the bytes up to the next good one."""
         if self._raw:
-            self._broken = True
             return
         duration = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
         self._lost_s += max(duration, 1e-6)
@@ -120,24 +117,24 @@ class Clock:
                 return missing
         return self._lost_s
 
-    def _found(self, begin: int, size: int) -> int:
-        """Return where the packet of this size behind damage really is, where FFmpeg's position is not it."""
+    def _found(self, begin: int) -> int:
+        """Return where a packet behind damage really is: FFmpeg's position may be short of it."""
+        if sync_at(self._section.peek(begin, 8), 0) is not None:
+            return begin
         start = self._end or 0
         data = self._section.peek(start, SEARCH_BYTES)
-        at = 0
-        while (found := next_chain(data, at, len(data), self._kind)) is not None:
-            at, sync = found
-            if sync.size == size:
-                self._shift += start + at - begin
-                return start + at
-            at += 1
-        return begin
+        found = next_chain(data, 0, len(data), self._kind)
+        if found is None or start + found[0] < begin:
+            return begin
+        self._shift += start + found[0] - begin
+        return start + found[0]
 
     def _note_hole(self, start: int, stop: int) -> None:
         if stop - start <= SMALL_HOLE:
             return
         start = self._behind_tags(start)
-        if stop - start > SMALL_HOLE and self._good_bytes and self._section.peek(start, stop - start).strip(b"\0"):
+        padding = stop == self._section.size and not self._section.peek(start, stop - start).strip(b"\0")
+        if stop - start > SMALL_HOLE and self._good_bytes and not padding:
             self._lost_s += (stop - start) * self._decoded / self._good_bytes
 
     def _behind_tags(self, at: int) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from noizenet.audio.clock import RAW, Clock
-from noizenet.audio.fold import Layout, known_layout
+from noizenet.audio.frames import Gap, Joined, Piece, Trial, frame_layout
 from noizenet.audio.sniff import Container
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import sync_at
@@ -37,30 +36,6 @@ _CODEC_NAMES = """
 """
 CODECS = frozenset(_CODEC_NAMES.split())
 """Decoders that may run: codecs of music and speech, none of films, pictures, subtitles or games."""
-
-_TYPES: dict[str, tuple[str, float, float]] = {
-    "u8": ("u1", 128.0, 1 / 128),
-    "s16": ("<i2", 0.0, 1 / 32768),
-    "s32": ("<i4", 0.0, 1 / 2147483648),
-    "s64": ("<i8", 0.0, 1 / 9223372036854775808),
-    "flt": ("<f4", 0.0, 1.0),
-    "dbl": ("<f8", 0.0, 1.0),
-}
-
-
-class Piece(NamedTuple):
-    """Sound as it was decoded: float32 [n, C], its rate in Hz, its channels."""
-
-    samples: NDArray[np.float32]
-    rate: int
-    layout: Layout
-
-
-class Gap(NamedTuple):
-    """Sound that is missing here; `at_end` where nothing came after it."""
-
-    seconds: float
-    at_end: bool = False
 
 
 class AVDecoder:
@@ -106,7 +81,7 @@ class AVDecoder:
         if self.codec in CHECKED:
             context.options = {**context.options, "err_detect": "crccheck+explode"}
         context.thread_count = 1
-        self.rate, self.layout = int(context.sample_rate), _layout(context.layout)
+        self.rate, self.layout = int(context.sample_rate), frame_layout(context.layout)
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
         self.seconds = self._promise()
         self.gave_up = False
@@ -119,8 +94,8 @@ class AVDecoder:
     def pieces(self) -> Iterator[Piece | Gap]:
         """Decode from the beginning: sound, and gaps where it is missing."""
         clock = Clock(self._kind.name, self._section)
-        joined = _Joined()
-        trial = _Trial(self._kind.name in RAW)
+        joined = Joined()
+        trial = Trial(self._kind.name in RAW)
         for packet, error in self._packets():
             frames = [] if error or packet is None else self._decode(packet, clock)
             for frame in trial.settled(frames, clock):
@@ -233,86 +208,6 @@ class AVDecoder:
         return True
 
 
-class _Trial:
-    """Holds frames of another rate or other channels back until more of their kind follow.
-
-    In a stream of frames without a container, damage can look like the head of a frame of any kind; a joined file of
-    another kind goes on.
-    """
-
-    FRAMES = 4
-
-    def __init__(self, raw: bool) -> None:
-        self._raw = raw
-        self._kind: tuple[int, int] | None = None
-        self._held: list[Any] = []
-
-    def settled(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
-        """Yield the frames that are sure to be sound."""
-        for frame in frames:
-            kind = (frame.sample_rate, frame.layout.nb_channels)
-            if not self._raw or self._kind in (None, kind):
-                for false in self._held:
-                    clock.lose_seconds(false.samples / false.sample_rate)
-                self._held, self._kind = [], kind
-                yield frame
-                continue
-            if self._held and kind != (self._held[0].sample_rate, self._held[0].layout.nb_channels):
-                self._held = []
-            self._held.append(frame)
-            if len(self._held) >= self.FRAMES:
-                held, self._held, self._kind = self._held, [], kind
-                yield from held
-
-
-class _Joined:
-    """Frames of one kind, joined to pieces of about a second."""
-
-    def __init__(self) -> None:
-        self._frames: list[Any] = []
-        self._count = 0
-        self._kind: tuple[str, int, str] | None = None
-
-    def push(self, frame: Any) -> Piece | None:
-        """Take a frame in; return the piece that is full, or that ends because this frame is of another kind."""
-        kind = (frame.format.name, frame.sample_rate, frame.layout.name)
-        done = None
-        if self._frames and (kind != self._kind or self._count >= frame.sample_rate):
-            done = self.take()
-        self._kind = kind
-        self._frames.append(frame)
-        self._count += frame.samples
-        return done
-
-    def take(self) -> Piece | None:
-        """Return what was joined, if anything."""
-        if not self._frames:
-            return None
-        frames, self._frames, self._count = self._frames, [], 0
-        return Piece(_samples(frames), frames[0].sample_rate, _layout(frames[0].layout))
-
-
-def _samples(frames: list[Any]) -> NDArray[np.float32]:
-    """Return frames of one kind as float32 [n, C]."""
-    form, channels = frames[0].format, frames[0].layout.nb_channels
-    dtype, zero, scale = _TYPES[form.packed.name if form.is_planar else form.name]
-    count = sum(f.samples for f in frames)
-    out = np.empty((count, channels), np.float32)
-    if form.is_planar:
-        planes = [f.planes for f in frames]
-        for c in range(channels):
-            parts = [np.frombuffer(p[c], dtype, f.samples) for p, f in zip(planes, frames, strict=True)]
-            out[:, c] = np.concatenate(parts)
-    else:
-        parts = [np.frombuffer(f.planes[0], dtype, f.samples * channels) for f in frames]
-        out[:] = np.concatenate(parts).reshape(-1, channels)
-    if zero:
-        out -= np.float32(zero)
-    if scale != 1.0:
-        out *= np.float32(scale)
-    return out
-
-
 def _options(demuxer: str) -> dict[str, str]:
     """Return white lists: no protocol, one demuxer, decoders of sound."""
     return {
@@ -320,10 +215,6 @@ def _options(demuxer: str) -> dict[str, str]:
         "format_whitelist": demuxer,
         "codec_whitelist": ",".join(sorted(CODECS)),
     }
-
-
-def _layout(layout: Any) -> Layout:
-    return known_layout(tuple(c.name for c in layout.channels))
 
 
 def _lower(tags: dict[str, str]) -> dict[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from noizenet.audio.decode_av import Gap, Piece, reason
+from noizenet.audio.decode_av import reason
 from noizenet.audio.fold import default_layout, vorbis_layout
+from noizenet.audio.frames import Gap, Piece
 from noizenet.audio.source import Section, StalledError
 from noizenet.base.errors import AudioError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.decode_av import Gap
+from noizenet.audio.frames import Gap
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.structure import Link, Structure
 from noizenet.base.errors import AudioError

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.decode_av import AVDecoder, Gap, Piece
+from noizenet.audio.decode_av import AVDecoder
 from noizenet.audio.decode_sndfile import SndfileDecoder
 from noizenet.audio.findings import Findings
 from noizenet.audio.fold import Layout, refit
+from noizenet.audio.frames import Gap, Piece
 from noizenet.audio.issue import Issue, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.sniff import HEAD_BYTES, Container, describe, sniff

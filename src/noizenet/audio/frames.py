@@ -1,0 +1,121 @@
+"""Frames as FFmpeg's decoders give them, joined to pieces of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.clock import Clock
+from noizenet.audio.fold import Layout, known_layout
+
+_TYPES: dict[str, tuple[str, float, float]] = {
+    "u8": ("u1", 128.0, 1 / 128),
+    "s16": ("<i2", 0.0, 1 / 32768),
+    "s32": ("<i4", 0.0, 1 / 2147483648),
+    "s64": ("<i8", 0.0, 1 / 9223372036854775808),
+    "flt": ("<f4", 0.0, 1.0),
+    "dbl": ("<f8", 0.0, 1.0),
+}
+
+
+class Piece(NamedTuple):
+    """Sound as it was decoded: float32 [n, C], its rate in Hz, its channels."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    layout: Layout
+
+
+class Gap(NamedTuple):
+    """Sound that is missing here; `at_end` where nothing came after it."""
+
+    seconds: float
+    at_end: bool = False
+
+
+class Trial:
+    """Holds frames of another rate or other channels back until more of their kind follow.
+
+    In a stream of frames without a container, damage can look like the head of a frame of any kind; a joined file of
+    another kind goes on.
+    """
+
+    FRAMES = 4
+
+    def __init__(self, raw: bool) -> None:
+        self._raw = raw
+        self._kind: tuple[int, int] | None = None
+        self._held: list[Any] = []
+
+    def settled(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
+        """Yield the frames that are sure to be sound."""
+        for frame in frames:
+            kind = (frame.sample_rate, frame.layout.nb_channels)
+            if not self._raw or self._kind in (None, kind):
+                for false in self._held:
+                    clock.lose_seconds(false.samples / false.sample_rate)
+                self._held, self._kind = [], kind
+                yield frame
+                continue
+            if self._held and kind != (self._held[0].sample_rate, self._held[0].layout.nb_channels):
+                self._held = []
+            self._held.append(frame)
+            if len(self._held) >= self.FRAMES:
+                held, self._held, self._kind = self._held, [], kind
+                yield from held
+
+
+class Joined:
+    """Frames of one kind, joined to pieces of about a second."""
+
+    def __init__(self) -> None:
+        self._frames: list[Any] = []
+        self._count = 0
+        self._kind: tuple[str, int, str] | None = None
+
+    def push(self, frame: Any) -> Piece | None:
+        """Take a frame in; return the piece that is full, or that ends because this frame is of another kind."""
+        kind = (frame.format.name, frame.sample_rate, frame.layout.name)
+        done = None
+        if self._frames and (kind != self._kind or self._count >= frame.sample_rate):
+            done = self.take()
+        self._kind = kind
+        self._frames.append(frame)
+        self._count += frame.samples
+        return done
+
+    def take(self) -> Piece | None:
+        """Return what was joined, if anything."""
+        if not self._frames:
+            return None
+        frames, self._frames, self._count = self._frames, [], 0
+        return Piece(_samples(frames), frames[0].sample_rate, frame_layout(frames[0].layout))
+
+
+def _samples(frames: list[Any]) -> NDArray[np.float32]:
+    """Return frames of one kind as float32 [n, C]."""
+    form, channels = frames[0].format, frames[0].layout.nb_channels
+    dtype, zero, scale = _TYPES[form.packed.name if form.is_planar else form.name]
+    count = sum(f.samples for f in frames)
+    out = np.empty((count, channels), np.float32)
+    if form.is_planar:
+        planes = [f.planes for f in frames]
+        for c in range(channels):
+            parts = [np.frombuffer(p[c], dtype, f.samples) for p, f in zip(planes, frames, strict=True)]
+            out[:, c] = np.concatenate(parts)
+    else:
+        parts = [np.frombuffer(f.planes[0], dtype, f.samples * channels) for f in frames]
+        out[:] = np.concatenate(parts).reshape(-1, channels)
+    if zero:
+        out -= np.float32(zero)
+    if scale != 1.0:
+        out *= np.float32(scale)
+    return out
+
+
+def frame_layout(layout: Any) -> Layout:
+    """Return the channels of FFmpeg's layout by name."""
+    return known_layout(tuple(c.name for c in layout.channels))
