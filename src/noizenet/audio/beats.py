@@ -61,15 +61,15 @@ def find_beats(samples: NDArray[np.float32], sample_rate: int) -> Beats:
     Beats
         Without beats for what is silent or shorter than two seconds.
     """
-    import librosa
+    from noizenet.kernels.cache import load_beat_tracker, load_librosa
 
     hop = max(1, round(HOP_S * sample_rate))
     if len(samples) < 2 * sample_rate or not np.abs(samples).max(initial=0.0) > 0:
         return Beats(np.zeros(0), np.zeros(0, bool))
     size = 2 ** round(np.log2(4 * hop))
-    onsets = librosa.onset.onset_strength(y=samples, sr=sample_rate, hop_length=hop, n_fft=size)
+    onsets = load_librosa().onset.onset_strength(y=samples, sr=sample_rate, hop_length=hop, n_fft=size)
     rate = sample_rate / hop
-    _, times = librosa.beat.beat_track(onset_envelope=onsets, sr=sample_rate, hop_length=hop, units="time")
+    _, times = load_beat_tracker().beat_track(onset_envelope=onsets, sr=sample_rate, hop_length=hop, units="time")
     window, step = round(WINDOW_S * rate), round(WINDOW_S * rate / 2)
     starts = range(0, max(1, len(onsets) - window + step), step)
     clear = [clarity(onsets[i : i + window], rate) > CLEAR for i in starts]

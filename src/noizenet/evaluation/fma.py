@@ -59,7 +59,9 @@ def features(sound: Waveform) -> pd.Series:
     sound : Waveform
         Mixed to mono here; FMA's were made of clips of 30 seconds at their own rates.
     """
-    import librosa
+    from noizenet.kernels.cache import load_librosa
+
+    librosa = load_librosa()
     import pandas as pd
     from scipy import stats
 

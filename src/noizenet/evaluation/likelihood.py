@@ -130,7 +130,9 @@ def _lanes(
 
 def mel_distance(sound: Waveform, kept: Waveform) -> float:
     """Return the mean absolute difference of mel levels in dB; what is under -60 dB counts as that."""
-    import librosa
+    from noizenet.kernels.cache import load_librosa
+
+    librosa = load_librosa()
 
     length = round(len(sound) * kept.sample_rate / sound.sample_rate)
 

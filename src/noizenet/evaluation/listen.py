@@ -136,7 +136,9 @@ def _tag(tagger: Tagger, patches: list[F32]) -> F32:
 
 def _craft(samples: F32, mel: F32) -> tuple[F32, float, F32, F32]:
     """Return the hand-made numbers of a stretch, its centroid in Hz, its fine view, and its onset strength."""
-    import librosa
+    from noizenet.kernels.cache import load_librosa
+
+    librosa = load_librosa()
 
     spectrum = np.abs(librosa.stft(samples, n_fft=2048, hop_length=2 * HOP))[:, :-1]
     power = np.square(spectrum)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.beats import clarity
+from noizenet.audio.peaks import pick_peaks
 from noizenet.evaluation.listen import CHROMA, FINE, Heard
 from noizenet.evaluation.tagger import HOP, RATE_HZ
 
@@ -23,13 +24,9 @@ F64 = NDArray[np.float64]
 
 def onset_rate(heard: Heard) -> F64:
     """Onsets per second in windows of 12 s: peaks of the onset strength that stand out from the half second around."""
-    import librosa
-
     found = []
     for part in _windows(heard.onsets, ONSET_RATE):
-        peaks = librosa.util.peak_pick(
-            part, pre_max=3, post_max=3, pre_avg=16, post_avg=16, delta=max(0.03, 0.5 * float(part.std())), wait=4
-        )
+        peaks = pick_peaks(part, maximum=3, average=16, delta=max(0.03, 0.5 * float(part.std())), wait=4)
         found.append(len(peaks) / WINDOW_S)
     return np.asarray(found, np.float64)
 

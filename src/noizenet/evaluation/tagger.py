@@ -114,7 +114,9 @@ def load_tagger(wheel: Path) -> Tagger:
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the tagger's view of mono samples at 16 kHz, [n] → [1 + n // 256, 96]."""
-    import librosa
+    from noizenet.kernels.cache import load_librosa
+
+    librosa = load_librosa()
 
     mel = librosa.feature.melspectrogram(y=samples, sr=RATE_HZ, n_fft=N_FFT, hop_length=HOP, n_mels=MELS)
     logarithm: NDArray[np.float32] = np.log10(10_000 * mel.T + 1).astype(np.float32)

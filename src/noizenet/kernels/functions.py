@@ -6,37 +6,25 @@ to about 1e-5 (tests/test_stepper.py).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numba
 from numba import float32
 
-
-def _stamp() -> tuple[float, int]:
-    """Return what changes whenever a file changes that holds a loop or a part of one."""
-    package = Path(__file__).parent.parent
-    found = [f.stat() for part in ("kernels", "model", "representation") for f in sorted((package / part).glob("*.py"))]
-    return max(f.st_mtime for f in found), sum(f.st_size for f in found)
-
-
-STAMP = _stamp()
+from noizenet.kernels.cache import keep
 
 
 def compiled(function: Any) -> Any:
-    """Compile a loop, and keep what was compiled until a source file changes.
+    """Compile a loop, and keep what was compiled until any source file changes of which a loop may be made.
 
-    Numba's own cache looks at the file of a function alone, not at those of the functions that it calls: a change of
-    those would not be heard. Python's error model would check each divisor for zero, and keep scalar what divides.
+    Numba's own cache looks at the file of a function alone, not at those of the functions that it calls, and breaks
+    where two processes write to it at once: see :mod:`noizenet.kernels.cache`. Python's error model would check each
+    divisor for zero, and keep scalar what divides.
     """
-    loop = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")(function)
-    file = getattr(getattr(loop, "_cache", None), "_cache_file", None)
-    if file is not None and hasattr(file, "_source_stamp"):
-        file._source_stamp = STAMP
-    return loop
+    return keep(numba.njit(fastmath=True, nogil=True, error_model="numpy")(function))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def tanh(x: Any) -> Any:
     """Rational minimax approximation of tanh in float32, error < 1e-6 (the coefficients are Eigen's, MPL 2)."""
     limit = float32(7.90531110763549805)
@@ -56,13 +44,13 @@ def tanh(x: Any) -> Any:
     return x * p / q
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def sigmoid(x: Any) -> Any:
     """Return the logistic function, by way of :func:`tanh`."""
     return float32(0.5) * tanh(float32(0.5) * x) + float32(0.5)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy", inline="always")
+@numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def exp(x: Any) -> Any:
     """exp(x) as (series of exp(x / 64))^64: only multiplications, so that it vectorises.
 

@@ -206,7 +206,9 @@ def windows_of(x: Tensor, past: int, ahead: int) -> Tensor:
 
 def mel_bands(shape: CodecShape) -> NDArray[np.float32]:
     """Return weights [bands, F] of triangles on the mel scale; those of a band sum to 1."""
-    import librosa
+    from noizenet.kernels.cache import load_librosa
+
+    librosa = load_librosa()
 
     weights = librosa.filters.mel(
         sr=shape.sample_rate, n_fft=shape.n_fft, n_mels=shape.bands, fmin=20, fmax=shape.sample_rate / 2, norm=None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.dsp import rms, stream_frames
+from noizenet.audio.peaks import pick_peaks
 from noizenet.audio.units import amplitude_to_db
 from noizenet.views.base import DrawOptions, View, time_axis
 from noizenet.views.render import ACCENT, MUTED, WAVE
@@ -111,8 +112,6 @@ def find_notes(level: NDArray[np.float32], step_s: float) -> list[Note]:
     -------
     list of Note
     """
-    import librosa
-
     if len(level) < 8:
         return []
     decibels = np.maximum(amplitude_to_db(level), FLOOR_DB)
@@ -120,9 +119,7 @@ def find_notes(level: NDArray[np.float32], step_s: float) -> list[Note]:
     earlier = np.concatenate([np.full(back, FLOOR_DB), decibels[:-back]])
     rise = np.maximum(decibels - earlier, 0)
     wait = max(1, round(MIN_NOTE_S / step_s))
-    peaks = librosa.util.peak_pick(
-        rise, pre_max=wait, post_max=wait, pre_avg=wait, post_avg=wait, delta=RISE_DB / 3, wait=wait
-    )
+    peaks = pick_peaks(rise, maximum=wait, average=wait, delta=RISE_DB / 3, wait=wait)
     starts = [max(0, int(p) - back) for p in peaks if rise[p] >= RISE_DB and decibels[p] > FLOOR_DB + 10]
     notes = []
     for i, start in enumerate(starts):

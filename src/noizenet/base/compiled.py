@@ -1,0 +1,335 @@
+"""Where compiled loops are kept: one folder of noizenet's own, safe when many processes start at once.
+
+Numba's own cache keeps an index and a file of code for each function. Two processes that write both at once leave
+pairs that do not belong together, and every later start crashes (numba issue 10128). Here each compiled loop is one
+file: it holds its own key and a digest of its content, and a rename puts it into place. So a file is whole, belongs to
+its key, or is not used. The lock only saves work: one process compiles, the others wait and load. Nothing depends on
+it. Nor does anything depend on NUMBA_CACHE_DIR, which belongs to the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MAGIC = b"noizenet compiled 1\n"
+SUFFIX, TEMPORARY, LOCK = ".bin", ".part", ".lock"
+KEPT_KEYS = 2
+"""Folders that are kept of each processor: that of the latest code and the one before."""
+UNUSED_DAYS = 90
+"""Days after which the folder of another processor (on a shared home) is removed."""
+PATIENCE_S = 60.0
+"""Seconds to wait for another process that compiles, since it last finished a loop."""
+
+
+@dataclass
+class Listener:
+    """What a program wants to hear while loops are compiled.
+
+    Attributes
+    ----------
+    on_progress : callable (done, total)
+        Loops compiled so far in this process, and how many there will probably be.
+    on_wait : callable ()
+        Another process is compiling; called once a wait.
+    on_note : callable (text)
+        What the user should know, one line; called once a process.
+    """
+
+    on_progress: Callable[[int, int], object] = lambda done, total: None
+    on_wait: Callable[[], object] = lambda: None
+    on_note: Callable[[str], object] = lambda text: None
+
+
+listener = Listener()
+"""Silent until a program sets its callables: a library does not print."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How a cache stands.
+
+    Attributes
+    ----------
+    folder : Path or None
+        Where compiled loops are kept; None where no place can be written.
+    writable : bool
+        Whether more can be kept there.
+    temporary : bool
+        Whether it is the computer's folder for temporary files.
+    count, size : int
+        Whole files, and their bytes.
+    damaged : int
+        Files that are not whole or do not belong there; each is compiled again when it is wanted.
+    reason : str
+        Why the user's cache folder is not used, or "".
+    """
+
+    folder: Path | None
+    writable: bool
+    temporary: bool
+    count: int
+    size: int
+    damaged: int
+    reason: str
+
+
+def usual_places() -> list[Path]:
+    """Return where compiled loops may be kept, best first: the user's cache folder, then that for temporary files."""
+    import platformdirs
+
+    found = [Path(platformdirs.user_cache_dir("noizenet", appauthor=False)) / "compiled"]
+    with contextlib.suppress(OSError):  # no folder for temporary files either
+        found.append(Path(tempfile.gettempdir()) / f"noizenet-{_user()}" / "compiled")
+    return found
+
+
+class CompiledStore:
+    """Compiled loops of one key, as files.
+
+    Parameters
+    ----------
+    cpu, code : str
+        Digests: of the processor, and of all else that makes compiled code what it is.
+    places : sequence of Path, optional
+        :func:`usual_places` by default.
+    """
+
+    def __init__(self, cpu: str, code: str, places: list[Path] | None = None) -> None:
+        self._cpu, self._code = cpu, code
+        self._places = [p / f"{cpu}-{code}" for p in (usual_places() if places is None else places)]
+        self._thread = threading.local()
+        self._told = False
+        self._usable: dict[Path, bool] = {}
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where files are looked for, best first."""
+        return list(self._places)
+
+    def load(self, name: str, key: bytes) -> bytes | None:
+        """Return what was kept under a name and a key, or None; what is damaged counts as absent."""
+        for place in self._places:
+            if self._may_read(place):
+                with contextlib.suppress(OSError):
+                    found = unpack((place / (name + SUFFIX)).read_bytes(), key)
+                    if found is not None:
+                        return found
+        return None
+
+    def save(self, name: str, key: bytes, data: bytes) -> Path | None:
+        """Keep `data`; return where, or None where no place can be written (which is told once)."""
+        reasons = []
+        for place in self._places:
+            try:
+                self._prepare(place)
+                path = _put(place / (name + SUFFIX), pack(key, data))
+            except OSError as error:
+                reasons.append(f"{place.parent}: {error.strerror or error}")
+                continue
+            if reasons:
+                self._note(f"{reasons[0]}; compiled kernels are kept in {place.parent}")
+            return path
+        self._note(f"{'; '.join(reasons)}: compiled kernels cannot be kept, so every start compiles them again")
+        return None
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Hold together what is compiled at once: a lock that is taken inside is given back at the outermost end."""
+        depth = getattr(self._thread, "depth", 0)
+        self._thread.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._thread.depth = depth
+            if depth == 0 and getattr(self._thread, "lock", None) is not None:
+                self._thread.lock.release()
+                self._thread.lock = None
+
+    def claim(self) -> bool:
+        """Be the only process that compiles, until :meth:`compiling` ends; return whether there was a wait."""
+        if not getattr(self._thread, "depth", 0) or getattr(self._thread, "lock", None) is not None:
+            return False
+        from filelock import FileLock, Timeout
+
+        for place in self._places:
+            try:
+                self._prepare(place)
+                lock = FileLock(str(place / LOCK))
+                began, waited, seen = time.monotonic(), False, _count(place)
+                while True:
+                    try:
+                        lock.acquire(timeout=0.05)
+                        self._thread.lock = lock
+                        return waited
+                    except Timeout:
+                        if not waited:
+                            listener.on_wait()
+                        waited = True
+                    if (now := _count(place)) != seen:
+                        began, seen = time.monotonic(), now
+                    if time.monotonic() - began > PATIENCE_S:  # stopped, or its machine is gone: files are safe anyway
+                        return True
+            except (OSError, NotImplementedError):
+                continue
+        return False
+
+    def state(self) -> State:
+        """Look at every file."""
+        reason = ""
+        for i, place in enumerate(self._places):
+            try:
+                self._prepare(place)
+                probe = place / f".{secrets.token_hex(6)}{TEMPORARY}"
+                probe.write_bytes(MAGIC)
+                probe.unlink()
+                writable = True
+            except OSError as error:
+                reason = reason or f"{place.parent}: {error.strerror or error}"
+                writable = False
+            count, size, damaged = self._look(place)
+            if writable or count:
+                return State(place, writable, i > 0, count, size, damaged, reason)
+        return State(None, False, False, 0, 0, 0, reason)
+
+    def _look(self, place: Path) -> tuple[int, int, int]:
+        """Return how many files of a place are whole, their bytes, and how many are damaged."""
+        count = size = damaged = 0
+        with contextlib.suppress(OSError):
+            for path in sorted(place.glob("*" + SUFFIX)):
+                try:
+                    data = path.read_bytes()
+                except OSError:
+                    data = b""
+                if unpack(data, None) is None:
+                    damaged += 1
+                else:
+                    count, size = count + 1, size + len(data)
+        return count, size, damaged
+
+    def _may_read(self, place: Path) -> bool:
+        """Whether a folder's files may be loaded: code of others never is."""
+        if place not in self._usable:
+            try:
+                found = place.lstat()
+            except OSError:
+                return False  # it may be made later
+            self._usable[place] = stat.S_ISDIR(found.st_mode) and _is_ours(found)
+            if self._usable[place] and time.time() - found.st_mtime > 86_400:
+                with contextlib.suppress(OSError):
+                    os.utime(place)  # the oldest folders are removed: say that this one is in use
+        return self._usable[place]
+
+    def _prepare(self, place: Path) -> None:
+        """Make a folder that only this user can write to, or raise OSError."""
+        if place.is_dir() and not place.is_symlink() and _is_ours(place.lstat()):
+            if hasattr(os, "getuid") and place.lstat().st_mode & 0o700 != 0o700:
+                place.chmod(0o700)
+            return
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if place.exists() or place.is_symlink():  # a file, or a folder that others can write to
+            if not _may_remove(place):
+                raise PermissionError(f"{place.name} belongs to another user")
+            _remove(place)
+        place.mkdir(mode=0o700, exist_ok=True)
+        if not _is_ours(place.lstat()):
+            raise PermissionError("others can write there")
+        self._usable.pop(place, None)
+        self._clean(place)
+
+    def _clean(self, place: Path) -> None:
+        """Remove folders of earlier code, and of processors that have not been here for long."""
+        with contextlib.suppress(OSError):
+            others = [p for p in place.parent.iterdir() if p != place and p.is_dir() and not p.is_symlink()]
+            others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+            same = [p for p in others if p.name.startswith(f"{self._cpu}-")]
+            long_ago = time.time() - UNUSED_DAYS * 86_400
+            unused = [p for p in others if p not in same and p.stat().st_mtime < long_ago]
+            for path in same[KEPT_KEYS - 1 :] + unused:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _note(self, text: str) -> None:
+        if not self._told:
+            self._told = True
+            listener.on_note(text)
+
+
+def pack(key: bytes, data: bytes) -> bytes:
+    """Return a file's content: what it is, a digest of what follows, the key, the data."""
+    body = struct.pack("<I", len(key)) + key + data
+    return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def unpack(content: bytes, key: bytes | None) -> bytes | None:
+    """Return the data of a file's content, or None where it is damaged or is not that of `key` (if given).
+
+    Examples
+    --------
+    >>> unpack(pack(b"key", b"code"), b"key"), unpack(pack(b"key", b"code"), b"other")
+    (b'code', None)
+    >>> unpack(pack(b"key", b"code")[:-1], b"key")
+    """
+    start = len(MAGIC) + 32
+    body = content[start:]
+    if not content.startswith(MAGIC) or len(body) < 4:
+        return None
+    if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
+        return None
+    (length,) = struct.unpack_from("<I", body)
+    if key is not None and body[4 : 4 + length] != key:
+        return None
+    return body[4 + length :]
+
+
+def _put(path: Path, content: bytes) -> Path:
+    """Write a file, whole or not at all; what lies in its place goes."""
+    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{TEMPORARY}")
+    try:
+        temporary.write_bytes(content)
+        try:
+            temporary.replace(path)
+        except IsADirectoryError:
+            shutil.rmtree(path)
+            temporary.replace(path)
+        except PermissionError:
+            if not path.is_file():  # Windows: another process has it open, so it has just been written
+                raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _count(place: Path) -> int:
+    return sum(1 for _ in place.glob("*" + SUFFIX))
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether a folder is this user's and nobody else can write to it (on Windows, rights lie elsewhere)."""
+    return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & 0o022)
+
+
+def _may_remove(path: Path) -> bool:
+    return not hasattr(os, "geteuid") or path.lstat().st_uid == os.geteuid()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
