@@ -1,4 +1,4 @@
-"""Products are those of NumPy, alone or in company; what is compiled is compiled again when a source changes."""
+"""Products are those of NumPy, alone or in company."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 
 from noizenet.kernels import functions
 from noizenet.kernels.products import Pack, add_product, add_products
-from noizenet.model.kernel_tokens import run_tokens
 
 TOLERANCE = {"fp32": 1e-5, "bf16": 0.01, "int8": 0.02}
 
@@ -51,9 +50,3 @@ def test_functions_are_numpys() -> None:
     assert np.abs(out[0] - np.tanh(wide)).max() < 1e-6
     assert np.abs(out[1] - 1 / (1 + np.exp(-wide))).max() < 1e-6
     assert np.abs(out[2] / np.exp(wide) - 1).max() < 1e-4
-
-
-def test_a_loop_is_compiled_again_when_any_source_of_loops_has_changed() -> None:
-    """Numba itself would go on with a loop that was compiled with parts that are no longer there."""
-    assert run_tokens._cache._cache_file._source_stamp == functions.STAMP
-    assert functions._stamp() == functions.STAMP

@@ -1,1 +1,1 @@
-"""Rung 1: sound as numbers — a waveform with its rate, reading, resampling, writing, units, basic DSP."""
+"""Rung 2: sound as numbers — a waveform with its rate, reading, resampling, writing, units, basic DSP."""

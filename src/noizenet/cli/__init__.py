@@ -1,4 +1,4 @@
-"""Rung 8: the command line. A command is one thin function that calls one function of the API.
+"""Rung 9: the command line. A command is one thin function that calls one function of the API.
 
 A new command is one module here and one line in this table.
 """

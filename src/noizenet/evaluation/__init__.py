@@ -1,4 +1,4 @@
-"""Rung 5: what generated sound is worth.
+"""Rung 6: what generated sound is worth.
 
 A measure says its unit, its better direction and its source, and is tested on cases whose answer is known.
 """

@@ -1,4 +1,4 @@
-"""Rung 5: the paper's figures, each drawn by code from the course's own numbers or from generated music.
+"""Rung 6: the paper's figures, each drawn by code from the course's own numbers or from generated music.
 
 A new figure is one function ``(Figure) -> None`` and one line here.
 """

@@ -1,4 +1,4 @@
-"""Rung 5: a trained network plays: seeds, controls, one stream for everything, and the teacher-forced echo."""
+"""Rung 6: a trained network plays: seeds, controls, one stream for everything, and the teacher-forced echo."""
 
 from noizenet.base.registry import Registry
 

@@ -19,11 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import caching, serialize
+from numba.core import caching as _caching
+from numba.core import config as _config
+from numba.core import serialize as _serialize
 from numba.core.compiler_lock import global_compiler_lock
 
 from noizenet.base import compiled as base
 from noizenet.base.compiled import CompiledStore
+
+caching: Any = _caching  # numba's types are partial
+config: Any = _config
+serialize: Any = _serialize
 
 SOURCES = ("kernels", "model", "representation", "bench")
 """Folders of the package in which loops, or parts of one, are written."""
@@ -52,13 +58,13 @@ def store() -> CompiledStore:
     import numpy
     from llvmlite import binding
 
-    cpu = numba.config.CPU_NAME or binding.get_host_cpu_name()
-    features = numba.config.CPU_FEATURES
+    cpu = config.CPU_NAME or binding.get_host_cpu_name()
+    features = config.CPU_FEATURES
     if features is None:
-        features = "" if numba.config.CPU_NAME else binding.get_host_cpu_features().flatten()
+        features = "" if config.CPU_NAME else binding.get_host_cpu_features().flatten()
     code = (
         numba.__version__, llvmlite.__version__, numpy.__version__, sys.version, sys.platform, source_digest(),
-        numba.config.OPT, numba.config.BOUNDSCHECK, numba.config.DEBUGINFO_DEFAULT,
+        config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT,
     )  # fmt: skip
     return CompiledStore(_short(repr((cpu, features)), 8), _short(repr(code), 16))
 
@@ -133,7 +139,7 @@ class _Files:
 def _cache_class(theirs: Any, kind: str) -> Any:
     """Return a cache class that works as one of numba's does, but for where things are kept."""
 
-    class Kept(caching.Cache):  # type: ignore[misc]
+    class Kept(caching.Cache):
         _impl_class = theirs._impl_class
 
         def __init__(self, py_func: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rung 3: recurrent networks over frames. This layer never sees audio.
+"""Rung 4: recurrent networks over frames. This layer never sees audio.
 
 A new cell is one module with a :class:`~noizenet.model.cells.Cell` and one line here (and, to be generated
 from, one branch in :mod:`noizenet.model.kernel`); the contract tests then compare it with ``torch.nn``.

@@ -1,4 +1,4 @@
-"""Rung 2: sound as frames that a network can predict, and back.
+"""Rung 3: sound as frames that a network can predict, and back.
 
 A new representation is one module with a :class:`~noizenet.representation.base.Representation` and one line here;
 the contract tests in ``tests/test_representations.py`` then hold it to its declared bound.

@@ -1,4 +1,4 @@
-"""Rung 5: windows of frames in, a trained network out.
+"""Rung 6: windows of frames in, a trained network out.
 
 A new recipe is one TOML file in ``recipes/`` and one line here.
 """

@@ -1,4 +1,4 @@
-"""Rung 2: pictures of sound and of training. Each view is data first (arrays), then a drawing of it."""
+"""Rung 3: pictures of sound and of training. Each view is data first (arrays), then a drawing of it."""
 
 from noizenet.base.registry import Registry
 

@@ -1,0 +1,89 @@
+"""What a process of noizenet's own sets before anything heavy is loaded. A library user's process is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from typing import Any
+
+WAITING = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
+"""How long OpenMP's threads wait for one another by spinning, unless the user says otherwise.
+
+By default they spin for long. Beside other work the thread that they wait for does not run, and they keep it from
+running. GNU's counts turns of a loop (torch's wheels for Linux have that one), Intel's and LLVM's counts milliseconds.
+`benchmarks/busy.py` measures it.
+"""
+CHOICES = ("OMP_WAIT_POLICY", *WAITING)
+"""Any of these is a choice of the user's, and wins."""
+
+
+def set_waiting(environment: Any = os.environ) -> None:
+    """Let OpenMP's threads sleep soon; it counts in processes where OpenMP has not been loaded, and their children."""
+    if not any(name in environment for name in CHOICES):
+        environment.update(WAITING)
+
+
+def waiting() -> dict[str, str]:
+    """Return what the environment says of how OpenMP's threads wait; empty where it says nothing."""
+    return {name: os.environ[name] for name in CHOICES if name in os.environ}
+
+
+def soften_streams() -> None:
+    """Print what the console cannot show as escapes, instead of failing.
+
+    A console of code page 1252 or of ASCII has no "×" and no Cyrillic file name; a file name that is not UTF-8 has
+    bytes that no console shows.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and getattr(stream, "errors", "") == "strict":
+            with contextlib.suppress(ValueError, OSError):
+                reconfigure(errors="backslashreplace")
+
+
+def open_missing_streams() -> None:
+    """Give standard streams that were closed (``>&-``, pythonw) somewhere to go: nowhere."""
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            handle = open(os.devnull, mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - until the end
+            # Take the free number, or the next file that is opened becomes standard output.
+            with contextlib.suppress(OSError):
+                if handle.fileno() != number and not _is_open(number):
+                    os.dup2(handle.fileno(), number)
+            setattr(sys, name, handle)
+
+
+def finish_streams() -> OSError | None:
+    """Write out what was printed; return what went wrong, and leave nothing for the interpreter to complain of."""
+    trouble: OSError | None = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError as error:
+            trouble = trouble or error
+            _drop(stream)
+    return trouble
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a disk is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _drop(stream: Any) -> None:
+    """Send what a stream still holds to nowhere: the interpreter flushes it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
