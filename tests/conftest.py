@@ -18,12 +18,14 @@ from noizenet.audio.waveform import Waveform, concatenate
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synthetic import build_synthetic
+from noizenet.kernels.cache import load_librosa
 from noizenet.representation.codec_weights import CodecShape
 from noizenet.store.model import Model
 from noizenet.training.codec import train_codec
 from noizenet.training.loop import Budget, train
 from noizenet.training.options import configure
 
+load_librosa()  # before any test imports it: two runs at once must not race for numba's own cache
 RATE = 8_000
 SLOW_LIMIT_S = 900
 QUICK = (

@@ -2,4 +2,5 @@
 
 from noizenet.cli.main import run
 
-run()
+if __name__ == "__main__":  # worker processes load this file once more under another name
+    run()

@@ -39,15 +39,16 @@ class Listener:
 
     Attributes
     ----------
-    on_progress : callable (done, total)
-        Loops compiled so far in this process, and how many there will probably be.
+    on_progress : callable (what, done, total)
+        What is compiled ("the kernels"), how many loops of it this process has compiled so far, and how many there will
+        probably be; 0 where that is not known.
     on_wait : callable ()
         Another process is compiling; called once a wait.
     on_note : callable (text)
         What the user should know, one line; called once a process.
     """
 
-    on_progress: Callable[[int, int], object] = lambda done, total: None
+    on_progress: Callable[[str, int, int], object] = lambda what, done, total: None
     on_wait: Callable[[], object] = lambda: None
     on_note: Callable[[str], object] = lambda text: None
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 WAITING = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
@@ -38,7 +39,7 @@ def soften_streams() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and getattr(stream, "errors", "") == "strict":
+        if reconfigure is not None and getattr(stream, "errors", "") != "backslashreplace":
             with contextlib.suppress(ValueError, OSError):
                 reconfigure(errors="backslashreplace")
 
@@ -47,7 +48,7 @@ def open_missing_streams() -> None:
     """Give standard streams that were closed (``>&-``, pythonw) somewhere to go: nowhere."""
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
-            handle = open(os.devnull, mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - until the end
+            handle = Path(os.devnull).open(mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
             # Take the free number, or the next file that is opened becomes standard output.
             with contextlib.suppress(OSError):
                 if handle.fileno() != number and not _is_open(number):
@@ -56,14 +57,15 @@ def open_missing_streams() -> None:
 
 
 def finish_streams() -> OSError | None:
-    """Write out what was printed; return what went wrong, and leave nothing for the interpreter to complain of."""
+    """Write out what was printed; return why results are lost, and leave nothing for the interpreter to complain of."""
     trouble: OSError | None = None
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None and not stream.closed:
                 stream.flush()
         except OSError as error:
-            trouble = trouble or error
+            if stream is sys.stdout:  # without standard error nothing is lost but words
+                trouble = error
             _drop(stream)
     return trouble
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from typing import Annotated
@@ -9,8 +11,9 @@ from typing import Annotated
 import typer
 
 from noizenet._version import __version__
+from noizenet.base import process
 from noizenet.base.errors import NoizenetError
-from noizenet.cli import COMMANDS
+from noizenet.cli import COMMANDS, compiling
 
 # Typer's own base of "wrong use"; where it is defined depends on Typer's version.
 _WrongUse: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -61,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     int
         0 done, 1 failed, 2 wrong use, 130 interrupted.
     """
+    streams = sys.stdout, sys.stderr
     try:
         result = build_app()(args=arguments, standalone_mode=False)
         return result if isinstance(result, int) else DONE
@@ -77,13 +81,22 @@ def main(arguments: list[str] | None = None) -> int:
         text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
         return _complain(f"{text}; see noizenet --help", WRONG_USE)
     except BrokenPipeError:
-        _silence_stdout()
+        process.finish_streams()
+        return DONE
+    except SystemExit as error:  # Typer's answer to a pipe whose reader has gone; to us that is no failure
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        sys.stdout, sys.stderr = streams
+        process.finish_streams()
         return DONE
     except OSError as error:
         if _debugging():
             raise
-        name = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{name}{error.strerror or error}", FAILED)
+        return _explain(error)
+    except MemoryError:
+        if _debugging():
+            raise
+        return _complain("there is not enough memory for this; close other programs or ask for less at once", FAILED)
     except Exception as error:
         if _debugging():
             raise
@@ -94,23 +107,40 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run() -> None:
-    """Entry point of the ``noizenet`` script."""
-    sys.exit(main())
+    """Entry point of the ``noizenet`` script: sets up the process, runs :func:`main`, ends the process."""
+    process.set_waiting()
+    process.open_missing_streams()
+    process.soften_streams()
+    compiling.tell()
+    code = main()
+    trouble = process.finish_streams()
+    if trouble is not None and trouble.errno != errno.EPIPE and code == DONE:
+        code = _explain(trouble, "standard output: ")
+    sys.exit(code)
 
 
 def _complain(text: str, code: int) -> int:
     line = " ".join(text.split())
-    sys.stderr.write(f"noizenet: {line}\n")
+    with contextlib.suppress(OSError):  # standard error is full or gone: the exit code still tells
+        sys.stderr.write(f"noizenet: {line}\n")
+        sys.stderr.flush()
     return code
+
+
+def _explain(error: OSError, name: str = "") -> int:
+    """Complain of what the operating system refused."""
+    name = f"{error.filename}: " if error.filename else name
+    if not name and process.finish_streams() is not None:
+        name = "standard output: "
+    if not name and process.is_full(error):  # files of ours are named
+        name = "standard output or a temporary file: "
+    if process.is_full(error):
+        return _complain(f"{name}the disk is full; free some room and run the command again", FAILED)
+    return _complain(f"{name}{error.strerror or error}", FAILED)
 
 
 def _debugging() -> bool:
     return bool(os.environ.get("NOIZENET_DEBUG"))
-
-
-def _silence_stdout() -> None:
-    # The pipe is gone; without this the interpreter complains when it flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(value: bool) -> None:

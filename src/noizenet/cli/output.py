@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -27,7 +28,8 @@ def messages() -> Console:
 
 def say(text: str) -> None:
     """Print a remark; file names with brackets in them stay as they are."""
-    messages().print(text, markup=False)
+    with suppress(OSError):  # standard error is full or gone: without it nothing is lost but words
+        messages().print(text, markup=False)
 
 
 def remark(texts: Sequence[str]) -> None:
@@ -38,7 +40,12 @@ def remark(texts: Sequence[str]) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output; null stands for a number that is not finite."""
-    sys.stdout.write(to_json(value) + "\n")
+    text = to_json(value)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # JSON has escapes of its own; those of the stream would not be JSON
+        text = json.dumps(json.loads(text))
+    sys.stdout.write(text + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

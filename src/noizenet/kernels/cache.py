@@ -73,15 +73,22 @@ class _Progress:
     """Counts loops that were compiled, and those that still will be."""
 
     def __init__(self) -> None:
-        self.done, self._wanted = 0, set[Any]()
+        self._done, self._wanted = {True: 0, False: 0}, set[Any]()
 
     def begin(self, function: Any) -> None:
-        self._wanted |= _reachable(function)
-        base.listener.on_progress(self.done, max(len(self._wanted), self.done + 1))
+        if _is_ours(function):
+            self._wanted |= _reachable(function)
+        self._tell(function)
 
-    def end(self) -> None:
-        self.done += 1
-        base.listener.on_progress(self.done, max(len(self._wanted), self.done))
+    def end(self, function: Any) -> None:
+        self._done[_is_ours(function)] += 1
+        self._tell(function)
+
+    def _tell(self, function: Any) -> None:
+        if _is_ours(function):
+            base.listener.on_progress("the kernels", self._done[True], max(len(self._wanted), self._done[True]))
+        else:
+            base.listener.on_progress("librosa's functions", self._done[False], 0)
 
 
 progress = _Progress()
@@ -130,7 +137,7 @@ class _Files:
         place = self._key(key)
         if place is not None:
             store().save(*place, serialize.dumps(data))
-        progress.end()
+        progress.end(self._function)
 
     def flush(self) -> None:
         """Do nothing: a file of another key is never used."""
@@ -139,7 +146,7 @@ class _Files:
 def _cache_class(theirs: Any, kind: str) -> Any:
     """Return a cache class that works as one of numba's does, but for where things are kept."""
 
-    class Kept(caching.Cache):
+    class Kept(caching.Cache):  # type: ignore[misc]
         _impl_class = theirs._impl_class
 
         def __init__(self, py_func: Any) -> None:
@@ -241,6 +248,10 @@ def _reachable(function: Any) -> set[Any]:
             if inner is not None and hasattr(one.__globals__[name], "_cache") and _kept(one.__globals__[name]):
                 left.append(inner)
     return found
+
+
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("noizenet.")
 
 
 def _kept(loop: Any) -> bool:

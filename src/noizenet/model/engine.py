@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from noizenet.base.errors import UsageError
 from noizenet.model.numeric import CELL_NUMBERS, GRU
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, GATES, PRECISIONS, Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
 
 
 class Engine(ABC):
