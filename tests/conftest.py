@@ -42,13 +42,6 @@ PLAIN = ("model.tiers=[]", "model.head=categorical")
 TIERS = ("model.tiers=[[4, 16], [16, 24]]", "model.tier_inputs=16", "model.width=16", "model.lookback=16")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that take minutes by design a limit of their own."""
-    for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(SLOW_LIMIT_S))
-
-
 LONG_FILES = {
     "test_training", "test_measures", "test_evaluation", "test_evaluation_real", "test_tokens", "test_tiered", "test_cli",
     "test_onnx", "test_fma_baseline", "test_hubcodec", "test_figures", "test_site", "test_studio_page",
@@ -68,12 +61,15 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the fast half and the numerical tests by their files."""
+    """Mark the fast half and the numerical tests by their files; slow tests have a time limit of their own."""
     for item in items:
-        slow = item.get_closest_marker("slow") is not None
-        if item.path.stem not in LONG_FILES and not slow:
+        if item.get_closest_marker("slow"):
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(SLOW_LIMIT_S))
+            continue
+        if item.path.stem not in LONG_FILES:
             item.add_marker(pytest.mark.fast)
-        if item.path.stem in NUMERICAL_FILES and not slow:
+        if item.path.stem in NUMERICAL_FILES:
             item.add_marker(pytest.mark.numerical)
 
 

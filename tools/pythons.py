@@ -91,8 +91,8 @@ def check(python: str, wheel: Path, venv: Path, torch: str, *, tests: bool) -> s
     binaries = venv / "bin"
     steps = [
         ("venv", [python, "-m", "venv", str(venv)]),
-        ("torch", [str(binaries / "pip"), "install", "--quiet", torch]),
-        ("install", [str(binaries / "pip"), "install", "--quiet", f"{wheel}[test]"]),
+        ("torch", [str(binaries / "pip"), "install", "--quiet", "--no-compile", torch]),
+        ("install", [str(binaries / "pip"), "install", "--quiet", "--no-compile", f"{wheel}[test]"]),
     ]
     if tests:
         steps.append(("tests", [str(binaries / "pytest"), "tests", "-q", "-m", "fast", "-p", "no:cacheprovider"]))
