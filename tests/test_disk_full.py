@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import soundfile
 from conftest import PLAIN, QUICK, RATE, is_root, tone
 
+from noizenet.base.errors import DiskFullError
 from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.fetch import unpack
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -58,6 +61,47 @@ def test_building(small_disk: Path, cli: Run, tmp_path: Path) -> None:
     good = [f for f in files(small_disk) if f.endswith(".wav")]
     assert 0 < len(good) < 8
     assert not [f for f in files(small_disk) if ".part" in f]
+
+
+def test_building_with_workers(small_disk: Path, cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for i in range(8):
+        soundfile.write(tmp_path / "src" / f"{i}.flac", tone(5.0, hz=200 + i), RATE)
+    check(cli("corpus", "build", tmp_path / "src", small_disk / "c", "--sample-rate", RATE, "--workers", 2))
+    assert not (small_disk / "c" / "tracks.csv").exists()
+    kept = {p: p.stat().st_mtime_ns for p in small_disk.rglob("*.wav")}
+    subprocess.run(["mount", "-o", "remount,size=2M", str(small_disk)], check=True)
+    code, _, err = cli("corpus", "build", tmp_path / "src", small_disk / "c", "--sample-rate", RATE, "--workers", 1)
+    assert code == 0, err
+    assert not [f for f in files(small_disk) if ".part" in f]
+    assert kept
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert len(Corpus(small_disk / "c").tracks) == 8
+
+
+def test_only_the_tables_find_no_room(small_disk: Path, cli: Run, tmp_path: Path) -> None:
+    """What is prepared is kept; the tables are the old ones or the new ones, whole."""
+    (tmp_path / "src").mkdir()
+    soundfile.write(tmp_path / "src" / "a.flac", tone(5.0), RATE)
+    arguments = ("corpus", "build", tmp_path / "src", small_disk / "c", "--sample-rate", RATE, "--workers", 1)
+    assert cli(*arguments)[0] == 0
+    before = {f: (small_disk / "c" / f).read_bytes() for f in ("tracks.csv", "corpus.json", "problems.csv")}
+    (tmp_path / "src" / ("n" * 200 + ".txt")).touch()
+    fill(small_disk, 0)
+    check(cli(*arguments))
+    assert {f: (small_disk / "c" / f).read_bytes() for f in before} == before
+    (small_disk / "ballast").unlink()
+    assert cli(*arguments)[0] == 0
+    assert "ignored" in (small_disk / "c" / "problems.csv").read_text()
+
+
+def test_unpacking(small_disk: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        for i in range(10):
+            bundle.writestr(f"{i}.bin", bytes(60_000))
+    with pytest.raises(DiskFullError, match="the disk is full"):
+        unpack(tmp_path / "a.zip", small_disk)
+    assert files(small_disk) == []
 
 
 def test_training(small_disk: Path, cli: Run, corpus: Corpus) -> None:

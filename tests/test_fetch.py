@@ -166,6 +166,36 @@ def test_unsafe_and_damaged_archives(tmp_path: Path) -> None:
         unpack(tmp_path / "evil.zip", tmp_path)
 
 
+def test_what_is_damaged_within_leaves_nothing_half(tmp_path: Path) -> None:
+    payload = bytes(range(256)) * 400
+    with zipfile.ZipFile(tmp_path / "good.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("a/first.bin", payload)
+        bundle.writestr("a/second.bin", payload[::-1])
+        bundle.writestr("empty/", b"")
+    good = bytearray((tmp_path / "good.zip").read_bytes())
+    at = good.index(b"second.bin") + len("second.bin") + 20
+    good[at : at + 40] = bytes(40)
+    (tmp_path / "bad.zip").write_bytes(good)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FetchError, match="damaged archive"):
+        unpack(tmp_path / "bad.zip", tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["first.bin"]
+    unpack(tmp_path / "good.zip", tmp_path / "out")
+    assert (tmp_path / "out" / "a" / "second.bin").read_bytes() == payload[::-1]
+    assert (tmp_path / "out" / "empty").is_dir()
+
+
+def test_a_file_cut_by_a_kill_is_unpacked_again(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(make_zip({"x/a.bin": b"whole", "x/b.bin": b"there"}))
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.bin").write_bytes(b"wh")
+    unpack(tmp_path / "a.zip", tmp_path)
+    assert (tmp_path / "x" / "a.bin").read_bytes() == b"whole"
+    with pytest.raises(FetchError, match="unsafe"):
+        (tmp_path / "b.zip").write_bytes(make_zip({".": b"x"}))
+        unpack(tmp_path / "b.zip", tmp_path)
+
+
 def make_zip(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -84,9 +84,7 @@ def build(
     _check_places(source, out)
     chosen = _layout(source, layout)
     audio = make_folder(out / "audio")
-    with folder_lock(out, "corpus"):
-        for folder in (out, audio):
-            remove_stale(folder)
+    with folder_lock(out, "corpus"), _without_leftovers(out, audio):
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
         results = _prepare_all(scan.tracks, audio, (sample_rate, channels, min_seconds), workers, progress)
@@ -159,6 +157,18 @@ def _check_places(source: Path, out: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def _without_leftovers(*folders: Path) -> Iterator[None]:
+    """Remove what an earlier build has left half-written that was killed, and what workers of this one have."""
+    for folder in folders:
+        remove_stale(folder)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            remove_stale(folder)
+
+
 def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
     said = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
     short = sum(p.reason.startswith(TOO_SHORT) for p in problems)
@@ -186,13 +196,17 @@ def _prepare_all(
     # The longest first: the last file to finish should not be a long one.
     order = sorted(range(len(tracks)), key=lambda i: -_size(tracks[i].path))
     paths = [t.path for t in tracks]
+    failed: NoizenetError | None = None
     for index, result in prepare_all(paths, order, audio, settings, workers or os.cpu_count() or 1):
         if isinstance(result, NoizenetError):
-            raise result
+            failed = failed or result  # what is under way is finished first, so that nothing half-written remains
+            continue
         results[index] = result
         seconds += result.frames / settings[0]
         if progress is not None:
             progress(len(results), len(tracks), seconds)
+    if failed is not None:
+        raise failed
     return [results[i] for i in range(len(tracks))]
 
 

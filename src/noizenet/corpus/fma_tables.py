@@ -117,7 +117,7 @@ def read_genres(path: Path) -> dict[int, str]:
         tops = {_number(i): _number(top) for i, top in table["top_level"].items()}
     except (ValueError, KeyError, OSError) as error:
         raise CorpusError(f"{path}: not FMA's genres.csv ({error}); {AGAIN}") from error
-    return {i: titles[top] for i, top in tops.items() if i is not None and top in titles}
+    return {i: titles[top] for i, top in tops.items() if i is not None and top is not None and top in titles}
 
 
 def read_artists(path: Path) -> dict[int, str]:

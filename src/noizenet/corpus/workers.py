@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,21 +35,30 @@ def prepare_all(
     Yields
     ------
     tuple
-        The position, and what came of it: an error ends the build, anything else is the recording's own.
+        The position, and what came of it: an error ends the build, anything else is the recording's own. After an
+        error nothing more is begun; what is under way is finished and yielded.
     """
     if min(workers, len(order)) <= 1:
         for index in order:
-            yield prepare_one(index, paths[index], audio, settings)
+            found = prepare_one(index, paths[index], audio, settings)
+            yield found
+            if isinstance(found[1], NoizenetError):
+                return
         return
     waiting = dict.fromkeys(order)
-    while waiting:
-        for index, result in _until_a_crash(paths, list(waiting), audio, settings, workers):
+    failed = threading.Event()
+    while waiting and not failed.is_set():
+        for index, result in _until_a_crash(paths, list(waiting), audio, settings, workers, failed):
             waiting.pop(index)
             yield index, result
         # A worker died. What was under way is among the first that wait: each of those alone, then on with the rest.
         for index in list(itertools.islice(waiting, 3 * workers)):
-            waiting.pop(index)
-            yield _alone(index, paths[index], audio, settings)
+            if not failed.is_set():
+                waiting.pop(index)
+                found = _alone(index, paths[index], audio, settings)
+                if isinstance(found[1], NoizenetError):
+                    failed.set()
+                yield found
 
 
 def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Result:
@@ -57,15 +67,18 @@ def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Resu
 
 
 def _until_a_crash(
-    paths: Sequence[Path], order: list[int], audio: Path, settings: Settings, workers: int
+    paths: Sequence[Path], order: list[int], audio: Path, settings: Settings, workers: int, failed: threading.Event
 ) -> Iterator[Result]:
-    """Yield results until all are there, or a worker has died."""
+    """Yield results until all are there, or a worker has died; begin no more after an error."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    jobs = (delayed(prepare_one)(i, paths[i], audio, settings) for i in order)
+    jobs = (delayed(prepare_one)(i, paths[i], audio, settings) for i in order if not failed.is_set())
     try:
-        yield from Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs)
+        for found in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs):
+            if isinstance(found[1], NoizenetError):
+                failed.set()
+            yield found
     except TerminatedWorkerError:
         return
 
