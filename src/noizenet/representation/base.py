@@ -7,6 +7,7 @@ Frames are arrays [T, ...]: ``classes`` are int16 or int32 [T, K] (K codebooks o
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -36,7 +37,21 @@ class Bound(NamedTuple):
 
 
 class Decoder(ABC):
-    """A stateful decoder: frames in, samples out, no click where chunks meet."""
+    """A stateful decoder: frames in, samples out, no click where chunks meet.
+
+    A deep copy has a state of its own and shares the attributes named in :attr:`shared`, which no decoder writes to:
+    a codec's weights are tens of megabytes, and an instrument keeps a decoder for each moment that was marked.
+    """
+
+    shared: ClassVar[tuple[str, ...]] = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Decoder:
+        other = copy.copy(self)
+        memo[id(self)] = other
+        for name, value in vars(self).items():
+            if name not in self.shared:
+                setattr(other, name, copy.deepcopy(value, memo))
+        return other
 
     @abstractmethod
     def push(self, frames: Frames) -> NDArray[np.float32]:

@@ -132,6 +132,8 @@ class CodecDecoder(Decoder):
         Whether a frame's last code says where the sound stands.
     """
 
+    shared = ("_shape", "_codec", "_packed")
+
     def __init__(
         self, codec: CodecWeights, texture: float = 1.0, options: PhaseOptions | None = None, *, stereo: bool = False
     ) -> None:

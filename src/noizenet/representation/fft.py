@@ -75,6 +75,8 @@ class FftFrames(Representation):
 
 
 class _FftDecoder(Decoder):
+    shared = ("_r",)
+
     def __init__(self, representation: FftFrames) -> None:
         self._r = representation
 

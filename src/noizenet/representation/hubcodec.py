@@ -111,6 +111,8 @@ class HubCodec(Representation):
 class _Blocks(Decoder):
     """Decodes block after block, each amid its context."""
 
+    shared = ("_codec",)
+
     def __init__(self, codec: Pretrained, books: int) -> None:
         self._codec, self._books = codec, books
         self._codes = np.zeros((0, books), np.int64)

@@ -104,6 +104,8 @@ class _RtisiLa(Decoder):
     that are already decided contribute to it.
     """
 
+    shared = ("_r", "_window")
+
     def __init__(self, representation: LogMagnitude) -> None:
         r = self._r = representation
         self._window = hann(r.n_fft).astype(np.float64)

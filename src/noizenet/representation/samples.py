@@ -49,6 +49,8 @@ class SampleClasses(Representation):
 class TableDecoder(Decoder):
     """Look each class's value up; wait where one channel of an instant is still missing."""
 
+    shared = ("_table",)
+
     def __init__(self, table: NDArray[np.float32], channels: int) -> None:
         self._table = table
         self._channels = channels

@@ -1,0 +1,177 @@
+"""Memory of the studio over an hour of one person's mixed use, done faster than a person can.
+
+    python benchmarks/studio_memory.py [--minutes 10] [--models 5] [--training] [--out memory.json]
+
+Starts the studio as a user does and goes round: listens to a model, moves its controls, marks and returns, records, makes
+the recording again, uploads a song and plays on from it, looks at the gates, lets two models play blind, judges them. Each
+round takes another model and leaves its instrument behind, as a person does who changes the model. One round does what a
+person does in some three minutes. With ``--training`` a short training runs in every fifth round, and is evaluated.
+
+Resident memory of the studio's own process (not of its jobs) is read after each round; the results are JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import requests
+import soundfile
+from websockets.sync.client import connect
+
+from noizenet.base.bundled import bundled
+
+RATE = 22_050
+PERSON_MINUTES = 3.0
+"""What a person needs for a round."""
+
+
+class Visitor:
+    """One person's browser, in short."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        answer = requests.request(method, self.home + path, headers={"Origin": self.home}, timeout=300, **options)
+        answer.raise_for_status()
+        return answer
+
+    def listen(self, seconds: float, moves: list[dict[str, Any]], **wish: object) -> list[dict[str, Any]]:
+        """Take so much sound, with moves spread over it; return what was said."""
+        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in wish.items())
+        said: list[dict[str, Any]] = []
+        address = f"{self.home.replace('http', 'ws')}/radio?{query}"
+        with connect(address, origin=self.home, max_size=None) as socket:  # type: ignore[arg-type]
+            got, rate, left, asked = 0, RATE, list(moves), 0
+            while got < seconds * rate or left:
+                if got >= asked:
+                    if left:
+                        socket.send(json.dumps(left.pop(0)))
+                    asked = got + rate // 2
+                    socket.send(json.dumps({"type": "more", "samples": rate // 2}))
+                message = socket.recv(timeout=120)
+                if isinstance(message, bytes):
+                    got += len(message) // 2
+                    continue
+                said.append(json.loads(message))
+                if said[-1]["type"] == "impossible":
+                    raise SystemExit(said[-1]["why"])
+                if said[-1]["type"] == "hello":
+                    rate = said[-1]["sample_rate"]
+        return said
+
+
+def tune(seconds: float, seed: int) -> bytes:
+    """Return a wav file of some tones."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    sound = 0.3 * np.sin(2 * np.pi * 220 * 2 ** (seed % 12 / 12) * t) * (1 + np.sin(2 * np.pi * 2 * t)) / 2
+    file = io.BytesIO()
+    soundfile.write(file, sound.astype(np.float32), RATE, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def one_round(visitor: Visitor, names: list[str], number: int, training: bool) -> None:
+    """Do what a person does in a few minutes."""
+    name, other = names[number % len(names)], names[(number + 1) % len(names)]
+    moves: list[dict[str, Any]] = [
+        {"type": "record", "on": True, "format": "flac" if number % 2 else "wav"},
+        {"type": "move", "set": {"temperature": 0.9}}, {"type": "move", "mark": "one"},
+        {"type": "move", "surprise": True}, {"type": "move", "mark": "two"}, {"type": "move", "return": "one"},
+        *({"type": "move", "mark": f"more {i}"} for i in range(16)), {"type": "record", "on": False},
+    ]  # fmt: skip
+    said = visitor.listen(20.0, moves, model=name, seed=number)
+    kept = [m["name"] for m in said if m["type"] == "recorded"]
+    visitor.ask("GET", "/api/recordings")
+    for recording in kept:
+        visitor.ask("POST", f"/api/recordings/{recording}/again")
+        visitor.ask("DELETE", f"/api/recordings/{recording}")
+    song = visitor.ask("PUT", f"/api/seeds/tune{number}.wav", data=tune(30.0, number)).json()["song"]
+    visitor.listen(5.0, [], model=name, song=song)
+    visitor.listen(3.0, [], model=other, noise="perlin")
+    visitor.ask("GET", f"/api/models/{name}/gates.json")
+    visitor.ask("GET", f"/api/models/{name}/gates.ogg")
+    key = visitor.ask("POST", "/api/duels", json={"a": name, "b": other}).json()["key"]
+    for side in ("first", "second"):
+        visitor.ask("GET", f"/api/duels/{key}/{side}")
+    visitor.ask("POST", f"/api/duels/{key}", json={"choice": "alike"})
+    for path in ("/api/models", "/api/state", "/api/jobs", "/api/collections", "/api/noise/normal", "/", "/radio.js"):
+        visitor.ask("GET", path)
+    if training and number % 5 == 0:
+        for i in range(3):
+            visitor.ask("PUT", f"/api/collections/tunes{number}/{i}.wav", data=tune(20.0, i))
+        wish = {"collection": f"tunes{number}", "name": f"tuned {number}", "recipe": "paper-lstm", "minutes": 0.3}
+        visitor.ask("POST", "/api/trainings", json=wish)
+
+
+def judge_what_is_done(visitor: Visitor, judged: set[str]) -> None:
+    """Evaluate each finished training once."""
+    for job in visitor.ask("GET", "/api/jobs").json():
+        if job["kind"] == "train" and job["state"] == "done" and job["key"] not in judged:
+            judged.add(job["key"])
+            about = job["about"]
+            wish = {"model": about["name"], "collection": about["collection"], "streams": 2, "seconds": 8,
+                    "embedding": "crafted"}  # fmt: skip
+            visitor.ask("POST", "/api/evaluations", json=wish)
+
+
+def measure(home: str, pid: int, names: list[str], o: argparse.Namespace) -> dict[str, Any]:
+    """Go round until the time is over; return the figures."""
+    visitor, process = Visitor(home), psutil.Process(pid)
+    begun, rounds, judged = time.monotonic(), [], set[str]()
+    while time.monotonic() - begun < 60 * o.minutes and len(rounds) * PERSON_MINUTES < o.person_minutes:
+        one_round(visitor, names, len(rounds), o.training)
+        if o.training:
+            judge_what_is_done(visitor, judged)
+        memory = process.memory_info().rss / 1e6
+        rounds.append({"at_s": round(time.monotonic() - begun, 1), "mb": round(memory, 1)})
+        print(f"round {len(rounds)}, {rounds[-1]['at_s']:.0f} s: {memory:.0f} MB", flush=True)
+    most = max(r["mb"] for r in rounds)
+    return {"rounds": rounds, "person_minutes": PERSON_MINUTES * len(rounds), "most_mb": most,
+            "last_mb": rounds[-1]["mb"], "threads": process.num_threads(), "models": len(names),
+            "training": o.training}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0, help="end after so long")
+    parser.add_argument("--person-minutes", type=float, default=60.0, help="or after so much of a person's use")
+    parser.add_argument("--models", type=int, default=5, help="how many models are gone round")
+    parser.add_argument("--training", action="store_true")
+    parser.add_argument("--out", type=Path)
+    o = parser.parse_args()
+    with tempfile.TemporaryDirectory() as data:
+        source = next(iter(bundled("models").values()))
+        named = [Path(shutil.copytree(source, Path(data) / "named" / f"copy-{i}")) for i in range(1, o.models)]
+        studio = subprocess.Popen(
+            [sys.executable, "-c", "from noizenet.cli.main import run; run()", "studio", "--port", "0", "--data",
+             str(Path(data) / "data"), *map(str, named)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            assert studio.stdout is not None
+            home = re.search(r"http://\S+/", studio.stdout.readline())
+            assert home is not None
+            time.sleep(8)  # until it is warm
+            found = measure(home[0].rstrip("/"), studio.pid, [source.name, *(p.name for p in named)], o)
+        finally:
+            studio.terminate()
+            studio.wait(20)
+    print(f"most: {found['most_mb']:.0f} MB over {found['person_minutes']:.0f} minutes of one person's use")
+    if o.out:
+        o.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
