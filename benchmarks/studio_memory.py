@@ -2,10 +2,10 @@
 
     python benchmarks/studio_memory.py [--minutes 10] [--models 5] [--training] [--out memory.json]
 
-Starts the studio as a user does and goes round: listens to a model, moves its controls, marks and returns, records, makes
-the recording again, uploads a song and plays on from it, looks at the gates, lets two models play blind, judges them. Each
-round takes another model and leaves its instrument behind, as a person does who changes the model. One round does what a
-person does in some three minutes. With ``--training`` a short training runs in every fifth round, and is evaluated.
+Starts the studio as a user does and goes round: listens to a model, moves its controls, marks and returns, records,
+makes the recording again, uploads a song and plays on from it, looks at the gates, lets two models play blind, judges
+them. Each round takes another model, as a person does who tries them all. One round does what a person does in some
+three minutes. With ``--training`` a short training runs in every fifth round, and is evaluated.
 
 Resident memory of the studio's own process (not of its jobs) is read after each round; the results are JSON.
 """
@@ -44,6 +44,7 @@ class Visitor:
         self.home = home
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request as the page does; a refusal ends the benchmark."""
         answer = requests.request(method, self.home + path, headers={"Origin": self.home}, timeout=300, **options)
         answer.raise_for_status()
         return answer
@@ -70,6 +71,7 @@ class Visitor:
                     raise SystemExit(said[-1]["why"])
                 if said[-1]["type"] == "hello":
                     rate = said[-1]["sample_rate"]
+            socket.close(4000)  # as the page does that will not come back
         return said
 
 
@@ -163,7 +165,7 @@ def main() -> None:
             assert studio.stdout is not None
             home = re.search(r"http://\S+/", studio.stdout.readline())
             assert home is not None
-            time.sleep(8)  # until it is warm
+            time.sleep(20)  # until it is warm
             found = measure(home[0].rstrip("/"), studio.pid, [source.name, *(p.name for p in named)], o)
         finally:
             studio.terminate()

@@ -17,8 +17,9 @@ import requests
 import uvicorn
 from websockets.sync.client import ClientConnection, connect
 
-from noizenet.studio.app import Studio, create_app
-from noizenet.studio.server import MOST_MESSAGE, _listen
+from noizenet.studio.app import create_app
+from noizenet.studio.core import Studio
+from noizenet.studio.server import _listen, configured
 from noizenet.studio.settings import Settings
 
 
@@ -46,9 +47,9 @@ def running(settings: Settings) -> Iterator[Server]:
     listener = _listen(settings)
     app, studio = create_app(settings)
     studio.port = listener.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", ws_max_size=MOST_MESSAGE, timeout_graceful_shutdown=1)
-    )
+    config = configured(app, settings)
+    config.timeout_graceful_shutdown = 1
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     until(lambda: server.started)

@@ -129,6 +129,7 @@ class TestRadio:
         with studio.listen(model="tokens", seed=9) as socket:
             about = hello(socket)
             first, _ = take(socket, 9000)
+            socket.socket.shutdown(2)  # lost, not left
         until(lambda: studio.studio.radio.find(about["session"]) is not None)
         with studio.listen(model="tokens", seed=9, session=about["session"]) as socket:
             again = hello(socket)
@@ -301,7 +302,29 @@ class TestGuard:
                 assert hello(socket)["type"] == "impossible"
 
     @pytest.mark.parametrize(
-        "name", ["..", ".", "../x", "a/b", "a\\b", "", " x", "x.", "x\0", "x\n", "~", "-x", "a" * 99, "/etc/passwd"]
+        "name",
+        [
+            "..",
+            ".",
+            "../x",
+            "a/b",
+            "a\\b",
+            "",
+            " x",
+            "x.",
+            "x\0",
+            "x\n",
+            "~",
+            "-x",
+            "a" * 201,
+            "/etc/passwd",
+            "CON",
+            "nul.wav",
+            "a:b",
+            "é" * 101,
+            "x\u202e",
+            "\ud800",
+        ],
     )
     def test_names_that_could_lead_elsewhere(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(UsageError):

@@ -15,11 +15,15 @@ def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = 8765,
     host: Annotated[str, typer.Option(help="Others than this computer's own address need --token.")] = "127.0.0.1",
     token: Annotated[str, typer.Option(help="What visitors must know, 16 characters or more.")] = "",
+    certificate: Annotated[Path | None, typer.Option(help="For HTTPS: a certificate (PEM), with --key.")] = None,
+    key: Annotated[Path | None, typer.Option(help="For HTTPS: the certificate's private key (PEM).")] = None,
     data: Annotated[Path | None, typer.Option(help="Where collections, models and recordings lie.")] = None,
 ) -> None:
     """Open the studio: hear models, steer them, train them and judge them, on a web page."""
     from noizenet.studio.server import serve
     from noizenet.studio.settings import Settings, default_data
 
-    settings = Settings(data or default_data(), host, port, token, tuple(models or ()))
-    serve(settings, lambda address: say(f"The studio is at {address}   (Ctrl-C ends it; trainings go on)"))
+    settings = Settings(
+        data or default_data(), host, port, token, tuple(models or ()), certificate=certificate, key=key
+    )
+    serve(settings, lambda found: say(f"The studio is at {' or '.join(found)}   (Ctrl-C ends it; trainings go on)"))

@@ -201,7 +201,8 @@ class Instrument(Stream):
 
 
 def replay(
-    model: Model, recipe: Mapping[str, Any], judge: Judge | None = None, *, start: int = 0, samples: int | None = None
+    model: Model, recipe: Mapping[str, Any], judge: Judge | None = None, *, start: int = 0, samples: int | None = None,
+    packed: Stepper | None = None,
 ) -> Iterator[Waveform]:
     """Play a recipe again.
 
@@ -214,6 +215,8 @@ def replay(
         The one of the first time.
     start, samples : int
         The stretch that is wanted, in samples; by default all that was made.
+    packed : Stepper, optional
+        As of :class:`~noizenet.generation.stream.Stream`.
 
     Yields
     ------
@@ -236,7 +239,7 @@ def replay(
         controls = Controls(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"this is no recipe of a recording ({type(error).__name__}: {error})") from error
-    instrument = Instrument(model, controls, judge)
+    instrument = Instrument(model, controls, judge, packed)
     left = samples
 
     def cut(part: NDArray[np.float32]) -> NDArray[np.float32]:

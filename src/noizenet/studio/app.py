@@ -6,86 +6,31 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from noizenet._version import __version__
-from noizenet.base.errors import AudioError, DiskFullError, NoizenetError, UsageError
-from noizenet.evaluation.aliveness import cause_of_death
+from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.generation.controls import Controls
-from noizenet.generation.instrument import Instrument
 from noizenet.studio import duel, recordings, trainings, uploads
+from noizenet.studio.core import SEED_S, Studio
 from noizenet.studio.guard import REPORT_POLICY, Guard
-from noizenet.studio.jobs import Queue
-from noizenet.studio.library import Library
-from noizenet.studio.names import checked, inside
-from noizenet.studio.radio import Radio
+from noizenet.studio.memory import give_back
+from noizenet.studio.names import checked, inside, safe_name
+from noizenet.studio.quotas import make_room
+from noizenet.studio.refusals import explain, status_of
 from noizenet.studio.settings import Settings
+from noizenet.studio.shield import Shield
 
 STATIC = Path(str(resources.files("noizenet.studio"))) / "static"
 LIVE = Path(str(resources.files("noizenet.course"))) / "live"
-BLOCK_S = 0.1
-MAKERS = 2
-SEED_S = 5.0
-MOST_BODY = 64 << 10
-STATUS: dict[type, int] = {AudioError: 422, DiskFullError: 507}
-
-
-class Studio:
-    """What the routes share.
-
-    Parameters
-    ----------
-    settings : Settings
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.port = settings.port
-        self.library = Library(settings)
-        self.pool = ThreadPoolExecutor(MAKERS, "noizenet-maker")
-        self.radio = Radio(self.pool, settings.limits.listeners, settings.folder("recordings"))
-        self.queue = Queue(settings.folder("jobs"))
-        self.sampler = trainings.Sampler(settings, self.queue)
-
-    def close(self) -> None:
-        """Let go of threads; jobs go on."""
-        self.sampler.close()
-        self.queue.close()
-        self.pool.shutdown(wait=False, cancel_futures=True)
-
-    def warm_up(self) -> None:
-        """Play a little of the first bundled model, so that the first listener need not wait for it to load."""
-        with contextlib.suppress(NoizenetError, OSError, StopIteration):
-            next(self.instrument({"model": next(iter(self.library.folders()))}))
-
-    def instrument(self, asked: dict[str, str]) -> Instrument:
-        """Make a listener's instrument from what the page asks for.
-
-        Raises
-        ------
-        NoizenetError
-            If it cannot be had.
-        """
-        model, packed = self.library.packed(asked.get("model", ""))
-        try:
-            seed = int(asked.get("seed") or "0")
-        except ValueError as error:
-            raise UsageError("seed: expected a whole number") from error
-        song = inside(self.settings.folder("seeds"), asked["song"]) if asked.get("song") else None
-        if song is not None and not song.is_file():
-            raise UsageError("that song is not here any more; drop it in again")
-        controls = Controls(
-            seconds=None, seed=seed, genre=asked.get("genre") or None, block_seconds=BLOCK_S, seed_audio=song,
-            seed_noise=asked.get("noise") or None, seed_seconds=SEED_S,
-        )  # fmt: skip
-        return Instrument(model, controls, cause_of_death, packed)
+LOG = "studio.log"
 
 
 def create_app(settings: Settings) -> Any:
@@ -95,16 +40,28 @@ def create_app(settings: Settings) -> Any:
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         studio.pool.submit(studio.warm_up)
+        house = asyncio.create_task(studio.keep_house())
         yield
+        house.cancel()
         await asyncio.to_thread(studio.close)
 
     app = FastAPI(title="noizenet studio", version=__version__, docs_url=None, redoc_url=None, lifespan=life)
     app.state.studio = studio
 
     @app.exception_handler(NoizenetError)
-    async def explain(_: Request, error: NoizenetError) -> Response:
-        status = 400 if error.exit_code == 2 else STATUS.get(type(error), 500)
-        return JSONResponse({"problem": str(error)}, status)
+    async def explained(_: Request, error: NoizenetError) -> Response:
+        return JSONResponse({"problem": studio.problem(error)}, status_of(error))
+
+    @app.exception_handler(OSError)
+    async def told(_: Request, error: OSError) -> Response:
+        problem = explain(error, Path(str(error.filename or "the file")).name)
+        return JSONResponse({"problem": studio.problem(problem)}, status_of(problem))
+
+    @app.exception_handler(RequestValidationError)
+    async def not_understood(_: Request, error: RequestValidationError) -> Response:
+        found = error.errors()[:1]
+        where = ".".join(str(part) for part in found[0]["loc"][:3]) if found else "request"
+        return JSONResponse({"problem": f"{where[:80]}: {found[0]['msg'][:120] if found else 'not understood'}"}, 422)
 
     _models(app, studio)
     _recordings(app, studio)
@@ -113,7 +70,13 @@ def create_app(settings: Settings) -> Any:
     _duels(app, studio)
     app.mount("/live", StaticFiles(directory=LIVE), name="live")
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="static")
-    return Guard(app, lambda: settings.hosts(studio.port), settings.token), studio
+    shield = Shield(app, takes_files, settings.data / LOG)
+    return Guard(shield, lambda: settings.hosts(studio.port), settings.token), studio
+
+
+def takes_files(method: str, path: str) -> bool:
+    """Tell whether a request's body is a sound file."""
+    return method == "PUT" and path.startswith(("/api/collections/", "/api/seeds/"))
 
 
 def _models(app: FastAPI, studio: Studio) -> None:
@@ -146,6 +109,7 @@ def _models(app: FastAPI, studio: Studio) -> None:
         memory = psutil.Process().memory_info().rss
         pace = round(studio.radio.pace.real_time_factor, 2)
         return {"version": __version__, "listeners": studio.radio.listeners(), "pace": pace,
+                "recordings_going_on": studio.radio.recording(),
                 "memory_bytes": memory}  # fmt: skip
 
     @app.websocket("/radio")
@@ -159,7 +123,7 @@ def _models(app: FastAPI, studio: Studio) -> None:
                 instrument = await loop.run_in_executor(studio.pool, studio.instrument, asked)
                 session = studio.radio.begin(asked.get("model", ""), instrument, secrets.token_hex(16))
         except NoizenetError as error:
-            await socket.send_json({"type": "impossible", "why": str(error)[:300]})
+            await socket.send_json({"type": "impossible", "why": studio.problem(error)[:300]})
             await socket.close(1008)
             return
         await studio.radio.serve(socket, session)
@@ -171,14 +135,20 @@ def _gates(studio: Studio, name: str) -> Path:
     from noizenet.figures.gates import can_be_read, write_gates
     from noizenet.generation.stream import Stream
 
-    folder = make_folder(inside(studio.settings.folder("made"), f"gates {checked(name)}"))
-    sound, about = folder / "gates.ogg", studio.library.folder(name) / "model.json"
+    model_folder, limits = studio.library.folder(name), studio.settings.limits
+    folder = inside(studio.settings.folder("made"), safe_name(f"gates {name}"))
+    sound, about = folder / "gates.ogg", model_folder / "model.json"
     newer = about.is_file() and sound.is_file() and about.stat().st_mtime > sound.stat().st_mtime
-    if newer or not sound.is_file():  # trained further meanwhile, or never looked at
-        model = studio.library.load(name)
+    if not newer and sound.is_file():
+        return folder
+    with studio.heavy:  # trained further meanwhile, or never looked at
+        model, packed = studio.library.packed(name)
         if not can_be_read(model):
             raise UsageError("the gates of models over codes are shown; this one writes samples")
-        write_gates(model, concatenate(list(Stream(model, Controls(seconds=8.0)))), folder)
+        make_room(studio.settings.folder("made"), limits.made, limits.made_bytes)
+        music = concatenate(list(Stream(model, Controls(seconds=8.0), packed=packed)))
+        write_gates(model, music, make_folder(folder))
+        give_back()
     return folder
 
 
@@ -202,16 +172,21 @@ def _recordings(app: FastAPI, studio: Studio) -> None:
         recipe = recordings.read_recipe(path.with_suffix(".json"))
         if not recipe:
             raise UsageError("no such recording")
-        out = inside(studio.settings.folder("made"), f"again {path.name}")
-        recordings.render(studio.library.load(str(recipe.get("model", ""))), recipe, out)
+        if recipe.get("unfinished"):
+            raise UsageError("this recording goes on still")
+        limits, made = studio.settings.limits, studio.settings.folder("made")
+        make_room(made, limits.made, limits.made_bytes)
+        out = inside(made, f"again {path.name}")
+        model, packed = studio.library.packed(str(recipe.get("model", "")))
+        with studio.heavy:
+            recordings.render(model, packed, recipe, path, studio.settings.folder("seeds"), out)
+            give_back()
         return _file(out)
 
     @app.delete("/api/recordings/{name}")
     def remove(name: str) -> dict[str, str]:
         """Remove a recording and its recipe."""
-        path = inside(folder, name)
-        path.unlink(missing_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
+        recordings.remove(inside(folder, name))
         return {"removed": name}
 
 
@@ -223,31 +198,30 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         """List the collections that were uploaded."""
         return uploads.collections(settings)
 
-    @app.put("/api/collections/{collection}/{name}")
+    @app.put("/api/collections/{collection}/{name:path}")
     async def upload(request: Request, collection: str, name: str, genre: str = "") -> dict[str, Any]:
-        """Take in a recording; the body is the file."""
-        path = await asyncio.to_thread(uploads.target, settings, collection, genre, name)
-        await uploads.receive(request.stream(), path, settings.limits.upload_bytes)
-        return await asyncio.to_thread(uploads.accept, settings, path)
+        """Take in a recording; the body is the file, its name may be a path whose first folder is the genre.
+
+        The answer tells where it was stored: names that a file cannot have are changed, taken ones get a number.
+        """
+        place = uploads.place_of(collection, genre, name)
+        await asyncio.to_thread(uploads.admit, settings, place[0])
+        received = await uploads.receive(settings, request.stream(), place[-1])
+        return await asyncio.to_thread(uploads.accept, settings, place, received)
 
     @app.delete("/api/collections/{collection}")
     def remove(collection: str) -> dict[str, str]:
         """Remove a collection's recordings."""
-        import shutil
-
-        shutil.rmtree(inside(settings.folder("uploads"), collection), ignore_errors=True)
+        uploads.remove(settings, collection)
         return {"removed": collection}
 
     @app.put("/api/seeds/{name}")
     async def seed(request: Request, name: str) -> dict[str, Any]:
-        """Take in a song to go on from."""
-        suffix = uploads.sound_suffix(name)
-        folder = settings.folder("seeds")
-        for old in sorted((p for p in folder.iterdir() if p.is_file()), key=lambda p: p.stat().st_mtime)[:-49]:
-            old.unlink(missing_ok=True)
-        path = folder / f"{secrets.token_hex(8)}{suffix}"
-        await uploads.receive(request.stream(), path, settings.limits.upload_bytes)
-        return {"song": path.name, **await asyncio.to_thread(uploads.accept, settings, path, SEED_S)}
+        """Take in a song to go on from; its end is kept."""
+        name = safe_name(name, "unnamed")
+        uploads.sound_suffix(name)
+        received = await uploads.receive(settings, request.stream(), name)
+        return await asyncio.to_thread(uploads.accept_seed, settings, name, received, SEED_S)
 
     @app.get("/api/noise/{kind}")
     def noise(kind: str, seed: int = 0) -> dict[str, Any]:
@@ -298,7 +272,7 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/jobs/{key}/log")
     def log(key: str) -> Response:
         """Return a job's last lines."""
-        return PlainTextResponse("\n".join(queue.log(queue.get(key).key)))
+        return PlainTextResponse(studio.problem("\n".join(queue.log(queue.get(key).key))))
 
     @app.get("/api/jobs/{key}/report")
     def report(key: str) -> Response:
@@ -324,9 +298,13 @@ def _duels(app: FastAPI, studio: Studio) -> None:
     def begin(wish: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
         """Let two models play, in an order that is not told."""
         names = str(wish.get("a", "")), str(wish.get("b", ""))
-        models = studio.library.load(names[0]), studio.library.load(names[1])
         genre = wish.get("genre") or None
-        return {"key": duel.begin(folder, names, models, None if genre is None else str(genre))}
+        with studio.heavy:
+            key = duel.begin(
+                folder, names, studio.library.packed, None if genre is None else str(genre), studio.settings.limits
+            )
+            give_back()
+        return {"key": key}
 
     @app.get("/api/duels")
     def tally() -> list[dict[str, Any]]:
@@ -336,7 +314,7 @@ def _duels(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/duels/{key}/{side}")
     def side(key: str, side: str) -> Response:
         """Return one side's sound."""
-        return _file(inside(folder, key, f"{side}.flac"))
+        return _file(inside(folder, checked(key), f"{checked(side)}.flac"))
 
     @app.post("/api/duels/{key}")
     def judge(key: str, wish: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:

@@ -5,39 +5,69 @@ from __future__ import annotations
 import json
 import random
 import secrets
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noizenet.api.playing import generate
+from noizenet.audio.write import AudioWriter
 from noizenet.base.errors import UsageError
 from noizenet.base.files import explain_os_error, make_folder, write_json
 from noizenet.generation.controls import Controls
+from noizenet.generation.stream import Stream
+from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model
 from noizenet.studio.names import inside
+from noizenet.studio.quotas import make_room
+from noizenet.studio.settings import Limits
 
 SECONDS = 10.0
 JUDGED = "judged.jsonl"
 CHOICES = ("first", "second", "alike")
 
 
-def begin(folder: Path, names: tuple[str, str], models: tuple[Model, Model], genre: str | None) -> str:
-    """Let two models play with the same seed; return the duel's key.
+def begin(
+    folder: Path,
+    names: tuple[str, str],
+    load: Callable[[str], tuple[Model, Stepper]],
+    genre: str | None,
+    limits: Limits,
+) -> str:
+    """Let two models play with the same seed; return the duel's key. The oldest duels' sounds make room.
+
+    Parameters
+    ----------
+    folder : Path
+    names : tuple of str
+    load : callable
+        Returns a model and its packed weights, given its name.
+    genre : str, optional
+    limits : Limits
 
     Raises
     ------
     UsageError
         If one of them cannot play that genre.
-    """
+    """  # fmt: skip
+    make_room(folder, limits.duels - 1, limits.duel_bytes, keep=(JUDGED,))
     key, seed = secrets.token_hex(8), secrets.randbelow(2**31)
     order = [0, 1]
     random.SystemRandom().shuffle(order)
     place = make_folder(folder / key)
-    for side, which in zip(("first", "second"), order, strict=True):
-        told = genre if models[which].architecture.genre_size else None
-        controls = Controls(seconds=SECONDS, seed=seed, genre=told, watch="off")
-        generate(models[which], place / f"{side}.flac", controls)
-    write_json(place / "duel.json", {"first": names[order[0]], "second": names[order[1]], "genre": genre, "seed": seed})
+    try:
+        for side, which in zip(("first", "second"), order, strict=True):
+            model, packed = load(names[which])
+            told = genre if model.architecture.genre_size else None
+            stream = Stream(model, Controls(seconds=SECONDS, seed=seed, genre=told, watch="off"), packed=packed)
+            with AudioWriter(place / f"{side}.flac", stream.sample_rate, stream.channels) as writer:
+                for block in stream:
+                    writer.write(block.samples)
+        about = {"first": names[order[0]], "second": names[order[1]], "genre": genre, "seed": seed}
+        write_json(place / "duel.json", about)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     return key
 
 
@@ -76,12 +106,16 @@ def tally(folder: Path) -> list[dict[str, Any]]:
     except OSError:
         lines = []
     for line in lines:
-        duel = json.loads(line)
-        a, b = sorted((duel["first"], duel["second"]))
+        try:
+            duel = json.loads(line)
+            a, b = sorted((duel["first"], duel["second"]))
+            choice = str(duel["choice"])
+        except (ValueError, KeyError, TypeError):
+            continue  # the power went while it was written, say; the others count
         counts = pairs.setdefault((a, b), {"a": 0, "b": 0, "alike": 0})
-        if duel["choice"] == "alike":
+        if choice == "alike":
             counts["alike"] += 1
         else:
-            counts["a" if duel[duel["choice"]] == a else "b"] += 1
+            counts["a" if duel.get(choice) == a else "b"] += 1
     return [{"a": a, "b": b, "a_better": c["a"], "b_better": c["b"], "alike": c["alike"]}
             for (a, b), c in pairs.items()]  # fmt: skip

@@ -3,6 +3,10 @@
 A page elsewhere can make a browser send requests to 127.0.0.1; it cannot choose their Host and Origin. A name that was
 made to point here (DNS rebinding) shows in Host. So a request must name this studio as its host, and one that comes
 from a page must come from this studio's own.
+
+At an address that others can reach a token is asked for as well, and any Host is answered: this computer has more names
+than it knows of. A rebound name is refused there by the token, which a browser keeps for the name under which it was
+given, and by Origin, which must equal Host.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
+
+from noizenet.studio.settings import is_loopback
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,12 +42,12 @@ class Guard:
     app : callable
         The application behind it.
     hosts : callable
-        Returns the acceptable Host headers; asked at each request, since the port may be chosen late.
+        Returns the acceptable Host headers, None for any; asked at each request, since the port may be chosen late.
     token : str
         What a visitor must know; empty: nothing.
     """
 
-    def __init__(self, app: App, hosts: Callable[[], set[str]], token: str = "") -> None:
+    def __init__(self, app: App, hosts: Callable[[], set[str] | None], token: str = "") -> None:
         self._app, self._hosts, self._token = app, hosts, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,17 +61,20 @@ class Guard:
             await _refuse(scope, receive, send, why)
             return
         fresh = self._fresh_token(scope)
+        safe = scope.get("scheme") in ("https", "wss")
+        trusted = safe or is_near_host(headers.get("host", ""))
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                _harden(message, self._cookie() if fresh else "")
+                _harden(message, self._cookie(safe) if fresh else "", trusted)
             await send(message)
 
         await self._app(scope, receive, sending)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> str:
         host = headers.get("host", "").lower()
-        if host not in self._hosts():
+        hosts = self._hosts()
+        if not host or (hosts is not None and host not in hosts):
             return "this studio does not go by that name"
         origin = headers.get("origin")
         careless = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
@@ -98,21 +107,29 @@ class Guard:
         given = cookie[COOKIE].value if COOKIE in cookie else ""
         return hmac.compare_digest(given.encode(), self._token.encode())
 
-    def _cookie(self) -> str:
-        return f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+    def _cookie(self, safe: bool) -> str:
+        return f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/" + ("; Secure" if safe else "")
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in raw}
 
 
-def _harden(message: MutableMapping[str, Any], cookie: str) -> None:
+def is_near_host(host: str) -> bool:
+    """Tell whether a Host header names this computer's loopback address, which browsers trust without HTTPS."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return is_loopback(name.strip("[]"))
+
+
+def _harden(message: MutableMapping[str, Any], cookie: str, trusted: bool = True) -> None:
     given = {k.lower() for k, _ in message["headers"]}
     extra = {
         "content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
         "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin",
         "cache-control": "no-store",
     }  # fmt: skip
+    if not trusted:  # browsers heed it with HTTPS only, and complain of it elsewhere
+        del extra["cross-origin-opener-policy"]
     if cookie:
         extra["set-cookie"] = cookie
     message["headers"] = [

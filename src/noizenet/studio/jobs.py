@@ -6,56 +6,37 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from noizenet.base.errors import UsageError
+from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import make_folder, write_json
 from noizenet.studio import runner
+from noizenet.studio.job import (
+    ABOUT,
+    DAMAGED,
+    DONE,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    STOPPED,
+    Job,
+    described,
+    order_of,
+)  # fmt: skip
+from noizenet.studio.refusals import RefusedError
 
-ABOUT = "job.json"
-QUEUED, RUNNING, PAUSED, DONE, FAILED, STOPPED = "queued", "running", "paused", "done", "failed", "stopped"
 INTERRUPTED = 130
 TICK_S = 0.3
-
-
-@dataclass
-class Job:
-    """One piece of work.
-
-    Parameters
-    ----------
-    key, kind, title : str
-        ``kind`` is ``train`` or ``evaluate``.
-    steps : list of list of str
-        Arguments of the ``noizenet`` commands, in turn.
-    about : dict
-        What the page shows: the model's name, the minutes, …
-    state : str
-    pid, born : int, float
-        Of the running process, and when it began: a number alone may be another's by now.
-    wish : str
-        What was asked of it while it runs: ``pause`` or ``stop``.
-    """
-
-    key: str
-    kind: str
-    title: str
-    steps: list[list[str]]
-    about: dict[str, Any] = field(default_factory=dict)
-    state: str = QUEUED
-    pid: int = 0
-    born: float = 0.0
-    wish: str = ""
-    created: float = field(default_factory=time.time)
-    problem: str = ""
 
 
 class Queue:
@@ -64,10 +45,13 @@ class Queue:
     Parameters
     ----------
     folder : Path
+    most : int
+        Jobs that may be kept, whatever their state.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, most: int = 500) -> None:
+        self._folder, self._most = folder, most
+        self._unsaved: set[str] = set()
         self._lock = threading.RLock()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._jobs = {job.key: job for job in self._read()}
@@ -80,13 +64,50 @@ class Queue:
         self._closing.set()
         self._thread.join()
 
-    def add(self, kind: str, title: str, about: dict[str, Any], steps: Callable[[Path], list[list[str]]]) -> Job:
-        """Put a job at the queue's end; `steps` says what to run, given the job's folder."""
+    def add(
+        self,
+        kind: str,
+        title: str,
+        about: dict[str, Any],
+        steps: Callable[[Path], list[list[str]]],
+        *,
+        alone: Callable[[Job], bool] = lambda _: False,
+    ) -> Job:
+        """Put a job at the queue's end.
+
+        Parameters
+        ----------
+        kind, title, about : str, str, dict
+            See :class:`Job`.
+        steps : callable
+            Says what to run, given the job's folder.
+        alone : callable
+            Tells of an earlier job whether this one cannot be beside it.
+
+        Raises
+        ------
+        RefusedError
+            If there is a job that this one cannot be beside, or there are too many.
+        DiskFullError
+        """  # fmt: skip
         with self._lock:
+            rival = next((j for j in self._jobs.values() if alone(j)), None)
+            if rival is not None:
+                raise RefusedError(
+                    f"{rival.title!r} is in the list already ({rival.state}): forget it, or choose another name", 409
+                )
+            if len(self._jobs) >= self._most:
+                raise RefusedError(f"there are {len(self._jobs)} jobs, the most that may be; forget some first", 507)
             key = f"{int(time.time()):x}-{secrets.token_hex(3)}"
-            job = Job(key, kind, title, steps(make_folder(self.folder(key))), about)
+            number = 1 + max((j.number for j in self._jobs.values()), default=0)
+            folder = make_folder(self.folder(key))
+            try:
+                job = Job(key, kind, title, steps(folder), about, number=number)
+                self._save(job)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             self._jobs[job.key] = job
-            self._save(job)
             return job
 
     def folder(self, key: str) -> Path:
@@ -109,7 +130,7 @@ class Queue:
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
         with self._lock:
-            return sorted(self._jobs.values(), key=lambda j: -j.created)
+            return sorted(self._jobs.values(), key=order_of, reverse=True)
 
     def act(self, key: str, wish: str) -> Job:
         """Pause, resume, stop or forget a job.
@@ -126,7 +147,7 @@ class Queue:
                 self._signal(job, signal.SIGINT)
             elif wish == "pause" and job.state == QUEUED:
                 job.state = PAUSED
-            elif wish == "resume" and job.state in (PAUSED, FAILED, STOPPED):
+            elif wish == "resume" and job.state in (PAUSED, FAILED, STOPPED) and job.kind != DAMAGED:
                 job.state, job.wish, job.problem = QUEUED, "", ""
             elif wish == "stop" and job.state == RUNNING:
                 job.wish = "stop"
@@ -135,25 +156,28 @@ class Queue:
                 job.state = STOPPED
             elif wish == "forget" and job.state in (DONE, FAILED, STOPPED):
                 del self._jobs[key]
-                with contextlib.suppress(OSError):
-                    (self.folder(key) / ABOUT).unlink()
+                shutil.rmtree(self.folder(key), ignore_errors=True)
                 return job
             else:
                 raise UsageError(f"a job that is {job.state} cannot {wish[:20]}")
-            self._save(job)
+            self._keep(job)
             return job
 
     def _read(self) -> list[Job]:
-        found = []
-        for path in sorted(self._folder.glob(f"*/{ABOUT}")):
-            try:
-                found.append(Job(**json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, ValueError, TypeError):
-                continue  # damaged: not ours to run
-        return found
+        return [described(path) for path in sorted(self._folder.glob(f"*/{ABOUT}"))]
 
     def _save(self, job: Job) -> None:
         write_json(self.folder(job.key) / ABOUT, asdict(job))
+
+    def _keep(self, job: Job) -> None:
+        """Save a job's state, or note that it has still to be saved: what runs goes on beside a full disk."""
+        try:
+            self._save(job)
+            self._unsaved.discard(job.key)
+        except NoizenetError as error:
+            if job.key not in self._unsaved:
+                sys.stderr.write(f"studio: {error}\n")
+            self._unsaved.add(job.key)
 
     def _tick(self) -> None:
         while not self._closing.wait(TICK_S):
@@ -164,15 +188,21 @@ class Queue:
                 sys.stderr.write(f"studio: the queue met {type(error).__name__}: {error}\n")
 
     def _look(self) -> None:
+        for key in self._unsaved & self._jobs.keys():
+            self._keep(self._jobs[key])
         running = [j for j in self._jobs.values() if j.state == RUNNING]
         for job in running:
             if not self._lives(job):
                 self._end(job)
         if any(j.state == RUNNING for j in self._jobs.values()):
             return
-        waiting = sorted((j for j in self._jobs.values() if j.state == QUEUED), key=lambda j: j.created)
+        waiting = sorted((j for j in self._jobs.values() if j.state == QUEUED), key=order_of)
         if waiting:
-            self._start(waiting[0])
+            try:
+                self._start(waiting[0])
+            except (OSError, NoizenetError) as error:
+                waiting[0].state, waiting[0].problem = FAILED, f"it cannot be started: {error}"
+                self._keep(waiting[0])
 
     def _start(self, job: Job) -> None:
         folder = self.folder(job.key)
@@ -184,7 +214,7 @@ class Queue:
         )  # fmt: skip
         self._children[job.key] = child
         job.state, job.pid, job.born, job.wish = RUNNING, child.pid, _born(child.pid), ""
-        self._save(job)
+        self._keep(job)
 
     def _lives(self, job: Job) -> bool:
         child = self._children.get(job.key)
@@ -209,7 +239,7 @@ class Queue:
         else:
             job.state, job.problem = FAILED, self._last_line(job)
         job.pid, job.wish = 0, ""
-        self._save(job)
+        self._keep(job)
 
     def _last_line(self, job: Job) -> str:
         lines = self.log(job.key)
@@ -239,10 +269,18 @@ def _resumed(step: list[str]) -> list[str]:
 
 
 def _born(pid: int) -> float:
+    """Return a number that tells processes of one pid apart; 0 where none lives.
+
+    On Linux it is the process's start in ticks since the computer's, which no change of the clock moves.
+    """
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return 0.0
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return float(process.create_time())
     except psutil.Error:
         return 0.0

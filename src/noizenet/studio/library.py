@@ -13,10 +13,12 @@ from noizenet.base.bundled import bundled
 from noizenet.base.errors import UsageError, suggest
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import ABOUT, MAX_ABOUT_BYTES, Model, load
+from noizenet.studio.memory import give_back
+from noizenet.studio.refusals import without_paths
 from noizenet.studio.settings import Settings
 
-KEPT = 4
-"""Models that stay in memory."""
+KEPT = 2
+"""Models that stay in memory: one that is heard, and one to hear beside it. Each takes some 60 MB."""
 
 
 @dataclass
@@ -80,9 +82,12 @@ class Library:
         with self._lock:
             kept = self._loaded.get(name)
             if kept is None or kept.stamp != stamp:
+                self._loaded.pop(name, None)
+                while len(self._loaded) >= KEPT:  # before the next one is read, so that both are never there
+                    self._loaded.pop(next(iter(self._loaded)))
+                give_back()
                 self._loaded[name] = _Loaded(stamp, load(folder))
-                while len(self._loaded) > KEPT:
-                    self._loaded.pop(next(n for n in self._loaded if n != name))
+            self._loaded[name] = self._loaded.pop(name)  # used last
             return self._loaded[name]
 
 
@@ -101,4 +106,5 @@ def _about(name: str, folder: Path) -> dict[str, Any]:
             "licence": about.get("training", {}).get("corpus", {}).get("licence", ""),
         }  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"name": name, "problem": f"cannot be read ({type(error).__name__}: {error})"}
+        problem = without_paths(f"{type(error).__name__}: {error}", [folder.parent])
+        return {"name": name, "problem": f"cannot be read ({problem})"}

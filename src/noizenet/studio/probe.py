@@ -1,13 +1,18 @@
-"""A process of its own that decodes one file, with limits on time and memory: ``python -m noizenet.studio.probe``.
+"""A process of its own that decodes one file, with limits on all that it may use: ``python -m noizenet.studio.probe``.
 
-What a hostile file does to a decoder, it does to this process alone.
+What a hostile file does to a decoder, it does to this process alone: it has so much memory and processor time, writes
+one file of limited size, opens few files, and on Linux has no network where the system lets it give that up.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +20,101 @@ from noizenet.base.errors import AudioError, NoizenetError
 from noizenet.studio.settings import Limits
 
 PEAKS = 400
+AT_ONCE = 2
+"""Files that are decoded at the same time."""
+
+MOST_KEPT_BYTES = 64 << 20
+OPEN_FILES = 64
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+
+_turn = threading.BoundedSemaphore(AT_ONCE)
 
 
-def probe(path: Path, limits: Limits, last_seconds: float = 0.0) -> dict[str, Any]:
+def probe(
+    path: Path, limits: Limits, name: str = "", *, last_seconds: float = 0.0, keep: Path | None = None
+) -> dict[str, Any]:
     """Return length, rate and channels of a sound file, and 400 peaks of it (or of its end), from another process.
+
+    Parameters
+    ----------
+    path : Path
+    limits : Limits
+    name : str
+        What the visitor calls the file.
+    last_seconds : float
+        The part that the peaks show; 0: all.
+    keep : Path, optional
+        Where that part is written as a plain wav.
 
     Raises
     ------
     AudioError
         If it cannot be decoded within the limits.
     """
-    command = [
-        sys.executable, "-m", "noizenet.studio.probe", str(path), str(limits.decoded_seconds), str(last_seconds),
-        str(limits.decode_cpu_s), str(limits.decode_bytes),
-    ]  # fmt: skip
+    name = name or path.name
+    wish = {
+        "path": str(path), "most_s": limits.decoded_seconds, "last_s": last_seconds, "cpu_s": limits.decode_cpu_s,
+        "memory": limits.decode_bytes, "keep": None if keep is None else str(keep),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "noizenet.studio.probe", json.dumps(wish)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * limits.decode_cpu_s, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise AudioError(f"{path.name}: takes too long to decode") from error
-    try:
+        with _turn:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * limits.decode_cpu_s, check=False,
+                env=_environment(),
+            )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout)
+        if "problem" in found:
+            raise AudioError(f"{name}: {found['problem']}")
+    except subprocess.TimeoutExpired as error:
+        _drop(keep)
+        raise AudioError(f"{name}: takes too long to decode") from error
     except ValueError as error:
-        raise AudioError(f"{path.name}: cannot be decoded within the limits on time and memory") from error
-    if "problem" in found:
-        raise AudioError(f"{path.name}: {found['problem']}")
+        _drop(keep)
+        raise AudioError(f"{name}: cannot be decoded within the limits on time and memory") from error
+    except AudioError:
+        _drop(keep)
+        raise
     return found
 
 
+def _drop(keep: Path | None) -> None:
+    if keep is not None:
+        keep.unlink(missing_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without the way to any proxy; one thread, since each reserves memory."""
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 def _limit(cpu_s: int, memory: int) -> None:
+    """Give up what decoding does not need; none of this can be taken back."""
+    with contextlib.suppress(OSError, AttributeError):  # not every system, and not every container lets us
+        ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET)
     try:
         import resource
     except ImportError:  # pragma: no cover - no such limits on this system
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, value in (
+        (resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, MOST_KEPT_BYTES), (resource.RLIMIT_NOFILE, OPEN_FILES),
+    ):  # fmt: skip
+        _, hard = resource.getrlimit(kind)
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(kind, (most, most))
 
 
-def _look(path: Path, most_s: float, last_s: float) -> dict[str, Any]:
+def _look(path: Path, most_s: float, last_s: float, keep: str | None) -> dict[str, Any]:
     import numpy as np
 
     from noizenet.audio.read import AudioReader
 
     with AudioReader(path) as reader:
         rate, channels = reader.info.sample_rate, reader.info.channels
-        frames, loudest = 0, []
+        frames, loudest, tail = 0, [], []
         for block in reader.blocks():
             frames += len(block)
             if frames > most_s * rate:
@@ -67,26 +122,44 @@ def _look(path: Path, most_s: float, last_s: float) -> dict[str, Any]:
             levels = np.abs(block).reshape(len(block), -1).max(1)
             step = max(1, rate // 50)
             loudest += [float(levels[i : i + step].max()) for i in range(0, len(levels), step)]
+            if keep:
+                tail.append(block)
+                while len(tail) > 1 and sum(map(len, tail[1:])) >= last_s * rate:
+                    tail.pop(0)
+        issues = [getattr(issue, "text", str(issue)) for issue in getattr(reader, "issues", [])]
     if not frames:
         return {"problem": "holds no sound"}
+    if keep:
+        _write(keep, np.concatenate(tail)[-max(1, round(last_s * rate)) :], rate)
     kept = loudest[-max(1, round(last_s * 50)) :] if last_s else loudest
     parts = np.array_split(np.asarray(kept), min(PEAKS, len(kept)))
-    return {"seconds": frames / rate, "sample_rate": rate, "channels": channels,
+    return {"seconds": frames / rate, "sample_rate": rate, "channels": channels, "issues": issues[:20],
             "peaks": [round(float(p.max()), 3) for p in parts]}  # fmt: skip
 
 
-def main(arguments: list[str]) -> None:
-    """Decode a file and print what it is, or one line that says why not."""
-    path, most_s, last_s, cpu_s, memory = arguments
+def _write(path: str, samples: Any, rate: int) -> None:
+    """Write samples as they are, float32: nothing is limited or rounded on the way to the network."""
+    import soundfile
+
     try:
-        _limit(int(cpu_s), int(memory))
-        found = _look(Path(path), float(most_s), float(last_s))
+        soundfile.write(path, samples, rate, format="WAV", subtype="FLOAT")
+    except (OSError, RuntimeError) as error:
+        raise AudioError(f"what was decoded cannot be kept ({error})") from error
+
+
+def main(argument: str) -> None:
+    """Decode a file and print what it is, or one line that says why not."""
+    wish = json.loads(argument)
+    path = wish["path"]
+    try:
+        _limit(int(wish["cpu_s"]), int(wish["memory"]))
+        found = _look(Path(path), wish["most_s"], wish["last_s"], wish["keep"])
     except NoizenetError as error:
-        found = {"problem": str(error).removeprefix(f"{path}: ")}
+        found = {"problem": str(error).removeprefix(f"{path}: ").replace(path, "the file")}
     except MemoryError:
         found = {"problem": "needs more memory to decode than is allowed"}
     sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

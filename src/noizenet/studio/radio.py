@@ -6,7 +6,7 @@ makes nothing and costs nothing, and the delay of a control is what lies in the 
 From the page: ``{"type": "more", "samples": n}``, ``{"type": "move", …}`` (see
 :attr:`noizenet.generation.instrument.Instrument.moves`), ``{"type": "record", "on": true, "format": "flac"}``.
 To the page: 16-bit little-endian PCM as binary messages, and JSON: ``hello``, ``moved``, ``refused``, ``see``,
-``recording``, ``recorded``.
+``recording``, ``recorded``. A page that closes the connection with code 4000 will not come back for its instrument.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
+from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import pcm_bytes
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.generation.ahead import Pace
-from noizenet.generation.instrument import Instrument
+from noizenet.generation.instrument import SETTINGS, Instrument
 from noizenet.studio.recordings import Recorder
+from noizenet.studio.refusals import without_paths
+from noizenet.studio.settings import Limits
 
 MOST_WANTED_S = 3.0
 """A page that asks for more than this ahead is given so much."""
@@ -40,6 +43,12 @@ MALFORMED = 50
 SEE_EVERY_S = 0.2
 KEPT_S = 120.0
 """How long the instrument of a lost connection waits to be taken up again."""
+
+MOST_WAITING = 8
+"""Instruments that wait so; the oldest goes first."""
+
+FAREWELL = 4000
+LONGEST_NAME = 80
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Session:
                 raise UsageError("samples: expected a whole number")
             self.wanted = min(self.wanted + count, round(MOST_WANTED_S * self.instrument.sample_rate))
         elif kind == "move":
-            move = {k: v for k, v in message.items() if k != "type"}
+            move = _checked({k: v for k, v in message.items() if k != "type"})
             last = self.moves[-1] if self.moves else {}
             if isinstance(move.get("set"), dict) and isinstance(last.get("set"), dict):
                 last["set"].update(move["set"])  # however many there are, the next block sees the latest
@@ -74,10 +83,27 @@ class Session:
             else:
                 raise UsageError("too many moves at once; the last was left out")
         elif kind == "record":
+            if len(self.moves) >= MOST_MOVES:
+                raise UsageError("too many moves at once; the last was left out")
             self.moves.append({"record": message})
         else:
             raise UsageError("expected a message of type more, move or record")
         self.wake.set()
+
+
+def _checked(move: dict[str, Any]) -> dict[str, Any]:
+    """Return a move if it is of a size that can be kept and played again."""
+    values = move.get("set")
+    if isinstance(values, dict):
+        for name, value in values.items():
+            if name not in SETTINGS:
+                raise UsageError(f"{name[:40]!r} cannot be moved; what can: {', '.join(SETTINGS)}")
+            if not (value is None or isinstance(value, (int, float, str))) or len(str(value)) > 2000:
+                raise UsageError(f"{name}: expected a number or a name")
+    for name in ("mark", "return"):
+        if name in move and (not isinstance(move[name], str) or not 0 < len(move[name]) <= LONGEST_NAME):
+            raise UsageError(f"{name}: expected a name of at most {LONGEST_NAME} characters")
+    return move
 
 
 class Radio:
@@ -87,14 +113,14 @@ class Radio:
     ----------
     pool : Executor
         Where blocks are made.
-    most : int
-        Listeners at once.
     recordings : Path
         Where recordings go.
+    limits : Limits
     """
 
-    def __init__(self, pool: Executor, most: int, recordings: Path) -> None:
-        self._pool, self._most, self._recordings = pool, most, recordings
+    def __init__(self, pool: Executor, recordings: Path, limits: Limits) -> None:
+        self._pool, self._recordings, self._limits = pool, recordings, limits
+        self._most = limits.listeners
         self._sessions: dict[str, Session] = {}
         self._names = itertools.count(1)
         self.pace = Pace()
@@ -103,9 +129,13 @@ class Radio:
         """Return how many are connected."""
         return sum(s.left_at is None for s in self._sessions.values())
 
+    def recording(self) -> int:
+        """Return how many record."""
+        return sum(s.recorder is not None for s in self._sessions.values())
+
     def find(self, key: str) -> Session | None:
         """Return an instrument that waits to be taken up again."""
-        self._forget()
+        self.forget()
         found = self._sessions.get(key)
         return found if found is not None and found.left_at is not None else None
 
@@ -117,7 +147,7 @@ class Radio:
         UsageError
             If there are too many.
         """
-        self._forget()
+        self.forget()
         if self.listeners() >= self._most:
             raise UsageError(f"{self._most} listen already; try again later")
         session = Session(f"{next(self._names)}-{secret}", model, instrument)
@@ -131,12 +161,17 @@ class Radio:
         hello = self._hello(session)
         hearing = asyncio.create_task(self._hear(socket, session))
         playing = asyncio.create_task(self._play(socket, session))
+        farewell = False
         try:
             await socket.send_json(hello)
-            done, _ = await asyncio.wait({hearing, playing}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        except (WebSocketDisconnect, RuntimeError, ConnectionError):
+            await asyncio.wait({hearing, playing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({hearing}, timeout=0.2)  # where sending failed: with what words did they go?
+            for task in (hearing, playing):
+                if task.done():
+                    task.result()
+        except WebSocketDisconnect as error:
+            farewell = error.code == FAREWELL
+        except (RuntimeError, ConnectionError):
             pass  # gone: nothing to tell anyone
         finally:
             for task in (hearing, playing):
@@ -144,9 +179,12 @@ class Radio:
                 with contextlib.suppress(BaseException):
                     await task
             session.left_at = time.monotonic()
-            if session.recorder is not None:
-                await self._run(session.recorder.finish)
-                session.recorder = None
+            recorder, session.recorder = session.recorder, None
+            if recorder is not None:
+                with contextlib.suppress(NoizenetError):  # no room: the next start of the studio finishes it
+                    await self._run(recorder.finish)
+            if farewell:
+                self._sessions.pop(session.key, None)
 
     def _hello(self, session: Session) -> dict[str, Any]:
         i = session.instrument
@@ -154,13 +192,18 @@ class Radio:
             "type": "hello", "session": session.key, "model": session.model, "sample_rate": i.sample_rate,
             "channels": i.channels, "genres": i.genres if i.conditioned else [], "frame": i.frame,
             "marks": i.marks, "remarks": i.remarks, "given": session.given, "settings": i.settings(),
+            "recording": None if session.recorder is None else session.recorder.name,
         }  # fmt: skip
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of the instruments that nobody has come back for."""
         now = time.monotonic()
         for key, session in list(self._sessions.items()):
             if session.left_at is not None and now - session.left_at > KEPT_S:
                 del self._sessions[key]
+        waiting = sorted((s.left_at, key) for key, s in self._sessions.items() if s.left_at is not None)
+        for _, key in waiting[:-MOST_WAITING]:
+            del self._sessions[key]
 
     async def _run(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
@@ -168,9 +211,13 @@ class Radio:
     async def _hear(self, socket: WebSocket, session: Session) -> None:
         wrong = 0
         while True:
-            text = await socket.receive_text()
+            got = await socket.receive()
+            if got["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(got.get("code", 1005))
             try:
-                message = json.loads(text)
+                if got.get("text") is None:
+                    raise UsageError("expected text, not a binary message")
+                message = json.loads(got["text"])
                 if not isinstance(message, dict):
                     raise UsageError("expected an object")
                 session.ask(message)
@@ -197,8 +244,7 @@ class Radio:
             self.pace.add(len(block) / block.sample_rate, time.perf_counter() - begun)
             session.wanted = max(0, session.wanted - len(block))  # more than asked for is the page's to count
             session.given += len(block)
-            if session.recorder is not None:
-                await self._run(session.recorder.write, block)
+            await self._keep(socket, session, block)
             await socket.send_bytes(pcm_bytes(block))
             seen += len(block) / block.sample_rate
             if seen >= SEE_EVERY_S:
@@ -215,6 +261,27 @@ class Radio:
                         **about,
                     }
                 )
+
+    async def _keep(self, socket: WebSocket, session: Session, block: Waveform) -> None:
+        """Record a block; a recording that cannot go on ends, and says why."""
+        if session.recorder is None:
+            return
+        try:
+            await self._run(session.recorder.write, block)
+        except NoizenetError as error:
+            await socket.send_json({"type": "refused", "why": str(error)[:300]})
+            await self._end_recording(socket, session)
+
+    async def _end_recording(self, socket: WebSocket, session: Session) -> None:
+        recorder, session.recorder = session.recorder, None
+        if recorder is None:
+            return
+        try:
+            name = await self._run(recorder.finish)
+        except NoizenetError as error:
+            await socket.send_json({"type": "refused", "why": without_paths(str(error), [self._recordings])[:300]})
+            name = None
+        await socket.send_json({"type": "recorded", "name": name, "seconds": round(recorder.seconds, 2)})
 
     async def _move(self, socket: WebSocket, session: Session, move: dict[str, Any]) -> None:
         if "record" in move:
@@ -233,20 +300,15 @@ class Radio:
         )  # fmt: skip
 
     async def _record(self, socket: WebSocket, session: Session, message: dict[str, Any]) -> None:
-        recorder, session.recorder = session.recorder, None
-        if recorder is not None:
-            name = await self._run(recorder.finish)
-            await socket.send_json({"type": "recorded", "name": name, "seconds": round(recorder.seconds, 2)})
+        await self._end_recording(socket, session)
         if message.get("on") is True:
+            kind = str(message.get("format", "wav"))
             try:
-                session.recorder = Recorder(
-                    self._recordings,
-                    session.model,
-                    session.instrument,
-                    session.given,
-                    str(message.get("format", "wav")),
+                session.recorder = await self._run(
+                    Recorder, self._recordings, session.model, session.instrument, session.given, kind, self._limits
                 )
             except NoizenetError as error:
-                await socket.send_json({"type": "refused", "why": str(error)[:300]})
+                why = without_paths(str(error), [self._recordings])
+                await socket.send_json({"type": "refused", "why": why[:300]})
                 return
             await socket.send_json({"type": "recording", "name": session.recorder.name})

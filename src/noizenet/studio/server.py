@@ -4,40 +4,66 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
-from noizenet.base.errors import NoizenetError
+from noizenet.base.errors import NoizenetError, UsageError
+from noizenet.base.files import folder_lock
 from noizenet.studio.app import create_app
+from noizenet.studio.door import MOST_CONNECTIONS, patient
+from noizenet.studio.memory import settle_allocator
 from noizenet.studio.settings import Settings
 
 MOST_MESSAGE = 64 << 10
 
 
-def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, on_ready: Callable[[list[str]], None]) -> None:
     """Serve until interrupted.
 
     Parameters
     ----------
     settings : Settings
     on_ready : callable
-        Called with the address to open, token included.
+        Called with the addresses to open, token included.
 
     Raises
     ------
     NoizenetError
-        If the address or the port cannot be had.
+        If the address or the port cannot be had, or another studio works on the same data.
     """
     import uvicorn
 
-    listener = _listen(settings)
-    app, studio = create_app(settings)
-    studio.port = listener.getsockname()[1]
+    settle_allocator()
+    with folder_lock(settings.data, "studio's data"):
+        listener = _listen(settings)
+        app, studio = create_app(settings)
+        studio.port = listener.getsockname()[1]
+        server = uvicorn.Server(configured(app, settings))
+        on_ready(settings.addresses(studio.port))
+        server.run(sockets=[listener])
+
+
+def configured(app: Any, settings: Settings) -> Any:
+    """Return how uvicorn serves the application: with deadlines, and limits on connections and messages.
+
+    Raises
+    ------
+    UsageError
+        If the certificate and its key do not do for HTTPS.
+    """
+    import uvicorn
+
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws_max_size=MOST_MESSAGE,
-        ws_ping_interval=10.0, ws_ping_timeout=20.0, timeout_graceful_shutdown=3, limit_concurrency=256,
+        app, http=patient(), log_level="warning", access_log=False, server_header=False, ws_max_size=MOST_MESSAGE,
+        ws_ping_interval=10.0, ws_ping_timeout=20.0, ws_per_message_deflate=False, timeout_graceful_shutdown=3,
+        limit_concurrency=MOST_CONNECTIONS, ssl_certfile=settings.certificate, ssl_keyfile=settings.key,
     )  # fmt: skip
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    on_ready(f"http://{host}:{studio.port}/" + (f"?token={settings.token}" if settings.token else ""))
-    uvicorn.Server(config).run(sockets=[listener])
+    if settings.certificate is not None:
+        try:
+            config.load()
+        except OSError as error:  # ssl's errors are such
+            names = f"{settings.certificate}, {settings.key}"
+            raise UsageError(f"{names}: not a certificate and its key, both PEM ({error.strerror})") from error
+    return config
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -46,9 +72,10 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
+        why = getattr(error, "strerror", None) or "no such address"
         raise NoizenetError(
-            f"{settings.host}:{settings.port}: cannot listen there ({error.strerror}); choose another --port"
+            f"{settings.host}:{settings.port}: cannot listen there ({why}); choose another --port"
         ) from error
     return listener

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from noizenet.api.playing import generate
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import make_folder
-from noizenet.generation.controls import Controls
-from noizenet.store.model import ABOUT, load
-from noizenet.studio.jobs import RUNNING, Job, Queue
+from noizenet.store.model import ABOUT
+from noizenet.studio.job import RUNNING, Job
+from noizenet.studio.jobs import Queue
 from noizenet.studio.names import checked, inside
+from noizenet.studio.refusals import RefusedError, without_paths
 from noizenet.studio.settings import Settings
 from noizenet.training import RECIPES
 from noizenet.training.log import read_metrics
 
 POINTS = 400
 SAMPLE_S, SAMPLE_EVERY_S, SAMPLES = 6.0, 60.0, 24
+SAMPLE_LIMIT_S = 300.0
 
 
 def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
@@ -36,14 +40,15 @@ def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
     if not source.is_dir():
         raise UsageError(f"no collection {collection!r}: upload some recordings first")
     folder = inside(settings.folder("models"), name)
-    if folder.exists():
-        raise UsageError(f"there is a model {name!r} already; choose another name")
+    taken = {p.name.casefold() for p in settings.folder("models").iterdir()}
+    if name.casefold() in taken:
+        raise RefusedError(f"there is a model {name!r} already; choose another name", 409)
     recipe, minutes, seed = str(wish.get("recipe", "token-lstm")), wish.get("minutes", 10), wish.get("seed", 0)
     if recipe not in RECIPES:
         raise UsageError(f"unknown recipe {recipe[:40]!r}")
-    if not isinstance(minutes, (int, float)) or not 0.05 <= minutes <= 7 * 24 * 60:
+    if not _is_number(minutes) or not 0.05 <= minutes <= 7 * 24 * 60:
         raise UsageError("minutes: expected a number from 0.05 to 10,080")
-    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise UsageError("seed: expected a whole number")
     corpus = settings.folder("corpora") / collection
     # One core is left for those who listen: two threads that wait for one another would both be slow.
@@ -54,7 +59,14 @@ def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
          "--set", f"training.threads={threads}"],
     ]  # fmt: skip
     about = {"name": name, "collection": collection, "recipe": recipe, "minutes": minutes, "seed": seed}
-    return queue.add("train", f"train {name}", about, lambda _: steps)
+    return queue.add(
+        "train", f"train {name}", about, lambda _: steps,
+        alone=lambda job: job.kind == "train" and str(job.about["name"]).casefold() == name.casefold(),
+    )  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: Path) -> Job:
@@ -70,8 +82,8 @@ def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: 
     if not (corpus / "corpus.json").is_file():
         raise UsageError(f"no corpus {collection!r}: it is made when a model is trained on that collection")
     streams, seconds = wish.get("streams", 12), wish.get("seconds", 20)
-    if not isinstance(streams, int) or not 1 <= streams <= 240 or not isinstance(seconds, (int, float)):
-        raise UsageError("streams: expected 1 to 240; seconds: a number")
+    if not isinstance(streams, int) or not 1 <= streams <= 240 or not _is_number(seconds) or not 1 <= seconds <= 600:
+        raise UsageError("streams: expected 1 to 240; seconds: 1 to 600")
     embedding = str(wish.get("embedding", "tagger"))
     name = checked(str(wish.get("model", "")), "model")
     about = {"model": name, "collection": collection}
@@ -86,10 +98,12 @@ def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
     """Return how a job stands: its state, losses, time left, problems of the collection, samples."""
     found: dict[str, Any] = {
         "key": job.key, "kind": job.kind, "title": job.title, "state": job.state, "wish": job.wish,
-        "problem": job.problem, "created": job.created, "about": job.about,
+        "problem": without_paths(job.problem, settings.roots), "created": job.created, "about": job.about,
     }  # fmt: skip
     if job.kind == "evaluate":
         found["report"] = (queue.folder(job.key) / "report" / "report.html").is_file()
+        return found
+    if job.kind != "train":
         return found
     rows = _thinned(read_metrics(settings.folder("models") / job.about["name"]))
     found["losses"] = [[r["step"], r["loss"]] for r in rows if "loss" in r]
@@ -154,9 +168,29 @@ class Sampler:
             at, last = self._seen.get(job.key, (0.0, 0.0))
             if stamp == at or time.monotonic() - last < SAMPLE_EVERY_S or len(list(out.glob("sample-*"))) >= SAMPLES:
                 return
-            model = load(folder)
-            step = int(model.training.get("metrics", {}).get("steps", 0))
+            step = int(json.loads((folder / ABOUT).read_bytes()).get("training", {}).get("metrics", {}).get("steps", 0))
             self._seen[job.key] = (stamp, time.monotonic())
-            generate(model, out / f"sample-{step:06d}.flac", Controls(seconds=SAMPLE_S, seed=0, watch="off"))
-        except (OSError, NoizenetError):
+            self._play(folder, out / f"sample-{step:06d}.flac")
+        except (OSError, ValueError, AttributeError, TypeError, NoizenetError):
             return  # not there yet, or being written: next time
+
+    def _play(self, model: Path, out: Path) -> None:
+        """Let another process play: a model that is heard once leaves nothing in this one."""
+        command = [sys.executable, "-m", "noizenet", "generate", str(model), str(out), "--seconds", f"{SAMPLE_S:g}",
+                   "--seed", "0", "--watch", "off"]  # fmt: skip
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        begun = time.monotonic()
+        while child.poll() is None:
+            if self._closing.wait(0.2) or time.monotonic() - begun > SAMPLE_LIMIT_S:
+                child.terminate()  # it removes what it began to write
+                try:
+                    child.wait(10)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+        child.wait()

@@ -1,5 +1,9 @@
 // One connection to the studio: it pulls as much sound as the buffer wants, plays it, and carries moves.
 
+import { BufferQueue } from "./queue.js";
+
+const FAREWELL = 4000; // tells the studio that nobody will come back for this instrument
+
 export class Player extends EventTarget {
   constructor() {
     super();
@@ -32,12 +36,15 @@ export class Player extends EventTarget {
     if (this.audio.sampleRate !== wish.rate) {
       await this.audio.close();
       this.audio = new AudioContext({ sampleRate: wish.rate, latencyHint: "interactive" });
+      this.node?.port.postMessage({ type: "clear" });
       this.node = null;
     }
     await this.audio.resume();
     if (!this.node) {
-      await this.audio.audioWorklet.addModule("worklet.js");
-      this.node = new AudioWorkletNode(this.audio, "noizenet-player", { outputChannelCount: [2] });
+      if (this.audio.audioWorklet) {
+        await this.audio.audioWorklet.addModule("worklet.js");
+        this.node = new AudioWorkletNode(this.audio, "noizenet-player", { outputChannelCount: [2] });
+      } else this.node = new BufferQueue(this.audio);
       this.analyser = this.audio.createAnalyser();
       this.analyser.fftSize = 1024;
       this.analyser.smoothingTimeConstant = 0;
@@ -126,7 +133,7 @@ export class Player extends EventTarget {
   }
 
   record(on, format) {
-    this.socket?.send(JSON.stringify({ type: "record", on, format }));
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type: "record", on, format }));
   }
 
   lost() {
@@ -141,7 +148,7 @@ export class Player extends EventTarget {
     clearTimeout(this.retry);
     const socket = this.socket;
     this.socket = null;
-    socket?.close();
+    socket?.close(FAREWELL);
     this.node?.port.postMessage({ type: "clear" });
     this.say("stopped", {});
   }

@@ -6,7 +6,8 @@ import { Player } from "./player.js";
 import { Scopes } from "./scopes.js";
 
 export const player = new Player();
-let models = [], song = "", heard = [], recording = false, settled = 0;
+let models = [], song = "", heard = [], recording = false, settled = 0, wished = "";
+let chosen = {}; // what was set for this model, before or while it plays: it is set again when playing begins anew
 const pad = new Pad($("pad"), (mix) => {
   set({ genre: mix.map(([g, w]) => `${g}:${w.toFixed(3)}`).join(",") });
   $("mix").textContent = pad.text;
@@ -40,9 +41,11 @@ $("buffer").append(slider("buffer, ms", 60, 2000, 20, 280, (v) => { player.targe
 let waiting = null;
 function set(values) {
   settled = performance.now();
+  Object.assign(chosen, values);
+  if (!player.playing) return;
   if (waiting) { Object.assign(waiting, values); return; }
   waiting = { ...values };
-  setTimeout(() => { player.move({ set: waiting }); waiting = null; }, 50);
+  setTimeout(() => { if (player.playing) player.move({ set: waiting }); waiting = null; }, 50);
 }
 
 function current() {
@@ -84,14 +87,24 @@ function showMarks(marks) {
 
 player.addEventListener("hello", ({ detail }) => {
   controls(true);
+  const lost = recording && !detail.recording;
+  recorded(Boolean(detail.recording));
   $("status").textContent = detail.again ? "connected again, going on" : "playing";
-  pad.show(detail.genres, detail.settings.genre);
-  $("mix").textContent = detail.genres.length ? detail.settings.genre : "–";
+  // What was chosen reaches the studio before it makes the first sound.
+  if (!detail.again && Object.keys(chosen).length) {
+    player.move({ set: chosen });
+    settled = performance.now();
+  }
+  if (!("genre" in chosen)) {
+    pad.show(detail.genres, detail.settings.genre);
+    $("mix").textContent = detail.genres.length ? detail.settings.genre : "–";
+  }
   sliders.guidance.input.disabled = !detail.genres.length || current()?.head !== "depth";
   for (const name of ["tempo", "pulse"]) sliders[name].input.disabled = !current()?.clock;
-  showSettings(detail.settings);
+  showSettings({ ...detail.settings, ...chosen });
   showMarks(detail.marks);
   if (detail.remarks.length) notice(detail.remarks.join(" "));
+  if (lost) { notice("The connection was lost, and the recording ended there; what there is of it is listed below."); setTimeout(list, 500); }
 });
 player.addEventListener("moved", ({ detail }) => {
   showMarks(detail.marks);
@@ -112,7 +125,7 @@ player.addEventListener("level", ({ detail }) => {
 player.addEventListener("see", ({ detail }) => { $("pace").textContent = detail.pace.toFixed(1); });
 player.addEventListener("first", ({ detail }) => { $("status").dataset.first = Math.round(detail.ms); });
 player.addEventListener("recording", () => recorded(true));
-player.addEventListener("recorded", ({ detail }) => { recorded(false); notice(`Kept ${detail.name}, ${detail.seconds} s`); list(); });
+player.addEventListener("recorded", ({ detail }) => { recorded(false); if (detail.name) notice(`Kept ${detail.name}, ${detail.seconds} s`); list(); });
 player.addEventListener("sound", ({ detail }) => {
   if ($("seedview").hidden || heard.length > 400) return;
   const size = Math.round(player.rate / 80);
@@ -161,16 +174,13 @@ async function give(file) {
   if (!file) return;
   $("status").textContent = `reading ${file.name}`;
   try {
-    const found = await ask("PUT", `/api/seeds/${encodeURIComponent(plain(file.name))}`, file);
+    const found = await ask("PUT", `/api/seeds/${encodeURIComponent(file.name)}`, file);
     ({ song, peaks } = found);
     $("status").textContent = `${file.name}: ${found.seconds.toFixed(1)} s; press play`;
+    if (found.issues.length) notice(`${file.name}: ${found.issues.join("; ")}`);
     heard = [];
     showSeed();
   } catch { $("status").textContent = "silent"; }
-}
-
-export function plain(name) {
-  return name.replace(/[^\w .()'&+,-]/gu, "_").replace(/^[^\w]+/, "_").slice(-70);
 }
 
 function showSeed() {
@@ -204,7 +214,7 @@ async function list() {
   const found = await ask("GET", "/api/recordings", undefined, { quiet: true }).catch(() => []);
   $("recordings").replaceChildren(...found.map((r) => {
     const url = `/api/recordings/${encodeURIComponent(r.name)}`;
-    return make("li", {}, make("span", {}, `${r.name}, ${(r.bytes / 1e6).toFixed(1)} MB, ${r.model}, ${r.moves} moves`),
+    return make("li", {}, make("span", {}, `${r.name}, ${(r.bytes / 1e6).toFixed(1)} MB, ${r.model}, ${r.moves} moves${r.recovered ? ", recovered: the studio was ended while it went on" : ""}`),
       make("audio", { controls: true, preload: "none", src: url, "aria-label": r.name }),
       make("a", { href: url, download: r.name }, "keep"),
       make("a", { href: url.replace(/\.\w+$/, ".json"), download: r.name.replace(/\.\w+$/, ".json") }, "recipe"),
@@ -213,12 +223,31 @@ async function list() {
   }));
 }
 
+/** Shows a model on the radio; another one that plays ends. */
+export function open(name) {
+  wished = name;
+  if (location.hash === "#radio") shown();
+  else location.hash = "#radio";
+}
+
+function changed() {
+  player.stop();
+  chosen = {};
+  pad.show(current()?.told ? current().genres : [], "");
+  $("mix").textContent = "–";
+}
+
 export async function shown() {
   models = await ask("GET", "/api/models");
   fill($("model"), models.map((m) => m.name));
   list();
-  if (!player.playing) pad.show(current()?.told ? current().genres : [], "");
+  if (wished && wished !== $("model").value && models.some((m) => m.name === wished)) {
+    $("model").value = wished;
+    changed();
+  }
+  wished = "";
+  if (!player.playing && !("genre" in chosen)) pad.show(current()?.told ? current().genres : [], "");
 }
 addEventListener("themed", () => { pad.draw(); drawSeed(); });
-$("model").addEventListener("change", () => { player.stop(); pad.show(current()?.told ? current().genres : [], ""); });
+$("model").addEventListener("change", changed);
 controls(false);

@@ -1,34 +1,37 @@
 // Recordings in, a model out: upload, queue, losses, samples.
 
 import { $, ask, fill, make, minutes, notice } from "./app.js";
-import { plain } from "./radio.js";
+import { open } from "./radio.js";
 
 const cards = new Map();
 
-function genreOf(file) { // the folder below the chosen one
-  const parts = (file.webkitRelativePath || "").split("/");
-  return parts.length > 2 ? plain(parts[1]) : "";
+/** Where a file lies below the folder that was chosen: its first folder is its genre, and albums keep theirs. */
+function pathOf(file) {
+  const parts = (file.webkitRelativePath || file.name).split("/");
+  return parts.length > 1 ? parts.slice(1) : parts;
 }
 
 async function upload(files) {
   const collection = $("collection").value.trim();
   if (!collection) { notice("Give the collection a name first."); return; }
-  const chosen = [...files].filter((f) => !f.name.startsWith("."));
-  let done = 0, taken = 0, seconds = 0;
+  const chosen = [...files].filter((f) => !f.name.startsWith(".")), refused = [];
+  let done = 0, taken = 0, before = 0, seconds = 0;
   for (const file of chosen) {
     $("uploading").textContent = `${++done} of ${chosen.length}: ${file.name}`;
-    const genre = genreOf(file);
-    const path = `/api/collections/${encodeURIComponent(collection)}/${encodeURIComponent(plain(file.name))}${genre ? `?genre=${encodeURIComponent(genre)}` : ""}`;
+    const parts = pathOf(file);
+    const path = `/api/collections/${encodeURIComponent(collection)}/${parts.map(encodeURIComponent).join("/")}`;
     try {
       const found = await ask("PUT", path, file, { quiet: true });
-      taken += 1;
-      seconds += found.seconds;
-      $("uploaded").prepend(make("li", {}, `✓ ${file.name}`, make("span", { class: "small" }, `${minutes(found.seconds)}${genre ? `, ${genre}` : ""}`)));
+      if (found.already) before += 1;
+      else { taken += 1; seconds += found.seconds; }
+      const about = [minutes(found.seconds), ...(found.already ? ["was here already"] : []), ...found.issues];
+      $("uploaded").prepend(make("li", {}, `✓ ${found.stored}`, make("span", { class: "small" }, about.join(", "))));
     } catch (error) {
+      refused.push(error.message);
       $("uploaded").prepend(make("li", { class: "bad" }, make("span", { class: "bad" }, `✗ ${error.message}`)));
     }
   }
-  $("uploading").textContent = `${taken} of ${chosen.length} accepted, ${minutes(seconds)} of sound; ${chosen.length - taken} refused.`;
+  $("uploading").textContent = `${taken} of ${chosen.length} accepted, ${minutes(seconds)} of sound${before ? `; ${before} here already` : ""}; ${refused.length} refused${refused.length ? `: ${refused.slice(0, 3).join("; ")}${refused.length > 3 ? " …" : ""}` : ""}.`;
   await collections();
   $("traincollection").value = collection;
 }
@@ -75,7 +78,7 @@ function card(job) {
   if (c.state !== state) {
     c.state = state;
     c.buttons.replaceChildren(...WISHES[job.state].map((w) => act(job, w)));
-    if (job.state === "done") c.buttons.append(make("a", { href: "#radio" }, "hear it on the radio"));
+    if (job.state === "done") c.buttons.append(make("a", { href: "#radio", onclick: (e) => { e.preventDefault(); open(job.about.name); } }, "hear it on the radio"));
   }
   const steps = [...new Set([...job.losses, ...job.validations].map(([s]) => s))].sort((a, b) => a - b);
   const of = (rows) => { const m = new Map(rows); return steps.map((s) => m.get(s) ?? null); };
@@ -90,14 +93,21 @@ function card(job) {
   return c.root;
 }
 
+/** A job of which nothing is known but that it was there. */
+function damaged(job) {
+  if (!cards.has(job.key)) cards.set(job.key, { root: make("article", { class: "job" }, make("h3", {}, job.title), make("p", { class: "bad" }, job.problem), act(job, "forget")) });
+  return cards.get(job.key).root;
+}
+
 function ink() { return getComputedStyle(document.documentElement).getPropertyValue("--ink"); }
 
 let timer = null;
 async function watch() {
   clearTimeout(timer);
   if ($("page-train").hidden) return;
-  const jobs = (await ask("GET", "/api/jobs", undefined, { quiet: true }).catch(() => [])).filter((j) => j.kind === "train");
-  const roots = jobs.map(card);
+  const all = await ask("GET", "/api/jobs", undefined, { quiet: true }).catch(() => []);
+  const jobs = all.filter((j) => j.kind === "train" || j.kind === "damaged");
+  const roots = jobs.map((j) => (j.kind === "train" ? card(j) : damaged(j)));
   const box = $("trainings");
   if (roots.length !== box.children.length || roots.some((r, i) => box.children[i] !== r)) box.replaceChildren(...roots);
   if (!jobs.length) box.textContent = "Nothing was trained here yet.";

@@ -1,0 +1,66 @@
+"""How the studio says no: a status for the wire, and one line without the paths of this computer."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from noizenet.base.errors import AudioError, DiskFullError, NoizenetError, UsageError
+
+STATUS: dict[type, int] = {AudioError: 422, DiskFullError: 507}
+PATHS = re.compile(r"(?<![\w:./\\-])(?:[A-Za-z]:\\(?:[^\\\s'\"]+\\)*|/(?:[^/\s'\":]+/)+)")
+
+
+class RefusedError(UsageError):
+    """A request that the studio does not carry out.
+
+    Parameters
+    ----------
+    text : str
+        What was asked, why not, what to do.
+    status : int
+        Of the answer: 400 for a wrong request, 408 too slow, 409 taken, 413 too large, 507 no room.
+    """
+
+    def __init__(self, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def status_of(error: NoizenetError) -> int:
+    """Return the status of an answer that tells of an error."""
+    if isinstance(error, RefusedError):
+        return error.status
+    return 400 if error.exit_code == 2 else STATUS.get(type(error), 500)
+
+
+def without_paths(text: str, roots: Iterable[Path] = ()) -> str:
+    """Return a text without the folders of this computer: of each absolute path only the last name stays.
+
+    Parameters
+    ----------
+    text : str
+    roots : iterable of Path
+        Folders that are known to occur; the pattern alone does not see where a folder with blanks in its name begins.
+
+    Examples
+    --------
+    >>> without_paths("/home/me/x y/song.wav: damaged; see /var/log/z.txt", [Path("/home/me/x y")])
+    'song.wav: damaged; see z.txt'
+    """
+    for root in sorted({str(r) for r in roots} - {"/", "."}, key=len, reverse=True):
+        text = text.replace(root + "/", "").replace(root + "\\", "").replace(root, Path(root).name)
+    return PATHS.sub("", text)
+
+
+def explain(error: OSError, name: str) -> NoizenetError:
+    """Turn an operating-system error on a visitor's file into one line that names the file only."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"{name}: the disk of the studio is full; free some room and try again")
+    if error.errno == errno.ENAMETOOLONG:
+        return RefusedError(f"{name[:40]}…: the name is too long for this file system; choose a shorter one")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return RefusedError(f"{name}: there is a file where a folder is wanted; choose another name", 409)
+    return NoizenetError(f"{name}: cannot be written ({error.strerror or type(error).__name__})")

@@ -1,0 +1,124 @@
+"""Around all routes: how much JSON may come, and what a failure that nobody foresaw looks like from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+
+from noizenet.studio.guard import App, Receive, Scope, Send
+
+MOST_BODY = 64 << 10
+BODY_S = 10.0
+"""Time for a JSON body to come in."""
+
+Message = MutableMapping[str, Any]
+
+
+class Shield:
+    """Middleware: JSON bodies are read here, whole or refused; failures are logged and told in one line.
+
+    Parameters
+    ----------
+    app : callable
+        The application behind it.
+    takes_files : callable
+        Tells of a method and a path whether its body is a file, which the route itself reads.
+    log : Path
+        Where the tracebacks go.
+    """
+
+    def __init__(self, app: App, takes_files: Callable[[str, str], bool], log: Path) -> None:
+        self._app, self._takes_files = app, takes_files
+        self._log = _logger(log)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on, with what the class says."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] in ("http.response.start", "websocket.close")
+            await send(message)
+
+        try:
+            if scope["type"] == "http" and not self._takes_files(scope["method"], scope["path"]):
+                given = await _whole_body(scope, receive, sending)
+                if given is None:
+                    return
+                receive = given
+            await self._app(scope, receive, sending)
+        except (ClientDisconnect, ConnectionError):
+            return  # gone: nobody to tell
+        except Exception as error:
+            self._tell(scope, error)
+            if not begun:
+                await _fail(scope, sending)
+
+    def _tell(self, scope: Scope, error: Exception) -> None:
+        self._log.error("%s %s", scope.get("method", scope["type"]), scope["path"], exc_info=error)
+        sys.stderr.write(f"studio: {scope['path']} met {type(error).__name__}; see {self._log.name}\n")
+
+
+async def _whole_body(scope: Scope, receive: Receive, send: Send) -> Receive | None:
+    """Read a body of at most 64 KiB; None where it was refused."""
+    body = b""
+    try:
+        announced = next((int(v) for k, v in scope["headers"] if k == b"content-length"), 0)
+        while announced <= MOST_BODY:
+            message = await asyncio.wait_for(receive(), BODY_S)
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if len(body) > MOST_BODY or not message.get("more_body", False):
+                break
+    except (TimeoutError, asyncio.TimeoutError):
+        await _answer(send, 408, f"the request did not come in within {BODY_S:.0f} s")
+        return None
+    if max(announced, len(body)) > MOST_BODY:
+        await _answer(send, 413, f"larger than a request here may be ({MOST_BODY >> 10} KiB)")
+        return None
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _answer(send: Send, status: int, problem: str) -> None:
+    body = json.dumps({"problem": problem}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
+               (b"connection", b"close")]  # fmt: skip
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _fail(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1011, "reason": "the studio met an error"})
+    else:
+        await _answer(send, 500, "the studio met an error that it did not foresee; its log says more")
+
+
+def _logger(path: Path) -> logging.Logger:
+    """Return a logger of its own that writes to one file, which is kept small."""
+    logger = logging.Logger(str(path))
+    handler = RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    return logger

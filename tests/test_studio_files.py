@@ -1,0 +1,422 @@
+"""What visitors give to the studio, what it keeps for them, and what is left after it was killed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import requests
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from studio_server import Server, hello, running, take, told, until
+
+from noizenet.base.errors import DiskFullError, NoizenetError, UsageError
+from noizenet.base.files import write_json
+from noizenet.studio import jobs as jobs_module
+from noizenet.studio import recordings
+from noizenet.studio.job import FAILED, Job
+from noizenet.studio.jobs import Queue
+from noizenet.studio.names import MOST_BYTES, checked, numbered, safe_name
+from noizenet.studio.quotas import make_room, size_of
+from noizenet.studio.refusals import RefusedError, without_paths
+from noizenet.studio.settings import Limits, Settings
+from noizenet.studio.trainings import train_job
+
+RATE = 22_050
+MODEL = "token-lstm"
+
+
+def wav(seconds: float, hz: float = 220.0, rate: int = RATE) -> bytes:
+    t = np.arange(round(seconds * rate)) / rate
+    file = io.BytesIO()
+    soundfile.write(file, (0.3 * np.sin(2 * np.pi * hz * t)).astype(np.float32), rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    limits = Limits(upload_bytes=2 << 20, decoded_seconds=60.0, decode_cpu_s=20, seeds=3, recordings=3)
+    with running(Settings(tmp_path_factory.mktemp("st\u00fcdio data"), port=0, limits=limits)) as server:
+        yield server
+
+
+def put(studio: Server, path: str, data: bytes) -> requests.Response:
+    return studio.ask("PUT", "/api/collections/" + "/".join(quote(p, safe="") for p in path.split("/")), data=data)
+
+
+def stored(studio: Server, collection: str) -> dict[str, bytes]:
+    root = studio.studio.settings.folder("uploads") / collection
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+class TestNames:
+    @given(st.text(max_size=150))
+    @settings(max_examples=300, deadline=None)
+    def test_what_is_made_of_any_name_is_allowed_and_stays(self, name: str) -> None:
+        made = safe_name(name, "unnamed")
+        assert checked(made) == made == safe_name(made, "unnamed")
+        assert len(made.encode()) <= MOST_BYTES
+        assert not set(made) & set('/\\:*?"<>|\0\n')
+        assert checked(numbered(made, 17))
+
+    @given(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40))
+    @settings(max_examples=200, deadline=None)
+    def test_letters_and_digits_of_every_script_are_kept(self, name: str) -> None:
+        composed = unicodedata.normalize("NFC", name)
+        if len(composed.encode()) <= MOST_BYTES and composed.casefold() not in ("con", "prn", "aux", "nul"):
+            assert safe_name(name).removeprefix("_") == composed
+
+    def test_endings_survive_the_cut(self) -> None:
+        assert safe_name("\U0001f3b5" * 76 + ".flac").endswith(".flac")
+        assert numbered("\u00e9" * 98 + ".wav", 123).endswith(" (123).wav")
+
+
+class TestUploads:
+    def test_every_script_and_every_album_folder_is_kept(self, studio: Server) -> None:
+        given = {"\u0440\u043e\u043a/01 \u043f\u0435\u0441\u043d\u044f.wav": wav(1.0, 200), "\u043f\u043e\u043f/01 \u0432\u0435\u0441\u043d\u0430.wav": wav(1.1, 210),
+                 "rock/CD1/01.wav": wav(1.2, 220), "rock/CD2/01.wav": wav(1.3, 230),
+                 "\u6b4c/\u0645\u0648\u0633\u064a\u0642\u0649.wav": wav(1.4, 240)}  # fmt: skip
+        for path, data in given.items():
+            answer = put(studio, f"al\u00f6 \u97f3/{path}", data).json()
+            assert answer["stored"] == path
+            assert answer["already"] is False
+        assert stored(studio, "al\u00f6 \u97f3") == given
+        (found,) = [c for c in studio.ask("GET", "/api/collections").json() if c["name"] == "al\u00f6 \u97f3"]
+        assert found["files"] == 5
+        assert found["genres"] == sorted({p.split("/")[0] for p in given})
+
+    def test_a_taken_name_gets_a_number_and_the_same_sound_is_there_already(self, studio: Server) -> None:
+        sounds = [wav(1.0, 200 + 20 * i) for i in range(3)]
+        names = [put(studio, "twice/01.wav", data).json()["stored"] for data in sounds]
+        assert names == ["01.wav", "01 (2).wav", "01 (3).wav"]
+        again = put(studio, "twice/01.wav", sounds[1]).json()
+        assert (again["already"], again["stored"]) == (True, "01 (2).wav")
+        assert sorted(stored(studio, "twice").values()) == sorted(sounds)
+
+    def test_one_name_at_once(self, studio: Server) -> None:
+        answers: list[requests.Response] = []
+        sounds = [wav(0.5, 200 + 20 * i) for i in range(4)]
+        threads = [threading.Thread(target=lambda d=d: answers.append(put(studio, "once/x.wav", d))) for d in sounds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(a.json()["stored"] for a in answers) == ["x (2).wav", "x (3).wav", "x (4).wav", "x.wav"]
+        assert sorted(stored(studio, "once").values()) == sorted(sounds)
+
+    def test_names_that_no_file_system_holds(self, studio: Server) -> None:
+        for name in ("\U0001f3b5" * 76 + ".wav", "x" * 251 + ".wav", "a\u0308" * 100 + ".wav", "CON.wav", "what? 1:2 <b>.wav"):
+            answer = put(studio, f"odd names/{name}", wav(0.5))
+            assert answer.ok, answer.text
+            assert answer.json()["stored"].endswith(".wav")
+        for collection in ("x" * 300, "\U0001f3b5" * 76, "..", "a/../../b", "CON", "x."):
+            answer = put(studio, f"{quote(collection, safe='')}/a.wav", wav(0.5))
+            assert answer.status_code == 400
+            assert answer.json()["problem"]
+        assert put(studio, "deep/" + "a/" * 30 + "x.wav", wav(0.5)).status_code == 400
+        for path in ("recordings", "collections", "jobs", "models", "duels"):
+            for tail in ("", "/card", "/report", "/first", "/again", "/gates.json"):
+                for method in ("GET", "POST", "DELETE"):
+                    answer = studio.ask(method, f"/api/{path}/{quote(chr(0x1F3B5) * 76)}{tail}", json={})
+                    assert answer.status_code in (200, 400, 404, 405, 422), (method, path, tail, answer.text)
+                    assert str(studio.studio.settings.data) not in answer.text
+
+    def test_a_file_where_a_folder_is_wanted(self, studio: Server) -> None:
+        assert put(studio, "mixed/x.wav", wav(0.5)).ok
+        answer = put(studio, "mixed/x.wav/y.wav", wav(0.6))
+        assert answer.status_code == 409
+        assert str(studio.studio.settings.data) not in answer.text
+        assert put(studio, "mixed2/x.wav/y.wav", wav(0.6)).ok
+        assert put(studio, "mixed2/x.wav", wav(0.5)).json()["stored"] == "x (2).wav"
+
+    def test_an_upload_that_breaks_off_leaves_nothing(self, studio: Server, capfd: pytest.CaptureFixture[str]) -> None:
+        import socket
+
+        head = (f"PUT /api/collections/broken/a.wav HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\n"
+                f"Origin: {studio.home}\r\n")  # fmt: skip
+        for kind in ("Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n400\r\n"):
+            with socket.create_connection(("127.0.0.1", studio.port)) as raw:
+                raw.sendall((head + kind).encode() + b"R" * 700)
+                incoming = studio.studio.settings.folder("incoming")
+                until(lambda: any(p.stat().st_size for p in incoming.iterdir()))
+        until(lambda: not any(incoming.iterdir()))
+        assert "broken" not in [c["name"] for c in studio.ask("GET", "/api/collections").json()]
+        assert "Traceback" not in capfd.readouterr().err
+
+    def test_a_playlist_reads_nothing_else(self, studio: Server, tmp_path: Path) -> None:
+        secret = tmp_path / "secret.wav"
+        secret.write_bytes(wav(2.0))
+        hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2.0,\nfile://{secret}\n#EXT-X-ENDLIST\n"
+        dash = (f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S">'
+                f'<Period><AdaptationSet mimeType="audio/wav"><Representation id="1" bandwidth="1"><BaseURL>file://{secret}'
+                f"</BaseURL></Representation></AdaptationSet></Period></MPD>")  # fmt: skip
+        texts = {"song.m4a": hls, "song.mp3": hls.replace("file://", ""), "list.wav": f"ffconcat version 1.0\nfile '{secret}'\n",
+                 "d.webm": dash, "s.wma": f"[playlist]\nFile1={secret}\n"}  # fmt: skip
+        for name, text in texts.items():
+            answer = put(studio, f"lists/{name}", text.encode())
+            assert answer.status_code == 422, (name, answer.text)
+            assert "secret" not in answer.text
+            assert studio.ask("PUT", f"/api/seeds/{name}", data=text.encode()).status_code == 422
+
+    def test_links_and_pipes_are_not_given(self, studio: Server, tmp_path: Path) -> None:
+        root = studio.studio.settings.folder("uploads")
+        (root / "led").mkdir(exist_ok=True)
+        (root / "led" / "out").symlink_to(tmp_path)
+        assert put(studio, "led/out/x.wav", wav(0.5)).status_code == 400
+        assert not list(tmp_path.iterdir())
+        (root / "led" / "out").unlink()
+
+
+class TestSeeds:
+    def test_a_song_becomes_a_plain_wav_of_its_end(self, studio: Server) -> None:
+        file = io.BytesIO()
+        t = np.arange(9 * 44_100) / 44_100
+        sound = np.stack([0.2 * np.sin(2 * np.pi * (100 + 50 * t) * t), 0.1 * np.sin(2 * np.pi * 330 * t)], 1)
+        soundfile.write(file, sound, 44_100, format="FLAC", subtype="PCM_24")
+        answer = studio.ask("PUT", f"/api/seeds/{quote('песня.flac')}", data=file.getvalue()).json()
+        assert answer["seconds"] == pytest.approx(9.0)
+        kept, rate = soundfile.read(studio.studio.settings.folder("seeds") / answer["song"])
+        assert rate == 44_100
+        assert np.allclose(kept, sound[-5 * 44_100 :], atol=1e-6)
+
+    def test_the_oldest_make_room(self, studio: Server) -> None:
+        songs = [studio.ask("PUT", "/api/seeds/a.wav", data=wav(0.5, 200 + i)).json()["song"] for i in range(5)]
+        kept = {p.name for p in studio.studio.settings.folder("seeds").iterdir()}
+        assert kept == set(songs[-3:])
+
+    def test_a_cache_keeps_to_its_bytes(self, tmp_path: Path) -> None:
+        for i in range(6):
+            (tmp_path / f"{i}").mkdir()
+            (tmp_path / f"{i}" / "x").write_bytes(b"0" * 1000)
+            os.utime(tmp_path / f"{i}", (1000 + i, 1000 + i))
+        (tmp_path / "judged").write_bytes(b"0" * 9000)
+        assert make_room(tmp_path, 100, 3500, keep=("judged",)) == ["0", "1", "2"]
+        assert size_of(tmp_path) == 12_000
+
+
+class TestRecordings:
+    def test_a_kill_loses_nothing_that_was_given_out(self, tmp_path: Path) -> None:
+        """The files are copied while the recording goes on, as a kill would leave them."""
+        with running(Settings(tmp_path / "a", port=0)) as server:
+            with server.listen(model=MODEL, seed=3) as socket:
+                hello(socket)
+                take(socket, 5000)
+                for kind in ("wav", "flac"):
+                    socket.send(json.dumps({"type": "record", "on": True, "format": kind}))
+                    told(socket, "recording")
+                    sound, _ = take(socket, 30_000)
+                    socket.send(json.dumps({"type": "move", "set": {"temperature": 0.6}}))
+                    told(socket, "moved")
+                    time.sleep(1.1)
+                    sound += take(socket, 30_000)[0]
+                    killed = tmp_path / kind
+                    shutil.copytree(tmp_path / "a", killed)
+                    assert server.ask("GET", "/api/state").json()["recordings_going_on"] == 1
+                    with running(Settings(killed, port=0)) as after:
+                        (found,) = [r for r in after.ask("GET", "/api/recordings").json() if r["name"].endswith(kind)]
+                        assert found["recovered"]
+                        kept = after.ask("GET", f"/api/recordings/{found['name']}").content
+                        pcm, rate = soundfile.read(io.BytesIO(kept), dtype="int16")
+                        assert rate == RATE
+                        assert np.array_equal(pcm, np.frombuffer(sound, "<i2")[: len(pcm)])
+                        assert len(pcm) >= len(sound) // 2 - RATE
+                        assert after.ask("POST", f"/api/recordings/{found['name']}/again").content == kept
+                        assert not list((killed / "recordings").glob(".*"))
+                    socket.send(json.dumps({"type": "record", "on": False}))
+                    told(socket, "recorded")
+
+    def test_what_version_0_1_0_left_is_finished(self, tmp_path: Path) -> None:
+        data = wav(2.0)
+        broken = data[:4] + b"\0\0\0\0" + data[8:40] + b"\0\0\0\0" + data[44:]
+        (tmp_path / ".2025-01-02 03-04-05 1-0123456789ab.part.wav").write_bytes(broken)
+        (tmp_path / "2025-01-02 03-04-05 1.json").write_text('{"unfinished": true}')
+        assert recordings.recover(tmp_path) == ["2025-01-02 03-04-05 1.wav"]
+        found, _ = soundfile.read(tmp_path / "2025-01-02 03-04-05 1.wav", dtype="int16")
+        assert np.array_equal(found, soundfile.read(io.BytesIO(data), dtype="int16")[0])
+        assert recordings.listed(tmp_path)[0]["recovered"]
+
+    def test_the_page_is_told_whether_it_records(self, studio: Server) -> None:
+        with studio.listen(model=MODEL) as socket:
+            about = hello(socket)
+            assert about["recording"] is None
+            socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
+            told(socket, "recording")
+            take(socket, 9000)
+            socket.socket.shutdown(2)
+        until(lambda: studio.studio.radio.find(about["session"]) is not None)
+        with studio.listen(model=MODEL, session=about["session"]) as socket:
+            assert hello(socket)["recording"] is None
+
+    def test_a_song_that_was_gone_on_from_is_kept_with_the_recording(self, studio: Server) -> None:
+        for path in studio.studio.settings.folder("recordings").iterdir():
+            path.unlink()
+        song = studio.ask("PUT", "/api/seeds/a.wav", data=wav(6.0)).json()["song"]
+        with studio.listen(model=MODEL, song=song) as socket:
+            hello(socket)
+            socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
+            take(socket, 9000)
+            socket.send(json.dumps({"type": "record", "on": False}))
+            name = told(socket, "recorded")[0]["name"]
+        (studio.studio.settings.folder("seeds") / song).unlink()
+        kept = studio.ask("GET", f"/api/recordings/{name}").content
+        assert studio.ask("POST", f"/api/recordings/{name}/again").content == kept
+        recipe = studio.ask("GET", f"/api/recordings/{Path(name).stem}.json").text
+        assert str(studio.studio.settings.data) not in recipe
+
+    def test_there_is_an_end_to_room(self, studio: Server) -> None:
+        folder = studio.studio.settings.folder("recordings")
+        for i in range(3):
+            (folder / f"old {i}.wav").write_bytes(wav(0.1))
+        with studio.listen(model=MODEL) as socket:
+            hello(socket)
+            socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
+            assert "the most" in told(socket, "refused")[0]["why"]
+            assert take(socket, 5000)[0]
+        for path in folder.iterdir():
+            path.unlink()
+
+    def test_a_full_disk_ends_the_recording_and_not_the_music(
+        self, studio: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with studio.listen(model=MODEL) as socket:
+            hello(socket)
+            socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
+            told(socket, "recording")
+            take(socket, 9000)
+
+            def full(*_: object) -> None:
+                raise DiskFullError("the recording: the disk of the studio is full")
+
+            monkeypatch.setattr(recordings.Recorder, "write", full)
+            socket.send(json.dumps({"type": "more", "samples": 5000}))
+            assert "full" in told(socket, "refused")[0]["why"]
+            name = told(socket, "recorded")[0]["name"]
+            assert take(socket, 9000)[0]
+        assert name in [r["name"] for r in studio.ask("GET", "/api/recordings").json()]
+
+
+class TestQueue:
+    def wish(self, **other: object) -> dict[str, object]:
+        return {"collection": "c", "name": "m", "recipe": "paper-rnn", "minutes": 0.05, **other}
+
+    @pytest.fixture
+    def still(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, Queue]]:
+        """A queue that starts nothing."""
+        monkeypatch.setattr(Queue, "_look", lambda self: None)
+        settings = Settings(tmp_path / "d")
+        (settings.folder("uploads") / "c").mkdir()
+        queue = Queue(settings.folder("jobs"), 4)
+        yield settings, queue
+        queue.close()
+
+    def test_one_name_is_trained_once(self, still: tuple[Settings, Queue]) -> None:
+        settings, queue = still
+        job = train_job(settings, queue, self.wish(name="Caf\u00e9"))
+        for name in ("Caf\u00e9", "CAF\u00c9", "Cafe\u0301"):
+            with pytest.raises(RefusedError, match="already") as caught:
+                train_job(settings, queue, self.wish(name=name))
+            assert caught.value.status == 409
+        queue.act(job.key, "stop")
+        queue.act(job.key, "forget")
+        assert not queue.folder(job.key).exists()
+        train_job(settings, queue, self.wish(name="Caf\u00e9"))
+
+    def test_there_is_an_end_to_jobs(self, still: tuple[Settings, Queue]) -> None:
+        settings, queue = still
+        for i in range(4):
+            train_job(settings, queue, self.wish(name=f"m{i}"))
+        with pytest.raises(RefusedError, match="forget some"):
+            train_job(settings, queue, self.wish(name="one more"))
+
+    def test_a_clock_that_goes_backwards_changes_no_order(
+        self, still: tuple[Settings, Queue], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings, queue = still
+        now = iter(range(10_000, 0, -100))
+        monkeypatch.setattr(time, "time", lambda: float(next(now)))
+        keys = [train_job(settings, queue, self.wish(name=f"m{i}")).key for i in range(3)]
+        monkeypatch.undo()
+        monkeypatch.setattr(Queue, "_look", lambda self: None)
+        assert [j.key for j in queue.all()] == keys[::-1]
+        again = Queue(settings.folder("jobs"))
+        assert [j.key for j in again.all()] == keys[::-1]
+        again.close()
+
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "null", '{"key": 1}', "[" * 100_000, '{"key":"k","kind":"train","title":"t","steps":[],"about":{}}',
+                 '{"key":"k","kind":"x","title":"t","steps":[["corpus"]]}', "\0\0"])  # fmt: skip
+    def test_a_damaged_job_is_told_and_not_run(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "k").mkdir()
+        (tmp_path / "k" / "job.json").write_text(text)
+        queue = Queue(tmp_path)
+        (job,) = queue.all()
+        assert job.state == FAILED
+        assert "cannot be read" in job.problem
+        with pytest.raises(UsageError):
+            queue.act("k", "resume")
+        queue.act("k", "forget")
+        assert not queue.all()
+        queue.close()
+
+    def test_the_list_shows_a_damaged_job(self, tmp_path: Path) -> None:
+        settings = Settings(tmp_path, port=0)
+        (tmp_path / "jobs" / "k").mkdir()
+        (tmp_path / "jobs" / "k" / "job.json").write_bytes(b"\xff\xfe half")
+        with running(settings) as server:
+            (found,) = server.ask("GET", "/api/jobs").json()
+            assert (found["kind"], found["state"]) == ("damaged", "failed")
+            assert server.ask("POST", "/api/jobs/k/forget").ok
+
+    def test_a_full_disk_refuses_a_job_and_keeps_what_runs(
+        self, still: tuple[Settings, Queue], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings, queue = still
+        job = train_job(settings, queue, self.wish())
+
+        def full(path: Path, value: object) -> None:
+            raise DiskFullError(f"{path}: the disk is full")
+
+        monkeypatch.setattr(jobs_module, "write_json", full)
+        with pytest.raises(DiskFullError):
+            train_job(settings, queue, self.wish(name="other"))
+        assert [p.name for p in settings.folder("jobs").iterdir()] == [job.key]
+        assert queue.act(job.key, "pause").state == "paused"
+        assert "full" in capsys.readouterr().err
+        monkeypatch.setattr(jobs_module, "write_json", write_json)
+        monkeypatch.undo()
+        queue._look()
+        assert json.loads((queue.folder(job.key) / "job.json").read_text())["state"] == "paused"
+
+    def test_a_process_is_known_by_more_than_its_number(self) -> None:
+        born = jobs_module._born(os.getpid())
+        assert born > 0
+        assert jobs_module._born(os.getpid()) == born
+        assert jobs_module._born(2**22 + 5) == 0.0
+        assert Job("k", "train", "t", []).number == 0
+
+
+def test_two_studios_do_not_share_data(tmp_path: Path) -> None:
+    from noizenet.base.files import folder_lock
+    from noizenet.studio.server import serve
+
+    settings = Settings(tmp_path, port=0)
+    with folder_lock(settings.data, "studio's data"), pytest.raises(NoizenetError, match="another process") as caught:
+        serve(settings, lambda _: None)
+    assert caught.value.exit_code == 1
+
+
+def test_answers_name_no_folder() -> None:
+    roots = [Path("/srv/my data"), Path("/home/x")]
+    text = "/srv/my data/uploads/a b.wav: damaged, see /home/x/y.log and /usr/lib/z; https://a.b/c stays, and/or too"
+    assert without_paths(text, roots) == "uploads/a b.wav: damaged, see y.log and z; https://a.b/c stays, and/or too"
