@@ -147,12 +147,18 @@ def test_it_connects_again_when_the_studio_comes_back(browser: object, tmp_path:
     with command(tmp_path, 0) as (server, process):
         visit = Visit(browser, server.home)
         visit.play()
-        visit.hear(10_000)
+        visit.page.click("#record")
+        visit.until("document.getElementById('record').textContent == 'stop recording'")
+        given = len(visit.hear(20_000))
         process.kill()
         process.wait()
         visit.until("document.getElementById('status').textContent.startsWith('connection lost')")
     with command(tmp_path, server.port):
         visit.until("document.getElementById('status').textContent == 'playing'")
+        visit.until("document.getElementById('record').textContent == 'record'")
+        visit.until("document.getElementById('recordings').textContent.includes('recovered')")
+        (take,) = (tmp_path / "recordings").glob("*.wav")
+        assert soundfile.info(take).frames >= given - 22_050
         before = len(visit.sound())
         visit.hear(before + 20_000)
     assert any("ERR_CONNECTION" in p or "WebSocket" in p for p in visit.problems)
@@ -170,15 +176,21 @@ def test_training_from_uploads(visit: Visit, tmp_path: Path) -> None:
     visit.page.set_input_files("#files", [tmp_path / f"{n}.wav" for n in (0, 1, 2, "x")])
     visit.until("document.getElementById('uploading').textContent.includes('3 of 4 accepted')")
     assert "x.wav" in visit.text("uploaded")
+    assert "1 refused: x.wav" in visit.text("uploading")
     visit.problems.clear()
+    visit.page.set_input_files("#files", [tmp_path / "0.wav"])
+    visit.until("document.getElementById('uploading').textContent.includes('1 here already')")
     visit.page.select_option("#recipe", "paper-lstm")
     visit.page.fill("#minutes", "0.2")
     visit.page.fill("#trainname", "tuned")
     visit.page.click("#trainform button")
     visit.until("document.querySelector('.job p')?.textContent.startsWith('running')", 60)
     visit.until("document.querySelector('.job p')?.textContent.startsWith('done')", 180)
-    visit.page.click('nav a[href="#radio"]')
-    visit.until("[...document.querySelectorAll('#model option')].some(o => o.value == 'tuned')")
+    visit.page.click(".job >> text=hear it on the radio")
+    visit.until("!document.getElementById('page-radio').hidden && document.getElementById('model').value == 'tuned'")
+    visit.page.click("#play")
+    visit.until("document.getElementById('status').textContent == 'playing'")
+    assert '"model":"tuned"' in next(m for m in visit.sockets[-1] if isinstance(m, str)).replace(" ", "")
 
 
 def test_blind_listening(visit: Visit) -> None:
@@ -235,3 +247,69 @@ CONTRAST = """(() => {
   }
   return bad;
 })()"""
+
+
+def test_what_is_chosen_before_playing_is_what_plays(visit: Visit) -> None:
+    visit.until("document.querySelectorAll('#model option').length")
+    visit.page.focus("#pad")
+    visit.page.keyboard.press("3")
+    visit.page.locator("#sliders input").nth(0).fill("1.4")
+    visit.play()
+    visit.hear(10_000)
+    got = visit.sockets[-1]
+    moved = next(i for i, m in enumerate(got) if isinstance(m, str) and '"moved"' in m)
+    assert not any(isinstance(m, bytes) for m in got[:moved])
+    settings = json.loads(got[moved])["settings"]
+    assert settings["temperature"] == 1.4
+    assert settings["genre"].startswith("electronic")
+    visit.page.click("#play")
+    visit.play()
+    visit.hear(5000)
+    assert '"moved"' in "".join(m for m in visit.sockets[-1] if isinstance(m, str))  # what is shown is set again
+    assert visit.text("mix").startswith("electronic")
+
+
+def test_a_folder_of_albums_is_kept_as_it_is(visit: Visit, server: Server, tmp_path: Path) -> None:
+    paths = ["рок/01 песня.wav", "поп/01 весна.wav", "rock/CD1/01.wav", "rock/CD2/01.wav"]
+    for i, path in enumerate(paths):
+        (tmp_path / "al" / path).parent.mkdir(parents=True, exist_ok=True)
+        t = np.arange(22_050) / 22_050
+        sound = (0.3 * np.sin(2 * np.pi * (200 + 20 * i) * t)).astype(np.float32)
+        noizenet.write(tmp_path / "al" / path, noizenet.Waveform(sound, 22_050))
+    visit.page.click('nav a[href="#train"]')
+    visit.page.fill("#collection", "альбом ♫")
+    visit.page.set_input_files("#folder", tmp_path / "al")
+    visit.until("document.getElementById('uploading').textContent.includes('4 of 4 accepted')")
+    assert all(path in visit.text("uploaded") for path in paths)
+    (found,) = [c for c in server.ask("GET", "/api/collections").json() if c["name"] == "альбом ♫"]
+    assert found["files"] == 4
+    assert sorted(found["genres"]) == ["rock", "поп", "рок"]
+
+
+def test_it_plays_at_an_address_of_the_network_without_https(tmp_path: Path) -> None:
+    """Browsers have no AudioWorklet there; the sound that leaves the page is measured."""
+    secret = "long-enough-secret"
+    with playwright.sync_playwright() as p, command(tmp_path, 0, "--host", "0.0.0.0", "--token", secret) as (server, _):
+        flags = [*FLAGS, "--host-resolver-rules=MAP studio.test 127.0.0.1"]
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=flags)
+        visit = Visit(browser, f"http://studio.test:{server.port}", f"/?token={secret}")
+        assert visit.page.evaluate("!window.isSecureContext && !('audioWorklet' in AudioContext.prototype)")
+        visit.play()
+        visit.hear(60_000)
+        loud = """import('./radio.js').then(({player}) => { const d = new Float32Array(1024);
+            player.analyser.getFloatTimeDomainData(d); return Math.max(...d.map(Math.abs)); })"""
+        assert max(float(str(visit.page.evaluate(loud))) for _ in range(20)) > 0.001
+        assert "ms" in visit.text("buffered")
+        assert int(visit.text("gaps")) < 50
+        visit.page.click("#freeze")
+        visit.page.wait_for_timeout(800)
+        still = len(visit.sound())
+        visit.page.wait_for_timeout(800)
+        assert len(visit.sound()) == still
+        visit.page.click("#freeze")
+        visit.hear(still + 22_050)
+        visit.page.click("#play")
+        visit.play()
+        visit.hear(10_000)
+        visit.close()
+        browser.close()
