@@ -26,7 +26,7 @@ from noizenet.studio.names import checked, inside, safe_name
 from noizenet.studio.quotas import make_room
 from noizenet.studio.refusals import explain, status_of
 from noizenet.studio.settings import Settings
-from noizenet.studio.shield import Shield
+from noizenet.studio.shield import UNFORESEEN, Shield
 
 STATIC = Path(str(resources.files("noizenet.studio"))) / "static"
 LIVE = Path(str(resources.files("noizenet.course"))) / "live"
@@ -56,6 +56,10 @@ def create_app(settings: Settings) -> Any:
     async def told(_: Request, error: OSError) -> Response:
         problem = explain(error, Path(str(error.filename or "the file")).name)
         return JSONResponse({"problem": studio.problem(problem)}, status_of(problem))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(_: Request, error: Exception) -> Response:
+        return JSONResponse({"problem": UNFORESEEN}, 500)  # and raised again, for the shield to log
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(_: Request, error: RequestValidationError) -> Response:

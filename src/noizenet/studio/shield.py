@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import logging
 import sys
+import time
+import traceback
 from collections.abc import Callable, MutableMapping
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from starlette.requests import ClientDisconnect
 from noizenet.studio.guard import App, Receive, Scope, Send
 
 MOST_BODY = 64 << 10
+LOG_BYTES = 1 << 20
 BODY_S = 10.0
 """Time for a JSON body to come in."""
+
+UNFORESEEN = "the studio met an error that it did not foresee; its log says more"
 
 Message = MutableMapping[str, Any]
 
@@ -37,7 +41,7 @@ class Shield:
 
     def __init__(self, app: App, takes_files: Callable[[str, str], bool], log: Path) -> None:
         self._app, self._takes_files = app, takes_files
-        self._log = _logger(log)
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on, with what the class says."""
@@ -66,8 +70,9 @@ class Shield:
                 await _fail(scope, sending)
 
     def _tell(self, scope: Scope, error: Exception) -> None:
-        self._log.error("%s %s", scope.get("method", scope["type"]), scope["path"], exc_info=error)
-        sys.stderr.write(f"studio: {scope['path']} met {type(error).__name__}; see {self._log.name}\n")
+        what = f"{scope.get('method', scope['type'])} {scope['path'][:200]!r}"
+        _note(self._log, what + "\n" + "".join(traceback.format_exception(error)))
+        sys.stderr.write(f"studio: {what} met {type(error).__name__}; see {self._log}\n")
 
 
 async def _whole_body(scope: Scope, receive: Receive, send: Send) -> Receive | None:
@@ -112,13 +117,13 @@ async def _fail(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1011, "reason": "the studio met an error"})
     else:
-        await _answer(send, 500, "the studio met an error that it did not foresee; its log says more")
+        await _answer(send, 500, UNFORESEEN)
 
 
-def _logger(path: Path) -> logging.Logger:
-    """Return a logger of its own that writes to one file, which is kept small."""
-    logger = logging.Logger(str(path))
-    handler = RotatingFileHandler(path, maxBytes=1 << 20, backupCount=1, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
-    return logger
+def _note(path: Path, text: str) -> None:
+    """Append to the log, of which the last two MiB are kept."""
+    with contextlib.suppress(OSError):  # a full disk, say: the line on the terminal remains
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".old.log"))
+        with path.open("a", encoding="utf-8", errors="replace") as handle:
+            handle.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
