@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 
 import noizenet
+import noizenet.api
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import pcm_bytes, to_pcm16
 from noizenet.base.errors import UsageError

@@ -169,8 +169,9 @@ class TestBodies:
         assert answer.status_code == 500
         assert set(answer.json()) == {"problem"}
         assert str(studio.studio.settings.data) not in answer.text
+        log = studio.studio.settings.data / app_module.LOG
+        until(lambda: log.exists() and "something in" in log.read_text())
         assert "Traceback" not in capfd.readouterr().err
-        assert "something in" in (studio.studio.settings.data / app_module.LOG).read_text()
 
     def test_a_farewell_frees_the_instrument_at_once(self, studio: Server) -> None:
         for code, kept in ((4000, False), (1000, True)):

@@ -13,6 +13,7 @@ from browser import CHROMIUM, FLAGS, Visit, try_figures
 from studio_server import Server, command
 
 import noizenet
+import noizenet.api
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]

@@ -16,7 +16,7 @@ from noizenet.generation.instrument import Instrument
 from noizenet.studio import recordings, trainings
 from noizenet.studio.jobs import Queue
 from noizenet.studio.library import Library
-from noizenet.studio.memory import give_back
+from noizenet.studio.memory import begin_counting, give_back
 from noizenet.studio.names import inside
 from noizenet.studio.radio import Radio
 from noizenet.studio.refusals import without_paths
@@ -59,6 +59,7 @@ class Studio:
         """Play a little of the first bundled model, so that the first listener need not wait for it to load."""
         with contextlib.suppress(NoizenetError, OSError, StopIteration):
             next(self.instrument({"model": next(iter(self.library.folders()))}))
+        begin_counting()
 
     async def keep_house(self) -> None:
         """Let go of what nobody has come back for, again and again."""
