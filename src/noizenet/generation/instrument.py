@@ -201,7 +201,12 @@ class Instrument(Stream):
 
 
 def replay(
-    model: Model, recipe: Mapping[str, Any], judge: Judge | None = None, *, start: int = 0, samples: int | None = None,
+    model: Model,
+    recipe: Mapping[str, Any],
+    judge: Judge | None = None,
+    *,
+    start: int = 0,
+    samples: int | None = None,
     packed: Stepper | None = None,
 ) -> Iterator[Waveform]:
     """Play a recipe again.
