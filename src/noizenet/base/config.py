@@ -74,6 +74,8 @@ def from_dict(cls: type[C], values: Mapping[str, Any], section: str) -> C:
     ConfigError
         On an unknown key, a wrong type or a value out of range.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{section}: is a section, expected keys below it")
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +128,7 @@ def load(source: Path | str) -> Model:
     about_bytes, weights = _read_parts(source)
     try:
         about = json.loads(about_bytes)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{source / ABOUT}: damaged (not JSON: {error}); copy the model again") from error
     _check_version(source, about)
     if hashlib.sha256(weights).hexdigest() != about.get("weights_sha256"):
@@ -136,12 +137,10 @@ def load(source: Path | str) -> Model:
         )
     try:
         architecture, representation, genres = _parse(about)
+        training = _training(about)
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
-    training = about.get("training", {})
-    return Model(
-        _weights(source, architecture, weights), representation, genres, training if isinstance(training, dict) else {}
-    )
+    return Model(_weights(source, architecture, weights), representation, genres, training)
 
 
 def _check_version(source: Path, about: Any) -> None:
@@ -170,6 +169,26 @@ def _parse(about: dict[str, Any]) -> tuple[Architecture, Representation, list[st
     if architecture.kind == "classes" and representation.levels != architecture.levels:
         raise ConfigError("architecture and representation do not fit together")
     return architecture, representation, genres
+
+
+def _training(about: dict[str, Any]) -> dict[str, Any]:
+    """Return how a model was made; what playing reads of it (tempi, the held-out loss) is checked."""
+    training = about.get("training", {})
+    if not isinstance(training, dict):
+        raise ConfigError("training: expected an object")
+    tempi, metrics = training.get("tempi", {}), training.get("metrics", {})
+    if not isinstance(tempi, dict) or not all(isinstance(v, list) and all(map(_finite, v)) for v in tempi.values()):
+        raise ConfigError("training.tempi: expected lists of numbers")
+    if not isinstance(metrics, dict):
+        raise ConfigError("training.metrics: expected an object")
+    for key in ("best_validation_bits_per_frame", "steps"):
+        if metrics.get(key) is not None and not _finite(metrics[key]):
+            raise ConfigError(f"training.metrics.{key}: expected a number")
+    return training
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
 
 
 def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
@@ -232,7 +251,7 @@ def _read_zip(source: Path) -> tuple[bytes, bytes]:
                 if len(data) > limit:
                     raise ModelError(f"{source}: {name} is larger than any noizenet model ({limit:,} bytes)")
                 parts.append(data)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelError(f"{source}: neither a model folder nor a sound zip of one ({error})") from error
     except OSError as error:
         raise ModelError(f"{source}: cannot be read ({error.strerror})") from error

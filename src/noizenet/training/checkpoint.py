@@ -1,11 +1,13 @@
 """The resume point: one file, ``resume.safetensors``, whole or absent, with no code in it.
 
 Tensors (weights, optimizer moments, carried state, best and last good weights, torch's random state) are
-stored by name; numbers and positions are JSON in the file's metadata.
+stored by name; numbers and positions are JSON in the file's metadata. A digest of both tells a damaged file from a
+whole one: a number that is wrong but of the right type would be trained with in silence.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from noizenet.base.errors import TrainingError
 from noizenet.base.files import write_bytes
 
 NAME = "resume.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 def flatten_optimizer(state: dict[str, Any], prefix: str) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -44,8 +46,8 @@ def write(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> 
     from safetensors.torch import save
 
     clean = {k: v.detach().clone().contiguous() for k, v in tensors.items()}
-    data = save(clean, metadata={"noizenet": json.dumps({"format": FORMAT, **numbers})})
-    write_bytes(folder / NAME, data)
+    text = json.dumps({"format": FORMAT, **numbers})
+    write_bytes(folder / NAME, save(clean, metadata={"noizenet": text, "sha256": _digest(clean, text)}))
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -63,10 +65,21 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
     try:
         with safe_open(str(path), framework="pt") as handle:
-            numbers = json.loads(handle.metadata()["noizenet"])
+            text, digest = handle.metadata()["noizenet"], handle.metadata().get("sha256")
             tensors = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118 - not a dict
+        numbers = json.loads(text)
+        if not isinstance(numbers, dict) or (numbers.get("format") == FORMAT and digest != _digest(tensors, text)):
+            raise ValueError("its digest is another")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: the resume point is damaged ({error}); remove it to start again") from error
     if numbers.get("format") != FORMAT:
         raise TrainingError(f"{path}: made by another version of noizenet; remove it to start again")
     return tensors, numbers
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, values in sorted(tensors.items()):
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
