@@ -308,7 +308,7 @@ def _trials(made: Path, album: Path, server: Any) -> dict[str, Trial]:
 
     def evaluate(folder: Path, again: bool, own: bool) -> Any:
         return _noizenet(
-            ["evaluate", made / "sample", made / "corpus", folder / "report", "--streams", 2, "--seconds", 2], own
+            ["evaluate", made / "sample", made / "corpus", folder / "report", "--streams", 2, "--seconds", 4], own
         )
 
     corpus = ("c/corpus.json", "c/tracks.csv", "c/problems.csv", "c/audio/*.wav")

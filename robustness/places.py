@@ -19,7 +19,6 @@ DISK_BYTES = 6_000_000
 STEPS = 12
 """Amounts of free room that each command is tried with."""
 MANY_FILES = 100_000
-NOBODY = 65534
 
 Checks = list[tuple[str, bool, str]]
 
@@ -124,24 +123,17 @@ def _read_only(made: Path, folder: Path, short: bool) -> Checks:
     """Give each command a folder that it may not write to."""
     out = folder / "out"
     out.mkdir(mode=0o555)
-    options: dict[str, Any] = {}
-    if os.geteuid() == 0:  # root may write everywhere: try as nobody, where nobody may read what is needed
-        probe = subprocess.run([sys.executable, "-c", "import noizenet"], user=NOBODY, capture_output=True, check=False)
-        if probe.returncode:
-            raise _SkippedError("needs to run as somebody who is not root")
-        options["user"] = NOBODY
-        home = folder / "home"
-        home.mkdir()
-        os.chown(home, NOBODY, NOBODY)
-        options["env"] = {**material.environment(), "HOME": str(home)}
-        folder.parent.chmod(0o755)
-        for path in (made, *made.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
+    if os.geteuid() == 0:  # root may write to any folder, but not to a file system that is read-only
+        mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(out)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            raise _SkippedError("needs to run as somebody who is not root, or the right to mount")
     album = material.album(folder / "album", count=2)
     checks: Checks = []
     for name, arguments in _commands(made, out, album).items():
-        good, said = judge(_try(arguments, **options), out, may_succeed=False)
+        good, said = judge(_try(arguments), out, may_succeed=False)
         checks.append((name, good, said))
+    if os.geteuid() == 0:
+        subprocess.run(["umount", str(out)], check=False)
     return checks
 
 
