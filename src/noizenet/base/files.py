@@ -11,9 +11,11 @@ import csv
 import errno
 import math
 import os
+import platform
 import re
 import secrets
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from noizenet.base.plain import to_json
 
 TEMPORARY_SUFFIX = ".part"
 PROBE_BYTES = 1 << 17
-_TEMPORARY = re.compile(r"\..*-[0-9a-f]{12}\.part(\..+)?")
+_TEMPORARY = re.compile(r"\..*?(?:-([0-9a-f]{8})-(\d+))?-[0-9a-f]{12}\.part(\..+)?", re.DOTALL)
+_swept: set[tuple[int, str]] = set()
 
 
 _REMEDIES = {
@@ -94,8 +97,21 @@ def make_folder(path: Path) -> Path:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name beside `path`, with the same ending, that no other writer of `path` has."""
-    return path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}{path.suffix}")
+    """Return a name beside `path`, with the same ending, that no other writer of `path` has.
+
+    It names the computer and the process. When a process first writes to a folder, what killed ones left there goes.
+    """
+    here = os.getpid(), os.path.abspath(path.parent)  # noqa: PTH100 - links need not be followed
+    if here not in _swept:
+        _swept.add(here)
+        remove_stale(path.parent, abandoned=True)
+    who = f"{_computer()}-{os.getpid()}-{secrets.token_hex(6)}"
+    return path.with_name(f".{path.stem[:40]}-{who}{TEMPORARY_SUFFIX}{path.suffix}")
+
+
+def _computer() -> str:
+    """Return eight hexadecimal digits for this computer: processes of another may write to a shared folder."""
+    return f"{zlib.crc32(platform.node().encode('utf-8', 'replace')):08x}"
 
 
 def check_replaceable(path: Path) -> None:
@@ -161,7 +177,7 @@ def _same(a: Path, b: Path) -> bool:
         return False
 
 
-def remove_stale(folder: Path, *, older_s: float = -math.inf) -> int:
+def remove_stale(folder: Path, *, older_s: float = -math.inf, abandoned: bool = False) -> int:
     """Remove temporary files that killed processes have left in `folder`; return how many.
 
     Parameters
@@ -171,15 +187,26 @@ def remove_stale(folder: Path, *, older_s: float = -math.inf) -> int:
     older_s : float
         Only files that were last written so many seconds ago; all of them where a lock makes sure that nobody
         else writes here.
+    abandoned : bool
+        Only files of processes of this computer that are no more.
     """
     removed = 0
-    with contextlib.suppress(OSError):
-        for path in list(folder.iterdir()):
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found is None or (abandoned and not (found[1] == _computer() and _is_over(int(found[2])))):
+                continue
             with contextlib.suppress(OSError):
-                if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime >= older_s:
-                    path.unlink()
+                if time.time() - entry.stat().st_mtime >= older_s:
+                    Path(entry.path).unlink()
                     removed += 1
     return removed
+
+
+def _is_over(pid: int) -> bool:
+    import psutil
+
+    return not psutil.pid_exists(pid)
 
 
 @contextlib.contextmanager
