@@ -18,6 +18,7 @@ from noizenet.base.files import temporary_name
 from noizenet.store.model import load
 from noizenet.training import checkpoint
 
+
 def test_what_a_killed_process_left_goes_when_another_writes_there(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from noizenet.base.files import temporary_name; "
