@@ -77,11 +77,17 @@ class TokenEngine(Engine):
 
     def ticks(self, count: int) -> NDArray[np.int64]:
         """Return what is told of the beat in the next frames, [count], and let the clock run on by them."""
+        told = self.ticks_ahead(count)
+        if self.pace:
+            self.memory["clock"][1] += count
+        return told
+
+    def ticks_ahead(self, count: int) -> NDArray[np.int64]:
+        """Return what will be told of the beat in the next frames, [count]; the clock stays where it is."""
         if not self.pace:
             return np.zeros(count, np.int64)
         clock = self.memory["clock"]
         beats = clock[0] + (clock[1] + np.arange(count) + 0.5) * self.pace
-        clock[1] += count
         phases = self._a.options.clock
         told: NDArray[np.int64] = 1 + np.floor(beats % 1.0 * phases).astype(np.int64) % phases
         return told

@@ -23,7 +23,7 @@ def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
     memory = stepper.engine.memory
     parts: dict[str, NDArray[Any]] = {"h": _top(memory.get("h")), "c": _top(memory.get("c"))}
     if isinstance(stepper.engine, TokenEngine) and weights.architecture.options.cell == "lstm":
-        parts |= _gates(weights, memory)
+        parts |= _gates(weights, memory, int(stepper.engine.ticks_ahead(1)[0]))
     return {name: [round(float(v), 3) for v in part[:SHOWN]] for name, part in parts.items() if len(part)}
 
 
@@ -34,10 +34,12 @@ def _top(state: NDArray[Any] | None) -> NDArray[Any]:
     return state[-1] if state.ndim > 1 else state[-SHOWN:]
 
 
-def _gates(weights: Weights, memory: dict[str, NDArray[Any]]) -> dict[str, F32]:
+def _gates(weights: Weights, memory: dict[str, NDArray[Any]], tick: int) -> dict[str, F32]:
     hidden = weights.architecture.options.hidden
     rows = (np.arange(4)[:, None] * hidden + np.arange(min(SHOWN, hidden))).reshape(-1)
     x: F32 = np.sum([weights[f"codes.{k}.weight"][code] for k, code in enumerate(memory["current"])], 0)
+    if weights.architecture.options.clock and tick:
+        x = x + weights["clock.weight"][tick]
     name = "stack.cells.0.kernel"
     z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
     z += weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]
