@@ -16,7 +16,7 @@ from noizenet.base.errors import UsageError
 from noizenet.base.files import check_outputs
 from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import spell_mix
+from noizenet.generation.genre import spell_path
 
 if TYPE_CHECKING:
     from noizenet.generation.keeper import WatchReport
@@ -201,7 +201,7 @@ def _group(
     return [
         Generated(
             Path(path), writer.frames / blocks.sample_rate,
-            " > ".join(spell_mix(m, blocks.genres) for m in blocks.path.mixes) if blocks.conditioned else "",
+            spell_path(blocks.path, blocks.genres) if blocks.conditioned else "",
             pace, writer.clipped, watch.finish(), blocks.watch, blocks.remarks, blocks.tempo,
         )
         for (path, _), blocks, writer, watch in zip(takes, streams, writers, watches, strict=True)

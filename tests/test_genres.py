@@ -1,0 +1,103 @@
+"""Genres as people name them: whatever a name holds, it is found whole, mixed, morphed and spelt so that it is read back."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noizenet.base.errors import UsageError
+from noizenet.generation.genre import GenrePath, parse_mix, parse_path, spell_mix, spell_path
+
+ODD = st.text(alphabet=st.sampled_from(list('ab,:>" .0\u00e9\u0301é')), min_size=0, max_size=6)
+NAMES = (
+    ODD | st.text(max_size=8) | st.sampled_from(["Old-Time / Historic", "R&B, Soul", "90s: Rock > Pop", "..", "CON"])
+)
+GENRES = st.lists(NAMES, min_size=1, max_size=5, unique=True)
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> tuple[list[str], GenrePath]:
+    genres = draw(GENRES)
+    weight = st.sampled_from([0.0, 0.25, 1.0, 3.0, 7.5])
+    mixes = []
+    for _ in range(draw(st.integers(1, 3))):
+        weights = np.array(draw(st.lists(weight, min_size=len(genres), max_size=len(genres))), np.float32)
+        weights[draw(st.integers(0, len(genres) - 1))] += 1
+        mixes.append(weights / weights.sum())
+    return genres, GenrePath(tuple(mixes))
+
+
+@settings(max_examples=400, deadline=None)
+@given(paths())
+def test_what_is_spelt_is_read_back(case: tuple[list[str], GenrePath]) -> None:
+    genres, path = case
+    text = spell_path(path, genres)
+    read = parse_path(*((None, text) if path.moves else (text, None)), genres, True, 0)
+    assert len(read.mixes) == len(path.mixes), text
+    for a, b in zip(read.mixes, path.mixes, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4, err_msg=text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(GENRES, st.data())
+def test_a_genre_is_found_by_its_whole_name(genres: list[str], data: st.DataObject) -> None:
+    i = data.draw(st.integers(0, len(genres) - 1))
+    mix = parse_mix(genres[i], genres)
+    assert mix[i] == 1
+    assert mix.sum() == 1
+    assert spell_mix(mix, genres) == genres[i]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=40) | st.text(alphabet='ab,:>"0.5 ', max_size=25), GENRES)
+def test_any_text_is_a_mix_or_a_clear_error(text: str, genres: list[str]) -> None:
+    for wish in ((text, None), (None, text)):
+        try:
+            path = parse_path(*wish, genres, True, 0)
+        except UsageError as error:
+            assert "\n" not in str(error) or "\n" in text + "".join(genres)
+        else:
+            for mix in path.mixes:
+                assert mix.sum() == pytest.approx(1, abs=1e-5)
+                assert np.isfinite(mix).all()
+
+
+def test_names_with_the_grammars_signs() -> None:
+    genres = ["Rock", "Pop, Soul", "Old-Time / Historic", "A>B", "A", "B", "3:2", 'The "Best"']
+    assert parse_mix("Pop, Soul", genres)[1] == 1
+    assert parse_mix("Pop, Soul:3,Rock", genres)[[0, 1]].tolist() == [0.25, 0.75]
+    assert parse_mix('"Pop, Soul":3,"Rock"', genres)[[0, 1]].tolist() == [0.25, 0.75]
+    assert parse_mix("3:2", genres)[6] == 1
+    assert parse_mix("3:2:1,Rock:3", genres)[[0, 6]].tolist() == [0.75, 0.25]
+    assert parse_mix('The "Best":1,Rock:1', genres)[[0, 7]].tolist() == [0.5, 0.5]
+    assert [int(m.argmax()) for m in parse_path(None, "A>B", genres, True, 0).mixes] == [4, 5]
+    assert [int(m.argmax()) for m in parse_path(None, "A>B>Rock", genres, True, 0).mixes] == [3, 0]
+    assert [int(m.argmax()) for m in parse_path(None, "A > Pop, Soul > B", genres, True, 0).mixes] == [4, 1, 5]
+    assert parse_path("A>B", None, genres, True, 0).mixes[0][3] == 1
+
+
+def test_form_and_case_are_forgiven_where_one_genre_is_meant() -> None:
+    genres = ["Caf\u00e9 del Mar", "ROCK", "rock", "Jazz ", "Stra\u00dfe"]
+    assert parse_mix(unicodedata.normalize("NFD", genres[0]), genres)[0] == 1
+    assert parse_mix("cafe\u0301 DEL mar", genres)[0] == 1
+    assert parse_mix("jazz", genres)[3] == 1
+    assert parse_mix("STRASSE", genres)[4] == 1
+    assert parse_mix("rock", genres)[2] == 1
+    with pytest.raises(UsageError, match="unknown genre 'Rock'"):  # two are as near
+        parse_mix("Rock", genres)
+
+
+def test_errors_help() -> None:
+    with pytest.raises(UsageError, match="did you mean 'Electronic'"):
+        parse_mix("Electronik", ["Electronic", "Folk"])
+    with pytest.raises(UsageError, match="'x' is not a weight"):
+        parse_mix("Folk:x", ["Electronic", "Folk"])
+    with pytest.raises(UsageError, match="double quotes"):
+        parse_path(None, "R&B, Sou>Folk", ["R&B, Soul", "Folk"], True, 0)
+    with pytest.raises(UsageError, match="too many"):
+        parse_path("x," * 20_000, None, ["x"], True, 0)
+    assert parse_mix("Folk:1e308,Electronic:1e308", ["Electronic", "Folk"]).tolist() == [0.5, 0.5]
