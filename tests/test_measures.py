@@ -17,10 +17,10 @@ from noizenet.base.errors import UsageError
 from noizenet.cli.main import main
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.controls import CONTROLS, control
-from noizenet.evaluation.distance import Estimate
+from noizenet.evaluation.intervals import Estimate, resampled
 from noizenet.evaluation.judge import Judgement, judge
 from noizenet.evaluation.material import Recording, Sounding, sound
-from noizenet.evaluation.measure import Evidence, behind, resampled
+from noizenet.evaluation.measure import Evidence, behind
 from noizenet.evaluation.run import Options, backdrop
 
 

@@ -64,11 +64,12 @@ def evaluate(
     ----------
     model : Model, Path or str, optional
         Plays `streams` streams of `seconds`, genre after genre, seed after seed, with no watch; they stay in
-        ``OUT/streams``.
+        ``OUT/streams``, a folder for each genre's number (``genres.json`` there tells which).
     corpus : Corpus, Path or str
     out : Path or str
     audio : Path or str, optional
-        Judge this folder's files instead; a subfolder's name is the genre that its files are meant to be.
+        Judge this folder's files instead; a subfolder's name is the genre that its files are meant to be. The
+        same files are taken as for building a corpus; `out` may lie below it and is left out.
     streams, seconds : int, float
     embedding : str
         ``tagger`` (fetched once, 29 MB) or ``crafted``.
@@ -106,26 +107,47 @@ def evaluate(
         assert model is not None
         player = load_model(model) if isinstance(model, (str, Path)) else model
         title, folder = "A model, judged", out / "streams"
-        cost = _play_streams(player, folder, streams, seconds, seed, on_progress)
-    made, skipped = material.of_folder(folder, loaded.genres)
-    if audio is None:  # files of an earlier evaluation, of more streams or other genres, are not this model's
-        made = [m for m in made if m.name in cost["streams"]]
-    warnings = [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, folder, made)]
+        takes = _takes(player, folder, streams, seconds, seed)
+        cost = _play_streams(player, takes, streams * seconds, on_progress)
+    if audio is not None:
+        made, skipped = material.of_folder(folder, loaded.genres, exclude=out)
+    else:  # by what was asked for, never by the files' names; what an earlier evaluation left is not this model's
+        heard = [material.of_file(p, p.relative_to(folder).as_posix(), c.genre or "") for p, c in takes]
+        made = [m for m in heard if isinstance(m, material.Recording)]
+        skipped = [m for m in heard if not isinstance(m, material.Recording)]
+    warnings = [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, made)]
+    warnings += [f"{m.name}: {text}" for m in made for text in m.issues]
     return run(
         title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
         on_progress=on_progress,
     )  # fmt: skip
 
 
+def _takes(model: Model, folder: Path, streams: int, seconds: float, seed: int) -> list[tuple[Path, Controls]]:
+    """Return what to play into which file: folders are genres by number, since a name may be no folder's name."""
+    from noizenet.evaluation.material import write_table
+
+    told = model.genres if model.architecture.genre_size else []
+    places = [f"{number:03d}" for number in range(len(told))] or ["any"]
+    for place in places[:streams]:
+        make_folder(folder / place)
+    write_table(folder, dict(zip(places, told, strict=False)))
+    return [
+        (
+            folder / places[i % len(places)] / f"{i:03d}.flac",
+            Controls(seconds=seconds, seed=seed + i, genre=told[i % len(told)] if told else None, watch="off"),
+        )
+        for i in range(streams)
+    ]
+
+
 def _play_streams(
     model: Model,
-    folder: Path,
-    streams: int,
-    seconds: float,
-    seed: int,
+    takes: Sequence[tuple[Path, Controls]],
+    total: float,
     on_progress: Callable[[str, float], None] | None,
 ) -> dict[str, Any]:
-    """Write streams to GENRE/NNN.flac; return what that cost."""
+    """Play; return what that cost."""
     import time
 
     import psutil
@@ -133,24 +155,16 @@ def _play_streams(
     from noizenet.base.energy import joule_meter
 
     joules, begun = joule_meter(), time.perf_counter()
-    told = model.genres if model.architecture.genre_size else []
-    takes = list[tuple[Path, Controls]]()
-    for i in range(streams):
-        genre = told[i % len(told)] if told else None
-        path = folder / (genre or "any") / f"{i:03d}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        takes.append((path, Controls(seconds=seconds, seed=seed + i, genre=genre, watch="off")))
 
     def told_of(made: float) -> None:
         if on_progress is not None:
-            on_progress(f"playing: {made:,.0f} of {streams * seconds:,.0f} s", made / (streams * seconds))
+            on_progress(f"playing: {made:,.0f} of {total:,.0f} s", made / total)
 
     generate_together(model, takes, on_block=told_of)
     took, spent = time.perf_counter() - begun, joules()
     return {
-        "streams": [str(path.relative_to(folder)) for path, _ in takes],
-        "generation_real_time": streams * seconds / took,
-        "joules_per_second": None if spent is None else spent / (streams * seconds),
+        "generation_real_time": total / took,
+        "joules_per_second": None if spent is None else spent / total,
         "rss_mb": psutil.Process().memory_info().rss / 1e6,
         "model_bytes": sum(a.nbytes for a in model.weights.arrays.values()),
         "training": model.training.get("metrics", {}),

@@ -258,8 +258,8 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write UTF-8 `text` to `path`, whole or not at all; what UTF-8 cannot hold is spelt with backslashes."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path | str, value: Any) -> None:

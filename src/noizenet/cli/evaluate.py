@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,10 +52,15 @@ def evaluate(
         )  # fmt: skip
     rows += [["copying", report["copying"].get("verdict", "–"), "", ""], ["report", str(out / "report.html"), "", ""]]
     print_table(report["summary"], ["measure", "made", "real", "beside"], rows)
+    for figure in report["figures"]:
+        if figure["made"]["note"]:
+            remark([f"{figure['measure']}: {figure['made']['note']}"])
     for name, why in report["unsaid"].items():
         remark([f"{name}: not given: {why}"])
 
 
-def _short(estimate: dict[str, float]) -> str:
+def _short(estimate: dict[str, Any]) -> str:
     value = estimate["value"]
+    if value is None:
+        return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -7,13 +7,14 @@ that no training saw: styles repeat themselves, and a common chord is no theft.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.evaluation.distance import Estimate
+from noizenet.evaluation.intervals import NAN, Estimate, share
 from noizenet.evaluation.listen import Heard
 
 COLUMNS, STEP = 8, 1
@@ -22,6 +23,9 @@ COPIED = 0.05
 """Of real held-out seconds this share is nearer to the training music than the threshold of copying, by definition."""
 
 WORST, ROWS = 10, 512
+LEAST_HELD, LEAST_MADE = 100, 20
+"""Seconds of held-out music that a threshold needs (five lie above it then), and of music to be judged."""
+
 F32 = NDArray[np.float32]
 
 
@@ -95,25 +99,20 @@ def _excerpts(fine: F32, step: int) -> F32:
 def compare(pairs: Sequence[list[Pair]], real: Sequence[list[Pair]], seed: int = 0, rounds: int = 500) -> Copying:
     """Judge whether generated recordings copy the training music more than held-out real ones resemble it.
 
-    Both sides are what :meth:`Excerpts.nearest` finds, recording by recording.
+    Both sides are what :meth:`Excerpts.nearest` finds, recording by recording. From too few seconds of either there is
+    no share (NaN), and from fewer than five recordings no interval and no verdict.
     """
     held = np.asarray([p.likeness for found in real for p in found], np.float32)
-    threshold = float(np.quantile(held, 1 - COPIED)) if len(held) else 1.0
-    shares = [np.asarray([p.likeness > threshold for p in found], float) for found in pairs if found]
-    whole = np.concatenate([np.zeros(0), *shares])
-    generator = np.random.default_rng(seed)
-    drawn = [
-        np.concatenate([shares[i] for i in generator.integers(len(shares), size=len(shares))]).mean()
-        for _ in range(rounds if shares else 0)
-    ]
-    low, high = np.quantile(drawn, [0.05, 0.95]) if drawn else (float("nan"),) * 2
-    value = float(whole.mean()) if len(whole) else float("nan")
     every = sorted((p for found in pairs for p in found), key=lambda p: -p.likeness)
-    if not len(held) or not len(whole):
-        verdict = "unknown: too little music to tell"
-    else:
-        verdict = "copies" if low > 2 * COPIED else "as new as held-out music" if high <= 2 * COPIED else "cannot tell"
-    return Copying(
-        np.asarray([p.likeness for p in every], np.float32), held, threshold,
-        Estimate(value, float(low), float(high), len(whole)), verdict, every[:WORST],
-    )  # fmt: skip
+    made = np.asarray([p.likeness for p in every], np.float32)
+    if len(held) < LEAST_HELD or len(every) < LEAST_MADE:
+        nothing = Estimate(NAN, NAN, NAN, len(every))
+        return Copying(made, held, 1.0, nothing, "unknown: too little music to tell", every[:WORST])
+    threshold = float(np.quantile(held, 1 - COPIED))
+    found = share([np.asarray([p.likeness > threshold for p in one], float) for one in pairs], seed, rounds=rounds)
+    if found.low > 2 * COPIED:
+        verdict = "copies"
+    else:  # without an interval no comparison holds
+        new = found.high <= 2 * COPIED or (found.value == 0 and not math.isnan(found.high))
+        verdict = "as new as held-out music" if new else "cannot tell"
+    return Copying(made, held, threshold, found, verdict, every[:WORST])

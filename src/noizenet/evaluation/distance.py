@@ -4,37 +4,44 @@ A Fréchet distance from few points is too large (its covariances are too narrow
 fewer they are: sets of other sizes cannot be compared. The distance at infinite size is read off a line through
 distances at several sizes over 1 / size (M. J. Chong and D. Forsyth, "Effectively unbiased FID and inception score",
 CVPR 2020; for music: A. Gui et al., "Adapting Frechet audio distance for generative music evaluation", ICASSP 2024).
-The kernel distance needs no such cure and checks it (M. Bińkowski et al., "Demystifying MMD GANs", ICLR 2018).
+What is left out at the smaller sizes are whole recordings: their points are alike, and a set of few recordings is too
+narrow however many points it has. The kernel distance needs no such cure and checks it (M. Bińkowski et al.,
+"Demystifying MMD GANs", ICLR 2018); its pairs within a set are of two recordings each, for the same reason.
+
+Least counts: a covariance of D numbers from fewer than D points says nothing of some directions, so that the smallest
+size has at least D points and a set 2 D. Measured with Gaussians of 32 and 64 numbers (equal, decaying and random
+spectra; true distances of 0 to 0.2 of the total variance), the extrapolated distance is then wrong by at most 0.03 of
+the total variance on average, where the plain one is 0.12 to 0.29 too large; from half as many points it is wrong by up
+to 0.05, from D / 2 + 2 by up to 0.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
+from noizenet.evaluation.intervals import LEAST_RECORDINGS, Estimate, around, at_least_nothing
 
 F64 = NDArray[np.float64]
+Groups = NDArray[np.integer]
 SIZES, DRAWS, BOOTSTRAPS, KERNEL_SUBSET, KERNEL_DRAWS = 6, 3, 20, 200, 50
-KERNEL_LEAST = 16
+HALVES = 4
+"""Ways to part the reference in two, for what its own size adds."""
+
+PER_NUMBER = 2
+"""Points that a Fréchet distance needs for each number of an embedding."""
+
+KERNEL_LEAST, KERNEL_RECORDINGS = 16, 2
 SHRINK = 1e-6
 """Added to variances relative to their mean: points that all lie in a plane have a distance too."""
 
 DEAD = 1e-6
 """Spread of a feature, as a share of the largest, below which it does not vary."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure, the interval that holds it in 9 of 10 resamplings, and how many points it comes from."""
-
-    value: float
-    low: float
-    high: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -66,113 +73,168 @@ def frechet(a: Gaussian, b: Gaussian) -> float:
     return float(np.square(a.mean - b.mean).sum() + traces)
 
 
-def frechet_at_infinity(real: Gaussian, points: F64, generator: np.random.Generator) -> float:
-    """Return the Fréchet distance of points [N, D] to a reference, extrapolated to infinitely many points."""
-    least = _least(points)
-    sizes = np.unique(np.linspace(max(least, len(points) // 4), len(points), SIZES).astype(int))
+def frechet_at_infinity(real: Gaussian, points: F64, groups: Groups, generator: np.random.Generator) -> float:
+    """Return the Fréchet distance of points [N, D] to a reference, extrapolated to infinitely many recordings.
+
+    NaN where there are too few points to leave recordings out.
+    """
+    members = _members(groups)
     x, y = [], []
-    for size in sizes:
-        for _ in range(DRAWS if size < len(points) else 1):
-            drawn = points[generator.choice(len(points), size, replace=False)]
-            x.append(1 / size)
-            y.append(frechet(real, Gaussian.of(drawn)))
-    if len(sizes) == 1:
-        return y[0]
+    for size in np.unique(np.linspace((len(members) + 1) // 2, len(members), SIZES).astype(int)):
+        for _ in range(DRAWS if size < len(members) else 1):
+            chosen = generator.choice(len(members), size, replace=False)
+            drawn = points[np.concatenate([members[i] for i in chosen])]
+            if len(drawn) >= points.shape[1]:
+                x.append(1 / len(drawn))
+                y.append(frechet(real, Gaussian.of(drawn)))
+    if len(set(x)) < 2:
+        return float("nan")
     return float(np.polynomial.Polynomial.fit(x, y, 1)(0.0))
 
 
-def frechet_distance(real: F64, points: F64, groups: NDArray[np.integer], seed: int = 0) -> Estimate:
+def frechet_distance(
+    real: F64, points: F64, groups: Groups, seed: int = 0, *, real_groups: Groups | None = None
+) -> Estimate:
     """Return the Fréchet distance of points to real ones, both extrapolated, with an interval.
 
     Parameters
     ----------
     real, points : ndarray
-        [M, D] and [N, D].
+        [M, D] and [N, D], of recordings that the other has not.
     groups : ndarray
-        Which stream each point is from, [N]. The interval comes from resampling whole streams: points of one stream are
-        alike.
+        Which recording each point is from, [N].
+    seed : int
+        Fixes what is drawn.
+    real_groups : ndarray, optional
+        The same of the real ones, [M]; each is taken for a recording of its own where that is not given.
+
+    Returns
+    -------
+    Estimate
+        Never negative: an estimate below 0 is given as 0, and its note says so.
 
     Raises
     ------
     UsageError
-        If there are too few points for a covariance.
+        If there are fewer than 2 D points of either kind or fewer than five recordings: no figure could be trusted.
     """
-    if min(len(real), len(points)) < _least(points):
-        raise UsageError(
-            f"{min(len(real), len(points))} stretches of three seconds are too few for a covariance of "
-            f"{points.shape[1]} numbers: at least {_least(points)} are needed"
-        )
+    real_groups = np.arange(len(real)) if real_groups is None else real_groups
+    for name, side, own in (("the reference", real, real_groups), ("what is judged", points, groups)):
+        _check(name, side, own, PER_NUMBER * side.shape[-1], LEAST_RECORDINGS)
     reference = Gaussian.of(real)
     # What the reference's own size adds is the same for all that is compared with it, and is taken off once.
     generator = np.random.default_rng(seed)
-    surplus = _surplus(real, generator)
-    value = frechet_at_infinity(reference, points, generator) - surplus
-    return _interval(
-        value, points, groups, generator,
-        lambda chosen: frechet_at_infinity(reference, chosen, generator) - surplus,
-    )  # fmt: skip
+    surplus = _surplus(real, real_groups, generator)
+
+    def once(chosen: F64, of: Groups) -> float:
+        return frechet_at_infinity(reference, chosen, of, generator) - surplus
+
+    value = once(points, groups)
+    if not np.isfinite(value):
+        raise UsageError("nearly all stretches come from one recording: nothing can be said of others")
+    return _interval(value, points, groups, generator, once)
 
 
-def _surplus(real: F64, generator: np.random.Generator) -> float:
-    """Return what a reference of N points adds: half the distance between two halves, scaled from N / 2 to N."""
-    order = generator.permutation(len(real))
-    half = len(real) // 2
-    between = frechet(Gaussian.of(real[order[:half]]), Gaussian.of(real[order[half : 2 * half]]))
-    return between / 4
+def _surplus(real: F64, groups: Groups, generator: np.random.Generator) -> float:
+    """Return what a reference of N points adds: the distance between two halves of its recordings, scaled."""
+    members = _members(groups)
+    found = []
+    for _ in range(HALVES):
+        order = generator.permutation(len(members))
+        halves = [np.concatenate([members[i] for i in part]) for part in np.array_split(order, 2)]
+        between = frechet(*(Gaussian.of(real[half]) for half in halves))
+        found.append(between / (len(real) * sum(1 / len(half) for half in halves)))
+    return float(np.mean(found))
 
 
-def _least(points: F64) -> int:
-    return int(points.shape[1] // 2 + 2)
+def _check(name: str, points: F64, groups: Groups, least: int, recordings: int) -> None:
+    """See that a set can support a figure, and say why where it cannot."""
+    if points.ndim != 2 or len(groups) != len(points):
+        raise UsageError(f"{name}: expected points [N, D] and the recording of each [N]")
+    if len(points) < least:
+        raise UsageError(
+            f"{len(points)} stretches of three seconds ({name}) are too few for embeddings of {points.shape[1]} "
+            f"numbers: at least {least} are needed"
+        )
+    count = len(np.unique(groups))
+    if count < recordings:
+        raise UsageError(f"{count} recording(s) ({name}) are too few: at least {recordings} are needed")
+    if not np.isfinite(points).all():
+        raise UsageError(f"{name}: some of its numbers are not finite")
 
 
-def kernel_distance(real: F64, points: F64, groups: NDArray[np.integer], seed: int = 0) -> Estimate:
+def _members(groups: Groups) -> list[NDArray[Any]]:
+    """Return the rows of each recording."""
+    return [np.flatnonzero(groups == name) for name in np.unique(groups)]
+
+
+def units_of(points: F64) -> F64:
+    """Return what to divide each number of points [N, D] by: its spread, or the largest where it does not vary."""
+    spread = points.std(0)
+    most = float(spread.max(initial=0.0)) or 1.0
+    return np.where(spread > DEAD * most, spread, most)
+
+
+def kernel_distance(
+    real: F64, points: F64, groups: Groups, seed: int = 0, *, real_groups: Groups | None = None
+) -> Estimate:
     """Return the unbiased squared kernel distance with the kernel (x·y / D + 1)³, on standardised points.
+
+    Parameters as for :func:`frechet_distance`.
 
     Raises
     ------
     UsageError
-        If there are fewer than 16 points of either kind.
+        If there are fewer than 16 points of either kind, or all are from one recording.
     """
-    if min(len(real), len(points)) < KERNEL_LEAST:
-        raise UsageError(
-            f"{min(len(real), len(points))} stretches of three seconds are too few: at least {KERNEL_LEAST} are needed"
-        )
+    real_groups = np.arange(len(real)) if real_groups is None else real_groups
+    for name, side, own in (("the reference", real, real_groups), ("what is judged", points, groups)):
+        _check(name, side, own, KERNEL_LEAST, KERNEL_RECORDINGS)
     generator = np.random.default_rng(seed)
-    mean, spread = real.mean(0), real.std(0)
-    spread = np.where(spread > DEAD * spread.max(), spread, spread.max() + 1e-9)  # what never varies has no unit
+    mean, spread = real.mean(0), units_of(real)
     a, b = (real - mean) / spread, (points - mean) / spread
+    origin = np.arange(len(b))
 
-    def once(chosen: F64) -> float:
-        size = min(KERNEL_SUBSET, len(a), len(chosen))
+    def once(rows: NDArray[Any], _: Groups) -> float:
         found = []
-        for _ in range(KERNEL_DRAWS):
-            x, y = (s[generator.choice(len(s), size, replace=False)] for s in (a, chosen))
-            found.append(_mmd(x, y))
-        return float(np.mean(found))
+        for _draw in range(KERNEL_DRAWS):
+            i = generator.choice(len(a), min(KERNEL_SUBSET, len(a)), replace=False)
+            j = rows[generator.choice(len(rows), min(KERNEL_SUBSET, len(rows)), replace=False)]
+            found.append(_mmd(a[i], real_groups[i], b[j], groups[j]))
+        kept = [x for x in found if np.isfinite(x)]  # a draw may hold one recording only
+        return float(np.mean(kept)) if kept else float("nan")
 
-    return _interval(once(b), b, groups, generator, once, rounds=10)
+    value = once(origin, groups)
+    if not np.isfinite(value):
+        raise UsageError("nearly all stretches come from one recording: nothing can be said of others")
+    return _interval(value, origin, groups, generator, once, rounds=10)
 
 
-def _mmd(x: F64, y: F64) -> float:
-    n, size = len(x), x.shape[1]
-    xx, yy, xy = ((p @ q.T / size + 1) ** 3 for p, q in ((x, x), (y, y), (x, y)))
-    within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (n * (n - 1))
-    return float(within - 2 * xy.mean())
+def _mmd(x: F64, x_groups: Groups, y: F64, y_groups: Groups) -> float:
+    """Return the squared distance of two sets; pairs within a set are of two recordings."""
+    size = x.shape[1]
+    within = 0.0
+    for side, own in ((x, x_groups), (y, y_groups)):
+        apart = own[:, None] != own
+        if not apart.any():
+            return float("nan")
+        within += float(_cube(side @ side.T / size + 1)[apart].mean())
+    return within - 2 * float(_cube(x @ y.T / size + 1).mean())
+
+
+def _cube(x: F64) -> F64:
+    return x * x * x  # many times as fast as a power
 
 
 def _interval(
-    value: float, points: F64, groups: NDArray[np.integer], generator: np.random.Generator,
-    figure: Callable[[F64], float], rounds: int = BOOTSTRAPS,
+    value: float, points: NDArray[Any], groups: Groups, generator: np.random.Generator,
+    figure: Callable[[NDArray[Any], Groups], float], rounds: int = BOOTSTRAPS,
 ) -> Estimate:  # fmt: skip
-    """Resample streams, and move what that gives so that its middle is the value."""
-    names = np.unique(groups)
-    members = [np.flatnonzero(groups == name) for name in names]
-    least, found = _least(points), []
-    for _ in range(rounds):
-        rows = np.concatenate([members[i] for i in generator.integers(len(names), size=len(names))])
-        if len(np.unique(rows)) >= least:
-            found.append(figure(points[rows]))
-    if not found:
-        return Estimate(value, float("nan"), float("nan"), len(points))
-    low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
-    return Estimate(value, float(value + low - middle), float(value + high - middle), len(points))
+    """Resample recordings."""
+    members, found = _members(groups), list[float]()
+    for _ in range(rounds if len(members) >= LEAST_RECORDINGS else 0):
+        chosen = generator.integers(len(members), size=len(members))
+        rows = np.concatenate([members[i] for i in chosen])
+        found.append(figure(points[rows], np.repeat(np.arange(len(chosen)), [len(members[i]) for i in chosen])))
+    low, high = around(value, found, len(members))
+    return at_least_nothing(Estimate(value, low, high, len(points)))

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.evaluation.distance import Estimate
+from noizenet.evaluation.intervals import Estimate, proportion
+
+LEAST = 5
+"""Recordings that an accuracy needs."""
 
 MOST = 400
 """Stretches of one genre that the classifier learns from at most: each genre counts alike."""
@@ -40,7 +43,7 @@ class GenreClassifier:
     Raises
     ------
     UsageError
-        If there are fewer than two genres.
+        If there are fewer than two genres that can be heard, or numbers that are not finite.
     """
 
     def __init__(self, points: NDArray[Any], labels: Sequence[str], seed: int = 0) -> None:
@@ -52,6 +55,8 @@ class GenreClassifier:
         self.genres = sorted(set(labels))
         if len(self.genres) < 2:
             raise UsageError(f"a classifier of genres needs at least two; this collection has {len(self.genres)}")
+        if not np.isfinite(points).all():
+            raise UsageError("some numbers of the training music are not finite: no classifier can learn from them")
         generator = np.random.default_rng(seed)
         rows = []
         for genre in self.genres:
@@ -63,8 +68,14 @@ class GenreClassifier:
         )
         self._pipeline.fit(points[chosen], names[chosen])
 
-    def judge(self, recordings: Sequence[tuple[str, NDArray[Any]]], seed: int = 0) -> Verdict:
-        """Judge recordings: pairs of the genre that was meant, and embeddings [n, D]."""
+    def judge(self, recordings: Sequence[tuple[str, NDArray[Any]]]) -> Verdict:
+        """Judge recordings: pairs of the genre that was meant, and embeddings [n, D].
+
+        Raises
+        ------
+        UsageError
+            If fewer than five carry a known genre.
+        """
         index = {genre: i for i, genre in enumerate(self.genres)}
         confusion = np.zeros((len(self.genres), len(self.genres)), np.int64)
         right = []
@@ -75,14 +86,9 @@ class GenreClassifier:
             heard = int(logs.argmax())
             confusion[index[genre], heard] += 1
             right.append(heard == index[genre])
-        return Verdict(_share(np.asarray(right, float), seed), confusion, self.genres)
-
-
-def _share(right: NDArray[np.float64], seed: int) -> Estimate:
-    """Return the share of ones, with an interval by resampling."""
-    if not len(right):
-        raise UsageError("no recording carries a genre that the classifier knows")
-    generator = np.random.default_rng(seed)
-    shares = right[generator.integers(len(right), size=(1000, len(right)))].mean(1)
-    low, high = np.quantile(shares, [0.05, 0.95])
-    return Estimate(float(right.mean()), float(low), float(high), len(right))
+        if len(right) < LEAST:
+            raise UsageError(
+                f"{len(right)} recording(s) carry a genre that the classifier knows, and sound: "
+                f"at least {LEAST} are needed"
+            )
+        return Verdict(proportion(sum(right), len(right)), confusion, self.genres)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from noizenet.base.errors import UsageError
 from noizenet.evaluation import METRICS
 from noizenet.evaluation.measure import Evidence, Figure, Measure
@@ -41,6 +43,8 @@ def judge(evidence: Evidence, names: Sequence[str] = (), on_measure: Callable[[s
         try:
             figure = measure.figure(name, evidence)
             details = measure.details(evidence)
+        except np.linalg.LinAlgError as error:
+            found.unsaid[measure.title] = f"the numbers are too degenerate for it ({error})"
         except UsageError as error:
             found.unsaid[measure.title] = str(error)
         else:

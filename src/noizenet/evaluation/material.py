@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,10 @@ from numpy.typing import NDArray
 
 from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.base.errors import AudioError, UsageError
+from noizenet.base.files import write_json
+from noizenet.base.names import genre_name, relative_name
 from noizenet.corpus.corpus import Corpus, Track
+from noizenet.corpus.folder import scan_recordings
 from noizenet.corpus.prepare import content_hash
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.evaluation.listen import Heard, listen
@@ -20,17 +25,24 @@ from noizenet.evaluation.tagger import Tagger
 
 BLOCK_S = 1.0
 SHORTEST_S = 3.0
+TABLE, MOST_TABLE = "genres.json", 1 << 20
+"""What the numbered folders of a model's streams are meant to be: a genre may be no name for a folder."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording: its name, the genre it is or was meant to be, its rate, its blocks of mono samples, its artist."""
+    """One recording: its name, the genre it is or was meant to be, its rate, its blocks of mono samples, its artist.
+
+    Of a file also its place, and what of it could not be read as it says.
+    """
 
     name: str
     genre: str
     sample_rate: int
     blocks: Callable[[], Iterator[NDArray[np.float32]]]
     artist: str = ""
+    path: Path | None = None
+    issues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,20 @@ def blocks_of(path: Path) -> Iterator[NDArray[np.float32]]:
         yield from mono_blocks(reader, BLOCK_S)
 
 
-def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], list[tuple[str, str]]]:
-    """Look through a folder for sound files; a first folder with a genre's name says what its files are meant to be.
+def of_folder(
+    folder: Path, genres: Sequence[str], *, exclude: Path | None = None
+) -> tuple[list[Recording], list[tuple[str, str]]]:
+    """Look through a folder for recordings, with the scanner that builds corpora.
+
+    Parameters
+    ----------
+    folder : Path
+        A subfolder with a genre's name (composed or decomposed, blanks around it or not), or that stands in the
+        folder's table (``genres.json``), says what the files below are meant to be.
+    genres : sequence of str
+        Known genres.
+    exclude : Path, optional
+        A folder below that is left out.
 
     Returns
     -------
@@ -96,21 +120,18 @@ def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], lis
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    found, skipped = list[Recording](), list[tuple[str, str]]()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        name = str(path.relative_to(folder))
-        try:
-            with AudioReader(path) as reader:
-                rate = reader.info.sample_rate
-                seconds = sum(len(block) for block in reader.blocks(BLOCK_S)) / rate
-        except AudioError as error:
-            skipped.append((name, str(error).removeprefix(f"{path}: ")))
-            continue
-        if seconds < SHORTEST_S:
-            skipped.append((name, f"{seconds:.1f} s are too few: measures hear {SHORTEST_S:g} s at once"))
+    told = {_same_name(g): g for g in reversed(genres)} | _read_table(folder, genres)
+    paths, skipped = _scan(folder, exclude)
+    found = list[Recording]()
+    for path in paths:
+        name = path.relative_to(folder)
+        places = ["/".join(name.parts[:depth]) for depth in range(len(name.parts) - 1, 0, -1)]  # a genre may hold /
+        genre = next((told[p] for p in map(genre_name, places) if p in told), "")
+        one = of_file(path, relative_name(path, folder), genre)
+        if isinstance(one, Recording):
+            found.append(one)
         else:
-            genre = first if (first := Path(name).parts[0]) in genres else ""
-            found.append(Recording(name, genre, rate, partial(blocks_of, path)))
+            skipped.append(one)
     if not found:
         raise UsageError(
             f"{folder}: there is no sound in it that can be judged" + "".join(f"; {n}: {w}" for n, w in skipped[:5])
@@ -118,7 +139,44 @@ def of_folder(folder: Path, genres: Sequence[str]) -> tuple[list[Recording], lis
     return found, skipped
 
 
-def overlap(corpus: Corpus, folder: Path, files: Sequence[Recording]) -> list[str]:
+def of_file(path: Path, name: str, genre: str) -> Recording | tuple[str, str]:
+    """Return a file as a recording, or its name and why it cannot be judged."""
+    try:
+        with AudioReader(path) as reader:
+            rate = reader.info.sample_rate
+            seconds = sum(len(block) for block in reader.blocks(BLOCK_S)) / rate
+            issues = tuple(issue.text for issue in reader.issues)
+    except AudioError as error:
+        return name, str(error).removeprefix(f"{path}: ")
+    if seconds < SHORTEST_S:
+        return name, f"{seconds:.1f} s are too few: measures hear {SHORTEST_S:g} s at once"
+    return Recording(name, genre, rate, partial(blocks_of, path), issues=issues, path=path)
+
+
+def _scan(folder: Path, exclude: Path | None) -> tuple[list[Path], list[tuple[str, str]]]:
+    paths, problems = scan_recordings(folder, exclude)
+    return paths, [(p.path, p.reason) for p in problems if p.path != TABLE]
+
+
+def write_table(folder: Path, genres: Mapping[str, str]) -> None:
+    """Write what the subfolders of `folder` are meant to be, genre by subfolder."""
+    write_json(folder / TABLE, genres)
+
+
+def _read_table(folder: Path, genres: Sequence[str]) -> dict[str, str]:
+    try:
+        told = json.loads((folder / TABLE).read_bytes()[:MOST_TABLE])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {_same_name(k): v for k, v in told.items() if v in genres} if isinstance(told, dict) else {}
+
+
+def _same_name(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def overlap(corpus: Corpus, files: Sequence[Recording]) -> list[str]:
     """Name the files that are recordings of the corpus itself, by content."""
     own = {t.content: t.source for t in corpus.tracks}
-    return [f"{f.name} is the corpus's own {own[d]}" for f in files if (d := content_hash(folder / f.name)) in own]
+    found = [(f.name, content_hash(f.path)) for f in files if f.path is not None]
+    return [f"{name} is the corpus's own {own[digest]}" for name, digest in found if digest in own]

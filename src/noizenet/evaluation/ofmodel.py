@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from noizenet.base.errors import UsageError
-from noizenet.evaluation.distance import Estimate
 from noizenet.evaluation.echo import Echo
+from noizenet.evaluation.intervals import Estimate, resampled
 from noizenet.evaluation.likelihood import check_same_sound, likelihood, mix_of
 from noizenet.evaluation.material import middle
-from noizenet.evaluation.measure import Evidence, Figure, Measure, resampled
+from noizenet.evaluation.measure import Evidence, Figure, Measure
 from noizenet.store.model import Model
 
 ECHO_S, ECHOES = 5.0, 12
@@ -116,7 +116,7 @@ class Cost(Measure):
         """Read it off."""
         the_model(evidence)
         value = self._read(evidence.cost)
-        if value is None:
+        if value is None or not np.isfinite(value):
             raise UsageError(
                 "it was not measured: the kernel exposes no counter, or the model's record does not have it"
             )

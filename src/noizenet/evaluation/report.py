@@ -18,7 +18,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; } .wide { overflow-x: auto; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } .weak { color: var(--weak); }
+th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.note { white-space: normal; } .weak { color: var(--weak); }
 .bad { color: var(--bad); } img { max-width: 100%; background: white; }
 audio { width: 16rem; max-width: 100%; } h2 { margin-top: 2.5rem; }
 """
@@ -42,17 +43,20 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
         f"<p>{e(report['summary'])}</p>",
         *(f'<p class="bad"><strong>Warning:</strong> {e(w)}</p>' for w in report["warnings"]),
         "<h2>Figures</h2><p class='weak'>“Real” is music of the same collection that no training saw, judged as if it "
-        "had been made. In brackets: nine of ten resamplings of whole streams. Beside: controls that nobody would call "
+        "had been made. In brackets: the interval that holds the true figure in nine of ten "
+        "repetitions with other recordings; none is "
+        "given from fewer than five. Beside: controls that nobody would call "
         "music, or baselines; a measure that does not put a control behind real music is blind to it.</p>",
         '<div class="wide"><table><tr><th>measure</th><th>better</th><th>made</th><th>real</th><th>beside</th>'
         "<th>from</th></tr>",
     ]
     for figure in report["figures"]:
-        real = spell(figure["real"]) if figure["real"] else "–"
+        real = spell(figure["real"]) + _note(figure["real"]) if figure["real"] else "–"
         unit = f" ({e(figure['unit'])})" if figure["unit"] else ""
         parts.append(
             f"<tr><td>{e(figure['measure'])}{unit}<br><span class='weak'>{e(figure['source'])}</span></td>"
-            f"<td>{e(figure['better'])}</td><td class='n'>{spell(figure['made'])}</td><td class='n'>{real}</td>"
+            f"<td>{e(figure['better'])}</td><td class='n'>{spell(figure['made'])}{_note(figure['made'])}</td>"
+            f"<td class='n'>{real}</td>"
             f"<td>{_beside(figure)}</td><td class='n'>{figure['made']['count']:,}</td></tr>"
         )
     parts.append("</table></div>")
@@ -80,13 +84,23 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
 def spell(estimate: dict[str, Any]) -> str:
     """Return an estimate with its interval, to three digits."""
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None or math.isnan(value):
+    bounds = f" [{_digits(low)} … {_digits(high)}]" if _number(low) and _number(high) else ""
+    return _digits(value) + bounds
+
+
+def _number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _digits(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
         return "–"
-    return _digits(value) + (f" [{_digits(low)} … {_digits(high)}]" if low is not None and low == low else "")
-
-
-def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _note(estimate: dict[str, Any]) -> str:
+    note = estimate.get("note")
+    return f"<br><span class='weak note'>{html.escape(note)}</span>" if note else ""
 
 
 def _beside(figure: dict[str, Any]) -> str:
@@ -132,9 +146,13 @@ def _likelihood(found: dict[str, Any]) -> list[str]:
     )
     parts.append(f'<div class="wide"><table><tr><th>genre</th>{heads}</tr>')
     for genre, row in [*found["genres"].items(), ("mean", found["mean"])]:
-        cells = "".join(f"<td class='n'>{_digits(row[k]) if row[k] >= 100 else f'{row[k]:.3f}'}</td>" for k in keys)
+        cells = "".join(f"<td class='n'>{_bits(row[k])}</td>" for k in keys)
         parts.append(f"<tr><td>{e(genre)}</td>{cells}</tr>")
     return [*parts, "</table></div>"]
+
+
+def _bits(value: float | None) -> str:
+    return f"{value:.3f}" if value is not None and math.isfinite(value) and value < 100 else _digits(value)
 
 
 def _streams(report: dict[str, Any], players: dict[str, str]) -> list[str]:
@@ -162,7 +180,7 @@ def _confusion(confusion: dict[str, Any]) -> list[str]:
         return []
     e = html.escape
     parts = ["<h2>Genres: asked for, and heard by the classifier</h2>"]
-    for side in ("made", "real"):
+    for side in (s for s in ("made", "real") if s in confusion):
         heads = "".join(f"<th class='n'>{e(g)}</th>" for g in confusion["genres"])
         parts.append(f'<h3>{side}</h3><div class="wide"><table><tr><th></th>{heads}</tr>')
         for genre, row in zip(confusion["genres"], confusion[side], strict=True):

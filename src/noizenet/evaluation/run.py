@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
 from noizenet.base.files import make_folder, write_json, write_text
+from noizenet.base.plain import plain
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation import METRICS, report
 from noizenet.evaluation.controls import IN_REPORTS, control
@@ -167,6 +168,7 @@ def evaluate(
         warnings = [*warnings, note]
     result = _result(title, found, sounds, options) | {"cost": dict(cost or {})}
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
+    result = dict(plain(result))
     make_folder(out)
     write_json(out / "report.json", result)
     players |= _worst(found, corpus, {m.name: m for m in made}, options.real_seconds)
