@@ -43,7 +43,7 @@ def hear(name: str, samples: np.ndarray, genre: str = "a") -> Heard:
 
 @pytest.fixture(scope="module")
 def songs() -> list[Heard]:
-    return [hear(f"s{i}", song(i)) for i in range(12)]
+    return [hear(f"s{i}", song(i)) for i in range(16)]
 
 
 def points(recordings: list[Heard]) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_distances_rise_as_noise_is_mixed_in(songs: list[Heard]) -> None:
     g = np.random.default_rng(2)
     frechets, kernels = [], []
     for amount in (0.0, 0.02, 0.08, 0.3):
-        mixed = [hear(f"m{i}", song(100 + i) + g.normal(0, amount, 24 * RATE).astype(np.float32)) for i in range(6)]
+        mixed = [hear(f"m{i}", song(100 + i) + g.normal(0, amount, 24 * RATE).astype(np.float32)) for i in range(16)]
         frechets.append(frechet_distance(real, points(mixed), groups(mixed)).value)
         kernels.append(kernel_distance(real, points(mixed), groups(mixed)).value)
     assert frechets == sorted(frechets)
@@ -94,8 +94,8 @@ def test_too_few_points_are_refused() -> None:
 
 
 def test_genres_are_told_apart_and_a_swap_is_seen() -> None:
-    low = [hear(f"l{i}", song(i, base=110, beat_s=1.0), "low") for i in range(5)]
-    high = [hear(f"h{i}", song(i, base=880, beat_s=0.25), "high") for i in range(5)]
+    low = [hear(f"l{i}", song(i, base=110, beat_s=1.0), "low") for i in range(6)]
+    high = [hear(f"h{i}", song(i, base=880, beat_s=0.25), "high") for i in range(6)]
     train = [*low[:3], *high[:3]]
     classifier = GenreClassifier(points(train), [r.genre for r in train for _ in r.crafted])
     held = [*low[3:], *high[3:]]
@@ -103,7 +103,7 @@ def test_genres_are_told_apart_and_a_swap_is_seen() -> None:
     swapped = {"low": "high", "high": "low"}
     verdict = classifier.judge([(swapped[r.genre], r.crafted) for r in held])
     assert verdict.accuracy.value == 0
-    assert verdict.confusion.tolist() == [[0, 2], [2, 0]]
+    assert verdict.confusion.tolist() == [[0, 3], [3, 0]]
     with pytest.raises(UsageError, match="at least two"):
         GenreClassifier(points(low), ["low"] * len(points(low)))
 
@@ -117,7 +117,7 @@ def test_a_replayed_training_set_is_caught() -> None:
     made = [song(i, base=keys[i], beat_s=0.3 + 0.02 * i) for i in range(16)]
     train, held = [hear(f"s{i}", made[i]) for i in range(8)], [hear(f"h{i}", made[i]) for i in range(8, 16)]
     excerpts = Excerpts(train)
-    replayed = [hear(f"r{i}", made[i][3000:]) for i in range(4)]  # not on the grid
+    replayed = [hear(f"r{i}", made[i][3000:]) for i in range(5)]  # not on the grid
     assert resemblance(excerpts, replayed, held).verdict == "copies"
     new = resemblance(
         excerpts, [hear(f"n{i}", song(200 + i, base=keys[8 + i] * 1.07, beat_s=0.45)) for i in range(6)], held

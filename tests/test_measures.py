@@ -51,13 +51,13 @@ GENRES = {"low": 110.0, "high": 880.0}
 def evidence() -> Evidence:
     """Real music, as good as real, and noise."""
     noise = list[Sounding]()
-    for i in range(8):
+    for i in range(16):
         samples = np.random.default_rng(i).normal(0, 0.1, 24 * RATE).astype(np.float32)
         noise.append(sound(recording(f"n{i}", samples, [*GENRES][i % 2]), None))
-    made = side(range(30, 34), GENRES)
+    made = side(range(30, 38), GENRES)
     return Evidence(
         side(range(8), GENRES),
-        side(range(10, 16), GENRES),
+        side(range(10, 20), GENRES),
         made,
         {"noise": noise},
         corpus=None,  # type: ignore[arg-type]
