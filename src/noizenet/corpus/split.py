@@ -1,7 +1,8 @@
-"""Training, validation and test: split by artist or by track, never by window."""
+"""Training, validation and test: split by artist or by track, never by window, and never within a recording."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,17 +11,24 @@ from noizenet.base.seeds import derive_seed
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.1
 MIN_GROUPS = 3
+LARGE = 0.34
+"""What is longer than this share of its genre is not held out while others remain."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What the splitter needs to know of a track."""
+    """What the splitter needs to know of a track.
+
+    `split` is what the collection prescribes, `recording` what tracks share that are the same recording; both
+    are empty where there is none.
+    """
 
     key: str
     genre: str
     artist: str
     seconds: float
     split: str = ""
+    recording: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,13 +39,23 @@ class Assignment:
     unit: dict[str, str]
 
 
+@dataclass
+class _Group:
+    """Tracks that must be on one side: the seconds of each genre, and the split, empty until it is chosen."""
+
+    name: str
+    seconds: dict[str, float]
+    split: str
+
+
 def assign_splits(tracks: Sequence[Unit], seed: int = 0) -> Assignment:
     """Assign every track to one split.
 
-    Within each genre about a tenth of the time goes to validation and to test. Where a genre has at least
-    three artists, an artist's tracks stay together, over all genres; where it has fewer (one's own album),
-    tracks are the unit. Splits that the collection prescribes are kept. With two tracks there is no test
-    split, with one no validation split either.
+    Within each genre about a tenth of the time goes to validation and to test. Tracks that are the same
+    recording stay together. Where a genre has at least three artists, an artist's tracks stay together as well,
+    over all such genres; where it has fewer (one's own album), tracks are the unit. Splits that the collection
+    prescribes are kept, even where they part what belongs together; what is not prescribed follows them. A
+    genre with two groups has no test split, one with a single group no validation split either.
 
     Parameters
     ----------
@@ -50,51 +68,101 @@ def assign_splits(tracks: Sequence[Unit], seed: int = 0) -> Assignment:
     -------
     Assignment
     """
-    split = {t.key: t.split for t in tracks if t.split}
+    tracks = sorted(tracks, key=lambda t: t.key)
+    members, by_artist = _grouped(tracks)
+    groups = [_describe(own, by_artist) for own in members]
+    dealer = _Dealer(groups, seed)
     unit: dict[str, str] = {}
-    artist_split = {t.artist: t.split for t in tracks if t.split and t.artist}
-    for genre in sorted({t.genre for t in tracks}):
-        members = sorted((t for t in tracks if t.genre == genre), key=lambda t: t.key)
-        free = [t for t in members if t.key not in split]
-        if not free:
-            unit[genre] = "official"
-            continue
-        named = any(t.artist for t in members)
-        by_artist = named and len({t.artist or t.key for t in members}) >= MIN_GROUPS
-        unit[genre] = "artist" if by_artist else "track"
-        groups: dict[str, list[Unit]] = {}
-        for track in free:
-            if by_artist and track.artist in artist_split:
-                split[track.key] = artist_split[track.artist]
-                continue
-            groups.setdefault(track.artist if by_artist and track.artist else track.key, []).append(track)
-        chosen = _deal(groups, {t.key: t for t in members if t.key in split}, split, seed, genre)
-        for name, which in chosen.items():
-            for track in groups[name]:
-                split[track.key] = which
-                if by_artist and track.artist:
-                    artist_split[track.artist] = which
+    for genre in dealer.genres():
+        official = all(t.split for t in tracks if t.genre == genre)
+        unit[genre] = "official" if official else "artist" if genre in by_artist else "track"
+        dealer.deal(genre)
+    split = {t.key: t.split or g.split for g, own in zip(groups, members, strict=True) for t in own}
     return Assignment(split, unit)
 
 
-def _deal(
-    groups: dict[str, list[Unit]], placed: dict[str, Unit], split: dict[str, str], seed: int, genre: str
-) -> dict[str, str]:
-    """Deal a genre's groups: the held-out splits first, each until it has its share of the time."""
-    total = sum(t.seconds for g in groups.values() for t in g) + sum(t.seconds for t in placed.values())
-    order = sorted(groups, key=lambda name: derive_seed(seed, "split", genre, name))
-    length = {name: sum(t.seconds for t in groups[name]) for name in order}
-    # The largest groups are the training set's backbone: never hold them out while others remain.
-    order.sort(key=lambda name: length[name] > 0.34 * total)
-    chosen: dict[str, str] = {}
-    left = list(order)
-    has_train = any(split[k] == "train" for k in placed)
-    for which in ("validation", "test"):
-        held = sum(t.seconds for k, t in placed.items() if split[k] == which)
-        while left and held < HELD_OUT_SHARE * total and (len(left) > 1 or has_train):
-            name = left.pop(0)
-            chosen[name] = which
-            held += length[name]
-    for name in left:
-        chosen[name] = "train"
-    return chosen
+def _grouped(tracks: Sequence[Unit]) -> tuple[list[list[Unit]], set[str]]:
+    """Return what must stay together, and the genres that are split by artist."""
+    by_artist = {t.genre for t in tracks if t.artist}
+    while True:
+        groups = _connected(tracks, by_artist)
+        count: dict[str, int] = defaultdict(int)
+        for own in groups:
+            for genre in {t.genre for t in own}:
+                count[genre] += 1
+        few = {g for g in by_artist if count[g] < MIN_GROUPS}
+        if not few:
+            return groups, by_artist
+        by_artist -= few
+
+
+def _connected(tracks: Sequence[Unit], by_artist: set[str]) -> list[list[Unit]]:
+    parent = {t.key: t.key for t in tracks}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    first: dict[tuple[str, str], str] = {}
+    for t in tracks:
+        shared = [("recording", t.recording)] if t.recording else []
+        shared += [("artist", t.artist)] if t.artist and t.genre in by_artist else []
+        for what in shared:
+            one, other = sorted((root(t.key), root(first.setdefault(what, t.key))))
+            parent[other] = one
+    groups: dict[str, list[Unit]] = {}
+    for t in tracks:
+        groups.setdefault(root(t.key), []).append(t)
+    return list(groups.values())
+
+
+def _describe(tracks: Sequence[Unit], by_artist: set[str]) -> _Group:
+    seconds: dict[str, float] = defaultdict(float)
+    for t in tracks:
+        seconds[t.genre] += t.seconds
+    name = min(t.artist if t.artist and t.genre in by_artist else t.key for t in tracks)
+    return _Group(name, dict(seconds), _most_common([t.split for t in tracks if t.split]))
+
+
+def _most_common(splits: Sequence[str]) -> str:
+    """Return the split that most of a group's tracks are prescribed, training where as many are; or none."""
+    return max(SPLITS, key=lambda s: (splits.count(s), -SPLITS.index(s))) if splits else ""
+
+
+class _Dealer:
+    """Deals groups genre by genre, so that every genre keeps something to train on."""
+
+    def __init__(self, groups: Sequence[_Group], seed: int) -> None:
+        self._seed = seed
+        self._of: dict[str, list[_Group]] = defaultdict(list)
+        self._total: dict[str, float] = defaultdict(float)
+        self._trainable: dict[str, int] = defaultdict(int)
+        for group in groups:
+            for genre, seconds in group.seconds.items():
+                self._of[genre].append(group)
+                self._total[genre] += seconds
+                self._trainable[genre] += group.split in ("", "train")
+
+    def genres(self) -> list[str]:
+        return sorted(self._of)
+
+    def deal(self, genre: str) -> None:
+        """Deal a genre's groups: the held-out splits first, each until it has its share of the time."""
+        left = [g for g in self._of[genre] if not g.split]
+        left.sort(key=lambda g: derive_seed(self._seed, "split", genre, g.name))
+        # The largest groups are the training set's backbone: never hold them out while others remain.
+        left.sort(key=lambda g: any(s > LARGE * self._total[h] for h, s in g.seconds.items()))
+        for which in ("validation", "test"):
+            held = sum(g.seconds[genre] for g in self._of[genre] if g.split == which)
+            for group in [g for g in left if not g.split]:
+                if held >= HELD_OUT_SHARE * self._total[genre]:
+                    break
+                if all(self._trainable[h] > 1 for h in group.seconds):
+                    group.split = which
+                    held += group.seconds[genre]
+                    for h in group.seconds:
+                        self._trainable[h] -= 1
+        for group in left:
+            group.split = group.split or "train"

@@ -1,0 +1,102 @@
+"""One long recording → pieces, some of which can be held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noizenet.audio.write import from_pcm16
+from noizenet.corpus.split import HELD_OUT_SHARE, MIN_GROUPS
+
+LONG_S = 180.0
+"""What is shorter is not cut."""
+PIECE_S, MIN_PIECES = 300.0, 10
+GAP_S = 5.0
+"""So much is left out between two sides, so that nothing is heard on both."""
+SEARCH_SHARE, SEARCH_S, QUIET_S = 0.1, 10.0, 0.1
+"""A cut moves to the quietest tenth of a second within a tenth of a piece, 10 s at most."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a recording; `start` and `frames` count samples per channel, levels are linear."""
+
+    start: int
+    frames: int
+    split: str
+    peak: float
+    rms: float
+
+
+def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
+    """Cut a prepared recording at quiet places into pieces of about equal length.
+
+    The first pieces are for training; the last two tenths are for validation and test. Each side is one
+    stretch of the recording, and :data:`GAP_S` seconds are left out between two.
+
+    Parameters
+    ----------
+    path : Path
+        A 16-bit file of at least :data:`LONG_S` seconds.
+    silent : float
+        Pieces without a sample above this level (linear) are left out.
+
+    Returns
+    -------
+    list of Piece
+        Fewer than :data:`~noizenet.corpus.split.MIN_GROUPS` where nearly all of the recording is silent.
+    """
+    import soundfile
+
+    with soundfile.SoundFile(str(path)) as handle:
+        rate, total = handle.samplerate, handle.frames
+        count = max(MIN_PIECES, int(np.ceil(total / rate / PIECE_S)))
+        length = total / count
+        around = int(min(SEARCH_S * rate, SEARCH_SHARE * length))
+        inner = [_quietest(handle, round(i * length) - around, round(i * length) + around) for i in range(1, count)]
+        pieces = [_measured(handle, low, high) for low, high in pairwise([0, *inner, total])]
+        sounding = [p for p in pieces if p.peak > silent]
+        if len(sounding) < MIN_GROUPS:
+            return sounding
+        return [_measured(handle, p.start, p.start + p.frames, p.split) for p in _sides(sounding, round(GAP_S * rate))]
+
+
+def _quietest(handle: Any, low: int, high: int) -> int:
+    """Return the middle of the quietest moment between two places."""
+    size = max(1, round(QUIET_S * handle.samplerate))
+    handle.seek(low)
+    mono = from_pcm16(handle.read(high - low, dtype="int16", always_2d=True)).mean(1)
+    if len(mono) <= size:
+        return (low + high) // 2
+    power = np.concatenate([[0.0], np.cumsum(np.square(mono, dtype=np.float64))])
+    level = power[size:] - power[:-size]
+    return int(low + np.argmin(level) + size // 2)
+
+
+def _measured(handle: Any, low: int, high: int, split: str = "") -> Piece:
+    peak = squares = total = 0.0
+    handle.seek(low)
+    count = (high - low) * handle.channels
+    for start in range(low, high, 1 << 20):
+        block = from_pcm16(handle.read(min(1 << 20, high - start), dtype="int16", always_2d=True)).ravel()
+        peak = max(peak, float(np.abs(block).max(initial=0)))
+        squares += float(np.dot(block, block))
+        total += float(block.sum(dtype=np.float64))
+    rms = np.sqrt(max(squares / count - (total / count) ** 2, 0.0))
+    return Piece(low, high - low, split, peak, float(rms))
+
+
+def _sides(pieces: Sequence[Piece], gap: int) -> list[Piece]:
+    """Deal pieces to the splits in their order; leave out `gap` samples where one side ends and the next begins."""
+    held = max(1, round(HELD_OUT_SHARE * len(pieces)))
+    splits = ["train"] * (len(pieces) - 2 * held) + ["validation"] * held + ["test"] * held
+    dealt: list[Piece] = []
+    for piece, split in zip(pieces, splits, strict=True):
+        skipped = gap if dealt and dealt[-1].split != split else 0
+        dealt.append(replace(piece, split=split, start=piece.start + skipped, frames=piece.frames - skipped))
+    return dealt

@@ -1,0 +1,227 @@
+"""Fingerprints of recordings: hashes of spectral peaks that survive encoders, levels, fades and other starts.
+
+Peaks of a spectrogram are combined in the manner of A. Wang, "An industrial-strength audio search algorithm"
+(ISMIR 2003), three at a time instead of two: a hash of three peaks is so rare that unrelated recordings share
+next to none, so that thousands can be compared without comparing each with each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noizenet.audio.write import from_pcm16
+from noizenet.base.errors import NoizenetError
+from noizenet.base.files import write_bytes
+
+VERSION = 1
+CACHE_SUFFIX = ".landmarks.npy"
+WINDOW_S = 0.1
+HOPS_PER_WINDOW = 4
+LOW_HZ, HIGH_HZ = 60.0, 3_000.0
+"""The band that every encoder and every sample rate from 8 kHz on keeps."""
+AROUND_HZ, AROUND_S = 80.0, 0.25
+"""A peak is the loudest within so much on every side."""
+RANGE_DB, RANGE_S = 45.0, 1.0
+"""A peak lies no further below the loudest within a second."""
+NEXT, REACH_S = 5, 2.0
+"""A peak is combined with so many that follow it, within so much time."""
+COARSE = 2.0
+"""Distances in time are rounded to so many hops."""
+PER_SECOND = 25
+"""Where there are more hashes a second, one in two, in four, … is kept. Which ones depends on the hash alone, so
+that two copies keep the same."""
+REPEATS = 8
+"""No more places of one hash are kept: a held tone gives the same hash for ever."""
+CHUNK = 4096
+"""Frames of the spectrogram that are held at once."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a recording is recognised by.
+
+    Attributes
+    ----------
+    hashes : ndarray, uint32 [N]
+    times : ndarray, int32 [N]
+        Where each was found, in hops of :func:`hop` samples.
+    """
+
+    hashes: NDArray[np.uint32]
+    times: NDArray[np.int32]
+
+
+def window(sample_rate: int) -> int:
+    """Return the length of a spectrum's window in samples: the power of two that is next to 0.1 s."""
+    return int(2 ** max(5, round(np.log2(WINDOW_S * sample_rate))))
+
+
+def hop(sample_rate: int) -> int:
+    """Return the samples from one spectrum to the next."""
+    return window(sample_rate) // HOPS_PER_WINDOW
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Return the fingerprint of a prepared recording.
+
+    Parameters
+    ----------
+    path : Path
+        A 16-bit file. Channels are mixed to one.
+
+    Returns
+    -------
+    Fingerprint
+        Kept beside the file (:data:`CACHE_SUFFIX`) where that is possible, and read from there the next time.
+    """
+    kept, size = path.with_suffix(CACHE_SUFFIX), path.stat().st_size & 0xFFFFFFFF
+    found = _load(kept, size)
+    if found is None:
+        times, bins, rate = _peaks(path)
+        found = _combine(times, bins, rate)
+        _keep(kept, size, found)
+    return found
+
+
+def _load(kept: Path, size: int) -> Fingerprint | None:
+    try:
+        with kept.open("rb") as handle:
+            rows = np.load(handle, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if rows.dtype != np.uint32 or rows.ndim != 2 or len(rows) != 2 or list(rows[:, :1].ravel()) != [VERSION, size]:
+        return None
+    return Fingerprint(rows[0, 1:], rows[1, 1:].astype(np.int32))
+
+
+def _keep(kept: Path, size: int, found: Fingerprint) -> None:
+    rows = np.zeros((2, len(found.hashes) + 1), np.uint32)
+    rows[:, 0] = VERSION, size
+    rows[0, 1:], rows[1, 1:] = found.hashes, found.times
+    buffer = io.BytesIO()
+    np.save(buffer, rows, allow_pickle=False)
+    with contextlib.suppress(OSError, NoizenetError):  # a cache: where it cannot be written it is done without
+        write_bytes(kept, buffer.getvalue())
+
+
+def _peaks(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Return the times (in hops) and the bins of a recording's spectral peaks, in order of time."""
+    import soundfile
+
+    with soundfile.SoundFile(str(path)) as handle:
+        rate = handle.samplerate
+        size = window(rate)
+        margin = round(max(AROUND_S, RANGE_S) * rate / hop(rate)) + 1
+        found = list(_peaks_of_chunks(_chunks(handle, size, hop(rate), margin), rate, margin))
+    times = np.concatenate([t for t, _ in found] or [np.zeros(0)])
+    bins = np.concatenate([b for _, b in found] or [np.zeros(0, np.int64)])
+    return times, bins, rate
+
+
+def _chunks(handle: object, size: int, step: int, margin: int) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Yield (first own frame, own frames, samples of those frames and of `margin` frames on both sides)."""
+    total = max(0, (handle.frames - size) // step + 1)  # type: ignore[attr-defined]
+    for first in range(0, total, CHUNK):
+        low, high = max(0, first - margin), min(total, first + CHUNK + margin)
+        handle.seek(low * step)  # type: ignore[attr-defined]
+        pcm = handle.read((high - low - 1) * step + size, dtype="int16", always_2d=True)  # type: ignore[attr-defined]
+        yield first, min(CHUNK, total - first), from_pcm16(pcm).mean(1)
+
+
+def _peaks_of_chunks(
+    chunks: Iterator[tuple[int, int, NDArray[np.float32]]], rate: int, margin: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    from scipy.ndimage import maximum_filter, maximum_filter1d
+
+    size, step = window(rate), hop(rate)
+    low = max(1, round(LOW_HZ * size / rate))
+    high = min(round(HIGH_HZ * size / rate), size // 2)
+    around = (2 * round(AROUND_S * rate / step) + 1, 2 * max(1, round(AROUND_HZ * size / rate)) + 1)
+    long = 2 * round(RANGE_S * rate / step) + 1
+    for first, own, samples in chunks:
+        skipped = min(first, margin)
+        level = _levels(samples, size, step, low, high)
+        highest = maximum_filter(level, around, mode="nearest")
+        loudest = maximum_filter1d(level.max(1), long, mode="nearest")[:, None]
+        is_peak = (level == highest) & (level > loudest - RANGE_DB) & (level > -95)
+        is_peak[1:] &= level[1:] > level[:-1]  # of a level that is held, the beginning
+        is_peak[:skipped] = is_peak[skipped + own :] = False
+        times, bins = np.nonzero(is_peak)
+        yield _between(level, times, bins) + first - skipped, bins + low
+
+
+def _between(level: NDArray[np.float32], times: NDArray[np.int64], bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the true times of peaks, between the frames: the top of the parabola through three levels."""
+    before, after = np.maximum(times - 1, 0), np.minimum(times + 1, len(level) - 1)
+    a, b, c = (level[t, bins].astype(np.float64) for t in (before, times, after))
+    bend = a - 2 * b + c
+    shift = np.divide(a - c, 2 * bend, out=np.zeros_like(bend), where=bend < -1e-3)
+    middle: NDArray[np.float64] = times + np.clip(shift, -0.5, 0.5)
+    return middle
+
+
+def _levels(samples: NDArray[np.float32], size: int, step: int, low: int, high: int) -> NDArray[np.float32]:
+    """Return the band's levels in dB, [frames, bins]."""
+    from scipy.fft import rfft
+
+    from noizenet.audio.dsp import hann
+
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::step]
+    shape = hann(size).astype(np.float32)
+    parts = []
+    for start in range(0, len(frames), 512):
+        spectrum = rfft(frames[start : start + 512] * shape, axis=1)[:, low:high]
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        parts.append(10 * np.log10(power * np.float32(16 / size**2) + np.float32(1e-12)))
+    return np.concatenate(parts)
+
+
+def _combine(times: NDArray[np.float64], bins: NDArray[np.int64], rate: int) -> Fingerprint:
+    """Hash every peak with each pair of the :data:`NEXT` that follow it."""
+    reach = round(REACH_S * rate / hop(rate))
+    hashes, at = [], []
+    for i in range(1, NEXT + 1):
+        for j in range(i + 1, NEXT + 1):
+            if len(times) <= j:
+                continue
+            t0, t1, t2 = times[:-j], times[i : len(times) - j + i], times[j:]
+            f0, f1, f2 = bins[:-j], bins[i : len(bins) - j + i], bins[j:]
+            near = (t2 - t0 <= reach) & (t2 - t0 >= 1)
+            words = [f0, f1, f2, np.rint((t1 - t0) / COARSE), np.rint((t2 - t0) / COARSE)]
+            hashes.append(_mix(np.stack([w[near].astype(np.int64) for w in words])))
+            at.append(np.rint(t0[near]).astype(np.int64))
+    if not hashes:
+        return Fingerprint(np.zeros(0, np.uint32), np.zeros(0, np.int32))
+    seconds = float(times[-1] - times[0]) * hop(rate) / rate
+    return _sample(np.concatenate(hashes), np.concatenate(at), PER_SECOND * seconds)
+
+
+def _mix(words: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return a 32-bit hash of each column (multiply and shift, as in MurmurHash's last step)."""
+    value = np.full(words.shape[1], 0x9E3779B97F4A7C15, np.uint64)
+    for word in words:
+        value ^= word.astype(np.uint64)
+        value *= np.uint64(0xFF51AFD7ED558CCD)
+        value ^= value >> np.uint64(33)
+    return (value >> np.uint64(16)).astype(np.uint32)
+
+
+def _sample(hashes: NDArray[np.uint32], times: NDArray[np.int64], most: float) -> Fingerprint:
+    one_in = 1
+    while len(hashes) > 2 * one_in * most:
+        one_in *= 2
+    keep = hashes % one_in == 0
+    hashes, times = hashes[keep], times[keep]
+    order = np.lexsort((times, hashes))
+    hashes, times = hashes[order], times[order]
+    again = np.zeros(len(hashes), bool)
+    if len(hashes) > REPEATS:
+        again[REPEATS:] = hashes[REPEATS:] == hashes[:-REPEATS]
+    return Fingerprint(hashes[~again], times[~again].astype(np.int32))
