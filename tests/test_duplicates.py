@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +15,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noizenet.base.registry import Registry
+from noizenet.corpus.arrange import read_duplicates
+from noizenet.corpus.build import build
+from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.duplicates import find_duplicates, propose, same_sound
 from noizenet.corpus.fingerprint import CACHE_SUFFIX, Fingerprint, fingerprint
+from noizenet.corpus.folder import FolderSource
+from noizenet.corpus.source import Scan
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synth.styles import STYLES
 
@@ -77,7 +87,7 @@ def test_another_copy_is_found(variant: str, songs: list[Path]) -> None:
     assert period_free or same_sound(original, copy, offsets[1]) is not None  # a loop fits at several places
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     skipped=st.floats(0, 10), level=st.floats(-20, 6), style=st.sampled_from(sorted(STYLES)), flip=st.booleans(),
     seed=st.integers(0, 10**6),
@@ -246,3 +256,68 @@ def test_thousands_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch
     assert {(c.a, c.b): c.offset for c in found} == pairs
     monkeypatch.setattr(module, "ENTRIES_PER_PASS", 50_000)
     assert propose(prints) == found
+
+
+class TestBuild:
+    def source(self, folder: Path, names: list[str], seconds: int = 8) -> Path:
+        """Songs, each as WAV, quieter FLAC at another rate, and cut MP3."""
+        for number, name in enumerate(names):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            original = save(folder / f"{name}.wav", melody(number, seconds))
+            run = ["ffmpeg", "-v", "error", "-y"]
+            quiet = ["-af", "volume=-12dB", "-ar", "32000"]
+            subprocess.run([*run, "-i", original, *quiet, folder / f"{name} again.flac"], check=True)
+            subprocess.run([*run, "-ss", "0.7", "-i", original, "-b:a", "64k", folder / f"{name} cut.mp3"], check=True)
+        return folder
+
+    def test_copies_lie_on_one_side_and_are_listed(self, tmp_path: Path, cli: Callable[..., Any]) -> None:
+        names = [f"{'ab'[i % 2]}/song {i}" for i in range(6)]
+        code, _, err = cli("corpus", "build", self.source(tmp_path / "src", names), tmp_path / "c", "--workers", 1)
+        assert code == 0
+        assert "6 groups of the same recording (18 tracks)" in " ".join(err.split())
+        assert "each is kept on one side" in " ".join(err.split())
+        corpus = Corpus(tmp_path / "c")
+        assert corpus.about["duplicate_groups"] == 6
+        split = {t.source: t.split for t in corpus.tracks}
+        assert len(split) == 18
+        rows = read_duplicates(corpus.folder)
+        assert {d.source: d.split for d in rows} == split
+        for name in names:
+            mine = [d for d in rows if d.source in (f"{name}.wav", f"{name} again.flac", f"{name} cut.mp3")]
+            assert len({d.group for d in mine}) == 1
+            assert len({d.split for d in mine}) == 1
+            offset = {d.source.removeprefix(name): d.offset for d in mine}
+            assert offset[" cut.mp3"] - offset[".wav"] == pytest.approx(0.7, abs=0.06)
+        for genre in "ab":
+            assert {t.split for t in corpus.tracks if t.genre == genre} == {"train", "validation", "test"}
+        code, out, _ = cli("corpus", "show", tmp_path / "c", "--json")
+        assert code == 0
+        assert len(json.loads(out)["duplicates"]) == 18
+
+    def test_a_prescribed_split_that_parts_copies_is_kept_and_told(
+        self, tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def official(folder: Path, *, exclude: Path) -> Scan:
+            sides = {"flac": "test", "mp3": "", "wav": "train"}
+            found = FolderSource.scan(folder, exclude=exclude)
+            return Scan([replace(t, split=sides[t.path.suffix[1:]]) for t in found.tracks], found.problems)
+
+        source = self.source(tmp_path / "src", ["g/one", "g/two", "g/three"])
+        with monkeypatch.context() as patched:
+            patched.setattr(OtherSource, "scan", staticmethod(official))
+            patched.setattr("noizenet.corpus.build.CORPORA", Registry("layout", {"folders": f"{__name__}:OtherSource"}))
+            corpus = build(source, tmp_path / "c", layout="folders", workers=1)
+        for t in corpus.tracks:
+            assert t.split == ("test" if t.source.endswith("flac") else "train")
+        code, _, err = cli("corpus", "show", tmp_path / "c")
+        assert code == 0
+        assert "puts 3 of them on more than one side" in " ".join(err.split())
+
+    def test_a_corpus_without_copies_lists_none(self, corpus: Corpus) -> None:
+        assert corpus.about["duplicate_groups"] == 0
+        assert read_duplicates(corpus.folder) == []
+        assert (corpus.folder / "duplicates.csv").read_text().startswith("group,source,genre,split,offset")
+
+
+class OtherSource(FolderSource):
+    """A collection that prescribes splits."""

@@ -12,6 +12,8 @@ from conftest import RATE, tone
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from noizenet.corpus.build import build, read_problems
+from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.cut import GAP_S, cut
 from noizenet.corpus.split import HELD_OUT_SHARE, SPLITS, Assignment, Unit, assign_splits
 
@@ -180,3 +182,69 @@ class TestCut:
         x[:] = 0
         soundfile.write(tmp_path / "b.wav", x, RATE)
         assert cut(tmp_path / "b.wav", silent=1e-3) == []
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long") / "set"
+    folder.mkdir()
+    t = np.arange(240 * RATE) / RATE
+    x = tone(240, hz=150) * np.sin(2 * np.pi * t / 240) + 0.1 * np.sin(2 * np.pi * (100 + t) * t)
+    soundfile.write(folder / "a mix.wav", x, RATE)
+    return folder
+
+
+class TestOneLongRecording:
+    def test_it_is_cut_told_and_read_in_pieces(self, source: Path, tmp_path: Path) -> None:
+        corpus = build(source, tmp_path / "c", sample_rate=RATE, workers=1)
+        assert {s: len(corpus.split(s)) for s in SPLITS} == {"train": 8, "validation": 1, "test": 1}
+        assert corpus.about["split_by"] == {"set": "piece"}
+        [told] = read_problems(corpus.folder)
+        assert (told.path, told.action) == ("a mix.wav", "cut")
+        assert "cut into 10 pieces" in told.reason
+        assert len({t.id for t in corpus.tracks}) == len({t.key for t in corpus.tracks}) == 10
+        assert {t.source for t in corpus.tracks} == {"a mix.wav"}
+        whole, _ = soundfile.read(corpus.audio_path(corpus.tracks[0]), dtype="int16")
+        for t in corpus.tracks:
+            own = whole[t.start : t.start + t.frames]
+            assert np.array_equal(corpus.read(t)[:, 0], own)
+            assert np.array_equal(corpus.read(t, 100, 50)[:, 0], own[100:150])
+            assert np.array_equal(corpus.read(t, t.frames - 7, 50)[:, 0], own[-7:])
+            assert corpus.read(t, t.frames + 7, 50).shape == (0, 1)
+        again = Corpus(corpus.folder)
+        assert again.tracks == corpus.tracks
+        corpus.close()
+
+    @pytest.mark.slow
+    def test_it_can_be_trained_on(self, source: Path, tmp_path: Path) -> None:
+        from conftest import quick_train
+
+        corpus = build(source, tmp_path / "c", sample_rate=RATE, workers=1)
+        quick_train(corpus, tmp_path / "m", "sample-lstm", epochs=0.01)
+        assert list((tmp_path / "m").glob("*.safetensors"))
+
+    def test_it_stays_whole_among_others(self, source: Path, tmp_path: Path) -> None:
+        (tmp_path / "src").mkdir()
+        (tmp_path / "src" / "long.wav").symlink_to(source / "a mix.wav")
+        for i in range(3):
+            soundfile.write(tmp_path / "src" / f"{i}.wav", tone(5, hz=180 + 37 * i), RATE)
+        corpus = build(tmp_path / "src", tmp_path / "c", sample_rate=RATE, workers=1)
+        assert len(corpus.tracks) == 4
+        assert not read_problems(corpus.folder)
+
+    def test_of_its_copies_one_is_cut(self, source: Path, tmp_path: Path) -> None:
+        (tmp_path / "src").mkdir()
+        (tmp_path / "src" / "long.wav").symlink_to(source / "a mix.wav")
+        x, _ = soundfile.read(source / "a mix.wav")
+        soundfile.write(tmp_path / "src" / "shorter.flac", x[3 * RATE :] * 0.5, RATE)
+        corpus = build(tmp_path / "src", tmp_path / "c", sample_rate=RATE, workers=1)
+        assert {t.source for t in corpus.tracks} == {"long.wav"}
+        assert {(p.path, p.action) for p in read_problems(corpus.folder)} == {
+            ("long.wav", "cut"),
+            ("shorter.flac", "skipped"),
+        }
+
+    def test_a_short_one_is_not_cut(self, tmp_path: Path) -> None:
+        (tmp_path / "src").mkdir()
+        soundfile.write(tmp_path / "src" / "a.wav", tone(100), RATE)
+        assert [t.split for t in build(tmp_path / "src", tmp_path / "c", workers=1).tracks] == ["train"]

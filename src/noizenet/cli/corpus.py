@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,6 +102,7 @@ def _progress(update: Any) -> Any:
 
 def summary(corpus: Corpus) -> dict[str, Any]:
     """Return a corpus as plain data: genres with tracks and minutes per split, and the problems."""
+    from noizenet.corpus.arrange import read_duplicates
     from noizenet.corpus.build import read_problems
     from noizenet.corpus.split import SPLITS
 
@@ -124,6 +126,7 @@ def summary(corpus: Corpus) -> dict[str, Any]:
             for g in corpus.genres
         },
         "problems": [{"path": p.path, "reason": p.reason, "action": p.action} for p in problems],
+        "duplicates": [asdict(d) for d in read_duplicates(corpus.folder)],
         "licence": corpus.about.get("licence", ""),
         "citation": corpus.about.get("citation", ""),
     }
@@ -144,8 +147,29 @@ def _report(corpus: Corpus, json: bool) -> None:
     )
     print_table(title, ["genre", "train", "validation", "test", "split by"], rows)
     _report_problems(found["problems"], corpus)
+    _report_duplicates(found["duplicates"], corpus)
     if len(corpus.tracks) < 3:
         say("With fewer than 3 tracks not every split can be filled; add recordings for an honest test.")
+
+
+def _report_duplicates(duplicates: list[dict[str, Any]], corpus: Corpus) -> None:
+    """Say how many groups of the same recording there are, and whether a collection's own split parts some."""
+    if not duplicates:
+        return
+    splits: dict[int, set[str]] = {}
+    for d in duplicates:
+        splits.setdefault(d["group"], set()).add(d["split"])
+    parted = [group for group, sides in splits.items() if len(sides) > 1]
+    what = f"{len(splits)} group{'s' * (len(splits) > 1)} of the same recording ({len(duplicates)} tracks)"
+    where = corpus.folder / "duplicates.csv"
+    if not parted:
+        say(f"{what}; each is kept on one side of the split: {where}")
+        return
+    first = ", ".join(f"{d['source']} ({d['split']})" for d in duplicates if d["group"] == parted[0])
+    say(
+        f"{what}: {where}. The collection's own split puts {len(parted)} of them on more than one side, "
+        f"so that what is held out is not all new: {first}"
+    )
 
 
 def _report_problems(problems: list[dict[str, str]], corpus: Corpus) -> None:
@@ -156,7 +180,7 @@ def _report_problems(problems: list[dict[str, str]], corpus: Corpus) -> None:
     told = ", ".join(f"{n} {action}" for action, n in sorted(counts.items()))
     say(f"{told}; all of them with the reason: {corpus.folder / 'problems.csv'}")
     # What was lost comes first: of a folder of pictures a dozen lines would hide it.
-    order = {action: i for i, action in enumerate(("kept in part", "skipped", "repaired", "ignored"))}
+    order = {action: i for i, action in enumerate(("kept in part", "cut", "skipped", "repaired", "ignored"))}
     ranked = sorted(problems, key=lambda p: order.get(p["action"], len(order)))
     for p in ranked[:SHOWN_PROBLEMS]:
         say(f"  {p['action']}: {p['path']}: {p['reason']}")

@@ -7,18 +7,19 @@ import csv
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from noizenet.base.errors import CorpusError, NoizenetError, UsageError
 from noizenet.base.files import folder_lock, make_folder, remove_stale, write_csv, write_json
 from noizenet.base.names import escape_name, plain_text, relative_name
 from noizenet.corpus import CORPORA
+from noizenet.corpus.arrange import arrange, write_duplicates
 from noizenet.corpus.corpus import FORMAT, TRACK_COLUMNS, Corpus, Track
+from noizenet.corpus.fingerprint import CACHE_SUFFIX
 from noizenet.corpus.folder import is_corpus
 from noizenet.corpus.prepare import PREPARATION, SAME_AS, TOO_SHORT, Prepared
 from noizenet.corpus.source import Problem, Scan, SourceTrack
-from noizenet.corpus.split import Unit, assign_splits
 from noizenet.corpus.workers import Settings, prepare_all
 
 PROBLEM_COLUMNS = [f.name for f in fields(Problem)]
@@ -88,11 +89,14 @@ def build(
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
         results = _prepare_all(scan.tracks, audio, (sample_rate, channels, min_seconds), workers, progress)
-        tracks, problems, split_by = _collect(source, scan.tracks, results, seed, sample_rate)
-        problems = [*scan.problems, *problems]
+        tracks, problems = _collect(source, scan.tracks, results, sample_rate)
+        arranged = arrange(tracks, audio, sample_rate, seed)
+        tracks = arranged.tracks
+        problems = [*scan.problems, *problems, *arranged.problems]
         write_csv(out / "problems.csv", PROBLEM_COLUMNS, [asdict(p) for p in problems])
         if not tracks:
             raise CorpusError(_nothing(source, out, scan, problems))
+        write_duplicates(out, arranged.duplicates)
         write_csv(out / "tracks.csv", TRACK_COLUMNS, [asdict(t) for t in tracks])
         write_json(
             out / "corpus.json",
@@ -107,7 +111,8 @@ def build(
                 "hours": round(sum(t.seconds for t in tracks) / 3600, 4),
                 "problems": len(problems),
                 "split_seed": seed,
-                "split_by": split_by,
+                "split_by": arranged.split_by,
+                "duplicate_groups": len({d.group for d in arranged.duplicates}),
                 "licence": kind.licence,
                 "citation": kind.citation,
             },
@@ -211,8 +216,8 @@ def _prepare_all(
 
 
 def _collect(
-    source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared], seed: int, sample_rate: int
-) -> tuple[list[Track], list[Problem], dict[str, str]]:
+    source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared], sample_rate: int
+) -> tuple[list[Track], list[Problem]]:
     problems: list[Problem] = []
     tracks: list[Track] = []
     first_with: dict[str, str] = {}
@@ -227,9 +232,7 @@ def _collect(
         first_with[result.content] = name
         problems += _told(name, result)
         tracks.append(_track(item, result, name, sample_rate))
-    assignment = assign_splits([_unit(t) for t in tracks], seed)
-    placed = [replace(t, split=assignment.split[t.source]) for t in tracks]
-    return placed, problems, assignment.unit
+    return tracks, problems
 
 
 def _track(item: SourceTrack, result: Prepared, name: str, sample_rate: int) -> Track:
@@ -259,10 +262,6 @@ def _told(name: str, result: Prepared) -> list[Problem]:
     return lines
 
 
-def _unit(track: Track) -> Unit:
-    return Unit(track.source, track.genre, track.artist, track.seconds, track.split)
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
@@ -277,6 +276,6 @@ def _remove_superseded(audio: Path, tracks: Sequence[Track], form: tuple[int, in
         stem = f"{track.content}-{form[0]}-{form[1]}"
         for old in (stem, *(f"{stem}-{n}" for n in range(2, PREPARATION))):
             if f"{old}.wav" not in kept:
-                for suffix in (".wav", ".json"):
+                for suffix in (".wav", ".json", CACHE_SUFFIX):
                     with contextlib.suppress(OSError):
                         (audio / f"{old}{suffix}").unlink(missing_ok=True)

@@ -31,7 +31,8 @@ class Track:
 
     `id` is unique within a corpus and made of what the recording's file holds (`content`, a hash), not of its name;
     `source` is its name, relative to the collection, with what is not printable escaped. `frames` counts samples per
-    channel; levels are linear.
+    channel; levels are linear. A piece of a long recording begins `start` samples behind the prepared audio's
+    beginning.
     """
 
     id: str
@@ -46,14 +47,15 @@ class Track:
     content: str
     audio: str
     source: str
+    start: int = 0
 
     @property
     def key(self) -> str:
         """A name for what is derived from the prepared audio, for caches: another sound has another key."""
-        return f"{Path(self.audio).stem}-{self.frames}"
+        return f"{Path(self.audio).stem}-{f'{self.start}+' if self.start else ''}{self.frames}"
 
 
-NUMBERS: dict[str, Callable[[str], Any]] = {"frames": int, "seconds": float, "peak": float, "rms": float}
+NUMBERS: dict[str, Callable[[str], Any]] = {"frames": int, "start": int, "seconds": float, "peak": float, "rms": float}
 TRACK_COLUMNS = [f.name for f in fields(Track)]
 
 
@@ -130,7 +132,9 @@ class Corpus:
 
         try:
             handle = self._open.pop(track.audio, None) or soundfile.SoundFile(library_path(self.audio_path(track)))
-            handle.seek(start)
+            left = max(0, track.frames - start)  # a piece ends before its recording does
+            handle.seek(track.start + track.frames - left)
+            count = min(count, left) if count >= 0 else left
             samples: NDArray[np.int16] = handle.read(count, dtype="int16", always_2d=True)
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise CorpusError(
@@ -213,7 +217,7 @@ class Corpus:
 def _track(row: Mapping[str, str | None]) -> Track:
     values: dict[str, Any] = {}
     for column in TRACK_COLUMNS:
-        text = row[column]
+        text = row.get(column, "0") if column == "start" else row[column]  # corpora of before have no pieces
         if text is None:
             raise ValueError("a row is too short")
         values[column] = NUMBERS.get(column, str)(text)
@@ -226,7 +230,11 @@ def _fault(track: Track, genres: Sequence[str]) -> str:
         return f"the genre {track.genre!r} is not one of the corpus's"
     if track.split not in SPLITS:
         return f"the split {track.split!r} is not known"
-    if track.frames < 1 or not all(math.isfinite(x) and x >= 0 for x in (track.seconds, track.peak, track.rms)):
+    if (
+        track.frames < 1
+        or track.start < 0
+        or not all(math.isfinite(x) and x >= 0 for x in (track.seconds, track.peak, track.rms))
+    ):
         return "a length or level that cannot be"
     if not track.audio or Path(track.audio).name != track.audio or "\\" in track.audio:
         return "its audio is not a file's name"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from noizenet.audio.write import from_pcm16
+from noizenet.base.names import library_path
 from noizenet.corpus.split import HELD_OUT_SHARE, MIN_GROUPS
 
 LONG_S = 180.0
@@ -53,7 +54,7 @@ def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
     """
     import soundfile
 
-    with soundfile.SoundFile(str(path)) as handle:
+    with soundfile.SoundFile(library_path(path)) as handle:
         rate, total = handle.samplerate, handle.frames
         count = max(MIN_PIECES, int(np.ceil(total / rate / PIECE_S)))
         length = total / count

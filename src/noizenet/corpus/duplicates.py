@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.write import from_pcm16
+from noizenet.base.names import library_path
 from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, fingerprint, hop
 
 MIN_VOTES, MIN_VOTE_SHARE = 3, 0.01
@@ -144,14 +145,14 @@ def propose_even(fingerprints: Sequence[Fingerprint], seconds: Sequence[float]) 
     A sound that does not change has no moments to tell a start by: of those only copies from the same
     start can be found.
     """
-    few = [i for i, f in enumerate(fingerprints) if 0 < seconds[i] and len(f.hashes) < FEW_PER_SECOND * seconds[i]]
+    few = [i for i, f in enumerate(fingerprints) if seconds[i] > 0 and len(f.hashes) < FEW_PER_SECOND * seconds[i]]
     few.sort(key=lambda i: (seconds[i], i))
-    found = []
-    for place, i in enumerate(few):
-        for j in few[place + 1 : place + 1 + EVEN_NEIGHBOURS]:
-            if seconds[j] - seconds[i] <= SLACK_S:
-                found.append(Candidate(min(i, j), max(i, j), 0, 0.0))
-    return found
+    return [
+        Candidate(min(i, j), max(i, j), 0, 0.0)
+        for place, i in enumerate(few)
+        for j in few[place + 1 : place + 1 + EVEN_NEIGHBOURS]
+        if seconds[j] - seconds[i] <= SLACK_S
+    ]
 
 
 def _count(
@@ -225,7 +226,7 @@ def same_sound(a: Path, b: Path, offset: float) -> float | None:
     """
     import soundfile
 
-    with soundfile.SoundFile(str(a)) as first, soundfile.SoundFile(str(b)) as second:
+    with soundfile.SoundFile(library_path(a)) as first, soundfile.SoundFile(library_path(b)) as second:
         rate = first.samplerate
         shift, slack = round(offset * rate), round(SLACK_S * rate)
         low, high = max(0, shift), min(first.frames, second.frames + shift)
@@ -256,7 +257,7 @@ def same_sound(a: Path, b: Path, offset: float) -> float | None:
 def _frames(path: Path) -> int:
     import soundfile
 
-    return int(soundfile.info(str(path)).frames)
+    return int(soundfile.info(library_path(path)).frames)
 
 
 def _read(handle: Any, start: int, count: int) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import NoizenetError
 from noizenet.base.files import write_bytes
+from noizenet.base.names import library_path
 
 VERSION = 1
 CACHE_SUFFIX = ".landmarks.npy"
@@ -30,6 +31,8 @@ AROUND_HZ, AROUND_S = 80.0, 0.25
 """A peak is the loudest within so much on every side."""
 RANGE_DB, RANGE_S = 45.0, 1.0
 """A peak lies no further below the loudest within a second."""
+RISE_DB = 1.0
+"""A peak has been lower than this, at its frequency, so near by: a held tone has no moments, only rounding errors."""
 NEXT, REACH_S = 5, 2.0
 """A peak is combined with so many that follow it, within so much time."""
 COARSE = 2.0
@@ -115,7 +118,7 @@ def _peaks(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
     """Return the times (in hops) and the bins of a recording's spectral peaks, in order of time."""
     import soundfile
 
-    with soundfile.SoundFile(str(path)) as handle:
+    with soundfile.SoundFile(library_path(path)) as handle:
         rate = handle.samplerate
         size = window(rate)
         margin = round(max(AROUND_S, RANGE_S) * rate / hop(rate)) + 1
@@ -154,6 +157,11 @@ def _peaks_of_chunks(
         is_peak[1:] &= level[1:] > level[:-1]  # of a level that is held, the beginning
         is_peak[:skipped] = is_peak[skipped + own :] = False
         times, bins = np.nonzero(is_peak)
+        beside = times[:, None] + np.arange(-(around[0] // 2), around[0] // 2 + 1)
+        rises = (
+            level[times, bins] - level[beside.clip(0, len(level) - 1), bins[:, None]].min(1, initial=np.inf) > RISE_DB
+        )
+        times, bins = times[rises], bins[rises]
         yield _between(level, times, bins) + first - skipped, bins + low
 
 

@@ -37,7 +37,7 @@ class Problem:
 
     path: str
     reason: str
-    action: str  # "skipped", "kept in part", "repaired" or "ignored"
+    action: str  # "skipped", "kept in part", "repaired", "cut" or "ignored"
 
 
 @dataclass(frozen=True)

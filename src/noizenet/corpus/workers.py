@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from noizenet.base.errors import NoizenetError
+from noizenet.corpus.fingerprint import fingerprint
 from noizenet.corpus.prepare import Prepared, refused, safe_prepare
 
 Settings = tuple[int, int, float]
@@ -63,7 +64,10 @@ def prepare_all(
 
 def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Result:
     """Prepare one recording, in whatever process this is."""
-    return index, safe_prepare(path, audio, *settings)
+    result = safe_prepare(path, audio, *settings)
+    if isinstance(result, Prepared) and result.audio:
+        fingerprint(audio / result.audio)  # kept beside it
+    return index, result
 
 
 def _until_a_crash(

@@ -1,0 +1,160 @@
+"""Which tracks a corpus has, and on which side each lies: same recordings together, one long recording cut."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from noizenet.base.errors import CorpusError
+from noizenet.base.files import write_csv
+from noizenet.corpus.corpus import Track
+from noizenet.corpus.cut import GAP_S, LONG_S, Piece, cut
+from noizenet.corpus.duplicates import find_duplicates
+from noizenet.corpus.source import Problem
+from noizenet.corpus.split import MIN_GROUPS, Unit, assign_splits
+
+DUPLICATES = "duplicates.csv"
+SILENT = 1 / 32768
+"""A piece whose samples are all 0, 1 or -1 is silent."""
+SAME_SOUND = "sounds the same as"
+BY_PIECE = "piece"
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A track of a group of the same recording; `offset` seconds is how far it begins behind the group's first."""
+
+    group: int
+    source: str
+    genre: str
+    split: str
+    offset: float
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Tracks with their splits, what has to be told, and by what each genre was split."""
+
+    tracks: list[Track]
+    problems: list[Problem]
+    split_by: dict[str, str]
+    duplicates: list[Duplicate]
+
+
+def arrange(tracks: Sequence[Track], audio: Path, sample_rate: int, seed: int) -> Arranged:
+    """Find the same recordings, cut long ones where nothing could be held out, and split.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        Whole recordings; a split that is not empty is kept.
+    audio : Path
+        Where their prepared audio lies.
+    sample_rate : int
+        Hz.
+    seed : int
+        For the split.
+
+    Returns
+    -------
+    Arranged
+    """
+    groups = find_duplicates([audio / t.audio for t in tracks], sample_rate)
+    group_of = {tracks[m.number].id: number for number, group in enumerate(groups, 1) for m in group}
+    offsets = {tracks[m.number].id: m.offset for group in groups for m in group}
+    kept, problems, pieces_in = _cut_all(tracks, group_of, audio, sample_rate)
+    units = [
+        Unit(
+            f"{t.source}#{t.start}" if t.id != t.content else t.source,
+            t.genre, t.artist, t.seconds, t.split, str(group_of.get(t.id, "")),
+        )
+        for t in kept
+    ]  # fmt: skip
+    assignment = assign_splits(units, seed)
+    placed = [replace(t, split=assignment.split[u.key]) for t, u in zip(kept, units, strict=True)]
+    rows = [Duplicate(group_of[t.id], t.source, t.genre, t.split, offsets[t.id]) for t in placed if t.id in group_of]
+    split_by = {g: BY_PIECE if g in pieces_in else unit for g, unit in assignment.unit.items()}
+    return Arranged(placed, problems, split_by, sorted(rows, key=lambda d: (d.group, d.source)))
+
+
+def write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
+    """Write a corpus's ``duplicates.csv``."""
+    write_csv(folder / DUPLICATES, [f.name for f in fields(Duplicate)], [asdict(d) for d in duplicates])
+
+
+def read_duplicates(folder: Path) -> list[Duplicate]:
+    """Read a corpus's ``duplicates.csv``; a corpus of an earlier version has none.
+
+    Raises
+    ------
+    CorpusError
+        If it is damaged.
+    """
+    path = folder / DUPLICATES
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            return [
+                Duplicate(int(r["group"]), r["source"], r["genre"], r["split"], float(r["offset"]))
+                for r in csv.DictReader(handle)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise CorpusError(f"{path}: damaged; build the corpus again") from error
+
+
+def _cut_all(
+    tracks: Sequence[Track], group_of: dict[str, int], audio: Path, sample_rate: int
+) -> tuple[list[Track], list[Problem], set[str]]:
+    """Cut the long recordings of genres that have too few to hold some out; of copies keep the longest one."""
+    members: dict[str, dict[object, list[Track]]] = defaultdict(lambda: defaultdict(list))
+    for t in tracks:
+        members[t.genre][group_of.get(t.id, t.id)].append(t)
+    genres_of: dict[object, set[str]] = defaultdict(set)
+    for t in tracks:
+        genres_of[group_of.get(t.id, t.id)].add(t.genre)
+    instead: dict[str, list[Track]] = {}
+    problems: list[Problem] = []
+    for own in members.values():
+        if len(own) >= MIN_GROUPS:
+            continue
+        for name, copies in own.items():
+            longest = max(copies, key=lambda t: (t.frames, t.source))
+            free = not any(t.split for t in copies)
+            if longest.seconds < LONG_S or not free or len(genres_of[name]) > 1:
+                continue
+            pieces = cut(audio / longest.audio, silent=SILENT)
+            if len(pieces) < MIN_GROUPS:
+                continue
+            instead[longest.id] = _as_tracks(longest, pieces, sample_rate)
+            problems.append(Problem(longest.source, _told(longest, pieces), "cut"))
+            for t in copies:
+                if t is not longest:
+                    instead[t.id] = []
+                    problems.append(Problem(t.source, f"{SAME_SOUND} {longest.source}, which is cut", "skipped"))
+    kept = [piece for t in tracks for piece in instead.get(t.id, [t])]
+    return kept, problems, {t.genre for t in tracks if instead.get(t.id)}
+
+
+def _as_tracks(track: Track, pieces: Sequence[Piece], sample_rate: int) -> list[Track]:
+    return [
+        replace(
+            track, id=f"{track.content}-{i:03d}", title=f"{track.title} ({i} of {len(pieces)})", split=p.split,
+            start=p.start, frames=p.frames, seconds=round(p.frames / sample_rate, 3), peak=round(p.peak, 5),
+            rms=round(p.rms, 6),
+        )
+        for i, p in enumerate(pieces, 1)
+    ]  # fmt: skip
+
+
+def _told(track: Track, pieces: Sequence[Piece]) -> str:
+    left_out = track.frames - sum(p.frames for p in pieces)
+    seconds = left_out * track.seconds / track.frames
+    silent = " and what is silent" if seconds > 2 * GAP_S + 1 else ""
+    return (
+        f"one long recording ({track.seconds / 60:.1f} min): cut into {len(pieces)} pieces so that some can be held "
+        f"out; {seconds:.0f} s (the gaps between training, validation and test{silent}) are left out"
+    )
