@@ -65,13 +65,7 @@ class AVDecoder:
 
         self._section, self._kind, self._until = section, container, until
         try:
-            # Whatever bytes of names are not UTF-8 is replaced: tags are no reason to refuse a song.
-            self._container: Any = av.open(
-                section,
-                format=container.demuxer,
-                metadata_errors="replace",
-                options={**_options(container.demuxer), **(options or {})},
-            )
+            self._container: Any = _open(section, container.demuxer, {**_options(container.demuxer), **(options or {})})
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
         self._stream = self._choose()
@@ -217,8 +211,19 @@ def _options(demuxer: str) -> dict[str, str]:
     }
 
 
+def _open(section: Section, demuxer: str, options: dict[str, str]) -> Any:
+    """Open a container; bytes of tags that are not UTF-8 are replaced, since tags are no reason to refuse a song."""
+    import av
+
+    try:
+        return av.open(section, format=demuxer, metadata_errors="replace", options=options)
+    except TypeError:  # PyAV 19 and later know no such choice
+        return av.open(section, format=demuxer, options=options)
+
+
 def _lower(tags: dict[str, str]) -> dict[str, str]:
-    return {key.lower(): value for key, value in tags.items()}
+    """Return tags under lower-case names; PyAV 19 spells bytes that are not UTF-8 as surrogates."""
+    return {k.lower(): v.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for k, v in tags.items()}
 
 
 def reason(error: BaseException) -> str:

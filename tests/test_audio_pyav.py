@@ -1,4 +1,4 @@
-"""Three channels: whatever a program calls them, no sound of theirs is missing in stereo or mono."""
+"""What differs between releases of PyAV and programs that write files: names of channels, tags that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from noizenet.audio.read import read
+from noizenet.audio.read import AudioReader, read
 
 RATE, HZ = 48_000, (300, 500, 700)
 
@@ -30,3 +30,17 @@ def test_the_third_channel_is_on_both_sides(tmp_path: Path, named: str, channels
     if channels == 2:
         assert spectra[0, 0] > 0.1 > 0.01 > spectra[0, 1]
         np.testing.assert_allclose(spectra[2, 0], spectra[2, 1], rtol=1e-4)
+
+
+def test_a_tag_that_is_not_utf8_is_shown_with_a_sign_in_its_place(tmp_path: Path) -> None:
+    riff = bytearray()
+    info = b"INFOIART" + (6).to_bytes(4, "little") + b"caf\xe9!\0"
+    sound = np.zeros(RATE, "<i2").tobytes()
+    riff += b"fmt " + (16).to_bytes(4, "little") + np.array([1, 1], "<u2").tobytes()
+    riff += np.array([RATE, 2 * RATE], "<u4").tobytes() + np.array([2, 16], "<u2").tobytes()
+    riff += b"LIST" + len(info).to_bytes(4, "little") + info + b"data" + len(sound).to_bytes(4, "little") + sound
+    path = tmp_path / "tagged.wav"
+    path.write_bytes(b"RIFF" + (4 + len(riff)).to_bytes(4, "little") + b"WAVE" + riff)
+    with AudioReader(path) as reader:
+        assert reader.info.artist == "caf\ufffd!"
+        assert sum(map(len, reader.blocks())) == RATE
