@@ -258,6 +258,16 @@ def test_thousands_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch
     assert propose(prints) == found
 
 
+def test_hundreds_of_copies_are_all_joined() -> None:
+    """A hash that many share is paired with few of them, yet every copy is joined with another."""
+    rng = np.random.default_rng(2)
+    hashes = np.sort(rng.integers(0, 2**32, 150, np.uint32))
+    times = rng.integers(0, 1300, 150).astype(np.int32)
+    candidates = propose([Fingerprint(hashes, times + i) for i in range(300)])
+    assert {(c.a, c.b) for c in candidates} >= {(i, i + 1) for i in range(299)}
+    assert all(c.offset == c.a - c.b for c in candidates)
+
+
 class TestBuild:
     def source(self, folder: Path, names: list[str], seconds: int = 8) -> Path:
         """Songs, each as WAV, quieter FLAC at another rate, and cut MP3."""

@@ -23,8 +23,9 @@ from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, fingerprin
 
 MIN_VOTES, MIN_VOTE_SHARE = 3, 0.01
 """So many hashes, and such a share of the shorter recording's, must agree on one distance to be heard."""
-NEIGHBOURS = 24
-"""Of the recordings that share a hash, each is paired with no more than so many."""
+NEIGHBOURS, COMMON, COMMON_NEIGHBOURS = 24, 64, 2
+"""Of the places that share a hash, each is paired with no more than so many; a hash of more than `COMMON` places
+tells little, so that fewer do. Many copies of one recording are joined one by one nevertheless."""
 OFFSETS_PER_PAIR = 3
 MAX_REFUTED = 8
 """A recording that was heard in vain so often is heard no more."""
@@ -160,15 +161,17 @@ def _count(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the hashes that pairs share, by distance; a key holds the pair and the distance (see :func:`_pack`)."""
     passes = max(1, -(-len(hashes) // ENTRIES_PER_PASS))
-    part = (hashes >> np.uint32(8)) % passes
+    part = ((hashes >> np.uint32(8)) % np.uint32(passes)).astype(np.uint16)
     found, counted = [], []
     for number in range(passes):
         own = np.nonzero(part == number)[0] if passes > 1 else np.arange(len(hashes))
         own = own[np.lexsort((numbers[own], hashes[own]))]  # stable: times stay in order
         h, t, n = hashes[own], times[own].astype(np.int64), numbers[own].astype(np.int64)
+        common = _common(h)
         keys = []
         for step in range(1, NEIGHBOURS + 1):
-            i = np.nonzero((h[step:] == h[:-step]) & (n[step:] != n[:-step]))[0]
+            paired = (h[step:] == h[:-step]) & (n[step:] != n[:-step])
+            i = np.nonzero(paired if step <= COMMON_NEIGHBOURS else paired & ~common[:-step])[0]
             keys.append(_pack(n[i], n[i + step], t[i] - t[i + step], bits))
         unique, votes = np.unique(np.concatenate(keys), return_counts=True)
         found.append(unique)
@@ -177,6 +180,13 @@ def _count(
         return found[0], counted[0]
     unique, place = np.unique(np.concatenate(found), return_inverse=True)
     return unique, np.bincount(place, np.concatenate(counted), len(unique)).astype(np.int64)
+
+
+def _common(hashes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Tell which of sorted hashes are there more than :data:`COMMON` times."""
+    starts = np.nonzero(np.diff(hashes, prepend=hashes[:1] + np.uint32(1)))[0]
+    counts = np.diff(starts, append=len(hashes))
+    return np.repeat(counts > COMMON, counts)
 
 
 def _pack(a: NDArray[np.int64], b: NDArray[np.int64], offset: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
