@@ -114,8 +114,9 @@ def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: ar
 
 
 def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
-    from noizenet.training.loop import Budget, train
+    from noizenet.training.loop import train
     from noizenet.training.options import configure
+    from noizenet.training.plan import Budget
 
     result: dict[str, Any] = {"sample_rate": corpus.sample_rate, "set": a.set, "budgets": {}}
     sets = (f"training.segment_seconds={CROP_S}", "training.threads=1", *a.set)
@@ -143,8 +144,9 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
 
     from noizenet.bench.playing import default_model
     from noizenet.model.stepper import Stepper
-    from noizenet.training.loop import Budget, Trainer
+    from noizenet.training.loop import Trainer
     from noizenet.training.options import configure
+    from noizenet.training.plan import Budget
 
     rate = corpus.sample_rate
     rnn, model = samplernn.SampleRnn(checkout), default_model()

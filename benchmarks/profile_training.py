@@ -14,8 +14,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from noizenet.corpus.corpus import Corpus
-from noizenet.training.loop import Budget, Trainer
+from noizenet.training.loop import Trainer
 from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 
 GROUPS = {
     "LSTM cells (oneDNN, forward and backward)": ("mkldnn_rnn", "lstm", "rnn_layer"),

@@ -30,8 +30,9 @@ from noizenet.evaluation.material import of_folder
 from noizenet.evaluation.run import Backdrop, Options, backdrop, evaluate
 from noizenet.store.model import Model, load
 from noizenet.training import RECIPES
-from noizenet.training.loop import Budget, train
+from noizenet.training.loop import train
 from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 from noizenet.views.render import new_figure, save_figure
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -18,8 +18,9 @@ from pathlib import Path
 from noizenet.bench.training import ONE_LSTM
 from noizenet.corpus.corpus import Corpus
 from noizenet.store.model import Model, load
-from noizenet.training.loop import Budget, train
+from noizenet.training.loop import train
 from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 from noizenet.training.validation import Validation
 
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -22,8 +22,9 @@ from noizenet.kernels.cache import load_librosa
 from noizenet.representation.codec_weights import CodecShape
 from noizenet.store.model import Model
 from noizenet.training.codec import train_codec
-from noizenet.training.loop import Budget, train
+from noizenet.training.loop import train
 from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 
 load_librosa()  # before any test imports it: two runs at once must not race for numba's own cache
 RATE = 8_000

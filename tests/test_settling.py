@@ -49,8 +49,8 @@ def test_a_model_without_genres_has_one_target() -> None:
 
 
 def test_a_round_may_stop_it() -> None:
-    def stop(number: int) -> None:
-        if number == 2:
+    def stop(share: float, note: str) -> None:
+        if share > 0.3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

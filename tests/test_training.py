@@ -30,8 +30,9 @@ from noizenet.training import OPTIMIZERS, checkpoint
 from noizenet.training.fitting import fitted
 from noizenet.training.guard import BETTER, MAX_RECOVERIES, Guard
 from noizenet.training.log import read_metrics
-from noizenet.training.loop import Budget, Trainer, train
+from noizenet.training.loop import Trainer, train
 from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 from noizenet.training.precision import runs_bf16
 from noizenet.training.step import chance
 from noizenet.training.windows import WindowReader

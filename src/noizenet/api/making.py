@@ -15,7 +15,7 @@ from noizenet.generation.controls import Controls
 
 if TYPE_CHECKING:
     from noizenet.store.model import Model
-    from noizenet.training.loop import Progress
+    from noizenet.training.plan import Progress
 
 DEFAULT_MINUTES = 10.0
 
@@ -83,9 +83,9 @@ def train(
     -------
     Model
     """
-    from noizenet.training.loop import Budget
     from noizenet.training.loop import train as run
     from noizenet.training.options import configure
+    from noizenet.training.plan import Budget
 
     if minutes is None and epochs is None:
         minutes = DEFAULT_MINUTES

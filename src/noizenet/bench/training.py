@@ -12,8 +12,9 @@ from torch import nn
 from noizenet.bench.figure import Figure, clock
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synthetic import build_synthetic
-from noizenet.training.loop import Budget, train
+from noizenet.training.loop import train
 from noizenet.training.options import Config, configure
+from noizenet.training.plan import Budget
 from noizenet.training.precision import use_bf16
 from noizenet.training.step import autocast
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -14,7 +15,7 @@ from noizenet.base.errors import InterruptedRunError
 from noizenet.cli.output import messages, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from noizenet.training.loop import Progress
+    from noizenet.training.plan import Progress
 
 PLAIN_EVERY_S = 15.0
 
@@ -25,7 +26,9 @@ def train(
     model: Annotated[str, typer.Option(help="A recipe; 'noizenet models' lists them.")] = "token-lstm",
     config: Annotated[Path | None, typer.Option(help="TOML file laid over the recipe.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, may be repeated.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time to train (10 by default).")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time for encoding, training and calibration (10 by default).")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the corpus, instead of minutes.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped.")] = False,
     seed: Annotated[int, typer.Option(help="Makes the run repeatable.")] = 0,
@@ -68,12 +71,13 @@ class _Display:
         console = messages()
         self._live = console.is_terminal
         columns = (
-            TextColumn("training"), BarColumn(bar_width=20), TaskProgressColumn(),
+            TextColumn("{task.fields[phase]}"), BarColumn(bar_width=20), TaskProgressColumn(),
             TextColumn("{task.fields[text]}", markup=False),
         )  # fmt: skip
         self._progress = Progress(*columns, console=console, transient=True, disable=not self._live)
-        self._task = self._progress.add_task("", total=1.0, text="starting …")
-        self._last = 0.0
+        self._task = self._progress.add_task("", total=1.0, phase="training", text="starting …")
+        self._last = -math.inf
+        self._phase = ""
 
     def __enter__(self) -> _Display:
         self._progress.start()
@@ -83,16 +87,25 @@ class _Display:
         self._progress.stop()
 
     def update(self, p: Progress) -> None:
-        from noizenet.audio.units import format_seconds
-
-        held = f", held-out {p.validation:.4g}" if p.validation is not None else ""
-        text = p.note or (
-            f"step {p.step:,}  loss {p.loss:.4g}{held}  {p.audio_rate:.1f} s of sound/s  "
-            f"{format_seconds(p.seconds_left)} left"
-        )
+        text = _describe(p)
         for line in filter(None, p.message.split("\n")):
             self._progress.console.print(f"warning: {line}", markup=False)
-        self._progress.update(self._task, completed=p.done, text=text)
-        if not self._live and time.monotonic() - self._last >= PLAIN_EVERY_S:
-            self._last = time.monotonic()
-            say(f"{p.done:4.0%}  {text}")
+        if p.plan:
+            self._progress.console.print(p.plan, markup=False)
+        self._progress.update(self._task, completed=p.done, phase=p.phase, text=text)
+        if self._live or p.phase == "validation":
+            return
+        if p.phase != self._phase or time.monotonic() - self._last >= PLAIN_EVERY_S:
+            self._last, self._phase = time.monotonic(), p.phase
+            say(f"{p.done:4.0%}  {p.phase}: {text}")
+
+
+def _describe(p: Progress) -> str:
+    """Say what is done now and how long it still takes."""
+    from noizenet.audio.units import format_seconds
+
+    left = f"  {format_seconds(p.seconds_left)} left" if math.isfinite(p.seconds_left) else ""
+    if p.note:
+        return f"{p.note}{left}"
+    held = f", held-out {p.validation:.4g}" if p.validation is not None else ""
+    return f"step {p.step:,}  loss {p.loss:.4g}{held}  {p.audio_rate:.1f} s of sound/s{left}"

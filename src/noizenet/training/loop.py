@@ -6,9 +6,8 @@ import hashlib
 import math
 import os
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from noizenet.training.fitting import fitted
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
+from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
 from noizenet.training.settling import ROUNDS, STREAMS, heard, settle
 from noizenet.training.step import StepResult, train_step
@@ -40,41 +40,11 @@ from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader
 
 LOG_EVERY_S = 0.5
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When to stop: after `minutes` of training, or after `epochs`; exactly one is given.
-
-    `clock` says which minutes: those on the wall, or those of this process on all cores ("cpu").
-    """
-
-    minutes: float | None = None
-    epochs: float | None = None
-    clock: str = "wall"
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.epochs is None):
-            raise UsageError("give either minutes or epochs")
-        if self.clock not in ("wall", "cpu"):
-            raise UsageError(f"clock: {self.clock!r} is neither 'wall' nor 'cpu'")
-        for name, value in (("minutes", self.minutes), ("epochs", self.epochs)):
-            if value is not None and not 0 < value < 1e9:
-                raise UsageError(f"{name}: {value} is not above 0")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How a training stands; `message` is set when something happened, `note` when it does something else now."""
-
-    step: int
-    done: float  # share of the budget, 0 … 1
-    loss: float
-    validation: float | None
-    audio_rate: float  # seconds of sound per second
-    seconds_left: float
-    message: str = ""
-    note: str = ""
+NOTE_EVERY_S = 2.0
+FORWARD_COST = 0.4
+"""Of reading frames without learning from them, in costs of learning from them."""
+FIT_AT = 3
+"""The step that says how fast this machine is today; the first ones are slower than those that follow."""
 
 
 class Trainer:
@@ -92,6 +62,8 @@ class Trainer:
         For the model card.
     on_progress : callable, optional
         Called with :class:`Progress` about twice a second.
+    stop : threading.Event, optional
+        Set where the run is asked to stop.
     """
 
     def __init__(
@@ -103,10 +75,17 @@ class Trainer:
         seed: int,
         command: str = "",
         on_progress: Callable[[Progress], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self.corpus, self.folder, self.config, self.budget, self.seed = corpus, folder, config, budget, seed
         self._command, self._on_progress = command, on_progress
+        self._stop = stop or threading.Event()
+        self._messages: list[str] = []
+        self.history: list[float] = []
+        self.step = 0
         o = config.training
+        self.calibrates = bool(o.settling_seconds and config.model.tiers and config.model.sketch)
+        self.plan = Plan(budget, calibrates=self.calibrates)
         train, held = corpus.split("train"), corpus.split("validation")
         if not train:
             raise TrainingError(f"{corpus.folder}: no track to train on; add recordings and build the corpus again")
@@ -126,15 +105,18 @@ class Trainer:
             raise UsageError(
                 f"training.window: {o.window} is not a multiple of {self.network.granule}, the slowest tier's step"
             )
+        versions = len(train) * (2 * o.transpose + 1)
+        of_all = versions / (versions + len(held) * o.validate)
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
-            transpose=o.transpose, clock=config.model.clock, on_track=self._tell_encoding,
+            transpose=o.transpose, clock=config.model.clock, on_track=lambda share: self._tell_encoding(share * of_all),
         )  # fmt: skip
         self.validation = (
             Validation(
                 corpus, held, self.representation, window=o.window, seconds=o.validation_seconds,
                 seed=derive_seed(seed, "validation"), clock=config.model.clock,
+                on_track=lambda share: self._tell_encoding(of_all + share * (1 - of_all)),
             )
             if o.validate
             else None
@@ -146,15 +128,12 @@ class Trainer:
         self.state = self.network.start_state(o.batch).detach()
         self.best: dict[str, Tensor] = {}
         self.best_measures: dict[str, float] = {}
-        self.history: list[float] = []
         self.settled: dict[str, dict[str, list[float]]] = {}
         self.settled_measures: dict[str, float] = {}
-        self.step = 0
-        self.elapsed = 0.0
+        self.elapsed = self.calibrated_s = 0.0
         self._shown = 0.0
         self._saved = 0.0
         self._stored: float | None = None
-        self._messages: list[str] = []
         if o.gain_jitter and not config.model.tiers:
             self._messages.append("training.gain_jitter does nothing: only networks with tiers heed it")
         if self.architecture.tokens and (remark := check_collection(corpus, train)):
@@ -173,53 +152,84 @@ class Trainer:
         found = checkpoint.read(self.folder) if resume else None
         if found is not None:
             self._restore(*found)
+        else:
+            self.plan.start_training()
         log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
-        clock = time.process_time if self.budget.clock == "cpu" else time.perf_counter
-        begun = clock() - self.elapsed
-        self._saved = self._shown = self.elapsed
+        self.elapsed = self._saved = self._shown = self.plan.elapsed()
         recent: list[float] = []
         shown_step = self.step
-        with stop_requests() as stop:
-            while self._done() < 1.0 and not self._early():
-                if stop.is_set():
-                    self._checkpoint()
-                    self._store()
-                    log.finish()
-                    raise Interrupted
-                self._set_rate()
-                result = self.learn()
-                problem = self.guard.verdict(result.loss, result.gradient_norm, result.chance)
-                self.step += 1
-                if problem:
-                    self._recover(problem, log)
-                else:
-                    self.state = result.state
-                    recent.append(result.loss)
-                self.elapsed = clock() - begun
-                if self.step % self.every == 0:
-                    self._validate(log)
-                self.elapsed = clock() - begun
-                if recent and self.elapsed - self._shown >= LOG_EVERY_S:
-                    self._show(recent, self.step - shown_step, log)
-                    recent, shown_step = [], self.step
-                if self.elapsed - self._saved >= self.config.training.checkpoint_seconds:
-                    self._checkpoint()
-                    self._store_best()
-            if recent:
-                self._show(recent, self.step - shown_step, log)
-            if self.step % self.every or not self.history:
+        while (self._done() < 1.0 or not self.step) and not self._early():
+            if self._stop.is_set():
+                self._checkpoint()
+                self._store()
+                log.finish()
+                raise Interrupted
+            self._step(recent, log)
+            if self.step % self.every == 0:
                 self._validate(log)
-            self._checkpoint()
-            if self.config.training.settling_seconds and self.architecture.sketches:
-                self._settle(stop)
+            self.elapsed = self.plan.elapsed()
+            if recent and self.elapsed - self._shown >= LOG_EVERY_S:
+                self._show(recent, self.step - shown_step, log)
+                recent, shown_step = [], self.step
+            if self.elapsed - self._saved >= self.config.training.checkpoint_seconds:
+                self._checkpoint()
+                self._store_best()
+        if recent:
+            self._show(recent, self.step - shown_step, log)
+        if self.step % self.every or not self.history:
+            self._validate(log)
+        self.elapsed = self.plan.elapsed()
+        self._checkpoint()
+        if self.calibrates:
+            self._settle(log)
         model = self._store()
         log.finish()
         return model
 
-    def _tell_encoding(self, done: float) -> None:
+    def _step(self, recent: list[float], log: MetricsLog) -> None:
+        """Learn from one batch, or go back where it went wrong."""
+        self._set_rate()
+        begun = self.plan.elapsed()
+        result = self.learn()
+        problem = self.guard.verdict(result.loss, result.gradient_norm, result.chance)
+        self.step += 1
+        if problem:
+            self._recover(problem, log)
+        else:
+            self.state = result.state
+            recent.append(result.loss)
+        self.elapsed = self.plan.elapsed()
+        took = self.elapsed - begun
+        self.plan.step_s += (0.2 if self.plan.step_s else 1.0) * (took - self.plan.step_s)
+        if self.step == FIT_AT:
+            self._fit_validation(took)
+
+    def _fit_validation(self, step_s: float) -> None:
+        """Let a validation cost no more than its share of the minutes; it then reads less of each stretch."""
+        if self.validation is None or self.plan.asked == math.inf:
+            return
+        o = self.config.training
+        whole = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
+        fits = VALIDATION_SHARE * self.plan.asked / whole
+        self.validation.limit(math.floor(min(1.0, fits) * self.validation.batches))
+        self.every = o.validate_every or self._every()
+        self.plan.validation_s = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
+
+    def _tell_encoding(self, share: float) -> None:
+        if self._stop.is_set():
+            raise Interrupted
+        left, plan = self.plan.encoding(share)
+        done, whole_left = self.plan.whole(0.0)
+        left = whole_left if self.plan.total < math.inf else left
+        self._tell(done, left, "encoding", f"{share:.0%} of the tracks", plan)
+
+    def _tell(self, done: float, left: float, phase: str, note: str, plan: str = "") -> None:
+        """Report on a phase other than training."""
         if self._on_progress is not None:
-            note = f"encoding the corpus: {done:.0%}"
-            self._on_progress(Progress(0, 0.0, math.nan, None, 0.0, 0.0, note=note))
+            held = self.history[-1] if self.history else None
+            message = "\n".join(self._messages)
+            self._messages.clear()
+            self._on_progress(Progress(self.step, done, math.nan, held, 0.0, left, message, note, phase, plan))
 
     def learn(self) -> StepResult:
         """Take one step from the reader's next windows; the state to carry is the caller's to take over."""
@@ -232,11 +242,11 @@ class Trainer:
         if self.validation is None:
             return 1000
         o = self.config.training
-        return max(10, round(20 * 0.4 * self.validation.frames / (o.batch * o.window)))
+        return max(10, round(20 * FORWARD_COST * self.validation.frames / (o.batch * o.window)))
 
     def _done(self) -> float:
         if self.budget.minutes is not None:
-            return self.elapsed / (60 * self.budget.minutes)
+            return self.plan.trained(self.elapsed)
         return self.step / max(1, round((self.budget.epochs or 0) * self.reader.steps_per_epoch))
 
     def _early(self) -> bool:
@@ -263,7 +273,10 @@ class Trainer:
         self.guard.remember(self.network, self.optimizer)
         if self.validation is None:
             return
+        begun = self.plan.elapsed()
+        self._tell(*self.plan.whole(self._done()), "validation", f"step {self.step:,}")
         measures = self.validation.measure(self.network, bf16=self.bf16)
+        self.plan.validation_s = self.plan.elapsed() - begun
         self.history.append(measures["loss"])
         log.add(
             self.step,
@@ -288,33 +301,52 @@ class Trainer:
         )  # fmt: skip
         if self._on_progress is None:
             return
-        done = min(1.0, self._done())
-        left = self.elapsed * (1 - done) / max(done, 1e-9)
+        done, left = self.plan.whole(min(1.0, self._done()))
         message = "\n".join(self._messages)
         self._messages.clear()
         held = self.history[-1] if self.history else None
         self._on_progress(Progress(self.step, done, loss, held, rate, left, message))
 
-    def _settle(self, stop: threading.Event) -> None:
+    def _settle(self, log: MetricsLog) -> None:
         """Pull what the best network plays to training's music; a run stopped meanwhile settles when it is resumed."""
+        begun, deadline = self.plan.elapsed(), self.plan.deadline()
+        noted = -math.inf
 
-        def show(number: int) -> None:
-            if stop.is_set():
+        def show(share: float, note: str) -> None:
+            nonlocal noted
+            if self._stop.is_set():
                 self._store()
                 raise Interrupted
-            if self._on_progress is not None:
-                note = f"settling: playing round {number + 1} of {ROUNDS}"
-                self._on_progress(Progress(self.step, 1.0, math.nan, None, 0.0, 0.0, note=note))
+            now = self.plan.elapsed()
+            spent = now - begun
+            if now - noted >= NOTE_EVERY_S:
+                noted = now
+                log.add(self.step, {"phase": "calibration", "seconds": round(now, 3)})
+            if deadline < math.inf:
+                done, left = self.plan.whole(1.0)
+            else:
+                done = 1 - CALIBRATION_SHARE * (1 - share)
+                left = spent * (1 - share) / share if share else math.nan
+            self._tell(min(0.999, done), left, "calibration", note)
 
+        show(0.0, "listening to the corpus")
         target = heard(self.corpus, self.corpus.split("train"), self.representation, self.network.granule, self.seed)
         weights = Weights.of_state(self.architecture, self._kept())
         samples = round(self.config.training.settling_seconds / STREAMS * self.representation.frame_rate)
-        settled = settle(weights, self.representation.silence(), target, samples, self.seed, show)
+        time_left = None if deadline == math.inf else lambda: deadline - self.plan.elapsed()
+        settled = settle(weights, self.representation.silence(), target, samples, self.seed, show, time_left)
         self.best = {**self._kept(), "sketch.pull": torch.from_numpy(settled.pull)}
         self.network.load_state_dict(self.best)
         if self.validation is not None:
             self.settled_measures = self.validation.measure(self.network, bf16=self.bf16)
         self.settled = settled.by_genre(self.corpus.genres)
+        if settled.rounds < ROUNDS:
+            self._messages.append(
+                f"calibration had time for {settled.rounds} of {ROUNDS} rounds; more minutes make levels truer"
+            )
+            log.add(self.step, {"event": self._messages[-1]})
+            self._tell(0.999, 0.0, "calibration", "done")
+        self.calibrated_s = self.plan.elapsed() - begun
 
     def _kept(self) -> dict[str, Tensor]:
         """Return the best weights so far, or the latest where nothing was measured."""
@@ -348,7 +380,9 @@ class Trainer:
             },
             "metrics": {
                 "steps": self.step,
-                "minutes": self.elapsed / 60,
+                "minutes": (self.elapsed - self.plan.prepared) / 60,
+                "encoding_minutes": self.plan.prepared / 60,
+                "calibration_minutes": self.calibrated_s / 60,
                 "audio_hours": self.step * o.batch * o.window / self.representation.frame_rate / 3600,
                 "recoveries": self.guard.recoveries,
                 **{f"best_validation_{k}": v for k, v in self.best_measures.items()},
@@ -386,6 +420,8 @@ class Trainer:
                 "representation": self.representation.to_dict(),
                 "step": self.step,
                 "elapsed": self.elapsed,
+                "prepared": self.plan.prepared,
+                "validation_batches": self.validation.batches if self.validation is not None else 0,
                 "reader": self.reader.state(),
                 "guard": self.guard.state(),
                 "groups": groups,
@@ -417,7 +453,11 @@ class Trainer:
         self.state = tensors["state"]
         torch.set_rng_state(tensors["torch_random"])
         self.reader.restore(numbers["reader"])
-        self.step, self.elapsed = int(numbers["step"]), float(numbers["elapsed"])
+        self.step = int(numbers["step"])
+        if self.validation is not None and "validation_batches" in numbers:
+            self.validation.limit(int(numbers["validation_batches"]))
+            self.every = self.config.training.validate_every or self._every()
+        self.plan.start_training(float(numbers["elapsed"]), float(numbers.get("prepared", 0.0)))
         self.history = [float(v) for v in numbers["history"]]
         self.best_measures = dict(numbers["best_measures"])
 
@@ -446,7 +486,7 @@ def train(
         Must not hold a model yet, unless `resume`.
     config : Config
     budget : Budget
-        Time and epochs count from the run's beginning, over all resumes.
+        Time and epochs count from the run's beginning, over all resumes. Minutes include encoding and calibration.
     seed : int
     resume : bool
         Go on from the folder's resume point; without one, begin.
@@ -471,10 +511,10 @@ def train(
         raise UsageError(f"{folder}: holds a model already ({taken}); go on with --resume or choose another folder")
     make_folder(folder)
     before = torch.get_num_threads()
-    with folder_lock(folder, "run"), torch.random.fork_rng(devices=[]):
+    with folder_lock(folder, "run"), torch.random.fork_rng(devices=[]), stop_requests() as stop:
         try:
             torch.set_num_threads(config.training.threads or os.cpu_count() or 1)
-            return Trainer(corpus, folder, config, budget, seed, command, on_progress).run(resume=resume)
+            return Trainer(corpus, folder, config, budget, seed, command, on_progress, stop).run(resume=resume)
         finally:
             torch.set_num_threads(before)
             corpus.close()

@@ -12,6 +12,7 @@ of `a` moves the mean by 2 · a · the variance.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -40,6 +41,9 @@ WINDOWS = 8000
 FIRM = 1.0
 """Variance assumed at least, in classes squared: a sketch that never moves is not to be tilted without limit."""
 
+CHUNK, LEAST_SHARE = 8, 0.1
+"""Steps of the sketch that are played at a time; the share of what is asked for that a round needs to tell anything."""
+
 MOST = 0.5
 """Largest tilt, in nats a class: what a network plays need not follow its sketch, as long as it has learned little."""
 
@@ -47,14 +51,17 @@ Means = NDArray[np.float64]
 
 
 class Settled(NamedTuple):
-    """The pull [M, G, L], and how far the means [G, M] lay from the target in the first and the last round, in dB."""
+    """The pull [M, G, L]; how far the means [G, M] lay from the target in the first and last round, in dB; rounds."""
 
     pull: F32
     before_db: Means
     after_db: Means
+    rounds: int = ROUNDS
 
     def by_genre(self, genres: Sequence[str]) -> dict[str, dict[str, list[float]]]:
-        """Return the distances as plain data; under "all" where genres are not told apart."""
+        """Return the distances as plain data; under "all" where genres are not told apart; empty without a round."""
+        if not self.rounds:
+            return {}
         names = genres if len(genres) == len(self.before_db) else ["all"]
         return {
             name: {"before_db": before.round(2).tolist(), "after_db": after.round(2).tolist()}
@@ -85,7 +92,8 @@ def settle(
     target: Means,
     samples: int,
     seed: int,
-    on_round: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[float, str], None] = lambda *_: None,
+    time_left: Callable[[], float] | None = None,
 ) -> Settled:
     """Find the pull that brings what a network plays to a target.
 
@@ -100,12 +108,17 @@ def settle(
     samples : int
         That each of a genre's streams plays in each round.
     seed : int
-    on_round : callable, optional
-        Called with each round's number; may raise to stop.
+    on_progress : callable, optional
+        Called with the share that is done and what is done now, some times a round; may raise to stop.
+    time_left : callable, optional
+        Returns the seconds that are left. Rounds are then as long as their part of that time lets them be, `samples` at
+        most, and what the rounds so far have found is taken when none is left. Without it a seed settles the same way
+        every time.
 
     Returns
     -------
     Settled
+        Where not one round fitted, nothing is pulled and the distances are NaN.
     """
     a = weights.architecture
     step = a.options.tiers[-1][0]
@@ -115,8 +128,9 @@ def settle(
     tilts = [np.zeros((a.pulled, len(SKETCH)))]
     errors: list[Means] = []
     states: list[StepperState] = []
+    length = max(2, samples // step)
+    least = max(2, math.ceil(LEAST_SHARE * length))
     for number in range(ROUNDS):
-        on_round(number)
         first = Stepper(replace(weights, arrays={**weights.arrays, "sketch.pull": _pull(tilts[-1], target)}), start)
         streams = [first.fork() for _ in owner]
         for i, (stream, genre) in enumerate(zip(streams, owner, strict=True)):
@@ -126,16 +140,54 @@ def settle(
                 stream.reset(derive_seed(seed, "settling", i))
             if a.genre_size:
                 stream.set_genre(np.eye(a.genres)[genre])
-        frames = step_together(streams, max(2, samples // step) * step, Sampling(a.temperature))[..., 0]
+        found = _play(streams, weights, _Round(number, length, least, on_progress, time_left))
+        if found is None:
+            break
+        length = found.shape[1]
         states = [stream.save() for stream in streams]
-        found = _sketches(weights["values"], frames, step)
         if number == 0:  # a stream rises from the silence before it
             found = found[:, found.shape[1] // 2 :]
         mean, variance = _moments(found.reshape(-1, len(SKETCH)), owner.repeat(found.shape[1]), a.pulled)
         errors.append(np.nan_to_num(mean - target))
         tilts.append(np.clip(tilts[-1] - errors[-1] / (2 * np.maximum(variance, FIRM)), -MOST, MOST))
+    pull = _pull(np.mean((tilts[1:] or tilts)[-KEPT:], 0), target)
     step_db = np.asarray([scale.step_db for scale in SKETCH])
-    return Settled(_pull(np.mean(tilts[-KEPT:], 0), target), errors[0] * step_db, errors[-1] * step_db)
+    first_error, last_error = (errors[0], errors[-1]) if errors else 2 * (np.full_like(target, np.nan),)
+    return Settled(pull, first_error * step_db, last_error * step_db, len(errors))
+
+
+class _Round(NamedTuple):
+    """Which round is played, how many steps of the sketch at most, whom to tell, and how much time there is."""
+
+    number: int
+    length: int
+    least: int
+    on_progress: Callable[[float, str], None]
+    time_left: Callable[[], float] | None
+
+
+def _play(streams: Sequence[Stepper], weights: Weights, now: _Round) -> NDArray[np.int64] | None:
+    """Play a round; return the sketches [streams, n, M], or None where time ran out.
+
+    The first round sets the length of the others: it ends when its part of the time is spent. Its first chunk is not
+    counted, since loops may have to be compiled for it.
+    """
+    a = weights.architecture
+    step, parts, played = a.options.tiers[-1][0], list[NDArray[Any]](), 0
+    part_ends = -np.inf
+    while played < now.length:
+        left = now.time_left() if now.time_left is not None else np.inf
+        if played and left <= 0:
+            return None
+        if now.number == 0 and played and part_ends == -np.inf:
+            part_ends = left - left / ROUNDS
+        if played >= now.least and left <= part_ends:
+            break
+        now.on_progress((now.number + played / now.length) / ROUNDS, f"playing round {now.number + 1} of {ROUNDS}")
+        count = min(CHUNK, now.length - played)
+        parts.append(step_together(streams, count * step, Sampling(a.temperature))[..., 0])
+        played += count
+    return _sketches(weights["values"], np.concatenate(parts, 1), step)
 
 
 def _pull(tilts: Means, target: Means) -> F32:

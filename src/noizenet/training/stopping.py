@@ -19,9 +19,15 @@ def stop_requests() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
+
+    def ask(number: int, _: object) -> None:
+        if event.is_set() and number == signal.SIGINT:  # asked again: at once
+            raise Interrupted
+        event.set()
+
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
-        signal.signal(number, lambda *_: event.set())
+        signal.signal(number, ask)
     try:
         yield event
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ class Validation:
         Fixes the stretches.
     clock : int
         As for the reader: the network is told the beat as in training.
+    on_track : callable, optional
+        As for the reader.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Validation:
         seconds: float,
         seed: int,
         clock: int = 0,
+        on_track: Callable[[float], None] | None = None,
     ) -> None:
         windows = max(1, math.ceil(seconds * representation.frame_rate / window))
         ratio = 0.8 * representation.sample_rate / corpus.sample_rate  # silences are left out
@@ -61,10 +64,25 @@ class Validation:
             segment_seconds=segment,
             seed=seed,
             clock=clock,
+            on_track=on_track,
         )
         self._batches: list[Batch] = [reader.next() for _ in range(steps)]
-        self.frames = steps * lanes * window
+        self._used, self._frames_each = steps, lanes * window
         self._per_second = representation.frame_rate
+
+    @property
+    def frames(self) -> int:
+        """Frames that one measurement reads."""
+        return self._used * self._frames_each
+
+    @property
+    def batches(self) -> int:
+        """How many of the windows in a row are read."""
+        return self._used
+
+    def limit(self, batches: int) -> None:
+        """Read no more than so many windows in a row from now on, of all tracks; one at least."""
+        self._used = max(1, min(batches, len(self._batches)))
 
     def measure(self, network: Network, *, bf16: bool) -> dict[str, float]:
         """Return the loss and what it means.
@@ -76,7 +94,7 @@ class Validation:
         sums: dict[str, float] = {}
         state = network.start_state(len(self._batches[0].genres))
         with torch.inference_mode():
-            for batch in self._batches:
+            for batch in self._batches[: self._used]:
                 inputs, targets, mix, ticks = to_tensors(batch, network.architecture.genres)
                 with autocast(bf16):
                     before = carry(network, state, batch.fresh)
@@ -89,7 +107,7 @@ class Validation:
                     values["mbe"] = float(error.mean())
                     values["persistence_mse"] = float((inputs - targets).square().mean())
                 for key, value in values.items():
-                    sums[key] = sums.get(key, 0.0) + value / len(self._batches)
+                    sums[key] = sums.get(key, 0.0) + value / self._used
         network.train()
         if network.architecture.kind == "classes":
             sums["bits_per_frame"] = sums["loss"] / math.log(2)
