@@ -423,15 +423,6 @@ def test_what_is_done_to_inputs_is_learned_with_and_repeats(corpus: Corpus, tmp_
     assert not np.array_equal(weights[0], weights[1])
 
 
-def test_a_budget_of_cpu_time(corpus: Corpus, tmp_path: Path) -> None:
-    begun = time.process_time()
-    config = configure("sample-lstm", None, (*QUICK, *TIERS))
-    train(corpus, tmp_path / "m", config, Budget(minutes=0.03, clock="cpu"))
-    assert 1.8 <= time.process_time() - begun < 10
-    with pytest.raises(UsageError, match="clock"):
-        Budget(minutes=1, clock="sun")
-
-
 class TestWrongUse:
     def test_a_folder_that_holds_a_model(self, corpus: Corpus, sample_model: Path) -> None:
         with pytest.raises(UsageError, match="holds a model already"):
@@ -502,13 +493,6 @@ class TestWrongUse:
             configure("sample-lstm", tmp_path / "none.toml")
         with pytest.raises(UsageError, match="did you mean 'sample-lstm'"):
             configure("sampel-lstm")
-
-    @pytest.mark.parametrize(
-        "budget", [{"minutes": 0}, {"epochs": -1}, {}, {"minutes": 1, "epochs": 1}, {"minutes": float("nan")}]
-    )
-    def test_budgets(self, budget: dict[str, float]) -> None:
-        with pytest.raises(UsageError):
-            Budget(**budget)
 
 
 def test_training_leaves_torch_as_it_was(corpus: Corpus, tmp_path: Path) -> None:

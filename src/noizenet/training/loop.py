@@ -33,7 +33,7 @@ from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
 from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
-from noizenet.training.settling import ROUNDS, STREAMS, heard, settle
+from noizenet.training.settling import ROUNDS, STREAMS, expected_seconds, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
 from noizenet.training.validation import Validation
@@ -43,6 +43,8 @@ LOG_EVERY_S = 0.5
 NOTE_EVERY_S = 2.0
 FORWARD_COST = 0.4
 """Of reading frames without learning from them, in costs of learning from them."""
+SLACK, HEARD_S = 1.2, 1.5
+"""What calibration may take beyond what is expected, and for what is read of the corpus."""
 FIT_AT = 3
 """The step that says how fast this machine is today; the first ones are slower than those that follow."""
 
@@ -201,12 +203,13 @@ class Trainer:
         self.elapsed = self.plan.elapsed()
         took = self.elapsed - begun
         self.plan.step_s += (0.2 if self.plan.step_s else 1.0) * (took - self.plan.step_s)
-        if self.step == FIT_AT:
+        if self.step == FIT_AT and self.plan.asked < math.inf:
             self._fit_validation(took)
+            self._fit_calibration()
 
     def _fit_validation(self, step_s: float) -> None:
         """Let a validation cost no more than its share of the minutes; it then reads less of each stretch."""
-        if self.validation is None or self.plan.asked == math.inf:
+        if self.validation is None:
             return
         o = self.config.training
         whole = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
@@ -214,6 +217,18 @@ class Trainer:
         self.validation.limit(math.floor(min(1.0, fits) * self.validation.batches))
         self.every = o.validate_every or self._every()
         self.plan.validation_s = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
+
+    def _fit_calibration(self) -> None:
+        """Find out how long calibration will take here, so that training gets all of the rest."""
+        if self.calibrates:
+            weights = Weights.of_state(self.architecture, self.network.state_dict())
+            seconds = expected_seconds(
+                weights, self.representation.silence(), self._settling_samples(), self.plan.elapsed
+            )
+            self.plan.fit_calibration(SLACK * seconds + HEARD_S)
+
+    def _settling_samples(self) -> int:
+        return round(self.config.training.settling_seconds / STREAMS * self.representation.frame_rate)
 
     def _tell_encoding(self, share: float) -> None:
         if self._stop.is_set():
@@ -332,9 +347,10 @@ class Trainer:
         show(0.0, "listening to the corpus")
         target = heard(self.corpus, self.corpus.split("train"), self.representation, self.network.granule, self.seed)
         weights = Weights.of_state(self.architecture, self._kept())
-        samples = round(self.config.training.settling_seconds / STREAMS * self.representation.frame_rate)
         time_left = None if deadline == math.inf else lambda: deadline - self.plan.elapsed()
-        settled = settle(weights, self.representation.silence(), target, samples, self.seed, show, time_left)
+        settled = settle(
+            weights, self.representation.silence(), target, self._settling_samples(), self.seed, show, time_left
+        )
         self.best = {**self._kept(), "sketch.pull": torch.from_numpy(settled.pull)}
         self.network.load_state_dict(self.best)
         if self.validation is not None:
@@ -421,6 +437,7 @@ class Trainer:
                 "step": self.step,
                 "elapsed": self.elapsed,
                 "prepared": self.plan.prepared,
+                "calibration_s": self.plan.calibration_s,
                 "validation_batches": self.validation.batches if self.validation is not None else 0,
                 "reader": self.reader.state(),
                 "guard": self.guard.state(),
@@ -457,6 +474,7 @@ class Trainer:
         if self.validation is not None and "validation_batches" in numbers:
             self.validation.limit(int(numbers["validation_batches"]))
             self.every = self.config.training.validate_every or self._every()
+        self.plan.fit_calibration(float(numbers.get("calibration_s", math.inf)))
         self.plan.start_training(float(numbers["elapsed"]), float(numbers.get("prepared", 0.0)))
         self.history = [float(v) for v in numbers["history"]]
         self.best_measures = dict(numbers["best_measures"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from noizenet.audio.units import format_seconds
@@ -18,6 +19,8 @@ VALIDATION_SHARE = 0.05
 """Of the minutes, for one validation at most."""
 CLOSING_S, CLOSING_SHARE = 2.0, 0.03
 """For the model folder and the picture of the curves: so many seconds, but no more than this share."""
+CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
+"""Neither goes back when the computer's time is set."""
 TELL_AFTER_S, RECENT_S = 3.0, 15.0
 
 
@@ -36,7 +39,7 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.epochs is None):
             raise UsageError("give either minutes or epochs")
-        if self.clock not in ("wall", "cpu"):
+        if self.clock not in CLOCKS:
             raise UsageError(f"clock: {self.clock!r} is neither 'wall' nor 'cpu'")
         for name, value in (("minutes", self.minutes), ("epochs", self.epochs)):
             if value is not None and not 0 < value < 1e9:
@@ -90,6 +93,8 @@ class Plan:
     budget : Budget
     calibrates : bool
         Whether calibration follows training.
+    clock : callable, optional
+        Returns seconds; by default the budget's clock.
 
     Attributes
     ----------
@@ -97,16 +102,23 @@ class Plan:
         Seconds spent before the first step, over all resumes.
     validation_s, step_s : float
         What a validation and a step take.
+    calibration_s : float
+        What calibration may take; its share of the minutes until it is known to take less.
     """
 
-    def __init__(self, budget: Budget, *, calibrates: bool) -> None:
+    def __init__(self, budget: Budget, *, calibrates: bool, clock: Callable[[], float] | None = None) -> None:
         self._budget, self._calibrates = budget, calibrates
-        self._clock = time.process_time if budget.clock == "cpu" else time.monotonic
+        self._clock = clock or CLOCKS[budget.clock]
         self._begun = self._clock()
         self._encoding = 0.0
         self._recent: deque[tuple[float, float]] = deque()
         self._told = False
         self.prepared = self.validation_s = self.step_s = 0.0
+        self.calibration_s = CALIBRATION_SHARE * self.asked if calibrates and self.asked < math.inf else 0.0
+
+    def fit_calibration(self, seconds: float) -> None:
+        """Keep no more for calibration than it is expected to take."""
+        self.calibration_s = min(self.calibration_s, seconds)
 
     def elapsed(self) -> float:
         """Return the seconds spent since the run began, over all resumes."""
@@ -150,11 +162,10 @@ class Plan:
         return left, self._spoken()
 
     def _spoken(self) -> str:
-        calibration = CALIBRATION_SHARE * self.asked if self._calibrates else 0.0
-        training = self.total - self._encoding - calibration
+        training = self.total - self._encoding - self.calibration_s
         parts = f"encoding takes about {format_seconds(self._encoding)}, training {format_seconds(training)}"
         if self._calibrates:
-            parts += f", calibration {format_seconds(calibration)}"
+            parts += f", calibration {format_seconds(self.calibration_s)}"
         whole = f"; {format_seconds(self.total)} in all" if self.total > self.asked else ""
         return f"{parts}{whole} (what is encoded is kept for the next training)"
 
@@ -164,15 +175,14 @@ class Plan:
         if self._calibrates:  # its result is measured once more
             end -= self.validation_s
         # Steps that took longer than they should do not leave calibration without any time.
-        return max(end, self.elapsed() + LEAST_SHARE * CALIBRATION_SHARE * self.asked) if self._calibrates else end
+        return max(end, self.elapsed() + LEAST_SHARE * self.calibration_s) if self._calibrates else end
 
     def _closing(self) -> float:
         return min(CLOSING_S, CLOSING_SHARE * self.asked)
 
     def trained(self, elapsed: float) -> float:
         """Return the share of training's minutes that is spent, 0 …; 1 where another step would not fit."""
-        after = self._closing() + self.validation_s * (2 if self._calibrates else 1)
-        after += CALIBRATION_SHARE * self.asked if self._calibrates else 0.0
+        after = self._closing() + self.validation_s * (2 if self._calibrates else 1) + self.calibration_s
         whole = max(LEAST_SHARE**2 * self.asked, self.total - self.prepared - after)
         spent = elapsed - self.prepared
         return 1.0 if spent + self.step_s / 2 >= whole else max(0.0, spent / whole)

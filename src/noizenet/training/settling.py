@@ -156,6 +156,18 @@ def settle(
     return Settled(pull, first_error * step_db, last_error * step_db, len(errors))
 
 
+def expected_seconds(weights: Weights, start: NDArray[Any], samples: int, clock: Callable[[], float]) -> float:
+    """Return about how long :func:`settle` will take for so many samples a round, from playing a little of it."""
+    a = weights.architecture
+    step = a.options.tiers[-1][0]
+    first = Stepper(weights, start)
+    streams = [first.fork() for _ in range(a.pulled * STREAMS)]
+    step_together(streams, CHUNK * step, Sampling(a.temperature))  # loops may have to be compiled
+    begun = clock()
+    step_together(streams, CHUNK * step, Sampling(a.temperature))
+    return (clock() - begun) * ROUNDS * max(2, samples // step) / CHUNK
+
+
 class _Round(NamedTuple):
     """Which round is played, how many steps of the sketch at most, whom to tell, and how much time there is."""
 
