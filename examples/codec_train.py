@@ -18,7 +18,7 @@ import torch
 from noizenet.base.config import from_dict, parse_assignment
 from noizenet.corpus.corpus import Corpus
 from noizenet.representation.codec_weights import CodecShape
-from noizenet.training.codec import train_codec
+from noizenet.training.codec_training import train_codec
 
 
 def main() -> None:

@@ -36,7 +36,8 @@ from noizenet.representation.base import create
 from noizenet.representation.codec_network import spectra
 from noizenet.representation.codec_weights import CodecShape
 from noizenet.representation.phase import PhaseOptions, PhaseSearch
-from noizenet.training.codec import CodecNetwork, train_codec, windows_of
+from noizenet.training.codec import CodecNetwork, windows_of
+from noizenet.training.codec_training import train_codec
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ablation import slug, train_anew

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from noizenet.audio.waveform import Waveform, concatenate
 from noizenet.corpus.corpus import Corpus
@@ -21,7 +20,7 @@ from noizenet.corpus.synthetic import build_synthetic
 from noizenet.kernels.cache import load_librosa
 from noizenet.representation.codec_weights import CodecShape
 from noizenet.store.model import Model
-from noizenet.training.codec import train_codec
+from noizenet.training.codec_training import train_codec
 from noizenet.training.loop import train
 from noizenet.training.options import configure
 from noizenet.training.plan import Budget
@@ -120,15 +119,15 @@ SMALL_CODEC: dict[str, Any] = {
     "sample_rate": RATE, "n_fft": 256, "hop": 64, "bands": 24, "width": 48, "codebooks": 3, "levels": 16,
     "code_size": 4, "past": 2, "decoder_past": 2,
 }  # fmt: skip
+CODEC_STEPS = 250
 TOKENS = ("model.embedding=24", "model.depth_width=24", "training.start=")
 
 
 @pytest.fixture(scope="session")
 def codec(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A codec trained for a few seconds."""
+    """A codec trained for a moment."""
     folder = tmp_path_factory.mktemp("codecs") / "small"
-    torch.manual_seed(0)
-    train_codec(corpus, folder, CodecShape(**SMALL_CODEC), minutes=0.05)
+    train_codec(corpus, folder, CodecShape(**SMALL_CODEC), steps=CODEC_STEPS)
     return folder
 
 

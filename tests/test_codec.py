@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_CODEC, tone
+from conftest import CODEC_STEPS, SMALL_CODEC, tone
+from filelock import FileLock
+from safetensors.torch import load_file
 
 from noizenet.audio.waveform import Waveform
-from noizenet.base.errors import ConfigError, ModelError, UsageError
+from noizenet.base.errors import ConfigError, LockedError, ModelError, UsageError
 from noizenet.corpus.corpus import Corpus
 from noizenet.representation import panning
 from noizenet.representation.base import create
@@ -22,7 +28,18 @@ from noizenet.representation.codec_kernel import PackedDecoder
 from noizenet.representation.codec_network import encode, spectra
 from noizenet.representation.codec_weights import ABOUT, ARRAYS, CodecShape, load_codec
 from noizenet.representation.phase import PhaseOptions, PhaseSearch
-from noizenet.training.codec import CodecNetwork, Crops, train_codec
+from noizenet.training import checkpoint
+from noizenet.training.codec import CodecNetwork
+from noizenet.training.codec_training import Crops, train_codec
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A codec is trained by one thread; two that wait for one another would spend its minutes on waiting."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def convergence_db(magnitudes: np.ndarray, sound: np.ndarray, n_fft: int, hop: int) -> float:
@@ -68,14 +85,6 @@ class TestPhases:
 
 
 class TestNumbers:
-    @pytest.fixture(autouse=True)
-    def one_thread(self) -> Iterator[None]:
-        """A codec's minutes are those of one thread; two that wait for one another would spend them on waiting."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
-
     def test_numpy_hears_and_says_what_torch_does(self, codec: Path, corpus: Corpus) -> None:
         weights = load_codec(str(codec))
         network = CodecNetwork.of(weights)
@@ -98,24 +107,107 @@ class TestNumbers:
     def test_it_learns(self, corpus: Corpus, tmp_path: Path, quantiser: str) -> None:
         shape = CodecShape(**(SMALL_CODEC | {"quantiser": quantiser}))
         crops = Crops(corpus, corpus.split("train"), 1).next(8)
-        torch.manual_seed(0)
         losses = []
-        for minutes in (0.001, 0.05):
-            network = train_codec(corpus, tmp_path / str(minutes), shape, minutes=minutes)
+        for steps in (1, CODEC_STEPS):
+            network = train_codec(corpus, tmp_path / str(steps), shape, steps=steps)
             with torch.inference_mode():
                 losses.append(network.loss(crops)[1]["bins"])
         assert losses[1] < 0.8 * losses[0]
 
-    def test_a_run_that_stopped_goes_on(self, corpus: Corpus, tmp_path: Path) -> None:
-        shape = CodecShape(**SMALL_CODEC)
-        train_codec(corpus, tmp_path, shape, minutes=0.02)
-        first = json.loads((tmp_path / ABOUT).read_text())["training"]["steps"]
-        train_codec(corpus, tmp_path, shape, minutes=0.03)
-        assert json.loads((tmp_path / ABOUT).read_text())["training"]["steps"] > first
-
     def test_another_rate_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="8000 Hz"):
             train_codec(corpus, tmp_path, CodecShape(), minutes=0.01)
+
+
+class TestCodecRun:
+    SHAPE = CodecShape(**SMALL_CODEC)
+
+    def stop_at(self, step: int, number: int = signal.SIGINT) -> Callable[[str, float], None]:
+        def on_progress(text: str, _: float) -> None:
+            if text.startswith(f"step {step}:"):
+                os.kill(os.getpid(), number)
+
+        return on_progress
+
+    def same(self, a: Path, b: Path) -> None:
+        assert (a / ARRAYS).read_bytes() == (b / ARRAYS).read_bytes()
+        one, two = load_file(a / checkpoint.NAME), load_file(b / checkpoint.NAME)
+        assert set(one) == set(two)
+        assert all(torch.equal(v, two[k]) for k, v in one.items())
+
+    def test_a_stopped_run_ends_as_one_that_was_not(self, corpus: Corpus, tmp_path: Path) -> None:
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        train_codec(corpus, whole, self.SHAPE, steps=120)
+        with pytest.raises(KeyboardInterrupt):
+            train_codec(corpus, cut, self.SHAPE, steps=120, on_progress=self.stop_at(50))
+        assert not (cut / ARRAYS).exists()
+        train_codec(corpus, cut, self.SHAPE, steps=120)
+        self.same(whole, cut)
+        first = json.loads((cut / ABOUT).read_text())["training"]
+        assert first["steps"] == 120
+        train_codec(corpus, cut, self.SHAPE, steps=122)  # more of it may be asked for
+        assert json.loads((cut / ABOUT).read_text())["training"]["steps"] == 122
+
+    def test_a_killed_run_ends_as_one_that_was_not(self, corpus: Corpus, tmp_path: Path) -> None:
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        train_codec(corpus, whole, self.SHAPE, steps=30)
+        code = f"""
+import os, signal, torch
+import noizenet.base.files as files
+from noizenet.corpus.corpus import Corpus
+from noizenet.representation.codec_weights import CodecShape
+from noizenet.training.codec_training import train_codec
+torch.set_num_threads(1)
+real, calls = os.fsync, []
+def fsync(handle):
+    calls.append(1)
+    if len(calls) == 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(handle)
+files.os.fsync = fsync
+train_codec(Corpus({str(corpus.folder)!r}), {str(cut)!r}, CodecShape(**{SMALL_CODEC!r}), steps=30, checkpoint_seconds=0)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert list(cut.glob(".*.part*"))
+        train_codec(corpus, cut, self.SHAPE, steps=30)
+        self.same(whole, cut)
+        assert not list(cut.glob(".*.part*"))
+
+    def test_minutes_are_counted_over_resumes(self, corpus: Corpus, tmp_path: Path) -> None:
+        train_codec(corpus, tmp_path, self.SHAPE, minutes=0.005)
+        first = json.loads((tmp_path / ABOUT).read_text())["training"]
+        train_codec(corpus, tmp_path, self.SHAPE, minutes=first["cpu_minutes"] + 0.005)
+        second = json.loads((tmp_path / ABOUT).read_text())["training"]
+        assert second["steps"] > first["steps"]
+        assert second["cpu_minutes"] >= first["cpu_minutes"] + 0.005
+
+    def test_another_run_is_not_resumed(self, corpus: Corpus, tmp_path: Path) -> None:
+        train_codec(corpus, tmp_path, self.SHAPE, steps=2)
+        with pytest.raises(UsageError, match="the seed is not"):
+            train_codec(corpus, tmp_path, self.SHAPE, steps=3, seed=1)
+        with pytest.raises(UsageError, match="the shape is not"):
+            train_codec(corpus, tmp_path, CodecShape(**(SMALL_CODEC | {"width": 32})), steps=3)
+        with FileLock(str(tmp_path / ".lock")), pytest.raises(LockedError, match="another process"):
+            train_codec(corpus, tmp_path, self.SHAPE, steps=3)
+        for wrong in ({}, {"minutes": 1.0, "steps": 1}):
+            with pytest.raises(UsageError, match="either"):
+                train_codec(corpus, tmp_path, self.SHAPE, **wrong)
+
+    def test_bad_numbers_are_recovered_from(
+        self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, calls, told = CodecNetwork.loss, [], []
+
+        def loss(self: CodecNetwork, sound: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+            calls.append(1)
+            total, parts = real(self, sound)
+            return total * (float("nan") if len(calls) == 30 else 1.0), parts
+
+        monkeypatch.setattr(CodecNetwork, "loss", loss)
+        network = train_codec(corpus, tmp_path, self.SHAPE, steps=50, on_progress=lambda text, _: told.append(text))
+        assert any("step 30: the loss is nan" in text for text in told)
+        assert all(torch.isfinite(v).all() for v in network.parameters())
 
 
 class TestTokens:

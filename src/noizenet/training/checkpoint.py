@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noizenet.base.errors import TrainingError
+from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.files import write_bytes
 
 NAME = "resume.safetensors"
@@ -39,6 +39,27 @@ def unflatten_optimizer(tensors: dict[str, Tensor], groups: list[dict[str, Any]]
             index, key = name.removeprefix(prefix).split(".", 1)
             state.setdefault(int(index), {})[key] = value
     return {"state": state, "param_groups": groups}
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def check_identity(folder: Path, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """See that a resume point is of the run that is asked for.
+
+    Raises
+    ------
+    UsageError
+        If it is not; the message names what differs.
+    """
+    for key, value in mine.items():
+        if theirs.get(key) != value:
+            raise UsageError(
+                f"{folder}: cannot resume, the {key} is not what the run began with; "
+                "give the same corpus, seed and configuration, or choose another folder"
+            )
 
 
 def write(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:

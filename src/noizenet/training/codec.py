@@ -1,16 +1,10 @@
-"""Training of the codec: an autoencoder of log-spectra with codes in its middle.
+"""The codec in torch: an autoencoder of log-spectra with codes in its middle.
 
-What is learned is what NumPy plays (:mod:`noizenet.representation.codec_network`), under the same names.
+What is learned (:mod:`noizenet.training.codec_training`) is what NumPy plays
+(:mod:`noizenet.representation.codec_network`), under the same names.
 """
 
 from __future__ import annotations
-
-import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from noizenet.audio.dsp import hann
-from noizenet.audio.write import from_pcm16
-from noizenet.base.errors import TrainingError, UsageError
-from noizenet.base.files import write_bytes, write_json
-from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.codec_network import CENTRE, SCALE
-from noizenet.representation.codec_weights import CodecShape, CodecWeights, save_codec
+from noizenet.representation.codec_weights import CodecShape, CodecWeights
 from noizenet.training.step import autocast
 
-CROP_S = 1.5
-SILENT = 1e-4
 DECAY = 0.99
 """Of the running means that a code stands for."""
+RUNNING = ("uses", "sums", "begun")
+"""Of the network's tensors those that only training needs."""
 COMMITMENT, BAND_WEIGHT, SPREAD_WEIGHT = 0.25, 1.0, 0.1
 
 
@@ -84,8 +74,8 @@ class CodecNetwork(nn.Module):
         self.register_buffer("bands", torch.from_numpy(mel_bands(shape)))
         self.register_buffer("book", torch.zeros(shape.codebooks, shape.levels, shape.code_size))
         self.register_buffer("window", torch.from_numpy(hann(shape.n_fft)), persistent=False)
-        self.register_buffer("uses", torch.ones(shape.codebooks, shape.levels), persistent=False)
-        self.register_buffer("sums", torch.zeros_like(self.book), persistent=False)
+        self.register_buffer("uses", torch.ones(shape.codebooks, shape.levels))
+        self.register_buffer("sums", torch.zeros_like(self.book))
         heard = (shape.past + 1 + shape.ahead) * shape.spectra * shape.bands
         told = (shape.decoder_past + 1 + shape.decoder_ahead) * shape.latent
         self.encoder = _Side(heard, shape.width, shape.encoder_blocks, {"last": shape.latent})
@@ -93,14 +83,15 @@ class CodecNetwork(nn.Module):
         self.decoder = _Side(told, shape.width, shape.decoder_blocks, outputs)
         density = self.bands.sum(0)
         self.register_buffer("weight", (density / density.mean()).clamp(min=0.1), persistent=False)
-        self.register_buffer("begun", torch.zeros((), dtype=torch.bool), persistent=False)
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
 
     @classmethod
     def of(cls, weights: CodecWeights) -> CodecNetwork:
         """Return a trained codec in torch."""
         network = cls(weights.shape)
-        names = {k.replace(".outputs.", "."): k for k in network.state_dict()}
-        network.load_state_dict({names[k]: torch.from_numpy(v) for k, v in weights.arrays.items()})
+        names = {k.replace(".outputs.", "."): k for k in network.state_dict() if k not in RUNNING}
+        arrays = {names[k]: torch.from_numpy(v) for k, v in weights.arrays.items()}
+        network.load_state_dict(arrays | {k: getattr(network, k) for k in RUNNING})
         return network.eval()
 
     def spectra(self, sound: Tensor) -> Tensor:
@@ -195,7 +186,8 @@ class CodecNetwork(nn.Module):
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the numbers under the codec's names."""
-        return {k.replace(".outputs.", "."): v.detach().numpy().copy() for k, v in self.state_dict().items()}
+        learned = {k: v for k, v in self.state_dict().items() if k not in RUNNING}
+        return {k.replace(".outputs.", "."): v.detach().numpy().copy() for k, v in learned.items()}
 
 
 def windows_of(x: Tensor, past: int, ahead: int) -> Tensor:
@@ -217,134 +209,3 @@ def mel_bands(shape: CodecShape) -> NDArray[np.float32]:
         centre = librosa.mel_frequencies(shape.bands + 2, fmin=20, fmax=shape.sample_rate / 2)[empty + 1]
         weights[empty, round(centre * shape.n_fft / shape.sample_rate)] = 1
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
-
-
-class Crops:
-    """Random crops of tracks, genres weighted by the square root of their length, each at a level of its own."""
-
-    def __init__(self, corpus: Corpus, tracks: list[Track], seed: int) -> None:
-        self._corpus, self._rng = corpus, np.random.default_rng(seed)
-        self.length = round(CROP_S * corpus.sample_rate)
-        self._tracks = [t for t in tracks if t.frames > self.length]
-        if not self._tracks:
-            raise TrainingError(f"no track is as long as a crop of {CROP_S} s; add longer recordings")
-        frames = {g: sum(t.frames for t in self._tracks if t.genre == g) for g in corpus.genres}
-        weights = np.array([t.frames / math.sqrt(frames[t.genre]) for t in self._tracks])
-        self._weights = weights / weights.sum()
-
-    def next(self, count: int) -> Tensor:
-        """Return crops [count, N]."""
-        chosen = self._rng.choice(len(self._tracks), count, p=self._weights)
-        rows = []
-        for i in chosen:
-            track = self._tracks[i]
-            start = int(self._rng.integers(0, track.frames - self.length))
-            rows.append(from_pcm16(self._corpus.read(track, start, self.length)).mean(1))
-        gains = np.exp(0.2 * self._rng.standard_normal((count, 1))).astype(np.float32)
-        return torch.from_numpy(np.clip(np.stack(rows) * gains, -1, 1))
-
-    def state(self) -> dict[str, Any]:
-        """Return where the random numbers stand."""
-        return dict(self._rng.bit_generator.state)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to it."""
-        self._rng.bit_generator.state = state
-
-
-def train_codec(
-    corpus: Corpus,
-    folder: Path,
-    shape: CodecShape,
-    *,
-    minutes: float,
-    batch: int = 16,
-    learning_rate: float = 1e-3,
-    seed: int = 0,
-    command: str = "",
-    on_progress: Callable[[str, float], None] | None = None,
-    make: type[CodecNetwork] = CodecNetwork,
-) -> CodecNetwork:
-    """Train a codec for so many minutes of CPU time of one thread, and write its folder.
-
-    A run that was stopped goes on from its last resume point (``resume.safetensors``, every two minutes). `make` is the
-    network to train: variants of it are tried in ``examples/codecs.py``.
-
-    Raises
-    ------
-    UsageError
-        If the corpus has another rate than the codec.
-    """
-    from safetensors.torch import load as from_bytes
-    from safetensors.torch import save as to_bytes
-
-    if corpus.sample_rate != shape.sample_rate:
-        raise UsageError(f"the corpus is at {corpus.sample_rate} Hz, the codec for {shape.sample_rate}")
-    torch.manual_seed(seed)
-    network, crops = make(shape).train(), Crops(corpus, corpus.split("train"), seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    spent, step, recent = 0.0, 0, {"bins": 0.0, "bands": 0.0}
-    point, numbers = folder / "resume.safetensors", folder / "resume.json"
-    names = [n for n, _ in network.named_parameters()]
-    if point.exists() and numbers.exists():
-        import json
-
-        saved, tensors = json.loads(numbers.read_text()), from_bytes(point.read_bytes())
-        buffers = {k: v for k, v in tensors.items() if not k.startswith("moment.")}
-        for name, buffer in [*network.named_parameters(), *network.named_buffers()]:
-            buffer.data.copy_(buffers[name])
-        spent, step = saved["spent"], saved["step"]
-        crops.restore(saved["crops"])
-        optimizer.load_state_dict({
-            "param_groups": optimizer.state_dict()["param_groups"],
-            "state": {
-                i: {"step": torch.tensor(float(step)), "exp_avg": tensors[f"moment.1.{n}"],
-                    "exp_avg_sq": tensors[f"moment.2.{n}"]}
-                for i, n in enumerate(names)
-            },
-        })  # fmt: skip
-    begun, kept = time.process_time() - spent, spent
-    while spent < 60 * minutes:
-        done = spent / (60 * minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1, (step + 1) / 50) * (0.51 + 0.49 * math.cos(math.pi * done))
-        loss, parts = network.loss(crops.next(batch))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        recent = {k: 0.98 * recent[k] + 0.02 * v for k, v in parts.items()} if step > 50 else parts
-        spent = time.process_time() - begun
-        if on_progress is not None and step % 50 == 0:
-            on_progress(f"step {step}: bins {recent['bins']:.3f}, bands {recent['bands']:.3f} nepers", done)
-        if spent - kept > 120 or spent >= 60 * minutes:
-            kept = spent
-            tensors = {n: b.detach() for n, b in [*network.named_parameters(), *network.named_buffers()]}
-            for i, name in enumerate(names):
-                moments = optimizer.state_dict()["state"][i]
-                tensors |= {f"moment.1.{name}": moments["exp_avg"], f"moment.2.{name}": moments["exp_avg_sq"]}
-            folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(point, to_bytes({k: v.contiguous().clone() for k, v in tensors.items()}))
-            write_json(numbers, {"spent": spent, "step": step, "crops": crops.state()})
-    about = {
-        "command": command, "seed": seed, "cpu_minutes": spent / 60, "steps": step, "loss": recent,
-        "hours_read": step * batch * CROP_S / 3600, "hours": corpus.seconds("train") / 3600,
-        "content": sorted(t.content for t in corpus.split("train")), "shape": asdict(shape),
-    }  # fmt: skip
-    save_codec(shape, network.eval().arrays(), about, folder, _card(corpus, about))
-    return network
-
-
-def _card(corpus: Corpus, about: dict[str, Any]) -> str:
-    tracks = corpus.split("train")
-    return f"""# A codec
-
-Codes for music at {corpus.sample_rate:,} Hz mono, trained on {len(tracks)} tracks ({about["hours"]:.1f} hours;
-genres: {", ".join(corpus.genres)}) for {about["cpu_minutes"]:.0f} minutes of one core ({about["steps"]:,} steps,
-{about["hours_read"]:.1f} hours of crops read), seed {about["seed"]}.
-
-- Licences of the recordings: {corpus.about.get("licence") or "see the corpus"}
-- Command: `{about["command"]}`
-- Last losses in training, nepers: bins {about["loss"]["bins"]:.3f}, bands {about["loss"]["bands"]:.3f}
-"""

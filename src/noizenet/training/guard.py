@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from noizenet.base.errors import TrainingError
-from noizenet.model.network import Network
 
 SETTLE_STEPS = 20
 MAX_RECOVERIES = 8
@@ -35,7 +34,7 @@ class Guard:
 
     Parameters
     ----------
-    network : Network
+    network : torch.nn.Module
     optimizer : torch.optim.Optimizer
     warmup_steps : int
         Steps in which the learning rate still rises: nobody expects progress in them.
@@ -47,7 +46,7 @@ class Guard:
     recoveries : int
     """
 
-    def __init__(self, network: Network, optimizer: torch.optim.Optimizer, warmup_steps: int = 0) -> None:
+    def __init__(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, warmup_steps: int = 0) -> None:
         self.scale = 1.0
         self.recoveries = 0
         self._warmup = warmup_steps
@@ -58,12 +57,12 @@ class Guard:
         self._block, self._losses, self._chances = 0, 0.0, 0.0
         self._take(network, optimizer)
 
-    def remember(self, network: Network, optimizer: torch.optim.Optimizer) -> None:
+    def remember(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Keep a copy of weights and optimizer as the last good ones, unless they are worse than guessing."""
         if not self._block or self._ratio() <= self._limit():
             self._take(network, optimizer)
 
-    def _take(self, network: Network, optimizer: torch.optim.Optimizer) -> None:
+    def _take(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.moments = copy.deepcopy(optimizer.state_dict())
 
@@ -111,7 +110,7 @@ class Guard:
     def _limit(self) -> float:
         return BETTER if self.recoveries else WORSE * self._began
 
-    def recover(self, network: Network, optimizer: torch.optim.Optimizer, problem: str) -> None:
+    def recover(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, problem: str) -> None:
         """Go back to the last good weights and halve the learning rate.
 
         Raises

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from noizenet.base.errors import TrainingError, UsageError
-from noizenet.base.files import folder_lock, make_folder
+from noizenet.base.files import folder_lock, make_folder, remove_stale
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.architecture import Architecture
@@ -450,17 +451,8 @@ class Trainer:
         self._saved = self.elapsed
 
     def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        mine, theirs = self._identity(), numbers["identity"]
-        for key, value in mine.items():
-            if theirs.get(key) != value:
-                raise UsageError(
-                    f"{self.folder}: cannot resume, the {key} is not what the run began with; "
-                    "give the same corpus, seed and configuration, or choose another folder"
-                )
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
+        part = partial(checkpoint.part, tensors)
+        checkpoint.check_identity(self.folder, self._identity(), numbers["identity"])
         self.network.load_state_dict(part("network."))
         self.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
         self.guard.weights = part("good.")
@@ -530,6 +522,7 @@ def train(
     make_folder(folder)
     before = torch.get_num_threads()
     with folder_lock(folder, "run"), torch.random.fork_rng(devices=[]), stop_requests() as stop:
+        remove_stale(folder)
         try:
             torch.set_num_threads(config.training.threads or os.cpu_count() or 1)
             return Trainer(corpus, folder, config, budget, seed, command, on_progress, stop).run(resume=resume)

@@ -1,0 +1,252 @@
+"""Training of the codec: random crops, a budget in CPU time or steps, and the resume point that every training has."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from noizenet.audio.write import from_pcm16
+from noizenet.base.errors import TrainingError, UsageError
+from noizenet.base.files import folder_lock, make_folder, remove_stale
+from noizenet.corpus.corpus import Corpus, Track
+from noizenet.representation.codec_weights import CodecShape, save_codec
+from noizenet.training import checkpoint
+from noizenet.training.codec import CodecNetwork
+from noizenet.training.guard import Guard
+from noizenet.training.stopping import Interrupted, stop_requests
+
+CROP_S = 1.5
+WARMUP_STEPS, CLIP = 50, 1.0
+GOOD_EVERY = 200
+"""Steps between copies of the last good weights."""
+
+
+class Crops:
+    """Random crops of tracks, genres weighted by the square root of their length, each at a level of its own."""
+
+    def __init__(self, corpus: Corpus, tracks: list[Track], seed: int) -> None:
+        self._corpus, self._rng = corpus, np.random.default_rng(seed)
+        self.length = round(CROP_S * corpus.sample_rate)
+        self._tracks = [t for t in tracks if t.frames > self.length]
+        if not self._tracks:
+            raise TrainingError(f"no track is as long as a crop of {CROP_S} s; add longer recordings")
+        frames = {g: sum(t.frames for t in self._tracks if t.genre == g) for g in corpus.genres}
+        weights = np.array([t.frames / math.sqrt(frames[t.genre]) for t in self._tracks])
+        self._weights = weights / weights.sum()
+
+    def next(self, count: int) -> Tensor:
+        """Return crops [count, N]."""
+        chosen = self._rng.choice(len(self._tracks), count, p=self._weights)
+        rows = []
+        for i in chosen:
+            track = self._tracks[i]
+            start = int(self._rng.integers(0, track.frames - self.length))
+            rows.append(from_pcm16(self._corpus.read(track, start, self.length)).mean(1))
+        gains = np.exp(0.2 * self._rng.standard_normal((count, 1))).astype(np.float32)
+        return torch.from_numpy(np.clip(np.stack(rows) * gains, -1, 1))
+
+    def state(self) -> dict[str, Any]:
+        """Return where the random numbers stand."""
+        return dict(self._rng.bit_generator.state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to it."""
+        self._rng.bit_generator.state = state
+
+
+class CodecTrainer:
+    """One training of a codec in one folder; parameters as for :func:`train_codec`."""
+
+    def __init__(
+        self, corpus: Corpus, folder: Path, network: CodecNetwork, *, batch: int, learning_rate: float, seed: int
+    ) -> None:
+        self.corpus, self.folder, self.network = corpus, folder, network.train()
+        self.batch, self.learning_rate, self.seed = batch, learning_rate, seed
+        self.crops = Crops(corpus, corpus.split("train"), seed)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.guard = Guard(network, self.optimizer, WARMUP_STEPS)
+        self.spent, self.steps = 0.0, 0
+        self.recent = {"bins": 0.0, "bands": 0.0}
+        self.messages: list[str] = []
+
+    def step(self, done: float) -> None:
+        """Learn from one batch of crops, or go back where it went wrong."""
+        rate = self.learning_rate * min(1, (self.steps + 1) / WARMUP_STEPS) * (0.51 + 0.49 * math.cos(math.pi * done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * self.guard.scale
+        loss, parts = self.network.loss(self.crops.next(self.batch))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), CLIP))
+        self.steps += 1
+        if problem := self.guard.verdict(float(loss.detach()), norm):
+            self.guard.recover(self.network, self.optimizer, problem)
+            self.messages.append(f"step {self.steps}: {problem}; back to the last good weights")
+            return
+        self.optimizer.step()
+        self.recent = {k: 0.98 * self.recent[k] + 0.02 * v for k, v in parts.items()} if self.steps > 50 else parts
+        if self.steps % GOOD_EVERY == 0:
+            self.guard.remember(self.network, self.optimizer)
+
+    def _identity(self) -> dict[str, Any]:
+        content = hashlib.sha256("".join(sorted(t.content + t.split for t in self.corpus.tracks)).encode()).hexdigest()
+        return {
+            "kind": type(self.network).__name__, "corpus": content, "seed": self.seed,
+            "shape": asdict(self.network.shape), "batch": self.batch, "learning_rate": self.learning_rate,
+        }  # fmt: skip
+
+    def save(self) -> None:
+        """Write the resume point."""
+        moments, groups = checkpoint.flatten_optimizer(self.optimizer.state_dict(), "optimizer.")
+        good, good_groups = checkpoint.flatten_optimizer(self.guard.moments, "good_optimizer.")
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"good.{k}": v for k, v in self.guard.weights.items()}
+        tensors |= moments | good | {"torch_random": torch.get_rng_state()}
+        numbers = {
+            "identity": self._identity(), "spent": self.spent, "step": self.steps, "crops": self.crops.state(),
+            "recent": self.recent, "guard": self.guard.state(), "groups": groups, "good_groups": good_groups,
+        }  # fmt: skip
+        checkpoint.write(self.folder, tensors, numbers)
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Go on from a resume point.
+
+        Raises
+        ------
+        UsageError
+            If it is of another run.
+        """
+        checkpoint.check_identity(self.folder, self._identity(), numbers.get("identity", {}))
+        self.network.load_state_dict(checkpoint.part(tensors, "network."))
+        self.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
+        self.guard.weights = checkpoint.part(tensors, "good.")
+        self.guard.moments = checkpoint.unflatten_optimizer(tensors, numbers["good_groups"], "good_optimizer.")
+        self.guard.restore(numbers["guard"])
+        self.crops.restore(numbers["crops"])
+        torch.set_rng_state(tensors["torch_random"])
+        self.spent, self.steps, self.recent = float(numbers["spent"]), int(numbers["step"]), dict(numbers["recent"])
+
+    def run(
+        self,
+        share: Callable[[float, int], float],
+        stop: threading.Event,
+        checkpoint_seconds: float,
+        on_progress: Callable[[str, float], None] | None,
+    ) -> None:
+        """Train until `share` of the seconds and steps spent says 1."""
+        begun, kept, done = time.process_time() - self.spent, self.spent, share(self.spent, self.steps)
+        while done < 1:
+            self.step(done)
+            self.spent = time.process_time() - begun
+            done = share(self.spent, self.steps)
+            if stop.is_set():
+                self.save()
+                raise Interrupted
+            if self.spent - kept >= checkpoint_seconds or done >= 1:
+                kept = self.spent
+                self.save()
+            if on_progress is not None and (self.messages or self.steps % 50 == 0):
+                bins, bands = self.recent["bins"], self.recent["bands"]
+                text = f"step {self.steps}: bins {bins:.3f}, bands {bands:.3f} nepers"
+                on_progress("\n".join([*self.messages, text]), min(1.0, done))
+                self.messages.clear()
+
+
+def train_codec(
+    corpus: Corpus,
+    folder: Path,
+    shape: CodecShape,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    batch: int = 16,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    command: str = "",
+    checkpoint_seconds: float = 120.0,
+    on_progress: Callable[[str, float], None] | None = None,
+    make: type[CodecNetwork] = CodecNetwork,
+) -> CodecNetwork:
+    """Train a codec and write its folder.
+
+    A run that was stopped or killed goes on from its last resume point; with `steps` it ends with the bytes of one that
+    was not (same machine, same threads).
+
+    Parameters
+    ----------
+    corpus : Corpus
+        At the codec's sample rate.
+    folder : Path
+        The codec's folder.
+    shape : CodecShape
+    minutes : float, optional
+        CPU time to train, meant for one thread; `steps` instead of it count batches. Exactly one is given, and counts
+        from the run's beginning.
+    steps : int, optional
+    batch : int
+        Crops of 1.5 s a step.
+    learning_rate : float
+    seed : int
+    command : str
+        For the card.
+    checkpoint_seconds : float
+        CPU time between resume points.
+    on_progress : callable, optional
+        Told a line (or several) and the share that is done.
+    make : type
+        The network to train: variants of it are tried in ``examples/codecs.py``.
+
+    Raises
+    ------
+    UsageError
+        If the corpus has another rate than the codec, or the folder holds another run.
+    TrainingError, LockedError, DiskFullError, Interrupted
+    """
+    if (minutes is None) == (steps is None):
+        raise UsageError("give either minutes or steps")
+    if corpus.sample_rate != shape.sample_rate:
+        raise UsageError(f"the corpus is at {corpus.sample_rate} Hz, the codec for {shape.sample_rate}")
+
+    def share(spent: float, step: int) -> float:
+        return step / steps if steps is not None else spent / (60 * (minutes or 1e-9))
+
+    folder = make_folder(Path(folder))
+    with folder_lock(folder, "codec"), torch.random.fork_rng(devices=[]), stop_requests() as stop:
+        remove_stale(folder)
+        torch.manual_seed(seed)
+        trainer = CodecTrainer(corpus, folder, make(shape), batch=batch, learning_rate=learning_rate, seed=seed)
+        if (found := checkpoint.read(folder)) is not None:
+            trainer.restore(*found)
+        trainer.run(share, stop, checkpoint_seconds, on_progress)
+        about = {
+            "command": command, "seed": seed, "cpu_minutes": trainer.spent / 60, "steps": trainer.steps,
+            "loss": trainer.recent, "hours_read": trainer.steps * batch * CROP_S / 3600,
+            "hours": corpus.seconds("train") / 3600, "content": sorted(t.content for t in corpus.split("train")),
+            "shape": asdict(shape),
+        }  # fmt: skip
+        save_codec(shape, trainer.network.eval().arrays(), about, folder, _card(corpus, about))
+        return trainer.network
+
+
+def _card(corpus: Corpus, about: dict[str, Any]) -> str:
+    tracks = corpus.split("train")
+    return f"""# A codec
+
+Codes for music at {corpus.sample_rate:,} Hz mono, trained on {len(tracks)} tracks ({about["hours"]:.1f} hours;
+genres: {", ".join(corpus.genres)}) for {about["cpu_minutes"]:.0f} minutes of one core ({about["steps"]:,} steps,
+{about["hours_read"]:.1f} hours of crops read), seed {about["seed"]}.
+
+- Licences of the recordings: {corpus.about.get("licence") or "see the corpus"}
+- Command: `{about["command"]}`
+- Last losses in training, nepers: bins {about["loss"]["bins"]:.3f}, bands {about["loss"]["bands"]:.3f}
+"""
