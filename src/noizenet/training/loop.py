@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +31,7 @@ from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
 from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
+from noizenet.training.resume import restore, write_resume_point
 from noizenet.training.settling import ROUNDS, STREAMS, expected_seconds, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
@@ -127,7 +125,7 @@ class Trainer:
         self.optimizer: torch.optim.Optimizer = OPTIMIZERS.load(o.optimizer)(self.network.parameters(), o)
         self.guard = Guard(self.network, self.optimizer, o.warmup_steps)
         self.bf16 = use_bf16(o.precision, config)
-        self.every = o.validate_every or self._every()
+        self.every = o.validate_every or self.validations_every()
         self.state = self.network.start_state(o.batch).detach()
         self.best: dict[str, Tensor] = {}
         self.best_measures: dict[str, float] = {}
@@ -154,7 +152,7 @@ class Trainer:
         """
         found = checkpoint.read(self.folder) if resume else None
         if found is not None:
-            self._restore(*found)
+            restore(self, *found)
         else:
             self.plan.start_training()
         log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
@@ -163,7 +161,7 @@ class Trainer:
         shown_step = self.step
         while (self._done() < 1.0 or not self.step) and not self._early():
             if self._stop.is_set():
-                self._checkpoint()
+                self._write_resume_point()
                 self._store()
                 log.finish()
                 raise Interrupted
@@ -175,14 +173,14 @@ class Trainer:
                 self._show(recent, self.step - shown_step, log)
                 recent, shown_step = [], self.step
             if self.elapsed - self._saved >= self.config.training.checkpoint_seconds:
-                self._checkpoint()
+                self._write_resume_point()
                 self._store_best()
         if recent:
             self._show(recent, self.step - shown_step, log)
         if self.step % self.every or not self.history:
             self._validate(log)
         self.elapsed = self.plan.elapsed()
-        self._checkpoint()
+        self._write_resume_point()
         if self.calibrates:
             self._settle(log)
         model = self._store()
@@ -216,7 +214,7 @@ class Trainer:
         whole = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
         fits = VALIDATION_SHARE * self.plan.asked / whole
         self.validation.limit(math.floor(min(1.0, fits) * self.validation.batches))
-        self.every = o.validate_every or self._every()
+        self.every = o.validate_every or self.validations_every()
         self.plan.validation_s = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
 
     def _fit_calibration(self) -> None:
@@ -253,7 +251,7 @@ class Trainer:
             self.network, self.optimizer, self.reader.next(), self.state, self.config.training, bf16=self.bf16
         )
 
-    def _every(self) -> int:
+    def validations_every(self) -> int:
         """Return the steps between validations such that they cost about a twentieth of the time."""
         if self.validation is None:
             return 1000
@@ -369,6 +367,10 @@ class Trainer:
         """Return the best weights so far, or the latest where nothing was measured."""
         return self.best or self.network.state_dict()
 
+    def _write_resume_point(self) -> None:
+        write_resume_point(self)
+        self._saved = self.elapsed
+
     def _store_best(self) -> None:
         """Write the model folder while training goes on, where there is something better: it can be heard."""
         if self.best_measures and self.best_measures["step"] != self._stored:
@@ -411,65 +413,6 @@ class Trainer:
         model = Model(weights, self.representation, list(self.corpus.genres), about)
         save(model, self.folder, card.render(about, self.network.parameter_count()))
         return model
-
-    def _identity(self) -> dict[str, Any]:
-        """Return what must be the same when a run is resumed."""
-        content = hashlib.sha256("".join(sorted(t.content + t.split for t in self.corpus.tracks)).encode()).hexdigest()
-        training = asdict(self.config.training)
-        for key in ("checkpoint_seconds", "tensorboard", "patience"):  # these do not change a step
-            training.pop(key)
-        shape = self.architecture.to_dict()
-        return {"seed": self.seed, "corpus": content, "architecture": shape, "training": training}
-
-    def _checkpoint(self) -> None:
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        tensors |= {f"good.{k}": v for k, v in self.guard.weights.items()}
-        moments, groups = checkpoint.flatten_optimizer(self.optimizer.state_dict(), "optimizer.")
-        good, good_groups = checkpoint.flatten_optimizer(self.guard.moments, "good_optimizer.")
-        tensors |= moments | good
-        tensors |= {"state": self.state, "torch_random": torch.get_rng_state()}
-        checkpoint.write(
-            self.folder,
-            tensors,
-            {
-                "identity": self._identity(),
-                "representation": self.representation.to_dict(),
-                "step": self.step,
-                "elapsed": self.elapsed,
-                "prepared": self.plan.prepared,
-                "calibration_s": self.plan.calibration_s,
-                "validation_batches": self.validation.batches if self.validation is not None else 0,
-                "reader": self.reader.state(),
-                "guard": self.guard.state(),
-                "groups": groups,
-                "good_groups": good_groups,
-                "history": self.history,
-                "best_measures": self.best_measures,
-            },
-        )
-        self._saved = self.elapsed
-
-    def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        part = partial(checkpoint.part, tensors)
-        checkpoint.check_identity(self.folder, self._identity(), numbers["identity"])
-        self.network.load_state_dict(part("network."))
-        self.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
-        self.guard.weights = part("good.")
-        self.guard.moments = checkpoint.unflatten_optimizer(tensors, numbers["good_groups"], "good_optimizer.")
-        self.guard.restore(numbers["guard"])
-        self.best = part("best.")
-        self.state = tensors["state"]
-        torch.set_rng_state(tensors["torch_random"])
-        self.reader.restore(numbers["reader"])
-        self.step = int(numbers["step"])
-        if self.validation is not None and "validation_batches" in numbers:
-            self.validation.limit(int(numbers["validation_batches"]))
-            self.every = self.config.training.validate_every or self._every()
-        self.plan.fit_calibration(float(numbers.get("calibration_s", math.inf)))
-        self.plan.start_training(float(numbers["elapsed"]), float(numbers.get("prepared", 0.0)))
-        self.history = [float(v) for v in numbers["history"]]
-        self.best_measures = dict(numbers["best_measures"])
 
 
 def train(

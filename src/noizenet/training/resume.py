@@ -1,0 +1,86 @@
+"""What a resume point of a training holds, and how a run goes back to it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from noizenet.training import checkpoint
+
+if TYPE_CHECKING:
+    from noizenet.training.loop import Trainer
+
+
+def identity(run: Trainer) -> dict[str, Any]:
+    """Return what must be the same when a run is resumed."""
+    content = hashlib.sha256("".join(sorted(t.content + t.split for t in run.corpus.tracks)).encode()).hexdigest()
+    training = asdict(run.config.training)
+    for key in ("checkpoint_seconds", "tensorboard", "patience"):  # these do not change a step
+        training.pop(key)
+    shape = run.architecture.to_dict()
+    return {"seed": run.seed, "corpus": content, "architecture": shape, "training": training}
+
+
+def write_resume_point(run: Trainer) -> None:
+    """Write where a run stands."""
+    tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in run.best.items()}
+    tensors |= {f"good.{k}": v for k, v in run.guard.weights.items()}
+    moments, groups = checkpoint.flatten_optimizer(run.optimizer.state_dict(), "optimizer.")
+    good, good_groups = checkpoint.flatten_optimizer(run.guard.moments, "good_optimizer.")
+    tensors |= moments | good
+    tensors |= {"state": run.state, "torch_random": torch.get_rng_state()}
+    checkpoint.write(
+        run.folder,
+        tensors,
+        {
+            "identity": identity(run),
+            "representation": run.representation.to_dict(),
+            "step": run.step,
+            "elapsed": run.elapsed,
+            "prepared": run.plan.prepared,
+            "calibration_s": run.plan.calibration_s,
+            "validation_batches": run.validation.batches if run.validation is not None else 0,
+            "reader": run.reader.state(),
+            "guard": run.guard.state(),
+            "groups": groups,
+            "good_groups": good_groups,
+            "history": run.history,
+            "best_measures": run.best_measures,
+        },
+    )
+
+
+def restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Take a run to where a resume point was written.
+
+    Raises
+    ------
+    UsageError
+        If it is of another run.
+    """
+    part = partial(checkpoint.part, tensors)
+    checkpoint.check_identity(run.folder, identity(run), numbers["identity"])
+    run.network.load_state_dict(part("network."))
+    run.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
+    run.guard.weights = part("good.")
+    run.guard.moments = checkpoint.unflatten_optimizer(tensors, numbers["good_groups"], "good_optimizer.")
+    run.guard.restore(numbers["guard"])
+    run.best = part("best.")
+    run.state = tensors["state"]
+    torch.set_rng_state(tensors["torch_random"])
+    run.reader.restore(numbers["reader"])
+    run.step = int(numbers["step"])
+    if run.validation is not None and "validation_batches" in numbers:
+        run.validation.limit(int(numbers["validation_batches"]))
+        run.every = run.config.training.validate_every or run.validations_every()
+    run.plan.fit_calibration(float(numbers.get("calibration_s") or math.inf))
+    run.plan.start_training(float(numbers["elapsed"]), float(numbers.get("prepared", 0.0)))
+    run.history = [float(v) for v in numbers["history"]]
+    run.best_measures = dict(numbers["best_measures"])
