@@ -178,9 +178,11 @@ def view(
     kind: str = "all",
     scale: str = "log",
     names: Sequence[str] = (),
+    notes: list[str] | None = None,
 ) -> Figure:
     """Draw one recording, or several side by side; write PNG or SVG where `out` is given.
 
+    What was repaired or lost of the files is appended to `notes`, where that is given.
     For the arrays behind a picture see :func:`noizenet.views.page.analyse`.
     """
     from noizenet.views.page import draw_page
@@ -189,7 +191,7 @@ def view(
     many = [sources] if isinstance(sources, (str, Path, Waveform)) else list(sources)
     if out is not None:
         check_outputs([out], [s for s in many if isinstance(s, (str, Path))])
-    figure = draw_page(many, kind, scale=scale, names=names)
+    figure = draw_page(many, kind, scale=scale, names=names, notes=notes)
     if out is not None:
         save_figure(figure, out)
     return figure

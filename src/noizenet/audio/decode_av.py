@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from noizenet.audio.clock import RAW, Clock
-from noizenet.audio.frames import Gap, Joined, Piece, Trial, frame_layout
+from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
 from noizenet.audio.sniff import Container
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import sync_at
@@ -75,10 +75,11 @@ class AVDecoder:
         if self.codec in CHECKED:
             context.options = {**context.options, "err_detect": "crccheck+explode"}
         context.thread_count = 1
-        self.rate, self.layout = int(context.sample_rate), frame_layout(context.layout)
+        self.rate, self.layout = int(context.sample_rate), take_layout(context)
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
         self.seconds = self._promise()
         self.gave_up = False
+        self._packer = Packer()
         self._exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
     def close(self) -> None:
@@ -88,7 +89,7 @@ class AVDecoder:
     def pieces(self) -> Iterator[Piece | Gap]:
         """Decode from the beginning: sound, and gaps where it is missing."""
         clock = Clock(self._kind.name, self._section)
-        joined = Joined()
+        joined = Joined(self.layout)
         trial = Trial(self._kind.name in RAW)
         for packet, error in self._packets():
             frames = [] if error or packet is None else self._decode(packet, clock)
@@ -156,19 +157,23 @@ class AVDecoder:
         skipped = clock.skipped(packet)
         if skipped >= packet.size > 0:
             return []
-        if not skipped:
+        raw = self._kind.name in RAW
+        if not skipped and not (raw and _is_tag(packet)):
             try:
-                frames = [f for f in packet.decode() if f.samples]
+                frames = self._frames(packet.decode())
                 if self._sane(frames):
                     clock.good(packet)
                     return frames
             except (av.error.FFmpegError, ValueError, MemoryError):
                 if packet.size == 0:  # the flush at the end
                     return []
-        rest = self._behind_junk(packet, clock) if self._kind.name in RAW else None
+        rest = self._behind_junk(packet, clock) if raw else None
         if rest is None:
             clock.lose(packet)
         return rest or []
+
+    def _frames(self, decoded: list[Any]) -> list[Any]:
+        return [packed for f in decoded if f.samples for packed in self._packer.packed(f)]
 
     def _behind_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
         """Look into a packet that cannot be decoded: tags or junk may stand before a frame that can."""
@@ -182,7 +187,7 @@ class AVDecoder:
             if found is None or found.container != self._kind.name or at + found.size > len(data):
                 continue
             try:
-                frames = [f for f in self._stream.codec_context.decode(av.Packet(data[at:])) if f.samples]
+                frames = self._frames(self._stream.codec_context.decode(av.Packet(data[at:])))
             except (av.error.FFmpegError, ValueError, MemoryError):
                 return None
             clock.good(packet, at)
@@ -194,10 +199,11 @@ class AVDecoder:
         if self._exact:
             return True
         for frame in frames:
-            if frame.format.name == "fltp":
-                for plane in frame.planes:
-                    x = np.frombuffer(plane, "<f4", frame.samples)
-                    if not (np.abs(x).max() < LOSSY_PEAK):
+            if frame.format.name in ("fltp", "flt"):
+                planar = frame.format.is_planar
+                count = frame.samples * (1 if planar else frame.layout.nb_channels)
+                for plane in planes_of(frame):
+                    if not np.abs(np.frombuffer(plane, "<f4", count)).max() < LOSSY_PEAK:
                         return False
         return True
 
@@ -219,6 +225,11 @@ def _open(section: Section, demuxer: str, options: dict[str, str]) -> Any:
         return av.open(section, format=demuxer, metadata_errors="replace", options=options)
     except TypeError:  # PyAV 19 and later know no such choice
         return av.open(section, format=demuxer, options=options)
+
+
+def _is_tag(packet: Any) -> bool:
+    """Whether a packet is a tag, which some decoders swallow as if it were sound."""
+    return packet.size > 3 and bytes(memoryview(packet)[:3]) in (b"ID3", b"TAG", b"APE")
 
 
 def _lower(tags: dict[str, str]) -> dict[str, str]:

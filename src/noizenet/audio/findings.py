@@ -53,8 +53,11 @@ class Findings:
 
     def begin(self, link: Link) -> None:
         """Note that a link begins."""
-        self._links += 1
         self._cut_s = 0.0
+        if link.resumes_s is None:
+            self._links += 1
+        elif link.resumes_s > self.at_s:
+            self.gap(Gap(link.resumes_s - self.at_s))
 
     def end(self, kinds: set[tuple[int, int]]) -> None:
         """Note that a link ended, and the rates and channel counts that it had."""
@@ -156,7 +159,8 @@ class Findings:
         if cut or (short is not None and short > slack and (broken or self._unsure(structure))):
             self._issues.append(lost(f"damaged after {seconds:.1f} s{promise}"))
         elif self._cut_s > BARELY_S and (short is None or short > BARELY_S):
-            self._issues.append(lost(f"damaged after {seconds:.1f} s ({_short(self._cut_s)} lost)"))
+            told = promise or f" ({_short(self._cut_s)} lost)"
+            self._issues.append(lost(f"damaged after {seconds:.1f} s{told}"))
         elif short is not None and short > slack:
             self._issues.append(
                 repaired(f"the header's length is wrong: it says {promised_s:.1f} s, {seconds:.1f} s were decoded")

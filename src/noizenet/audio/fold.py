@@ -42,7 +42,7 @@ _NAMES: dict[str, Layout] = {
     "quad": ("FL", "FR", "BL", "BR"),
     "5.0": ("FL", "FR", "FC", "BL", "BR"),
     "5.1": ("FL", "FR", "FC", "LFE", "BL", "BR"),
-    "6.1": ("FL", "FR", "FC", "LFE", "BC", "SL", "SR"),
+    "6.1": ("FL", "FR", "FC", "LFE", "BC", "BL", "BR"),
     "7.1": ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
     "2.1": ("FL", "FR", "LFE"),
 }
@@ -52,7 +52,7 @@ _VORBIS: dict[int, Layout] = {
     3: ("FL", "FC", "FR"),
     5: ("FL", "FC", "FR", "BL", "BR"),
     6: ("FL", "FC", "FR", "BL", "BR", "LFE"),
-    7: ("FL", "FC", "FR", "SL", "SR", "BC", "LFE"),
+    7: ("FL", "FC", "FR", "BL", "BR", "BC", "LFE"),
     8: ("FL", "FC", "FR", "SL", "SR", "BL", "BR", "LFE"),
 }
 
@@ -85,6 +85,8 @@ def known_layout(names: Layout) -> Layout:
         return _NAMES["mono"]
     if names == _NAMES["2.1"]:
         return _NAMES["3.0"]
+    if not {"BL", "BR"} & set(names):  # 5.1 is 5.1, whether its surrounds are called side or back
+        names = tuple({"SL": "BL", "SR": "BR"}.get(n, n) for n in names)
     return names if all(n in _TO_STEREO for n in names) else default_layout(len(names))
 
 

@@ -36,6 +36,69 @@ class Gap(NamedTuple):
     at_end: bool = False
 
 
+MOST_PLANES = 8
+"""PyAV counts planes up to a null pointer, which FFmpeg's list of eight planes has not: no more are asked for."""
+
+_KEPT: list[Any] = []
+
+
+def keep(layout: Any) -> None:
+    """Hold a layout for ever, unless it is plain.
+
+    FFmpeg's layouts in an order of their own hold memory. PyAV (to 18.1 at least) copies the pointer and frees it with
+    its own object, and FFmpeg frees it again: the process would crash. An object that is never freed does no harm, and
+    is small.
+    """
+    if layout.name not in ("mono", "stereo", "1 channels", "2 channels"):
+        _KEPT.append(layout)
+
+
+def take_layout(context: Any) -> Layout:
+    """Return a decoder's channels, and make it decode without the container's order, which frames would inherit."""
+    layout = context.layout
+    keep(layout)
+    if layout.nb_channels > 2:
+        context.layout = f"{layout.nb_channels} channels"
+    return frame_layout(layout)
+
+
+def planes_of(frame: Any) -> list[Any]:
+    """Return the planes of a frame.
+
+    Raises
+    ------
+    ValueError
+        If there are more than PyAV can count.
+    """
+    count = frame.layout.nb_channels if frame.format.is_planar else 1
+    if count > MOST_PLANES:
+        raise ValueError(f"{count} planes")
+    return list(frame.planes[:count])
+
+
+class Packer:
+    """Makes one plane of many, where there are more than PyAV can count."""
+
+    def __init__(self) -> None:
+        self._resampler: Any = None
+        self._kind: tuple[str, int, str] | None = None
+
+    def packed(self, frame: Any) -> list[Any]:
+        """Return a frame as it is, or its sound in packed frames."""
+        keep(frame.layout)
+        if not frame.format.is_planar or frame.layout.nb_channels <= MOST_PLANES:
+            return [frame]
+        import av
+
+        kind = (frame.format.name, frame.sample_rate, frame.layout.name)
+        if kind[2] != f"{frame.layout.nb_channels} channels":  # an order of its own cannot be handed on; see keep
+            raise ValueError(f"channels in an order of their own: {kind[2]}")
+        if kind != self._kind:
+            self._kind = kind
+            self._resampler = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+        return list(self._resampler.resample(frame))
+
+
 class Trial:
     """Holds frames of another rate or other channels back until more of their kind follow.
 
@@ -71,7 +134,8 @@ class Trial:
 class Joined:
     """Frames of one kind, joined to pieces of about a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout  # of frames that name no channels
         self._frames: list[Any] = []
         self._count = 0
         self._kind: tuple[str, int, str] | None = None
@@ -92,7 +156,9 @@ class Joined:
         if not self._frames:
             return None
         frames, self._frames, self._count = self._frames, [], 0
-        return Piece(_samples(frames), frames[0].sample_rate, frame_layout(frames[0].layout))
+        layout = frames[0].layout
+        nameless = layout.name == f"{len(self._layout)} channels"
+        return Piece(_samples(frames), frames[0].sample_rate, self._layout if nameless else frame_layout(layout))
 
 
 def _samples(frames: list[Any]) -> NDArray[np.float32]:
@@ -102,7 +168,7 @@ def _samples(frames: list[Any]) -> NDArray[np.float32]:
     count = sum(f.samples for f in frames)
     out = np.empty((count, channels), np.float32)
     if form.is_planar:
-        planes = [f.planes for f in frames]
+        planes = [planes_of(f) for f in frames]
         for c in range(channels):
             parts = [np.frombuffer(p[c], dtype, f.samples) for p, f in zip(planes, frames, strict=True)]
             out[:, c] = np.concatenate(parts)

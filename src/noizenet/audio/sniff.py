@@ -93,8 +93,6 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"fap ", "sndfile"),
     (b"NIST_1A", "sndfile"),
     (b"2BIT", "sndfile"),
-    (b"\x64\xa3\x01\x00", "sndfile"),
-    (b"\x00\x01\xa3\x64", "sndfile"),
 )
 
 TAGGED = frozenset({"mp3", "aac"})
@@ -197,6 +195,11 @@ def _is_svx(head: bytes) -> bool:
     return head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV")
 
 
+def _is_ircam(head: bytes) -> bool:
+    little, big = head[:4], head[3::-1]
+    return any(h[:2] == b"\x64\xa3" and 1 <= h[2] <= 4 and h[3] == 0 for h in (little, big) if len(h) == 4)
+
+
 def _is_mp4(head: bytes) -> bool:
     if len(head) < 8 or head[4:8] not in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot"):
         return False
@@ -208,6 +211,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (_is_wav, "wav"),
     (_is_aiff, "aiff"),
     (_is_svx, "sndfile"),
+    (_is_ircam, "sndfile"),
     (_is_mp4, "mp4"),
 )
 
@@ -266,7 +270,9 @@ def _search(source: Source, start: int) -> Found | None:
             found.append((at, name))
     chain = next_chain(data, 1, min(found)[0] if found else len(data))
     if chain is not None:
-        found.append((chain[0], chain[1].container))
+        at, name = chain[0], chain[1].container
+        tag = data.rfind(b"ID3", 1, at) if name in TAGGED else -1
+        found.append((tag if tag > 0 and tag + tag_size(data[tag : tag + 32]) == at else at, name))
     if not found:
         return None
     at, name = min(found)

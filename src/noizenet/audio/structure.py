@@ -17,12 +17,14 @@ MOST_CHUNKS = 100_000
 class Link:
     """A part of a file that is a recording of its own: its first byte, and the byte behind its last.
 
-    `until` is the time stamp of its end in seconds, where its last bytes tell it.
+    `until` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on behind damage is
+    the same recording; `resumes_s` is the second at which it does.
     """
 
     start: int
     stop: int
     until: float | None = None
+    resumes_s: float | None = None
 
 
 @dataclass
@@ -125,17 +127,35 @@ def _au(source: Source, start: int) -> Structure:
 
 
 def _wavpack(source: Source, start: int) -> Structure:
-    """Blocks one after another, each with its size; https://www.wavpack.com/WavPack5FileFormat.pdf."""
-    at, end = start, source.size
-    while at + 32 <= end:
-        head = source.peek(at, 12)
-        if head[:4] != b"wvpk":
-            return Structure([Link(start, source.size)], cut=False, ask=True)
+    """Walk through the blocks, each with its size and place; https://www.wavpack.com/WavPack5FileFormat.pdf.
+
+    FFmpeg's demuxer ends at the first block that is none: what comes behind damage is a link of its own.
+    """
+    structure = Structure([], cut=False, ask=True)
+    at = begin = start
+    resumes: float | None = None
+    while at + 32 <= source.size:
+        head = source.peek(at, 32)
         size = 8 + int.from_bytes(head[4:8], "little")
-        if at + size > end:
-            return Structure([Link(start, source.size)], cut=True, ask=True)
-        at += size
-    return Structure([Link(start, source.size)], cut=False if at == end else None, ask=True)
+        if head[:4] == b"wvpk" and 24 <= size <= 1 << 24:
+            at += size
+            continue
+        following = next((i for i in _find_all(source, b"wvpk", at + 1) if source.peek(i + 9, 1) == b"\x04"), None)
+        if following is None:
+            break
+        structure.links.append(Link(begin, at, resumes_s=resumes))
+        head = source.peek(following, 32)
+        rate = _WAVPACK_HZ[int.from_bytes(head[24:28], "little") >> 23 & 15]
+        resumes = (int.from_bytes(head[16:20], "little") + (head[10] << 32)) / rate if rate else None
+        at = begin = following
+    structure.links.append(Link(begin, source.size, resumes_s=resumes))
+    structure.cut = at > source.size
+    return structure
+
+
+_WAVPACK_HZ = (
+    *(6000, 8000, 9600, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 192000), 0,
+)  # fmt: skip
 
 
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")

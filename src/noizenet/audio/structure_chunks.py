@@ -50,7 +50,9 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
     """Compare a data chunk's size with the bytes that follow."""
     there = source.size - data.start
     if data.size == 0:
-        if there > 0 and not _are_chunks(source, data.start, order):
+        if there <= 0 or _are_chunks(source, data.start, order):
+            structure.problem = "it holds no sound: its length is 0"
+        else:
             structure.issues.append(repaired("the header's length is 0; all that follows it was decoded"))
         return
     if data.size > there and any(abs(data.size - s) <= HEADER_SLACK for s in STREAMING_SIZES):

@@ -35,7 +35,7 @@ def sync_at(data: bytes, at: int) -> Sync | None:
     if len(data) < at + 8:
         return None
     if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0:
-        for read in (_adts, _flac_frame, _mpeg):
+        for read in (_flac_frame, _adts, _mpeg):
             found = read(data, at)
             if found:
                 return found

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from noizenet.cli.output import print_json, say
+from noizenet.cli.output import print_json, remark, say
 
 
 def view(
@@ -21,8 +21,10 @@ def view(
     """Draw a recording: waveform, envelope with ADSR, spectrogram; or two side by side."""
     from noizenet import api
 
-    api.view([audio] if compare is None else [audio, compare], out, kind=kind, scale=scale)
+    notes: list[str] = []
+    api.view([audio] if compare is None else [audio, compare], out, kind=kind, scale=scale, notes=notes)
+    remark(notes)
     if json:
-        print_json({"path": str(out), "kind": kind, "scale": scale})
+        print_json({"path": str(out), "kind": kind, "scale": scale, "notes": notes})
     else:
         say(f"drawn: {out}")

@@ -41,7 +41,14 @@ def analyse(source: Source, kind: str, name: str = "") -> Any:
         return view.analyse(sound)
 
 
-def draw_page(sources: Sequence[Source], kind: str = "all", *, scale: str = "log", names: Sequence[str] = ()) -> Figure:
+def draw_page(
+    sources: Sequence[Source],
+    kind: str = "all",
+    *,
+    scale: str = "log",
+    names: Sequence[str] = (),
+    notes: list[str] | None = None,
+) -> Figure:
     """Draw one or more recordings as columns, the chosen views as rows.
 
     Parameters
@@ -54,6 +61,8 @@ def draw_page(sources: Sequence[Source], kind: str = "all", *, scale: str = "log
         ``log`` or ``linear`` frequency.
     names : sequence of str
         Titles of the columns; the file names by default.
+    notes : list of str, optional
+        What was repaired or lost of the files is appended to it.
 
     Returns
     -------
@@ -72,6 +81,8 @@ def draw_page(sources: Sequence[Source], kind: str = "all", *, scale: str = "log
         for row, view in enumerate(views):
             with open_sound(source, names[column] if names else "") as sound:
                 data = view.analyse(sound)
+            if row == 0 and notes is not None:
+                notes += [f"{source}: {issue.text}" for issue in sound.issues]
             title = sound.name if row == 0 else ""
             view.draw(data, grid[row][column], figure, DrawOptions(scale=scale, title=_short(title)))
     for row, view in enumerate(views):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.issue import Issue
 from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import AudioError
@@ -18,11 +19,12 @@ BLOCK = 1 << 17
 
 
 class Sound(NamedTuple):
-    """A name, a rate in Hz, and mono blocks float32 [n]."""
+    """A name, a rate in Hz, mono blocks float32 [n], and what is not as the file says (complete behind the blocks)."""
 
     name: str
     sample_rate: int
     blocks: Iterator[NDArray[np.float32]]
+    issues: Sequence[Issue] = ()
 
 
 @contextmanager
@@ -40,7 +42,8 @@ def open_sound(source: Path | str | Waveform, name: str = "") -> Iterator[Sound]
         yield Sound(name or "waveform", source.sample_rate, _not_empty(parts, name or "the waveform"))
         return
     with AudioReader(source) as reader:
-        yield Sound(name or Path(source).name, reader.info.sample_rate, _not_empty(mono_blocks(reader), str(source)))
+        blocks = _not_empty(mono_blocks(reader), str(source))
+        yield Sound(name or Path(source).name, reader.info.sample_rate, blocks, reader.issues)
 
 
 def _not_empty(blocks: Iterator[NDArray[np.float32]], name: str) -> Iterator[NDArray[np.float32]]:

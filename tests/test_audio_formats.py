@@ -1,0 +1,168 @@
+"""Every format that is read: length, level and sound as they were put in, whatever the ending; tags; layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from encode import KINDS, LOSSLESS, NO_PROMISE, RATE, encode, ffmpeg_decodes, music, shift_between
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from noizenet.audio.read import AUDIO_SUFFIXES, AudioReader, converted_blocks, mono_blocks, read
+from noizenet.audio.resample import resample
+
+SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("formats")
+    made = {}
+    for kind in KINDS:
+        try:
+            # An ending that says nothing true: what is read is decided by the content.
+            made[kind] = encode(
+                folder / f"{kind}.wav", music(SECONDS), kind, tags={"artist": "Ärtist", "title": "Tïtle"}
+            )
+        except pytest.skip.Exception:
+            continue
+    return made
+
+
+def sound_of(path: Path) -> tuple[AudioReader, np.ndarray]:
+    with AudioReader(path) as reader:
+        return reader, np.concatenate(list(reader.blocks()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestEveryFormat:
+    def test_it_holds_what_was_put_in(self, files: dict[str, Path], kind: str) -> None:
+        if kind not in files:
+            pytest.skip("no encoder")
+        reader, y = sound_of(files[kind])
+        x = music(SECONDS)
+        assert not reader.issues
+        assert reader.info.layout == "stereo"
+        assert (reader.info.seconds is None) == (kind in NO_PROMISE)
+        if reader.info.seconds is not None:
+            assert reader.info.seconds == pytest.approx(SECONDS, abs=0.1)
+        if kind in LOSSLESS:
+            assert y.shape == x.shape
+            assert np.abs(y - x).max() < 2**-15
+            return
+        assert len(y) / reader.info.sample_rate == pytest.approx(SECONDS, abs=0.08)
+        if reader.info.sample_rate != RATE:
+            y = resample(y, reader.info.sample_rate, RATE)
+        part = y[RATE : 2 * RATE]
+        at = shift_between(part[:, 0], x[:, 0], RATE, 5000)
+        for c in range(2):
+            assert np.corrcoef(part[:, c], x[at : at + RATE, c])[0, 1] > 0.95
+        assert part.std() == pytest.approx(x[at : at + RATE].std(), rel=0.08)
+
+    def test_the_ffmpeg_program_agrees(self, files: dict[str, Path], kind: str) -> None:
+        if kind not in files:
+            pytest.skip("no encoder")
+        reader, y = sound_of(files[kind])
+        theirs = ffmpeg_decodes(files[kind], reader.info.sample_rate)
+        assert abs(len(y) - len(theirs)) <= 0.05 * reader.info.sample_rate
+        n = min(len(y), len(theirs)) - 2000
+        part = y[1000:n, 1]
+        at = shift_between(part, theirs[:, 1], 1000, 2500)
+        n = min(len(part), len(theirs) - at)
+        assert np.corrcoef(part[:n], theirs[at : at + n, 1])[0, 1] > 0.99
+        assert part[:n].std() == pytest.approx(theirs[at : at + n, 1].std(), rel=0.01)
+
+    def test_blocks_of_any_size_hold_the_same(self, files: dict[str, Path], kind: str) -> None:
+        if kind not in files:
+            pytest.skip("no encoder")
+        _, whole = sound_of(files[kind])
+        for seconds in (0.0371, 1.5):
+            with AudioReader(files[kind]) as reader:
+                blocks = list(reader.blocks(seconds))
+            size = int(seconds * reader.info.sample_rate)
+            assert {len(b) for b in blocks[:-1]} == {size}
+            assert np.array_equal(np.concatenate(blocks), whole)
+
+    def test_artist_and_title(self, files: dict[str, Path], kind: str) -> None:
+        if kind not in files or kind in ("w64", "caf", "tta", "ac3", "eac3", "aac", "mp2", "au", "aiff", "aifc"):
+            pytest.skip("its writer keeps no tags")
+        with AudioReader(files[kind]) as reader:
+            assert (reader.info.artist, reader.info.title) == ("Ärtist", "Tïtle")
+
+
+def test_soundfile_agrees_where_it_can_read(files: dict[str, Path]) -> None:
+    compared = 0
+    for kind in ("wav", "wav24", "wavf", "aiff", "au", "caf", "w64", "flac", "ogg"):
+        if kind not in files:
+            continue
+        theirs, rate = soundfile.read(files[kind], dtype="float32", always_2d=True)
+        reader, ours = sound_of(files[kind])
+        assert reader.info.sample_rate == rate
+        n = min(len(ours), len(theirs))
+        assert abs(len(ours) - len(theirs)) < 64
+        assert np.abs(ours[:n] - theirs[:n]).max() < 2e-4
+        compared += 1
+    assert compared >= 7
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "PCM_U8"), ("wav", "PCM_32"), ("wav", "DOUBLE"), ("wav", "ULAW"),
+    ("wav", "ALAW"), ("wav", "IMA_ADPCM"), ("wav", "MS_ADPCM"), ("wav", "GSM610"), ("aiff", "PCM_S8"), ("aiff", "FLOAT"), ("au", "FLOAT"), ("rf64", "PCM_24"),
+    ("flac", "PCM_24"), ("caf", "ALAC_16"), ("voc", "PCM_16"), ("paf", "PCM_16"), ("svx", "PCM_16"), ("sf", "PCM_16"), ("nist", "PCM_16"),
+    ("avr", "PCM_16"), ("htk", "PCM_16"), ("wavex", "PCM_16"), ("mat5", "PCM_16")])  # fmt: skip
+def test_what_libsndfile_writes(suffix: str, subtype: str, tmp_path: Path) -> None:
+    formats = {"sf": "IRCAM", "wavex": "WAVEX"}
+    path = tmp_path / f"a.{suffix}"
+    x = 0.9 * music(1.0, channels=1)
+    try:
+        soundfile.write(path, x, RATE, subtype=subtype, format=formats.get(suffix, suffix.upper()))
+    except (soundfile.LibsndfileError, ValueError, TypeError):
+        pytest.skip("this libsndfile cannot write it")
+    if (
+        suffix == "mat5" or suffix == "htk"
+    ):  # tables of numbers and formats without a mark of their own are no sound files
+        return
+    w = read(path)
+    assert w.sample_rate == RATE
+    assert abs(len(w) - len(x)) <= 1100
+    n = min(len(w), len(x))
+    floor = 0.9 if "ADPCM" in subtype or subtype in ("GSM610", "ULAW", "ALAW") else 0.999
+    assert np.corrcoef(w.samples[:n], x[:n, 0])[0, 1] > (floor if subtype not in ("PCM_U8", "PCM_S8") else 0.99)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seconds=st.floats(0.003, 3.0), rate=st.sampled_from([8000, 16_000, 22_050, 44_100, 48_000]), channels=st.sampled_from([1, 2]),
+       kind=st.sampled_from(["ogg", "flac", "mp3", "m4a"]))  # fmt: skip
+def test_conversion_does_not_depend_on_the_block(
+    files: dict[str, Path], seconds: float, rate: int, channels: int, kind: str
+) -> None:
+    if kind not in files:
+        return
+    with AudioReader(files[kind]) as reader:
+        parts = np.concatenate(list(converted_blocks(reader, rate, channels, seconds)))
+    whole = read(files[kind], sample_rate=rate, channels=channels).samples.reshape(-1, channels)
+    assert len(parts) == len(whole)
+    assert np.abs(parts - whole).max() < 1e-5
+
+
+def test_mono_blocks_are_the_mono_fold(files: dict[str, Path]) -> None:
+    with AudioReader(files["flac"]) as reader:
+        mono = np.concatenate(list(mono_blocks(reader)))
+    assert np.allclose(mono, music(SECONDS).mean(axis=1), atol=2**-15)
+
+
+def test_broken_names_in_tags_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp3", music(1.0), "mp3", tags={"artist": "Mot", "title": "Ace"})
+    data = path.read_bytes()
+    assert b"Mot" in data
+    path.write_bytes(data.replace(b"Mot", b"\xff\xfe\xd8"))
+    with AudioReader(path) as reader:
+        assert reader.info.title == "Ace"
+        assert sum(len(b) for b in reader.blocks())
+
+
+def test_endings_that_scanners_take() -> None:
+    assert {".aifc", ".wv", ".tta", ".mp2", ".ac3", ".m4a", ".opus", ".wav", ".ape"} <= AUDIO_SUFFIXES
+    assert not {".txt", ".jpg", ".m3u8", ".mpd", ".avi", ".mid", ".sd2"} & AUDIO_SUFFIXES
