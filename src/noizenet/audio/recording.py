@@ -98,7 +98,7 @@ class Recording:
         """Open the first link that can be opened."""
         problem: AudioError | None = None
         if self._structure.problem:
-            raise AudioError(f"{self.path}: not a readable recording ({self._structure.problem})")
+            raise AudioError(f"{self.path}: {self._structure.problem}")
         while self._structure.links:
             try:
                 return self._open(self._structure.links[0])

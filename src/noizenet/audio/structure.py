@@ -46,7 +46,7 @@ class Structure:
     options : dict
         For FFmpeg's demuxer.
     problem : str
-        Why there can be no sound in it; empty otherwise.
+        Why there can be no sound in it, as what follows the name; empty otherwise.
     issues : list of Issue
         What is already known.
     """
@@ -210,7 +210,7 @@ def _mp4(source: Source, start: int) -> Structure:
     structure = Structure(links, cut=cut, ask=len(links) == 1)
     if len(links) == 1 and b"moov" not in names:
         why = "the file was cut off" if cut else "its recording was not finished"
-        structure.problem = f"its table of contents (moov) is missing: {why}; there is no sound without it"
+        structure.problem = f"has no table of contents (moov is missing): {why}; there is no sound without it"
     return structure
 
 

@@ -35,7 +35,7 @@ def riff(source: Source, start: int) -> Structure:
         at = chunk.start + chunk.size + chunk.size % 2
         chunk = _read_chunk(source, at, order)
     if chunk is None:
-        structure.problem = "it ends before the sound begins"
+        structure.problem = "holds no sound (it ends before the sound begins)"
         return structure
     size = chunk.size if long_size is None or chunk.size != 0xFFFFFFFF else long_size
     per_second = _bytes_per_second(fmt, order)
@@ -51,7 +51,7 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
     there = source.size - data.start
     if data.size == 0:
         if there <= 0 or _are_chunks(source, data.start, order):
-            structure.problem = "it holds no sound: its length is 0"
+            structure.problem = "holds no sound (zero length)"
         else:
             structure.issues.append(repaired("the header's length is 0; all that follows it was decoded"))
         return
