@@ -150,6 +150,8 @@ def serve(noizenet: Path, folder: Path) -> str:
                 with urllib.request.urlopen(address + path, timeout=60) as answer:  # noqa: S310 - this machine's own
                     if wanted not in answer.read().decode():
                         return f"noizenet studio {path}"
+        except OSError as error:
+            return f"noizenet studio: {error}"
         finally:
             studio.terminate()
             studio.wait(60)

@@ -72,6 +72,7 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(128)  # who reads the address may connect at once, and waits while the studio starts
     except (OSError, UnicodeError) as error:
         listener.close()
         why = getattr(error, "strerror", None) or "no such address"
