@@ -142,8 +142,11 @@ def _store(
     min_seconds: float,
 ) -> Prepared:
     """Decide over the whole recording, and write what is kept of it."""
-    columns, levels, fold_issues = _fold(spool, channels)
-    issues = [*reader.issues, *fold_issues]
+    column, issues = _fold(spool, channels)
+    issues = [*reader.issues, *issues]
+    levels = Levels()
+    for block in spool.blocks():
+        levels.push(_taken(block, column, channels))
     refusal = _refusal(spool.frames, sample_rate, min_seconds, levels)
     if refusal:
         lost = [i.text for i in issues if i.kind == "lost"]
@@ -153,7 +156,7 @@ def _store(
         issues.append(level_issue)
     with AudioWriter(path, sample_rate, channels, spool.frames) as writer:
         for block in spool.blocks():
-            writer.write(_taken(block, columns, channels) * np.float32(gain))
+            writer.write(_taken(block, column, channels) * np.float32(gain))
     return Prepared(
         audio=path.name,
         content=content,
@@ -167,23 +170,23 @@ def _store(
     )
 
 
-def _fold(spool: Spool, channels: int) -> tuple[int | None, Levels, list[Issue]]:
+def _fold(spool: Spool, channels: int) -> tuple[int | None, list[Issue]]:
     """Choose what is kept of the channels: one of them (its number), or all, averaged where one is wanted (None)."""
-    if channels == 2 or spool.channels == 1:
-        return None, Levels.of(spool.each), []
-    if not spool.stereo.cancels:
-        return None, spool.mean, []
+    if channels == 2 or spool.channels == 1 or not spool.stereo.cancels:
+        return None, []
     louder = spool.stereo.louder
     text = f"its channels cancel in mono (one is inverted); only the {('left', 'right')[louder]} one is kept"
-    return louder, spool.each[louder], [Issue("repaired", text)]
+    return louder, [Issue("repaired", text)]
 
 
 def _taken(block: NDArray[np.float32], column: int | None, channels: int) -> NDArray[np.float32]:
     if column is not None:
-        return block[:, column : column + 1]
+        return np.ascontiguousarray(block[:, column : column + 1])
     if channels == block.shape[1]:
         return block
-    return block.mean(axis=1, keepdims=True) if channels == 1 else np.repeat(block, channels, axis=1)
+    if channels == 1:
+        return np.asarray((block[:, :1] + block[:, 1:]) * np.float32(0.5))
+    return np.repeat(block, channels, axis=1)
 
 
 def _refusal(frames: int, rate: int, min_seconds: float, levels: Levels) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +17,7 @@ MEMORY_BYTES = 64 << 20
 """Longer recordings go through the disk (at 22,050 Hz in stereo: than six minutes)."""
 BLOCK_FRAMES = 1 << 17
 PIECE = 1024
+LOUD_PEAK, FAINT_PEAK = 1e4, 1e-3
 EDGES, EDGE_SHARE = 2, 0.05
 """So many pieces, or such a share, may be louder in what is called constant: converted edges ring."""
 
@@ -37,29 +38,23 @@ class Levels:
         self._spreads: list[NDArray[np.float32]] = []
 
     def push(self, block: NDArray[np.float32]) -> None:
-        """Hear a block of one channel, [n]."""
+        """Hear a block, [n, C]."""
         if not block.size:
             return
-        self.peak = max(self.peak, float(block.max()), -float(block.min()))
-        exact = block.astype(np.float64)  # the square of a sample far above full scale has no place in 32 bits
-        self._count += exact.size
-        self._total += float(exact.sum())
-        self._squares += float(np.dot(exact, exact))
-        self._neighbours += float(np.dot(exact[1:], exact[:-1]))
         whole = len(block) // PIECE * PIECE
-        self._spreads.append(np.ptp(block[:whole].reshape(-1, PIECE) if whole else block[None], axis=1))
-
-    @classmethod
-    def of(cls, parts: Sequence[Levels]) -> Levels:
-        """Return the levels of several channels together."""
-        found = cls()
-        found.peak = max(p.peak for p in parts)
-        found._count = sum(p._count for p in parts)
-        found._total = sum(p._total for p in parts)
-        found._squares = sum(p._squares for p in parts)
-        found._neighbours = sum(p._neighbours for p in parts)
-        found._spreads = [np.maximum.reduce(blocks) for blocks in zip(*(p._spreads for p in parts), strict=True)]
-        return found
+        pieces = block[:whole].reshape(-1, PIECE, block.shape[1]) if whole else block[None]
+        highs, lows = pieces.max(axis=1), pieces.min(axis=1)
+        self._spreads.append((highs - lows).max(axis=1))
+        rest = block[whole:] if whole and len(block) > whole else block[:1]
+        peak = max(float(highs.max()), -float(lows.min()), float(np.abs(rest).max()))
+        self.peak = max(self.peak, peak)
+        # The squares of samples far above full scale have no place in 32 bits.
+        exact = block if peak < LOUD_PEAK else block.astype(np.float64)
+        self._count += exact.size
+        self._total += float(exact.sum(dtype=np.float64))
+        self._squares += float(np.vdot(exact, exact))
+        if peak < FAINT_PEAK:  # asked of faint recordings only
+            self._neighbours += float(np.vdot(exact[1:], exact[:-1]))
 
     @property
     def offset(self) -> float:
@@ -78,7 +73,7 @@ class Levels:
 
     @property
     def smoothness(self) -> float:
-        """Correlation of neighbouring samples: 0 for white noise, near 1 for music."""
+        """Correlation of neighbouring samples, known below :data:`FAINT_PEAK`: 0 for noise, near 1 for music."""
         return self._neighbours / self._squares if self._squares > 0 else 0.0
 
     @property
@@ -103,10 +98,6 @@ class Spool:
     Attributes
     ----------
     frames : int
-    each : list of Levels
-        Of each channel.
-    mean : Levels
-        Of the mean of the channels.
     stereo : FoldStatistics
         Of two channels: whether they cancel.
     """
@@ -114,8 +105,6 @@ class Spool:
     def __init__(self, folder: Path, channels: int) -> None:
         self.channels = channels
         self.frames = 0
-        self.each = [Levels() for _ in range(channels)]
-        self.mean = Levels() if channels > 1 else self.each[0]
         self.stereo = FoldStatistics()
         self._folder = folder
         self._file = tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=str(folder))  # noqa: SIM115 - closed by __exit__
@@ -140,10 +129,7 @@ class Spool:
         NoizenetError
             If the disk takes no more.
         """
-        for column, levels in enumerate(self.each):
-            levels.push(block[:, column])
         if self.channels > 1:
-            self.mean.push(block.mean(axis=1))
             self.stereo.push(block)
         try:
             self._file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
