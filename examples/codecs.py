@@ -185,7 +185,7 @@ class Bench:
     def judge(self, made: list[Waveform]) -> dict[str, float]:
         """Return the figures of round trips, one of each held-out excerpt."""
         heard = [
-            sound(Recording(t.source, t.genre, w.sample_rate, lambda w=w: iter([w.samples])), self._tagger)  # type: ignore[misc]
+            sound(Recording(t.name, t.genre, w.sample_rate, lambda w=w: iter([w.samples])), self._tagger)  # type: ignore[misc]
             for t, w in zip(self._tracks, made, strict=True)
         ]
         evidence = Evidence(self._train, heard, heard, {}, self.corpus, tagger=True)

@@ -27,7 +27,7 @@ def main() -> None:
         total[track.genre] += report.seconds  # type: ignore[assignment]
         dead[track.genre] += report.dead_s  # type: ignore[assignment]
         if report.dead_s:
-            print(f"{track.source}: {report.to_dict()}", file=sys.stderr)
+            print(f"{track.name}: {report.to_dict()}", file=sys.stderr)
     print("| genre | minutes held out | alive |\n|---|---|---|")
     for genre in corpus.genres:
         print(f"| {genre} | {total[genre] / 60:.1f} | {1 - dead[genre] / total[genre]:.2%} |")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,15 @@ def test_what_is_kept_of_a_track_goes_with_its_sound(tmp_path: Path) -> None:
     assert not np.array_equal(*frames)
 
 
+def test_pieces_of_a_recording_have_names_of_their_own(tmp_path: Path) -> None:
+    save(tmp_path / "src" / "a.wav", 200)
+    track = quick(tmp_path / "src", tmp_path / "out").tracks[0]
+    pieces = [track, *(replace(track, start=start) for start in (500, 900))]
+    for property_name in ("name", "key"):
+        assert len({getattr(p, property_name) for p in pieces}) == 3
+    assert track.name == "a.wav"
+
+
 def test_a_corpus_of_the_first_format_opens(tmp_path: Path) -> None:
     for name in ("take.wav", "take.flac"):
         save(tmp_path / "src" / name, 200 + len(name))
@@ -201,4 +211,4 @@ def test_prepared_audio_of_an_earlier_version_is_made_anew_and_removed(tmp_path:
         new = c.audio_path(track).with_suffix(suffix)
         shutil.copy(new, new.with_name(f"{track.content}-{RATE}-1{suffix}"))
     assert len(quick(tmp_path / "src", tmp_path / "out").tracks) == 1
-    assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".wav"]
+    assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".npy", ".wav"]

@@ -143,7 +143,7 @@ def test_long_recordings_go_through_the_disk(tmp_path: Path, monkeypatch: pytest
     assert not problems
     original, _ = soundfile.read(tmp_path / "src" / "a.wav", dtype="int16")
     assert np.array_equal(c.read(c.tracks[0]), original)
-    assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".wav"]
+    assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".npy", ".wav"]
 
 
 def test_levels_of_blocks_are_levels_of_the_whole() -> None:

@@ -4,7 +4,7 @@ A corpus is a folder::
 
     corpus.json     format, sample rate, channels, genres, source, licence, citation, how it was split
     tracks.csv      one line a track: genre, artist, title, split, length, levels, content hash
-    problems.csv    every file that was skipped or kept in part, and why
+    problems.csv    every file that was not taken as it is, and why
     duplicates.csv  the tracks that are the same recording by sound, group by group
     audio/          16-bit WAV files named by the hash of their source, rate and channels
 

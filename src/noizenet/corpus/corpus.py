@@ -50,6 +50,11 @@ class Track:
     start: int = 0
 
     @property
+    def name(self) -> str:
+        """A name for people, unique within a corpus: the recording's, and for a piece of one where it begins."""
+        return f"{self.source}#{self.start}" if self.start else self.source
+
+    @property
     def key(self) -> str:
         """A name for what is derived from the prepared audio, for caches: another sound has another key."""
         return f"{Path(self.audio).stem}-{f'{self.start}+' if self.start else ''}{self.frames}"

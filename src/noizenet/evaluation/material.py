@@ -70,7 +70,7 @@ def sound(recording: Recording, tagger: Tagger | None) -> Sounding:
 def of_corpus(corpus: Corpus, tracks: Sequence[Track], seconds: float) -> list[Recording]:
     """Return the middle of each track, at most so many seconds."""
     return [
-        Recording(t.source, t.genre, corpus.sample_rate, partial(_middle, corpus, t, seconds), t.artist) for t in tracks
+        Recording(t.name, t.genre, corpus.sample_rate, partial(_middle, corpus, t, seconds), t.artist) for t in tracks
     ]
 
 
@@ -177,6 +177,6 @@ def _same_name(name: str) -> str:
 
 def overlap(corpus: Corpus, files: Sequence[Recording]) -> list[str]:
     """Name the files that are recordings of the corpus itself, by content."""
-    own = {t.content: t.source for t in corpus.tracks}
+    own = {t.content: t.name for t in corpus.tracks}
     found = [(f.name, content_hash(f.path)) for f in files if f.path is not None]
     return [f"{name} is the corpus's own {own[digest]}" for name, digest in found if digest in own]

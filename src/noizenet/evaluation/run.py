@@ -234,7 +234,7 @@ def _result(title: str, found: Judgement, sounds: Sequence[Sounding], options: O
 
 def _worst(found: Judgement, corpus: Corpus, made: dict[str, Recording], real_seconds: float) -> dict[str, str]:
     """Return players for the worst pairs: the generated second and its neighbour, with a second around each."""
-    tracks = {t.source: t for t in corpus.tracks}
+    tracks = {t.name: t for t in corpus.tracks}
     players = {}
     for i, pair in enumerate(found.details["copying"].get("worst", [])):
         one, track = made[pair["made"]], tracks[pair["source"]]

@@ -394,7 +394,7 @@ class Trainer:
                 "citation": self.corpus.about.get("citation", ""),
                 "train_tracks": len(train) - len(self.reader.skipped),
                 "train_hours": self.corpus.seconds("train") / 3600,
-                "skipped_short_tracks": [t.source for t in self.reader.skipped],
+                "skipped_short_tracks": [t.name for t in self.reader.skipped],
                 "content": sorted(t.content for t in train),
             },
             "metrics": {
