@@ -15,6 +15,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noizenet.base.errors import CorpusError
 from noizenet.base.registry import Registry
 from noizenet.corpus.arrange import read_duplicates
 from noizenet.corpus.build import build
@@ -256,6 +257,17 @@ def test_thousands_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch
     assert {(c.a, c.b): c.offset for c in found} == pairs
     monkeypatch.setattr(module, "ENTRIES_PER_PASS", 50_000)
     assert propose(prints) == found
+
+
+def test_prepared_audio_that_is_damaged_is_named(tmp_path: Path) -> None:
+    good, bad = save(tmp_path / "good.wav", melody(1)), tmp_path / "bad.wav"
+    with pytest.raises(CorpusError, match=r"bad\.wav: the prepared audio is missing"):
+        find_duplicates([good, bad], HZ)
+    bad.write_bytes(b"RIFF, no more")
+    with pytest.raises(CorpusError, match=r"bad\.wav: the prepared audio is missing or damaged"):
+        find_duplicates([good, bad], HZ)
+    with pytest.raises(CorpusError, match=r"bad\.wav"):
+        same_sound(good, bad, 0.0)
 
 
 def test_hundreds_of_copies_are_all_joined() -> None:

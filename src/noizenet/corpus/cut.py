@@ -12,6 +12,7 @@ import numpy as np
 
 from noizenet.audio.write import from_pcm16
 from noizenet.base.names import library_path
+from noizenet.corpus.fingerprint import readable
 from noizenet.corpus.split import HELD_OUT_SHARE, MIN_GROUPS
 
 LONG_S = 180.0
@@ -54,7 +55,7 @@ def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
     """
     import soundfile
 
-    with soundfile.SoundFile(library_path(path)) as handle:
+    with readable(path), soundfile.SoundFile(library_path(path)) as handle:
         rate, total = handle.samplerate, handle.frames
         count = max(MIN_PIECES, int(np.ceil(total / rate / PIECE_S)))
         length = total / count

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.write import from_pcm16
 from noizenet.base.names import library_path
-from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, fingerprint, hop
+from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, fingerprint, hop, readable
 
 MIN_VOTES, MIN_VOTE_SHARE = 3, 0.01
 """So many hashes, and such a share of the shorter recording's, must agree on one distance to be heard."""
@@ -236,7 +236,7 @@ def same_sound(a: Path, b: Path, offset: float) -> float | None:
     """
     import soundfile
 
-    with soundfile.SoundFile(library_path(a)) as first, soundfile.SoundFile(library_path(b)) as second:
+    with readable(a, b), soundfile.SoundFile(library_path(a)) as first, soundfile.SoundFile(library_path(b)) as second:
         rate = first.samplerate
         shift, slack = round(offset * rate), round(SLACK_S * rate)
         low, high = max(0, shift), min(first.frames, second.frames + shift)
@@ -267,7 +267,8 @@ def same_sound(a: Path, b: Path, offset: float) -> float | None:
 def _frames(path: Path) -> int:
     import soundfile
 
-    return int(soundfile.info(library_path(path)).frames)
+    with readable(path):
+        return int(soundfile.info(library_path(path)).frames)
 
 
 def _read(handle: Any, start: int, count: int) -> NDArray[np.float32]:

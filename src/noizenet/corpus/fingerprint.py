@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.write import from_pcm16
-from noizenet.base.errors import NoizenetError
+from noizenet.base.errors import CorpusError, NoizenetError
 from noizenet.base.files import write_bytes
 from noizenet.base.names import library_path
 
@@ -83,14 +83,40 @@ def fingerprint(path: Path) -> Fingerprint:
     -------
     Fingerprint
         Kept beside the file (:data:`CACHE_SUFFIX`) where that is possible, and read from there the next time.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read.
     """
-    kept, size = path.with_suffix(CACHE_SUFFIX), path.stat().st_size & 0xFFFFFFFF
+    kept = path.with_suffix(CACHE_SUFFIX)
+    with readable(path):
+        size = path.stat().st_size & 0xFFFFFFFF
     found = _load(kept, size)
     if found is None:
-        times, bins, rate = _peaks(path)
+        with readable(path):
+            times, bins, rate = _peaks(path)
         found = _combine(times, bins, rate)
         _keep(kept, size, found)
     return found
+
+
+@contextlib.contextmanager
+def readable(*paths: Path) -> Iterator[None]:
+    """Turn what reading prepared audio may raise into one line.
+
+    Raises
+    ------
+    CorpusError
+        For any failure to read.
+    """
+    import soundfile
+
+    try:
+        yield
+    except (OSError, RuntimeError, soundfile.SoundFileError) as error:
+        names = " or ".join(map(str, paths))
+        raise CorpusError(f"{names}: the prepared audio is missing or damaged; remove it and build again") from error
 
 
 def _load(kept: Path, size: int) -> Fingerprint | None:
