@@ -1,0 +1,147 @@
+"""Training beside other work: steps a second on a quiet machine, and beside one and six busy processes.
+
+    python benchmarks/busy.py [--rounds 5] [--seconds 8] [--recipe token-lstm] [--all] [--out results/busy.json]
+
+Each measurement is a process of its own that trains on random frames, since OpenMP reads its settings once. The
+settings take turns within a round, so that what else the machine does meets all of them alike; medians of the rounds.
+`--all` adds other settings to how OpenMP waits by itself ("default") and as noizenet's commands set it ("noizenet").
+Run it on a machine that does nothing else: what is quiet is measured too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from noizenet.base.process import CHOICES, WAITING
+
+SETTINGS: dict[str, dict[str, str]] = {"default": {}, "noizenet": WAITING}
+OTHERS: dict[str, dict[str, str]] = {
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spin 0": {"GOMP_SPINCOUNT": "0"},
+    "spin 1000": {"GOMP_SPINCOUNT": "1000"},
+    "spin 10000": {"GOMP_SPINCOUNT": "10000"},
+    "spin 100000": {"GOMP_SPINCOUNT": "100000"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+LOADS = (0, 1, 6)
+LEAST_BUSY, LEAST_QUIET = 0.45, 0.97
+"""Targets: beside one busy process, of the quiet speed; on a quiet machine, of the default's speed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--recipe", default="token-lstm")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, as of noizenet train")
+    parser.add_argument("--loads", default=",".join(map(str, LOADS)))
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("results/busy.json"))
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.work:
+        print(work(chosen.recipe, chosen.set, chosen.seconds))
+        return
+    settings = {**SETTINGS, **(OTHERS if chosen.all else {})}
+    loads = [int(n) for n in chosen.loads.split(",")]
+    rates: dict[str, dict[int, list[float]]] = {name: {n: [] for n in loads} for name in settings}
+    for turn in range(chosen.rounds):
+        for load in loads:
+            for name, environment in settings.items():
+                rates[name][load].append(measure(chosen, load, environment))
+                print(f"round {turn + 1}, {load} busy, {name}: {rates[name][load][-1]:.3f} steps/s", flush=True)
+    report(rates, loads, chosen)
+
+
+def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str]) -> float:
+    """Return steps a second beside `load` processes that never rest."""
+    inherited = {k: v for k, v in os.environ.items() if k not in CHOICES and k != "OMP_NUM_THREADS"}
+    command = [sys.executable, __file__, "--work", "--recipe", chosen.recipe, "--seconds", str(chosen.seconds)]
+    command += [part for change in chosen.set for part in ("--set", change)]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
+    try:
+        found = subprocess.run(
+            command, env={**inherited, **environment}, check=True, stdout=subprocess.PIPE, text=True
+        )
+    finally:
+        for child in busy:
+            child.kill()
+            child.wait()
+    return float(found.stdout)
+
+
+def work(recipe: str, changes: list[str], seconds: float) -> float:
+    """Train on random frames for so many seconds; return steps a second."""
+    import numpy as np
+    import torch
+
+    from noizenet.model.architecture import Architecture
+    from noizenet.model.network import make_network
+    from noizenet.representation.base import create
+    from noizenet.training import OPTIMIZERS
+    from noizenet.training.options import configure
+    from noizenet.training.precision import use_bf16
+    from noizenet.training.step import train_step
+    from noizenet.training.windows import Batch
+
+    config = configure(recipe, None, tuple(changes))
+    o = config.training
+    representation = create(config.representation, sample_rate=22_050, channels=1)
+    a = Architecture(config.model, representation.kind, representation.levels, representation.dim, 4)
+    torch.manual_seed(0)
+    network = make_network(a, representation.values()).train()
+    optimizer = OPTIMIZERS.load(o.optimizer)(network.parameters(), o)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, a.levels, (o.batch, o.window + 1, a.dim)).astype(np.int32)
+    ticks = np.ones((o.batch, o.window + 1), np.int64) if config.model.clock else None
+    batch = Batch(frames, rng.integers(0, 4, o.batch), np.zeros(o.batch, bool), ticks)
+    state = network.start_state(o.batch).detach()
+    bf16 = use_bf16(o.precision, config)
+    for _ in range(2):  # what is allocated and looked up once
+        state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
+        steps += 1
+    return steps / (time.perf_counter() - begun)
+
+
+def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: argparse.Namespace) -> None:
+    """Print the medians, and write them with all that was measured."""
+    middle = {name: {n: statistics.median(found) for n, found in by_load.items()} for name, by_load in rates.items()}
+    print("\n| steps a second beside busy processes | " + " | ".join(map(str, loads)) + " |")
+    print("|---" * (len(loads) + 1) + "|")
+    for name, by_load in middle.items():
+        print(f"| {name} | " + " | ".join(f"{by_load[n]:.2f}" for n in loads) + " |")
+    ours, theirs = middle["noizenet"], middle["default"]
+    verdict: dict[str, float] = {}
+    if 0 in loads:
+        # Ratios of neighbours in one round, so that a machine that gets slower meanwhile does not count.
+        pairs = zip(rates["noizenet"][0], rates["default"][0], strict=True)
+        verdict["quiet, of the default's speed"] = statistics.median(a / b for a, b in pairs)
+    if 0 in loads and 1 in loads:
+        verdict["beside one busy process, of the quiet speed"] = ours[1] / ours[0]
+        verdict["beside one busy process, of the quiet speed, by default"] = theirs[1] / theirs[0]
+    for what, figure in verdict.items():
+        print(f"{what}: {figure:.2f}")
+    print(f"targets: quiet ≥ {LEAST_QUIET}, beside one busy process ≥ {LEAST_BUSY}")
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "recipe": chosen.recipe, "set": chosen.set, "seconds": chosen.seconds, "rounds": chosen.rounds, "cores": os.cpu_count(),
+        "machine": platform.machine(), "load_average_at_the_end": os.getloadavg()[0],
+        "targets": {"quiet": LEAST_QUIET, "beside one busy process": LEAST_BUSY},
+    }  # fmt: skip
+    text = json.dumps({**about, "medians": middle, "verdict": verdict, "rates": rates}, indent=2, ensure_ascii=False)
+    chosen.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
