@@ -27,6 +27,7 @@ OTHERS: dict[str, dict[str, str]] = {
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin 0": {"GOMP_SPINCOUNT": "0"},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},
+    "spin 3000": {"GOMP_SPINCOUNT": "3000"},
     "spin 10000": {"GOMP_SPINCOUNT": "10000"},
     "spin 100000": {"GOMP_SPINCOUNT": "100000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as of noizenet train")
     parser.add_argument("--loads", default=",".join(map(str, LOADS)))
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", help="settings, by name, with commas between")
     parser.add_argument("--out", type=Path, default=Path("results/busy.json"))
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -51,6 +53,8 @@ def main() -> None:
         print(work(chosen.recipe, chosen.set, chosen.seconds))
         return
     settings = {**SETTINGS, **(OTHERS if chosen.all else {})}
+    if chosen.only:
+        settings = {name: {**SETTINGS, **OTHERS}[name] for name in chosen.only.split(",")}
     loads = [int(n) for n in chosen.loads.split(",")]
     rates: dict[str, dict[int, list[float]]] = {name: {n: [] for n in loads} for name in settings}
     for turn in range(chosen.rounds):
@@ -68,9 +72,7 @@ def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str]) 
     command += [part for change in chosen.set for part in ("--set", change)]
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
     try:
-        found = subprocess.run(
-            command, env={**inherited, **environment}, check=True, stdout=subprocess.PIPE, text=True
-        )
+        found = subprocess.run(command, env={**inherited, **environment}, check=True, stdout=subprocess.PIPE, text=True)
     finally:
         for child in busy:
             child.kill()
@@ -121,13 +123,13 @@ def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: a
     print("|---" * (len(loads) + 1) + "|")
     for name, by_load in middle.items():
         print(f"| {name} | " + " | ".join(f"{by_load[n]:.2f}" for n in loads) + " |")
-    ours, theirs = middle["noizenet"], middle["default"]
+    ours, theirs = middle.get("noizenet"), middle.get("default")
     verdict: dict[str, float] = {}
-    if 0 in loads:
+    if ours and theirs and 0 in loads:
         # Ratios of neighbours in one round, so that a machine that gets slower meanwhile does not count.
         pairs = zip(rates["noizenet"][0], rates["default"][0], strict=True)
         verdict["quiet, of the default's speed"] = statistics.median(a / b for a, b in pairs)
-    if 0 in loads and 1 in loads:
+    if ours and theirs and 0 in loads and 1 in loads:
         verdict["beside one busy process, of the quiet speed"] = ours[1] / ours[0]
         verdict["beside one busy process, of the quiet speed, by default"] = theirs[1] / theirs[0]
     for what, figure in verdict.items():
@@ -135,7 +137,8 @@ def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: a
     print(f"targets: quiet ≥ {LEAST_QUIET}, beside one busy process ≥ {LEAST_BUSY}")
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     about = {
-        "recipe": chosen.recipe, "set": chosen.set, "seconds": chosen.seconds, "rounds": chosen.rounds, "cores": os.cpu_count(),
+        "recipe": chosen.recipe, "set": chosen.set, "seconds": chosen.seconds,
+        "rounds": chosen.rounds, "cores": os.cpu_count(),
         "machine": platform.machine(), "load_average_at_the_end": os.getloadavg()[0],
         "targets": {"quiet": LEAST_QUIET, "beside one busy process": LEAST_BUSY},
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 from typing import Annotated
@@ -112,6 +113,7 @@ def run() -> None:
     process.open_missing_streams()
     process.soften_streams()
     compiling.tell()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news to a user
     code = main()
     trouble = process.finish_streams()
     if trouble is not None and trouble.errno != errno.EPIPE and code == DONE:

@@ -51,7 +51,7 @@ def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise UsageError("seed: expected a whole number")
     corpus = settings.folder("corpora") / collection
-    # One core is left for those who listen: two threads that wait for one another would both be slow.
+    # One core is left for those who listen.
     threads = max(1, (os.cpu_count() or 2) - 1)
     steps = [
         ["corpus", "build", str(source), str(corpus)],
