@@ -29,7 +29,7 @@ KEPT_KEYS = 2
 """Folders that are kept of each processor: that of the latest code and the one before."""
 UNUSED_DAYS = 90
 """Days after which the folder of another processor (on a shared home) is removed."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """Seconds to wait for another process that compiles, since it last finished a loop."""
 
 

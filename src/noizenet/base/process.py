@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-WAITING = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
+WAITING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
 """How long OpenMP's threads wait for one another by spinning, unless the user says otherwise.
 
 By default they spin for long. Beside other work the thread that they wait for does not run, and they keep it from
