@@ -12,6 +12,13 @@ html_theme = "furo"
 html_favicon = "icon.svg"
 html_title = "noizenet"
 exclude_patterns = ["_build"]
-nitpicky = False
+nitpicky = True
+nitpick_ignore_regex = [
+    # Other libraries: no inventory of theirs is fetched, so that the site is built without a network.
+    ("py:.*", r"(np|numpy|torch|matplotlib|typing|collections|pathlib)\..*"),
+    # Types in docstrings are plain words ("int", "float32 [n, C]", "Path"): what has a page is referred to by its full
+    # name in the text, and full names must resolve.
+    ("py:(class|exc|data)", r"[^.]*"),
+]
 linkcheck_ignore = [r"https?://(?!localhost)"]  # pages elsewhere are not ours to watch
 suppress_warnings = ["myst.xref_missing"]

@@ -73,3 +73,39 @@ def test_what_has_no_likelihood_says_why(corpus: Corpus, sample_model: Path) -> 
     other = Model(model.weights, MuLaw(sample_rate=16_000, channels=1), model.genres, {})
     with pytest.raises(UsageError, match="build it anew"):
         likelihood(other, corpus)
+
+
+def test_the_beat_is_told_as_in_validation(corpus: Corpus, token_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from noizenet.audio.beats import find_beats, ticks_of
+    from noizenet.evaluation.likelihood import _excerpts
+    from noizenet.training.windows import WindowReader
+
+    monkeypatch.setattr("noizenet.evaluation.likelihood.TRAINING_EXCERPTS", 2)
+    model = load(token_model)
+    clock = model.architecture.options.clock
+    assert clock
+    with torch.no_grad():  # what was trained for a moment has hardly learned to heed it
+        model.network.clock.weight[1:].normal_(0, 0.5)
+    found = likelihood(model, corpus)
+    rows = [*found["genres"].values(), found["mean"]]
+    assert any(row["bits"] != row["bits_without_beat"] for row in rows)
+    with torch.no_grad():
+        model.network.clock.weight.zero_()
+        for table in model.network.head.beat:
+            table.weight.zero_()
+    still = likelihood(model, corpus)
+    assert still["mean"]["bits"] == pytest.approx(still["mean"]["bits_without_beat"])
+    assert still["mean"]["bits"] == pytest.approx(found["mean"]["bits_without_beat"])  # nothing told is nothing heard
+
+    tracks = corpus.split("train")[:1]
+    excerpts = _excerpts(model, corpus, tracks, 1, [])
+    phases = find_beats(corpus.mono(tracks[0]), corpus.sample_rate)
+    assert excerpts.ticks.shape == (1, excerpts.lanes.shape[1] - 1)
+    assert set(np.unique(excerpts.ticks)) <= set(range(clock + 1))
+    # Where a track has no silence, its frames are told what training is told of them.
+    reader = WindowReader(
+        corpus, tracks, model.representation, batch=1, window=8, segment_seconds=60.0, seed=0, clock=clock
+    )
+    told = reader._encoded.phases(tracks[0])  # type: ignore[union-attr]
+    whole = phases.phases((np.arange(len(told)) + 0.5) / model.representation.frame_rate)
+    np.testing.assert_array_equal(ticks_of(told, clock), ticks_of(whole.astype(np.float32), clock))

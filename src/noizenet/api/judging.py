@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noizenet.api.making import load_corpus
-from noizenet.api.models import inputs_of, load_model
+from noizenet.api.arguments import a_corpus, a_model, a_number, a_path
+from noizenet.api.models import inputs_of
 from noizenet.api.playing import generate_together
 from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.audio.waveform import Waveform
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from noizenet.evaluation.echo import Reproduction
     from noizenet.store.model import Model
 
+MOST_STREAMS, MOST_SECONDS = 100_000, 1e7
+
 
 def reproduce(
     model: Model | Path | str, song: Path | str, out: Path | str, *, genre: str | None = None
@@ -37,10 +39,10 @@ def reproduce(
     from noizenet.evaluation.echo import reproduce as run
     from noizenet.generation.genre import parse_path
 
-    out, song = Path(out), Path(song)
+    out, song = a_path(out, "out"), a_path(song, "song")
     beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
     check_outputs([out, beside], [song, *inputs_of(model)])
-    loaded = load_model(model) if isinstance(model, (str, Path)) else model
+    loaded = a_model(model)
     knows = loaded.architecture.genre_size > 0
     return run(loaded, song, out, beside, parse_path(genre, None, loaded.genres, knows, 0).at(0.0)), beside
 
@@ -91,12 +93,16 @@ def evaluate(
 
     if (model is None) == (audio is None):
         raise UsageError("an evaluation judges either a model or a folder of audio: give one of them")
-    if streams < 1:
-        raise UsageError(f"streams: {streams} is not 1 or more")
-    if audio is None and not seconds >= material.SHORTEST_S:
+    if audio is not None:
+        audio = a_path(audio, "audio")
+    if not 1 <= a_number(streams, "streams", whole=True) <= MOST_STREAMS:
+        raise UsageError(f"streams: {streams} is not between 1 and {MOST_STREAMS:,}")
+    if audio is None and not a_number(seconds, "seconds") >= material.SHORTEST_S:
         raise UsageError(f"seconds: {seconds:g} are too few: measures hear {material.SHORTEST_S:g} s at once")
-    options = Options(embedding, real_seconds, seed)
-    loaded, out = load_corpus(corpus) if isinstance(corpus, (str, Path)) else corpus, Path(out)
+    if audio is None and seconds > MOST_SECONDS:
+        raise UsageError(f"seconds: {seconds:g} are too many (at most {MOST_SECONDS:,.0f})")
+    options = Options(embedding, a_number(real_seconds, "real seconds"), a_number(seed, "seed", whole=True))
+    loaded, out = a_corpus(corpus), a_path(out, "out")
     check_outputs([out], [loaded.folder, audio, *inputs_of(model)])
     make_folder(out)  # if it cannot be, better known before the work than after
     player: Model | None = None
@@ -105,7 +111,7 @@ def evaluate(
         title, folder = f"{Path(audio).name}, judged", Path(audio)
     else:
         assert model is not None
-        player = load_model(model) if isinstance(model, (str, Path)) else model
+        player = a_model(model)
         title, folder = "A model, judged", out / "streams"
         takes = _takes(player, folder, streams, seconds, seed)
         cost = _play_streams(player, takes, streams * seconds, on_progress)
@@ -188,8 +194,14 @@ def view(
     from noizenet.views.page import draw_page
     from noizenet.views.render import save_figure
 
-    many = [sources] if isinstance(sources, (str, Path, Waveform)) else list(sources)
+    many = [sources] if isinstance(sources, (str, Path, Waveform)) or not isinstance(sources, Sequence) else sources
+    many = [s if isinstance(s, Waveform) else a_path(s, "sources") for s in many]
+    if not many:
+        raise UsageError("sources: there is nothing to draw")
+    if isinstance(names, (str, bytes)) or not isinstance(names, Sequence) or (names and len(names) != len(many)):
+        raise UsageError(f"names: expected {len(many)} names, one for each source")
     if out is not None:
+        out = a_path(out, "out")
         check_outputs([out], [s for s in many if isinstance(s, (str, Path))])
     figure = draw_page(many, kind, scale=scale, names=names, notes=notes)
     if out is not None:
@@ -203,7 +215,7 @@ def aliveness(source: Path | str | Waveform) -> Report:
         watch = Aliveness(source.sample_rate)
         watch.push(source.samples)
         return watch.finish()
-    with AudioReader(source) as reader:
+    with AudioReader(a_path(source, "source")) as reader:
         watch = Aliveness(reader.info.sample_rate)
         for block in mono_blocks(reader):
             watch.push(block)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noizenet.api.models import inputs_of, load_model
+from noizenet.api.arguments import a_corpus, a_model, a_path
+from noizenet.api.models import inputs_of
 from noizenet.api.playing import stream
 from noizenet.base.files import check_outputs
 from noizenet.corpus.build import build
@@ -22,26 +23,26 @@ DEFAULT_MINUTES = 10.0
 
 def build_corpus(source: Path | str, out: Path | str, **options: Any) -> Corpus:
     """Build a corpus from recordings; see :func:`noizenet.corpus.build.build` for the options."""
-    return build(source, out, **options)
+    return build(a_path(source, "source"), a_path(out, "out"), **options)
 
 
 def demo_corpus(out: Path | str, **options: Any) -> Corpus:
     """Build the synthetic corpus; see :func:`noizenet.corpus.synthetic.build_synthetic` for the options."""
     from noizenet.corpus.synthetic import build_synthetic
 
-    return build_synthetic(out, **options)
+    return build_synthetic(a_path(out, "out"), **options)
 
 
 def fetch_corpus(name: str, out: Path | str, **options: Any) -> Corpus:
     """Download an FMA subset and build it; see :func:`noizenet.corpus.fetch.fetch_fma` for the options."""
     from noizenet.corpus.fetch import fetch_fma
 
-    return fetch_fma(name, out, **options)
+    return fetch_fma(name, a_path(out, "out"), **options)
 
 
 def load_corpus(folder: Path | str) -> Corpus:
     """Open a corpus folder."""
-    return Corpus(folder)
+    return a_corpus(folder)
 
 
 def train(
@@ -90,7 +91,7 @@ def train(
     if minutes is None and epochs is None:
         minutes = DEFAULT_MINUTES
     chosen = configure(model, Path(config) if config is not None else None, tuple(set))
-    opened = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    opened, out = a_corpus(corpus), a_path(out, "out")
     check_outputs([out], [opened.folder, config])
     return run(
         opened, out, chosen, Budget(minutes, epochs), seed=seed, resume=resume, command=command,
@@ -102,8 +103,9 @@ def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
     """Write a token model as ONNX graphs; see :func:`noizenet.training.onnx.export_onnx`."""
     from noizenet.training.onnx import export_onnx as export
 
+    folder = a_path(folder, "folder")
     check_outputs([folder], inputs_of(model))
-    return export(load_model(model) if isinstance(model, (str, Path)) else model, folder)
+    return export(a_model(model), folder)
 
 
 def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: int = 0) -> list[Path]:
@@ -117,8 +119,9 @@ def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: 
     from noizenet.figures.gates import can_be_read, write_gates
     from noizenet.figures.sounds import write_sounds
 
+    out = a_path(out, "out")
     check_outputs([out], inputs_of(model))
-    opened = load_model(model) if isinstance(model, (str, Path)) else model
+    opened = a_model(model)
     music = concatenate(list(stream(opened, Controls(seconds=8.0, seed=seed))))
     files = draw_figures(out, music) + write_sounds(music, Path(out))
     return files + write_gates(opened, music, Path(out)) if can_be_read(opened) else files

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from noizenet.base.arguments import a_path
+
 if TYPE_CHECKING:
     from noizenet.store.model import Model
 
@@ -20,11 +22,11 @@ def inputs_of(*sources: object) -> list[Path]:
     """Return the files and folders behind models, corpora and recordings that are given by path."""
     from noizenet.store.bundled import files_of
 
-    return [p for s in sources if isinstance(s, (str, Path)) for p in files_of(s)]
+    return [p for s in sources if isinstance(s, (str, Path)) for p in files_of(a_path(s, "model"))]
 
 
 def load_model(source: Path | str) -> Model:
     """Read a model folder or zip; nothing in it is executed."""
     from noizenet.store.model import load
 
-    return load(source)
+    return load(a_path(source, "model"))

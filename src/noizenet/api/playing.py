@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from noizenet.api.models import inputs_of, load_model
+from noizenet.api.arguments import a_model, a_path, controls_of
+from noizenet.api.models import inputs_of
 from noizenet.audio.card import Card
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import AudioWriter, write_pcm
@@ -64,7 +65,7 @@ def stream(model: Model | Path | str, controls: Controls) -> Stream:
     """Play: an iterator of waveform blocks, endless where ``controls.seconds`` is None."""
     from noizenet.generation.stream import Stream
 
-    return Stream(load_model(model) if isinstance(model, (str, Path)) else model, controls, cause_of_death)
+    return Stream(a_model(model), controls_of(controls), cause_of_death)
 
 
 def play(
@@ -165,16 +166,23 @@ def generate_together(
     -------
     list of Generated
     """
+    if not isinstance(takes, Sequence) or not all(_is_take(t) for t in takes):
+        raise UsageError("takes: expected pairs of a path and controls")
+    takes = [(a_path(path, "out"), controls_of(c)) for path, c in takes]
     check_outputs([path for path, _ in takes], [*(c.seed_audio for _, c in takes), *inputs_of(model)])
     if any(c.seconds is None for _, c in takes):
         raise UsageError("a file needs a length: give seconds")
-    loaded, made = load_model(model) if isinstance(model, (str, Path)) else model, list[Generated]()
+    loaded, made = a_model(model), list[Generated]()
     before = 0.0
     for first in range(0, len(takes), TOGETHER):
         group = takes[first : first + TOGETHER]
         made += _group(loaded, group, lambda s, before=before: on_block and on_block(before + s))  # type: ignore[misc]
         before += sum(g.seconds for g in made[first:])
     return made
+
+
+def _is_take(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2
 
 
 def _group(

@@ -45,6 +45,25 @@ class Beats(NamedTuple):
         return float(60 / apart[usual].mean())
 
 
+def ticks_of(phases: NDArray[np.floating], clock: int) -> NDArray[np.int64]:
+    """Return what a network with a clock is told of frames.
+
+    Parameters
+    ----------
+    phases : ndarray
+        How far from beat to beat each frame is, in [0, 1); NaN where no beat is clear.
+    clock : int
+        Phases of a beat that the network tells apart.
+
+    Returns
+    -------
+    ndarray
+        1 to `clock`; 0 where there is nothing to tell.
+    """
+    ticks = np.where(np.isnan(phases), 0, 1 + np.floor(np.nan_to_num(phases) * clock)).astype(np.int64)
+    return np.minimum(ticks, clock)
+
+
 def find_beats(samples: NDArray[np.float32], sample_rate: int) -> Beats:
     """Find beats by dynamic programming over the onset strength.
 

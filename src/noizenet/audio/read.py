@@ -20,6 +20,7 @@ from noizenet.audio.recording import Recording
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.sniff import AUDIO_SUFFIXES
 from noizenet.audio.waveform import Waveform
+from noizenet.base.arguments import a_path
 
 __all__ = ["AUDIO_SUFFIXES", "BLOCK_SECONDS", "AudioInfo", "AudioReader", "Issue", "converted_blocks", "read"]
 
@@ -163,6 +164,7 @@ def read(path: Path | str, *, sample_rate: int | None = None, channels: int | No
     AudioError
         If the file cannot be read or holds no sound.
     """
+    path = a_path(path, "path")
     with AudioReader(path) as reader:
         rate = sample_rate or reader.info.sample_rate
         count = channels or reader.info.channels

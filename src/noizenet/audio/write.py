@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
+from noizenet.base.arguments import a_path, shortened
 from noizenet.base.errors import AudioError, NoizenetError, UsageError
 from noizenet.base.files import check_replaceable, explain_failed_write, explain_os_error, temporary_name
 from noizenet.base.names import library_path
@@ -162,6 +163,9 @@ class AudioWriter:
 
 def write(path: Path | str, waveform: Waveform) -> int:
     """Write a whole waveform; return how many samples had to be limited to full scale."""
+    path = a_path(path, "path")
+    if not isinstance(waveform, Waveform):
+        raise UsageError(f"waveform: {shortened(waveform)} is no noizenet.Waveform")
     with AudioWriter(path, waveform.sample_rate, waveform.channels, len(waveform)) as writer:
         writer.write(waveform.samples)
     return writer.clipped

@@ -52,6 +52,6 @@ class Registry(Mapping[str, str]):
             If there is no such name; the message suggests the nearest one.
         """
         if name not in self._entries:
-            raise UsageError(f"unknown {self.what} {name!r}: {suggest(name, list(self._entries))}")
+            raise UsageError(f"unknown {self.what} {name!r:.80}: {suggest(name[:80], list(self._entries))}")
         module, attribute = self._entries[name].split(":")
         return getattr(importlib.import_module(module), attribute)

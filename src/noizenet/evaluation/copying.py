@@ -67,7 +67,9 @@ class Excerpts:
         self._at = np.concatenate([np.zeros(0, int), *(np.arange(len(c)) * STEP for c in cut)])
 
     def nearest(self, recording: Heard) -> list[Pair]:
-        """Return the nearest excerpt for every second of a recording."""
+        """Return the nearest excerpt for every second of a recording; none where the training music has no second."""
+        if not len(self._vectors):
+            return []
         wanted = _excerpts(recording.fine, COLUMNS)
         best, where = np.full(len(wanted), -2.0, np.float32), np.zeros(len(wanted), int)
         for first in range(0, len(self._vectors), 16 * ROWS):

@@ -82,6 +82,8 @@ class GenreClassifier:
         for genre, points in recordings:
             if genre not in index or not len(points):
                 continue
+            if not np.isfinite(points).all():
+                raise UsageError("some numbers of what is judged are not finite")
             logs = self._pipeline.predict_log_proba(points).mean(0)
             heard = int(logs.argmax())
             confusion[index[genre], heard] += 1

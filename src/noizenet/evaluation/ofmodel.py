@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.echo import Echo
@@ -41,8 +42,9 @@ class Likelihood(Measure):
         """Mean over excerpts, genres alike."""
         found = self._found(evidence)
         columns = {
-            column: resampled([np.asarray(row[column]) for row in found["excerpts"]], _mean, evidence.seed)
+            column: resampled(_by_track(found["excerpts"], column), _mean, evidence.seed)
             for column in found["excerpts"][0]
+            if column != "track"
         }
         beside = {k.replace("_", " "): v for k, v in columns.items() if k != "bits"}
         return Figure(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, beside)
@@ -54,6 +56,15 @@ class Likelihood(Measure):
     def _found(self, evidence: Evidence) -> dict[str, Any]:
         model = the_model(evidence)
         return evidence.once("likelihood", lambda: likelihood(model, evidence.corpus))
+
+
+def _by_track(excerpts: Sequence[Mapping[str, list[float]]], column: str) -> list[NDArray[np.float64]]:
+    """Return a column's values, recording by recording: excerpts of one are alike."""
+    found = dict[tuple[int, float], list[float]]()
+    for genre, rows in enumerate(excerpts):
+        for track, value in zip(rows["track"], rows[column], strict=True):
+            found.setdefault((genre, track), []).append(value)
+    return [np.asarray(values) for values in found.values()]
 
 
 class Reproduction(Measure):

@@ -135,7 +135,8 @@ def _likelihood(found: dict[str, Any]) -> list[str]:
     e = html.escape
     parts = ["<h2>Likelihood of held-out music</h2>"]
     keys = {
-        "bits": "the model", "linear_prediction": "linear prediction", "persistence": "persistence",
+        "bits": "the model", "bits_without_beat": "the model, not told the beat",
+        "linear_prediction": "linear prediction", "persistence": "persistence",
         "zeroth_order": "histogram", "bits_per_second": "the model, bits per second",
     }  # fmt: skip
     keys = {k: name for k, name in keys.items() if k in found["mean"]}

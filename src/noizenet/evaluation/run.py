@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,8 +51,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.embedding not in EMBEDDINGS:
             raise UsageError(f"embedding: {self.embedding!r} is none of {', '.join(EMBEDDINGS)}")
-        if not 3 <= self.real_seconds < math.inf:
-            raise UsageError(f"real seconds: {self.real_seconds} is not 3 or more")
+        if not 3 <= self.real_seconds <= 1e7:
+            raise UsageError(f"real seconds: {self.real_seconds:g} is not between 3 and 10,000,000")
+        if self.seed < 0:
+            raise UsageError(f"seed: {self.seed} is negative")
 
 
 @dataclass

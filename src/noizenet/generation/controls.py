@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 from noizenet.base.errors import UsageError
@@ -12,6 +13,17 @@ from noizenet.model.sampling import Sampling
 from noizenet.model.weights import PRECISIONS
 
 WATCHES = ("off", "report", "mend")
+KINDS: dict[type, tuple[str, ...]] = {
+    Real: (
+        "seconds", "temperature", "top_p", "guidance", "tempo", "pulse", "seed_seconds", "block_seconds",
+        "inject_every", "inject_amount",
+    ),
+    Integral: ("seed", "top_k"),
+    str: ("genre", "morph", "seed_noise", "watch", "precision"),
+    bool: ("include_seed",),
+}  # fmt: skip
+WORDS: dict[type, str] = {Real: "a number", Integral: "a whole number", str: "text", bool: "true or false"}
+OPTIONAL = ("seconds", "temperature", "top_p", "top_k", "guidance", "tempo", "pulse", "genre", "morph", "seed_noise")
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,7 @@ class Controls:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.seconds is not None and not 0 < self.seconds <= 1e7:
             raise UsageError(f"seconds: {self.seconds} is not a length between 0 and 10,000,000")
         if self.seconds is None and self.morph is not None:
@@ -109,6 +122,24 @@ class Controls:
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
         self.sampling()
+
+    def _check_types(self) -> None:
+        """See that every control is of its kind; a song may be given as text."""
+        for kind, names in KINDS.items():
+            for name in names:
+                value = getattr(self, name)
+                right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+                if not right and not (value is None and name in OPTIONAL):
+                    raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {WORDS[kind]}")
+        for name in ("code_temperatures", "code_top_p"):
+            values = getattr(self, name)
+            if not isinstance(values, (tuple, list)) or not all(isinstance(v, Real) for v in values):
+                raise UsageError(f"{name.replace('_', ' ')}: {values!r:.80} is not a tuple of numbers")
+            object.__setattr__(self, name, tuple(values))
+        if self.seed_audio is not None:
+            if not isinstance(self.seed_audio, (str, Path)) or "\0" in str(self.seed_audio):
+                raise UsageError(f"seed audio: {self.seed_audio!r:.80} is not a path")
+            object.__setattr__(self, "seed_audio", Path(self.seed_audio))
 
     def sampling(self, temperature: float = 1.0, guidance: float = 0.0, pulse: float = 0.0) -> Sampling:
         """Return the sampling controls; what is given here is the model's own, where nothing is asked for."""

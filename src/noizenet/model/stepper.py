@@ -47,7 +47,7 @@ class Stepper:
 
     Notes
     -----
-    In ``fp32`` equal to :meth:`Network.forward` within 1e-4 absolute on outputs over 10,000 forced steps
+    In ``fp32`` equal to ``Network.forward`` within 1e-4 absolute on outputs over 10,000 forced steps
     (tests/test_stepper.py). The cut into calls of :meth:`run` does not change what is generated.
     """
 

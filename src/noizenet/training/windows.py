@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.beats import ticks_of
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
@@ -184,11 +185,10 @@ class WindowReader:
         assert self._encoded is not None
         phases = self._encoded.phases(*self._tracks[segment.track])
         begin = segment.start + first - 1
-        window = phases[max(0, begin) : begin + self._window + 1]
-        ticks = np.where(np.isnan(window), 0, 1 + np.floor(np.nan_to_num(window) * self._clock)).astype(np.int64)
+        ticks = ticks_of(phases[max(0, begin) : begin + self._window + 1], self._clock)
         if begin < segment.start:  # every stretch begins from silence, which has no beat
             ticks = np.concatenate([[0], ticks[-self._window :]])
-        return np.minimum(ticks, self._clock)
+        return ticks
 
     def _load(self, number: int) -> tuple[int, Segment, Frames]:
         segment = self._segment(number)

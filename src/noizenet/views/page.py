@@ -68,8 +68,10 @@ def draw_page(
     -------
     Figure
     """
+    if not isinstance(kind, str) or not isinstance(scale, str):
+        raise UsageError(f"kind, scale: {kind!r:.80}, {scale!r:.80}: expected text")
     if scale not in ("log", "linear"):
-        raise UsageError(f"scale: {scale!r} is not 'log' or 'linear'")
+        raise UsageError(f"scale: {scale!r:.80} is not 'log' or 'linear'")
     kinds = choose(kind)
     views: list[View] = [VIEWS.load(k)() for k in kinds]
     width = WIDTH if len(sources) == 1 else 7.0 * len(sources)

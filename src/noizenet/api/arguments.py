@@ -1,0 +1,34 @@
+"""What callers give, looked at before it is used: a wrong type is a clear error that names the parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from noizenet.base.arguments import a_number, a_path, shortened
+from noizenet.base.errors import UsageError
+from noizenet.corpus.corpus import Corpus
+from noizenet.generation.controls import Controls
+
+__all__ = ["a_corpus", "a_model", "a_number", "a_path", "controls_of"]
+
+if TYPE_CHECKING:
+    from noizenet.store.model import Model
+
+
+def a_model(value: Any) -> Model:
+    """Return a model, or the one that a folder, a zip or a name stands for."""
+    from noizenet.store.model import Model, load
+
+    return value if isinstance(value, Model) else load(a_path(value, "model"))
+
+
+def a_corpus(value: Any) -> Corpus:
+    """Return a corpus, or the one that a folder holds."""
+    return value if isinstance(value, Corpus) else Corpus(a_path(value, "corpus"))
+
+
+def controls_of(value: Any) -> Controls:
+    """Return controls."""
+    if not isinstance(value, Controls):
+        raise UsageError(f"controls: {shortened(value)} is no noizenet.Controls")
+    return value
