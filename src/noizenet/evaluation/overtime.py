@@ -63,12 +63,11 @@ def centroid(heard: Heard) -> F64:
 def similarity(heard: Heard, lag_s: float) -> F64:
     """Cosine of what is heard in a second and in the second `lag_s` later, chroma and mel together; one a second."""
     size = round(COLUMN_RATE)
-    count = len(heard.fine) // size
-    seconds = heard.fine[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
-    seconds /= np.linalg.norm(seconds, axis=1, keepdims=True) + 1e-9
-    lag = round(lag_s * COLUMN_RATE / size)
+    count, lag = len(heard.fine) // size, round(lag_s * COLUMN_RATE / size)
     if count <= lag:
         return np.zeros(0)
+    seconds = heard.fine[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
+    seconds /= np.linalg.norm(seconds, axis=1, keepdims=True) + 1e-9
     cosines: F64 = (seconds[:-lag] * seconds[lag:]).sum(1)
     return cosines
 
