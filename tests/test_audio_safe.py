@@ -185,3 +185,32 @@ def test_absurd_headers_cost_no_memory(tmp_path: Path, kind: str) -> None:
             assert path.name in str(error)
             continue
         assert w.samples.nbytes < 100e6
+
+
+@pytest.mark.parametrize("kind", ["w64", "caf", "wav", "aiff", "m4a", "webm", "wv", "au"])
+@pytest.mark.parametrize("value", [b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f", bytes(8)])
+def test_sizes_that_lead_anywhere(tmp_path: Path, kind: str, value: bytes) -> None:
+    path = encode(tmp_path / f"a.{kind}", music(0.3), kind)
+    good = path.read_bytes()
+    for at in range(4, 120, 4):
+        path.write_bytes(good[:at] + value + good[at + 8 :])
+        try:
+            assert len(read(path))
+        except NoizenetError as error:
+            assert path.name in str(error)
+
+
+def test_a_wav_of_endless_empty_chunks_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF\0\0\0\0WAVE" + bytes(4_000_000))
+    with pytest.raises(AudioError, match="holds no sound"):
+        read(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("kind", ["m4a", "caf", "mka", "wv", "opus"])
+@pytest.mark.parametrize("layout", ["3.0", "5.0", "5.1", "7.1"])
+def test_layouts_in_an_order_of_their_own_do_not_crash_the_process(tmp_path: Path, kind: str, layout: str) -> None:
+    """PyAV frees such a layout twice; glibc aborts soon after, not at once."""
+    x = music(0.5, channels={"3.0": 3, "5.0": 5, "5.1": 6, "7.1": 8}[layout])
+    path = encode(tmp_path / f"a.{kind}", x, kind, rate=48_000, layout=layout)
+    for _ in range(15):
+        assert read(path, channels=2).seconds == pytest.approx(0.46, abs=0.06)

@@ -53,7 +53,9 @@ class Source:
         self._file.close()
 
     def peek(self, at: int, count: int) -> bytes:
-        """Return up to `count` bytes from an offset."""
+        """Return up to `count` bytes from an offset; none where there are none."""
+        if not 0 <= at < self.size:  # sizes in damaged headers lead anywhere
+            return b""
         try:
             self._file.seek(at)
             parts = []

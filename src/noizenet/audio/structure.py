@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from noizenet.audio.issue import Issue, lost
@@ -11,6 +11,7 @@ from noizenet.audio.source import Source
 
 MOST_CHUNKS = 100_000
 """No sane file has more chunks than that at one level."""
+MOST_LINKS = 1000
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,13 @@ def _flac(source: Source, start: int) -> Structure:
     return structure
 
 
-def _find_all(source: Source, pattern: bytes, at: int) -> list[int]:
-    found = []
+def _find_all(source: Source, pattern: bytes, at: int) -> Iterator[int]:
     while at < source.size:
         data = source.peek(at, 1 << 22)
         here = -1
         while (here := data.find(pattern, here + 1)) >= 0:
-            found.append(at + here)
+            yield at + here
         at += max(1, len(data) - len(pattern) + 1)
-    return found
 
 
 def _au(source: Source, start: int) -> Structure:
@@ -140,8 +139,8 @@ def _wavpack(source: Source, start: int) -> Structure:
         if head[:4] == b"wvpk" and 24 <= size <= 1 << 24:
             at += size
             continue
-        following = next((i for i in _find_all(source, b"wvpk", at + 1) if source.peek(i + 9, 1) == b"\x04"), None)
-        if following is None:
+        following = next(iter(_find_all(source, b"wvpk", at + 1)), None)
+        if following is None or len(structure.links) > MOST_LINKS:
             break
         structure.links.append(Link(begin, at, resumes_s=resumes))
         head = source.peek(following, 32)
@@ -210,7 +209,9 @@ def _mp4(source: Source, start: int) -> Structure:
     structure = Structure(links, cut=cut, ask=len(links) == 1)
     if len(links) == 1 and b"moov" not in names:
         why = "the file was cut off" if cut else "its recording was not finished"
-        structure.problem = f"has no table of contents (moov is missing): {why}; there is no sound without it"
+        structure.problem = (
+            f"not a readable recording (its table of contents, moov, is missing: {why}; there is no sound without it)"
+        )
     return structure
 
 

@@ -27,14 +27,16 @@ def riff(source: Source, start: int) -> Structure:
     structure = Structure([Link(start, source.size)], cut=False)
     fmt, long_size = b"", None
     at, chunk = start + 12, _read_chunk(source, start + 12, order)
-    while chunk is not None and chunk.name != b"data":
+    for _ in range(MOST_CHUNKS):
+        if chunk is None or chunk.name == b"data":
+            break
         if chunk.name == b"fmt ":
             fmt = source.peek(chunk.start, 16)
         elif chunk.name == b"ds64":
             long_size = int.from_bytes(source.peek(chunk.start + 8, 8), "little")
         at = chunk.start + chunk.size + chunk.size % 2
         chunk = _read_chunk(source, at, order)
-    if chunk is None:
+    if chunk is None or chunk.name != b"data":
         structure.problem = "holds no sound (it ends before the sound begins)"
         return structure
     size = chunk.size if long_size is None or chunk.size != 0xFFFFFFFF else long_size
