@@ -79,6 +79,11 @@ def test_building_with_workers(small_disk: Path, cli: Run, tmp_path: Path) -> No
     assert len(Corpus(small_disk / "c").tracks) == 8
 
 
+def test_the_demo(small_disk: Path, cli: Run) -> None:
+    check(cli("corpus", "demo", small_disk / "c", "--minutes", 2, "--sample-rate", RATE))
+    assert not [f for f in files(small_disk) if ".part" in f]
+
+
 def test_only_the_tables_find_no_room(small_disk: Path, cli: Run, tmp_path: Path) -> None:
     """What is prepared is kept; the tables are the old ones or the new ones, whole."""
     (tmp_path / "src").mkdir()

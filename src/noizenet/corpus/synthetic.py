@@ -119,12 +119,18 @@ def _render_all(
         if old not in wanted:
             old.unlink()
     done = len(jobs) - len(calls)
-    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(calls):
+    failed: list[NoizenetError] = []
+    # What is under way is finished after an error, so that no song stays half-written; nothing more is begun.
+    left = (call for call in calls if not failed)
+    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(left):
         if error is not None:
-            raise error
+            failed.append(error)
+            continue
         done += 1
         if on_song is not None:
             on_song(done, len(jobs))
+    if failed:
+        raise failed[0]
 
 
 def _render_one(path: Path, style: str, seed: int, seconds: float, sample_rate: int) -> NoizenetError | None:
