@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from noizenet.store.model import Model
 
 MOST_STREAMS, MOST_SECONDS = 100_000, 1e7
+PLAYING_SHARE = 0.5
 
 
 def reproduce(
@@ -114,7 +115,7 @@ def evaluate(
         player = a_model(model)
         title, folder = "A model, judged", out / "streams"
         takes = _takes(player, folder, streams, seconds, seed)
-        cost = _play_streams(player, takes, streams * seconds, on_progress)
+        cost = _play_streams(player, takes, streams * seconds, _part(on_progress, 0.0, PLAYING_SHARE))
     if audio is not None:
         made, skipped = material.of_folder(folder, loaded.genres, exclude=out)
     else:  # by what was asked for, never by the files' names; what an earlier evaluation left is not this model's
@@ -125,8 +126,18 @@ def evaluate(
     warnings += [f"{m.name}: {text}" for m in made for text in m.issues]
     return run(
         title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
-        on_progress=on_progress,
+        on_progress=_part(on_progress, 0.0 if player is None else PLAYING_SHARE, 1.0),
     )  # fmt: skip
+
+
+def _part(
+    on_progress: Callable[[str, float], None] | None, first: float, last: float
+) -> Callable[[str, float], None] | None:
+    """Return what tells the progress of one phase as a part of the whole, so that it never goes back."""
+    if on_progress is None:
+        return None
+    tell = on_progress
+    return lambda what, share: tell(what, first + (last - first) * share)
 
 
 def _takes(model: Model, folder: Path, streams: int, seconds: float, seed: int) -> list[tuple[Path, Controls]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from noizenet.base.plain import to_json
@@ -68,7 +68,7 @@ def bar(what: str) -> Iterator[Any]:
     console = messages()
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
+        TimeRemainingColumn(compact=True), TextColumn("{task.fields[text]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None, text="")
