@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noizenet.audio.fold import FoldStatistics, default_layout, fold, fold_matrix, layout_name, refit, vorbis_layout
+from noizenet.audio.issue import Issue
 from noizenet.audio.levels import fit_level, is_silent
 from noizenet.audio.read import AudioReader, converted_blocks, mono_blocks, read
 from noizenet.audio.waveform import mix_channels
@@ -128,6 +129,9 @@ class TestCancelling:
         x = self.inverted(tmp_path / "a.wav", share, noise, quiet_s)
         side = int(share > 1)
         assert np.allclose(read(tmp_path / "a.wav", channels=1).samples, x[:, side])
+        told: list[Issue] = []
+        read(tmp_path / "a.wav", channels=1, issues=told)
+        assert [i.kind for i in told] == ["repaired"]
         for block_s in (0.5, 8.0):
             with AudioReader(tmp_path / "a.wav") as reader:
                 mono = np.concatenate(list(mono_blocks(reader, block_s)))

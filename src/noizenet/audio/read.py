@@ -142,7 +142,9 @@ def converted_blocks(
         yield out
 
 
-def read(path: Path | str, *, sample_rate: int | None = None, channels: int | None = None) -> Waveform:
+def read(
+    path: Path | str, *, sample_rate: int | None = None, channels: int | None = None, issues: list[Issue] | None = None
+) -> Waveform:
     """Read a whole recording.
 
     Parameters
@@ -153,6 +155,8 @@ def read(path: Path | str, *, sample_rate: int | None = None, channels: int | No
         Hz to convert to; the file's own by default.
     channels : int, optional
         1 or 2; the file's own by default.
+    issues : list of Issue, optional
+        What was repaired or lost is appended to it.
 
     Returns
     -------
@@ -171,10 +175,16 @@ def read(path: Path | str, *, sample_rate: int | None = None, channels: int | No
         # Here a mono fold is decided by all of the sound and not by its beginning: two channels are read, then folded.
         wide = 2 if count == 1 and reader.info.channels > 1 else count
         samples = np.concatenate(list(converted_blocks(reader, rate, wide)))
+        found = reader.issues
     if wide > count:
         seen = FoldStatistics()
         seen.push(samples)
-        samples = _mono(samples, seen.louder if seen.cancels else -1)
+        keep = seen.louder if seen.cancels else -1
+        samples = _mono(samples, keep)
+        if keep >= 0:
+            found.append(_cancelling(keep))
+    if issues is not None:
+        issues += found
     return Waveform(samples[:, 0] if count == 1 else samples, rate)
 
 
@@ -209,9 +219,13 @@ def _folded(reader: AudioReader, channels: int, block_seconds: float) -> Iterato
         for held in waiting:
             yield _mono(held, keep)
     if keep >= 0:
-        reader.issues.append(repaired(f"its channels cancel in mono; the {('left', 'right')[keep]} one was kept"))
+        reader.issues.append(_cancelling(keep))
     elif seen.cancels:
         reader.issues.append(lost("its channels cancel in mono from some place on; read it in stereo"))
+
+
+def _cancelling(keep: int) -> Issue:
+    return repaired(f"its channels cancel in mono; the {('left', 'right')[keep]} one was kept")
 
 
 def _mono(stereo: NDArray[np.float32], keep: int) -> NDArray[np.float32]:
