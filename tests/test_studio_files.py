@@ -221,6 +221,17 @@ class TestSeeds:
         assert make_room(tmp_path, 100, 3500, keep=("judged",)) == ["0", "1", "2"]
         assert size_of(tmp_path) == 12_000
 
+    def test_beats_found_elsewhere_are_those_found_here(self) -> None:
+        from noizenet.audio.beats import find_beats
+        from noizenet.studio.ears import beats_elsewhere
+
+        clicks = np.zeros(8 * RATE, np.float32)
+        clicks[:: RATE // 2] = 1.0
+        here, there = find_beats(clicks, RATE), beats_elsewhere(clicks, RATE)
+        assert here.tempo > 0
+        assert np.array_equal(here.times, there.times)
+        assert np.array_equal(here.clear, there.clear)
+
 
 class TestRecordings:
     def test_a_kill_loses_nothing_that_was_given_out(self, tmp_path: Path) -> None:
@@ -277,9 +288,9 @@ class TestRecordings:
     def test_a_song_that_was_gone_on_from_is_kept_with_the_recording(self, studio: Server) -> None:
         for path in studio.studio.settings.folder("recordings").iterdir():
             path.unlink()
-        song = studio.ask("PUT", "/api/seeds/a.wav", data=wav(6.0)).json()["song"]
+        song = studio.ask("PUT", "/api/seeds/a.wav", data=wav(3.0)).json()["song"]  # shorter than is heard: a remark
         with studio.listen(model=MODEL, song=song) as socket:
-            hello(socket)
+            assert not [r for r in hello(socket)["remarks"] if "/" in r]
             socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
             take(socket, 9000)
             socket.send(json.dumps({"type": "record", "on": False}))

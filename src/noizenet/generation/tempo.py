@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from noizenet.audio.beats import WINDOW_S, find_beats
+from noizenet.audio import beats
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.genre import Mix
+
+find_beats: Callable[[NDArray[np.float32], int], beats.Beats] = beats.find_beats
+"""Finds the beats of mono samples; a program that runs for days may have another process do it."""
 
 
 def tempo_of_genre(tempi: Mapping[str, Sequence[float]], genres: Sequence[str], mix: Mix, seed: int) -> float:
@@ -45,9 +49,9 @@ def beat_of_song(sound: Waveform) -> tuple[float, float]:
 
     As if it had kept that tempo all along; zeros where there is no clear beat.
     """
-    mono = mix_channels(sound.samples, 1)[:, 0][-round(WINDOW_S * sound.sample_rate) :]
-    beats = find_beats(mono, sound.sample_rate)
-    if not beats.tempo:
+    mono = mix_channels(sound.samples, 1)[:, 0][-round(beats.WINDOW_S * sound.sample_rate) :]
+    found = find_beats(mono, sound.sample_rate)
+    if not found.tempo:
         return 0.0, 0.0
-    before = (len(sound) - len(mono)) / sound.sample_rate + beats.times[-1]
-    return beats.tempo, float(-before * beats.tempo / 60 % 1.0)
+    before = (len(sound) - len(mono)) / sound.sample_rate + found.times[-1]
+    return found.tempo, float(-before * found.tempo / 60 % 1.0)

@@ -1,9 +1,13 @@
-"""The models that can be heard: bundled, named at the start, or trained here; each loaded once."""
+"""The models that can be heard: bundled, named at the start, or trained here.
+
+A model takes some 70 MB and is read in a second. In memory are those that somebody plays, each once, and the last one.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +20,6 @@ from noizenet.store.model import ABOUT, MAX_ABOUT_BYTES, Model, load
 from noizenet.studio.memory import give_back
 from noizenet.studio.refusals import without_paths
 from noizenet.studio.settings import Settings
-
-KEPT = 2
-"""Models that stay in memory: one that is heard, and one to hear beside it. Each takes some 60 MB."""
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Library:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: dict[str, _Loaded] = {}
+        self._played: dict[str, tuple[float, weakref.ref[Model], weakref.ref[Stepper]]] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, Path]:
@@ -74,6 +76,7 @@ class Library:
         """Return a model and its packed weights, which all listeners share."""
         entry = self._entry(name)
         with self._lock:
+            self._played[name] = entry.stamp, weakref.ref(entry.model), weakref.ref(entry.packed)
             return entry.model, entry.packed
 
     def _entry(self, name: str) -> _Loaded:
@@ -82,13 +85,27 @@ class Library:
         with self._lock:
             kept = self._loaded.get(name)
             if kept is None or kept.stamp != stamp:
-                self._loaded.pop(name, None)
-                while len(self._loaded) >= KEPT:  # before the next one is read, so that both are never there
-                    self._loaded.pop(next(iter(self._loaded)))
-                give_back()
-                self._loaded[name] = _Loaded(stamp, load(folder))
-            self._loaded[name] = self._loaded.pop(name)  # used last
+                self._loaded.clear()  # before the next one is read, so that both are never there
+                self._loaded[name] = self._in_use(name, stamp) or self._read(folder, stamp)
             return self._loaded[name]
+
+    def _in_use(self, name: str, stamp: float) -> _Loaded | None:
+        """Return a model that an instrument still plays."""
+        then, model, packed = self._played.get(name, (0.0, _nothing, _nothing))
+        found, ready = model(), packed()
+        if then != stamp or found is None or ready is None:
+            return None
+        entry = _Loaded(stamp, found)
+        entry.__dict__["packed"] = ready
+        return entry
+
+    def _read(self, folder: Path, stamp: float) -> _Loaded:
+        give_back()
+        return _Loaded(stamp, load(folder))
+
+
+def _nothing() -> None:
+    return None
 
 
 def _about(name: str, folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 import time
 from collections import deque
 from concurrent.futures import Executor
@@ -191,9 +192,13 @@ class Radio:
         return {
             "type": "hello", "session": session.key, "model": session.model, "sample_rate": i.sample_rate,
             "channels": i.channels, "genres": i.genres if i.conditioned else [], "frame": i.frame,
-            "marks": i.marks, "remarks": i.remarks, "given": session.given, "settings": i.settings(),
+            "marks": i.marks, "remarks": [self._told(r) for r in i.remarks], "given": session.given, "settings": i.settings(),
             "recording": None if session.recorder is None else session.recorder.name,
         }  # fmt: skip
+
+    def _told(self, remark: str) -> str:
+        """Return a remark without the folders of this computer, and without the name that a song was given here."""
+        return re.sub(r"\bseeds/[0-9a-f]{16}\.wav\b", "the song", without_paths(remark, [self._recordings.parent]))
 
     def forget(self) -> None:
         """Let go of the instruments that nobody has come back for."""

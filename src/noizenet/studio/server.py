@@ -8,8 +8,10 @@ from typing import Any
 
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import folder_lock
+from noizenet.generation import tempo
 from noizenet.studio.app import create_app
 from noizenet.studio.door import MOST_CONNECTIONS, patient
+from noizenet.studio.ears import beats_elsewhere
 from noizenet.studio.memory import settle_allocator
 from noizenet.studio.settings import Settings
 
@@ -33,6 +35,7 @@ def serve(settings: Settings, on_ready: Callable[[list[str]], None]) -> None:
     import uvicorn
 
     settle_allocator()
+    tempo.find_beats = beats_elsewhere
     with folder_lock(settings.data, "studio's data"):
         listener = _listen(settings)
         app, studio = create_app(settings)
