@@ -192,7 +192,8 @@ class Radio:
         return {
             "type": "hello", "session": session.key, "model": session.model, "sample_rate": i.sample_rate,
             "channels": i.channels, "genres": i.genres if i.conditioned else [], "frame": i.frame,
-            "marks": i.marks, "remarks": [self._told(r) for r in i.remarks], "given": session.given, "settings": i.settings(),
+            "marks": i.marks, "remarks": [self._told(r) for r in i.remarks],
+            "given": session.given, "settings": i.settings(),
             "recording": None if session.recorder is None else session.recorder.name,
         }  # fmt: skip
 
