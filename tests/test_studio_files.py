@@ -447,3 +447,25 @@ def test_answers_name_no_folder() -> None:
     roots = [Path("/srv/my data"), Path("/home/x")]
     text = "/srv/my data/uploads/a b.wav: damaged, see /home/x/y.log and /usr/lib/z; https://a.b/c stays, and/or too"
     assert without_paths(text, roots) == "uploads/a b.wav: damaged, see y.log and z; https://a.b/c stays, and/or too"
+
+
+def test_a_model_is_in_memory_once_and_only_while_it_is_played(tmp_path: Path) -> None:
+    import gc
+
+    from noizenet.base.bundled import bundled
+    from noizenet.studio.library import Library
+
+    copies = [Path(shutil.copytree(bundled("models")[MODEL], tmp_path / "n" / f"c{i}")) for i in range(2)]
+    library = Library(Settings(tmp_path / "d", models=tuple(copies)))
+    first, packed = library.packed("c0")
+    second, _ = library.packed("c1")
+    again = library.packed("c0")
+    assert again[0] is first  # still played: not read again
+    assert again[1] is packed
+    assert second is not first
+    del first, packed, again
+    library.packed("c1")
+    gc.collect()
+    assert library._played["c0"][1]() is None
+    os.utime(copies[1] / "model.json", (5, 5))
+    assert library.packed("c1")[0] is not second
