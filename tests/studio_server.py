@@ -70,9 +70,11 @@ def command(data: Path, port: int, *arguments: str) -> Iterator[tuple[Server, su
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    said = process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:(\d+)/", said)
-    assert found, said + process.stdout.read()
+    said, found = "", None
+    while found is None and (line := process.stdout.readline()):  # an address a line, this computer's own last
+        said += line
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+    assert found, said
     server = Server(int(found[1]))
     until(lambda: _answers(server))
     try:

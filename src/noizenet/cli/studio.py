@@ -26,4 +26,11 @@ def studio(
     settings = Settings(
         data or default_data(), host, port, token, tuple(models or ()), certificate=certificate, key=key
     )
-    serve(settings, lambda found: say(f"The studio is at {' or '.join(found)}   (Ctrl-C ends it; trainings go on)"))
+    serve(settings, _announce)
+
+
+def _announce(addresses: list[str]) -> None:
+    """Print where the studio is, an address a line."""
+    say(f"The studio is at {addresses[0]}   (Ctrl-C ends it; trainings go on)")
+    for address in addresses[1:]:
+        say(f"              or {address}")
