@@ -201,8 +201,43 @@ def test_a_signal_loses_nothing(number: int, corpus: Corpus, tmp_path: Path) -> 
     _, err = again.communicate(timeout=200)
     assert again.returncode == 0, err
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
-    for leftover in (tmp_path / "cut").glob(".*.part*"):
-        leftover.unlink()  # of the killed process
+    assert not list((tmp_path / "cut").glob(".*.part*"))
+
+
+KILLED = """
+import os, signal, sys
+import noizenet.base.files as files
+import noizenet.training.loop as loop
+from noizenet.corpus.corpus import Corpus
+from noizenet.training.options import configure
+from noizenet.training.plan import Budget
+corpus, folder, where, *sets = sys.argv[1:]
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+if where == "calibration":
+    loop.settle = die
+else:  # between a resume point's bytes and its name
+    real, calls = os.fsync, []
+    def fsync(handle):
+        calls.append(1)
+        die() if len(calls) == int(where) else real(handle)
+    files.os.fsync = fsync
+loop.train(Corpus(corpus), folder, configure("sample-lstm", None, tuple(sets)), Budget(epochs=0.03), resume=True)
+"""
+
+
+def test_killed_while_writing_and_while_calibrating(corpus: Corpus, tmp_path: Path) -> None:
+    """Killed at the worst moments one after another, a run ends with the bytes of one that was left alone."""
+    config = configure("sample-lstm", None, (*QUICK, *TIERS))
+    sets = (*QUICK, *TIERS, "training.checkpoint_seconds=0")
+    train(corpus, tmp_path / "whole", config, Budget(epochs=0.03))
+    for where in ("8", "calibration"):
+        command = [sys.executable, "-c", KILLED, str(corpus.folder), str(tmp_path / "cut"), where, *sets]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    train(corpus, tmp_path / "cut", config, Budget(epochs=0.03), resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert not list((tmp_path / "cut").glob(".*.part*"))
 
 
 class TestGuard:
