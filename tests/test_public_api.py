@@ -28,7 +28,7 @@ def test_what_is_documented_is_exported() -> None:
         names |= set(own) - {"inputs_of"}
     names |= set(re.findall(r"auto\w+:: noizenet\.(?:audio|store|generation\.controls|corpus\.corpus)[\w.]*\.(\w+)",
                             (ROOT / "docs" / "api.md").read_text()))  # fmt: skip
-    deeper = {"Track", "Issue", "fold", "AudioReader", "converted_blocks", "fit_level"}  # are imported from their modules
+    deeper = {"Track", "Issue", "fold", "AudioReader", "converted_blocks", "fit_level"}
     assert names - deeper <= set(noizenet.__all__)
     assert set(noizenet.__all__) - {"__version__"} <= names | {"Model"}
     for name in noizenet.__all__:
