@@ -43,7 +43,7 @@ def doctor(
     if json:
         print_json({"checks": [{"name": n, "ok": ok, "detail": d} for n, ok, d in checks]})
     else:
-        rows = [[name, {True: "ok", False: "MISSING", None: "optional"}[ok], text] for name, ok, text in checks]
+        rows = [[name, {True: "ok", False: "MISSING", None: "note"}[ok], text] for name, ok, text in checks]
         print_table("", ["", "", ""], rows)
     if any(ok is False for _, ok, _ in checks):
         raise NoizenetError("something that noizenet needs is missing (see above)")
@@ -144,6 +144,8 @@ def _cache() -> Check:
     if state.folder is None:
         return "kernel cache", None, f"none, so every start compiles for half a minute: {state.reason}"
     text = f"{state.count} compiled functions, {state.size / 1e6:.1f} MB, in {state.folder}"
+    if state.temporary:
+        text += f" (a folder for temporary files, because of {state.reason})"
     if not state.count:
         text += ": the first start compiles, or noizenet doctor --compile"
     if state.damaged:
@@ -151,7 +153,7 @@ def _cache() -> Check:
     if not state.writable:
         return "kernel cache", None, f"{text}; nothing can be added: {state.reason}"
     if state.temporary:
-        return "kernel cache", None, f"{text} (for temporary files) since {state.reason}"
+        return "kernel cache", None, text
     return "kernel cache", True, text
 
 
