@@ -27,16 +27,17 @@ def gather(outcomes: Iterable[Outcome], on: Callable[[int, Outcome], None] | Non
     Returns
     -------
     dict
-        ``inputs``, ``fine``, ``refused``, each of :data:`FAULTS`, ``slowest_s``, ``most_MB`` and ``findings``.
+        ``inputs``, ``fine``, ``refused``, each of :data:`FAULTS`, ``slowest_s``, ``processor_s``, ``most_MB`` and ``findings``.
     """
     counts: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     first: dict[str, Outcome] = {}
     times: Counter[str] = Counter()
-    slowest, most = 0.0, 0
+    slowest, most, total = 0.0, 0, 0.0
     for outcome in outcomes:
         counts[outcome.kind] += 1
         formats[str(outcome.task.get("format", outcome.task.get("what", "")))] += 1
+        total += outcome.seconds
         slowest, most = max(slowest, outcome.seconds), max(most, outcome.bytes)
         if outcome.kind in FAULTS:
             key = signature(outcome)
@@ -47,7 +48,7 @@ def gather(outcomes: Iterable[Outcome], on: Callable[[int, Outcome], None] | Non
     return {
         "inputs": sum(counts.values()), "fine": counts["fine"], "refused": counts["refused"],
         **{kind: counts[kind] for kind in FAULTS}, "by_format": dict(sorted(formats.items())),
-        "slowest_s": round(slowest, 2), "most_MB": round(most / 1e6),
+        "slowest_s": round(slowest, 2), "most_MB": round(most / 1e6), "processor_s": round(total),
         "findings": [
             {"kind": o.kind, "text": o.text, "times": times[key], "task": o.task}
             for key, o in list(first.items())[:KEPT]

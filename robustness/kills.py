@@ -6,49 +6,25 @@ loading; one in ten is a process of its own.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import json
-import os
 import random
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
-import threading
 import time
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from robustness import material
+from robustness.commands import Trial, archives, trials
 
 SHARES = {"corpus build": 50, "generate": 50, "corpus fetch": 40, "train": 35, "evaluate": 15, "studio": 10}
 """Kills of each command, of 200."""
 OWN_PROCESS = 10
+FEW = 50
+"""Of fewer kills one undisturbed run is enough; of more, a second one shows that runs are equal at all."""
 LIMIT_S = 300.0
-VOLATILE = re.compile(
-    r"seconds|time|date|pace|factor|machine|command|created|duration|memory|version|path|folder|speed|minutes"
-)
-
-
-@dataclass
-class Trial:
-    """A command that is killed.
-
-    `start` begins it in a folder (`again`: after a kill), `result` returns what must be equal, by name.
-    """
-
-    start: Callable[[Path, bool, bool], Any]
-    result: Callable[[Path], dict[str, str]]
-    prepare: Callable[[Path], None] = lambda _: None
-    expected: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None = None) -> dict[str, Any]:
@@ -61,12 +37,12 @@ def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None
     torch.set_num_threads(1)
     findings: list[dict[str, Any]] = []
     kills: dict[str, int] = {}
-    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place, _archives(made) as server:
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place, archives(made) as server:
         album = material.album(Path(place) / "album")
-        trials = _trials(made, album, server)
-        for name, trial in trials.items():
+        every = trials(made, album, server)
+        for name, trial in every.items():
             wanted = max(1, round(count * SHARES[name] / sum(SHARES.values())))
-            problem = _undisturbed(name, trial, Path(place))
+            problem = _undisturbed(name, trial, Path(place), 2 if count >= FEW else 1)
             if problem:
                 findings.append({"command": name, "text": f"undisturbed: {problem}"})
                 continue
@@ -84,8 +60,8 @@ def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None
             "findings": findings[:30]}  # fmt: skip
 
 
-def _undisturbed(name: str, trial: Trial, place: Path) -> str:
-    for attempt in (1, 2):  # the first may compile; the second tells how long it takes
+def _undisturbed(name: str, trial: Trial, place: Path, times: int) -> str:
+    for attempt in range(1, times + 1):  # the first may compile; the second tells how long it takes
         folder = place / f"{name} undisturbed {attempt}"
         folder.mkdir()
         trial.prepare(folder)
@@ -163,265 +139,3 @@ def _finish(running: Any) -> str:
     said = running.said()
     running.kill()
     return "" if code == 0 else f"exit code {code}: {said[-300:].strip()}"
-
-
-class _Process:
-    """A command as a process of its own, the leader of a session."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed by kill()
-        self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=self.log, env=material.environment(), start_new_session=True
-        )
-
-    def wait(self, limit: float) -> int:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.process.wait(limit)
-        return -1
-
-    def said(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.log.close()
-
-
-class _Fork:
-    """A command in a fork of this process, the leader of a session."""
-
-    def __init__(self, work: Callable[[], int]) -> None:
-        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed by kill()
-        self.pid, self.code = os.fork(), None
-        if self.pid == 0:
-            code = 70
-            try:
-                os.setsid()
-                os.dup2(self.log.fileno(), 1)
-                os.dup2(self.log.fileno(), 2)
-                code = work()
-            finally:
-                with contextlib.suppress(Exception):
-                    import sys
-
-                    sys.stdout.flush()
-                    sys.stderr.flush()
-                os._exit(code)
-
-    def wait(self, limit: float) -> int:
-        begun = time.monotonic()
-        while self.code is None and time.monotonic() - begun < limit:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.code = os.waitstatus_to_exitcode(status)
-            else:
-                time.sleep(0.02)
-        return -1 if self.code is None else self.code
-
-    def said(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
-
-    def kill(self) -> None:
-        for _ in range(50):  # it may not have become a leader yet
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-                break
-            except ProcessLookupError:
-                if self.code is not None:
-                    break
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, signal.SIGKILL)
-                time.sleep(0.002)
-        if self.code is None:
-            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        self.log.close()
-
-
-def _noizenet(arguments: list[object], own: bool) -> Any:
-    if own:
-        return _Process(material.command(*arguments))
-
-    def work() -> int:
-        from noizenet.cli.main import main
-
-        return main([str(a) for a in arguments])
-
-    return _Fork(work)
-
-
-def _bytes(*patterns: str) -> Callable[[Path], dict[str, str]]:
-    def result(folder: Path) -> dict[str, str]:
-        paths = [p for pattern in patterns for p in folder.glob(pattern) if not p.name.startswith(".")]
-        return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
-
-    return result
-
-
-def _figures(folder: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-
-    def walk(value: Any, name: str) -> None:
-        if isinstance(value, dict):
-            for k, v in value.items():
-                if not VOLATILE.search(str(k)):
-                    walk(v, f"{name}.{k}")
-        elif isinstance(value, list):
-            for k, v in enumerate(value):
-                walk(v, f"{name}[{k}]")
-        else:
-            found[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
-
-    walk(json.loads((folder / "report" / "report.json").read_text(encoding="utf-8")), "report")
-    return found
-
-
-def _trials(made: Path, album: Path, server: Any) -> dict[str, Trial]:
-    sums, home = server
-
-    def build(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(["corpus", "build", album, folder / "c", "--sample-rate", 8000, "--workers", 1], own)
-
-    def fetch(folder: Path, again: bool, own: bool) -> Any:
-        def work() -> int:
-            from noizenet.corpus.fetch import fetch_fma
-            from noizenet.corpus.fma import FmaSource
-
-            FmaSource.checksums = sums  # type: ignore[misc]
-            fetch_fma("fma-small", folder / "c", base_url=home, sample_rate=8000, pause_s=0.01, workers=1)
-            return 0
-
-        return _Fork(work)
-
-    def train(folder: Path, again: bool, own: bool) -> Any:
-        arguments = material.training(
-            made / "corpus", folder / "m", "sample-lstm", 0.08, "training.checkpoint_seconds=0"
-        )
-        resume = ["--resume"] if again and (folder / "m" / "resume.safetensors").exists() else []
-        return _noizenet([*arguments, *resume], own)
-
-    def generate(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(["generate", made / "sample", folder / "new.wav", "--seconds", 10, "--seed", 7], own)
-
-    def evaluate(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(
-            ["evaluate", made / "sample", made / "corpus", folder / "report", "--streams", 2, "--seconds", 4], own
-        )
-
-    corpus = ("c/corpus.json", "c/tracks.csv", "c/problems.csv", "c/audio/*.wav")
-    return {
-        "corpus build": Trial(build, _bytes(*corpus)),
-        "generate": Trial(generate, _bytes("*.wav")),
-        "corpus fetch": Trial(fetch, _bytes(*corpus)),
-        "train": Trial(train, _bytes("m/model.safetensors")),
-        "evaluate": Trial(evaluate, _figures),
-        "studio": Trial(lambda folder, again, own: _Studio(folder, again), _bytes("ended"), _Studio.prepare),
-    }
-
-
-class _Studio:
-    """A studio with a training in its queue; it has ended when the training is done."""
-
-    def __init__(self, folder: Path, again: bool) -> None:
-        from robustness.fuzz_studio import free_port
-
-        self.folder, self.port, self.ask = folder, free_port(), not again
-        self.running = _Process(material.command("studio", "--data", folder / "data", "--port", self.port))
-
-    @staticmethod
-    def prepare(folder: Path) -> None:
-        material.album(folder / "data" / "uploads" / "album", count=4, seconds=8.0)
-
-    def _get(self, path: str, **body: Any) -> Any:
-        import requests
-
-        home = f"http://127.0.0.1:{self.port}"
-        method = "POST" if body else "GET"
-        return requests.request(method, home + path, json=body or None, headers={"Origin": home}, timeout=20).json()
-
-    def wait(self, limit: float) -> int:
-        import requests
-
-        begun = time.monotonic()
-        while time.monotonic() - begun < limit:
-            with contextlib.suppress(requests.RequestException, ValueError):
-                jobs = self._get("/api/jobs")
-                if not jobs:  # killed before it could be asked
-                    self._get("/api/trainings", collection="album", name="new", recipe="paper-lstm", minutes=0.05)
-                elif jobs[0]["state"] == "paused":
-                    self._get(f"/api/jobs/{jobs[0]['key']}/resume", wish="resume")
-                elif jobs[0]["state"] == "done":
-                    (self.folder / "ended").write_text(str(len(jobs)))
-                    return 0
-                elif jobs[0]["state"] == "failed":
-                    self.problem = jobs[0]["problem"]
-                    return 1
-            time.sleep(0.2)
-        return -1
-
-    problem = ""
-
-    def said(self) -> str:
-        return f"{self.problem} {self.running.said()}"
-
-    def kill(self) -> None:
-        import psutil
-
-        jobs = []
-        with contextlib.suppress(psutil.Error):
-            jobs = psutil.Process(self.running.process.pid).children(recursive=True)
-        self.running.kill()
-        if self.folder.name[-1] in "13579":  # of every other studio the job outlives it
-            return
-        for one in jobs:
-            with contextlib.suppress(psutil.Error):
-                one.kill()
-
-
-@contextlib.contextmanager
-def _archives(made: Path) -> Any:
-    """Serve the Free Music Archive's two archives, small, slowly, with ranges; yield their checksums and the address."""
-    files: dict[str, bytes] = {}
-    for name in ("fma_metadata", "fma_small"):
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as bundle:
-            for path in sorted((made / "fma" / name).rglob("*")):
-                if path.is_file():
-                    bundle.writestr(zipfile.ZipInfo(str(path.relative_to(made / "fma"))), path.read_bytes())
-        files[f"{name}.zip"] = buffer.getvalue()
-    sums = {n: hashlib.sha1(d, usedforsecurity=False).hexdigest() for n, d in files.items()}
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            data = files[self.path.lstrip("/")]
-            start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-            if start and start >= len(data):
-                self.send_response(416)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-            self.send_header("Content-Length", str(len(data) - start))
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                for at in range(start, len(data), 8192):
-                    self.wfile.write(data[at : at + 8192])
-                    time.sleep(0.01)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    try:
-        yield sums, f"http://127.0.0.1:{http.server_address[1]}"
-    finally:
-        http.shutdown()
-        http.server_close()
