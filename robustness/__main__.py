@@ -22,8 +22,10 @@ from typing import Any
 from robustness import differential, findings, fuzz_audio, fuzz_state, fuzz_studio, material, report, workers
 
 RESULTS = material.ROOT / "results" / "reliability.json"
-SHRUNK = 12
-"""Findings that are made smaller, at most."""
+SHRUNK = 6
+"""Findings of a part that are made smaller, at most."""
+PART = 2_000
+"""Inputs after which the figures so far are written; a run that was ended goes on there."""
 LONG = {
     "audio": 20_000,
     "state": 3_000,
@@ -33,7 +35,7 @@ LONG = {
     "places": 1,
     "endurance": 5,
 }
-SHORT = {"audio": 1_200, "state": 200, "studio": 120, "differential": 40, "kills": 12, "places": 0, "endurance": 1}
+SHORT = {"audio": 1_200, "state": 150, "studio": 100, "differential": 60, "kills": 12, "places": 0, "endurance": 1}
 """Inputs, files, kills; of ``places`` whether all or few; minutes of endurance."""
 
 
@@ -50,6 +52,8 @@ class Run:
     def __init__(self, made: Path, seed: int, jobs: int) -> None:
         self.made, self.seed, self.jobs = made, seed, jobs
         self._told = 0.0
+        self.begun: dict[str, Any] = {}
+        self.keep: Callable[[dict[str, Any]], None] = lambda _: None
 
     def tell(self, text: str) -> None:
         """Say how far it is, now and then."""
@@ -59,11 +63,11 @@ class Run:
 
     def audio(self, count: int) -> dict[str, Any]:
         """Damaged recordings."""
-        return self._fuzz(fuzz_audio.setup, fuzz_audio.tasks(count, self.seed))
+        return self._fuzz(fuzz_audio.setup, fuzz_audio.tasks, count)
 
     def state(self, count: int) -> dict[str, Any]:
         """Damaged models, checkpoints, corpora, configurations and tables."""
-        return self._fuzz(functools.partial(fuzz_state.setup, self.made), fuzz_state.tasks(count, self.seed))
+        return self._fuzz(functools.partial(fuzz_state.setup, self.made), fuzz_state.tasks, count)
 
     def studio(self, count: int) -> dict[str, Any]:
         """Broken requests and frames."""
@@ -102,10 +106,18 @@ class Run:
 
         return endurance.run(minutes, self.seed)
 
-    def _fuzz(self, setup: Callable[[], Any], tasks: Any) -> dict[str, Any]:
-        found = findings.gather(workers.run(setup, tasks, workers=self.jobs), lambda n, _: self.tell(f"{n} inputs"))
-        found["findings"][:SHRUNK] = [findings.smaller(f, setup) for f in found["findings"][:SHRUNK]]
-        return _judged(found)
+    def _fuzz(self, setup: Callable[[], Any], tasks: Callable[..., Any], count: int) -> dict[str, Any]:
+        done: dict[str, Any] = self.begun
+        while (at := done.get("inputs", 0)) < count:
+            part = tasks(range(at, min(at + PART, count)), self.seed)
+            outcomes = workers.run(setup, part, workers=self.jobs)
+            found = findings.gather(outcomes, lambda n, _, at=at: self.tell(f"{at + n} inputs"))
+            found["findings"] = [findings.smaller(f, setup) for f in found["findings"][:SHRUNK]] + found["findings"][
+                SHRUNK:
+            ]
+            done = findings.merge(done, found)
+            self.keep(_judged(done))
+        return _judged(done)
 
     def _apart(self, stage: str, *arguments: str) -> dict[str, Any]:
         code = (
@@ -180,15 +192,24 @@ def main() -> int:
 
 def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Path, *, again: bool) -> None:
     key = {"commit": commit(), "seed": run.seed, "count": count}
-    if not again and results.get(stage, {}).get("key") == key:
+    before = results.get(stage, {}) if not again and results.get(stage, {}).get("key") == key else {}
+    if before.get("ended"):
         return
     print(f"{stage} …", file=sys.stderr, flush=True)
     material.make(run.made)
-    begun = time.monotonic()
-    found = getattr(run, stage)(count)
-    results[stage] = {"key": key, "machine": machine(), "took_s": round(time.monotonic() - begun), **found}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+    begun = time.monotonic() - before.get("took_s", 0)
+
+    def keep(found: dict[str, Any], *, ended: bool = False) -> None:
+        took = round(time.monotonic() - begun)
+        results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    run.begun, run.keep = before, keep
+    keep(
+        {k: v for k, v in getattr(run, stage)(count).items() if k not in ("key", "machine", "took_s", "ended")},
+        ended=True,
+    )
     print(f"{stage}: {results[stage]['faults']} faults in {results[stage]['took_s']} s", file=sys.stderr, flush=True)
 
 

@@ -186,7 +186,7 @@ class _Browser:
         page.close()
 
     @staticmethod
-    def _until(page: Any, expression: str, limit: float = 60.0) -> None:
+    def _until(page: Any, expression: str, limit: float = 180.0) -> None:
         begun = time.monotonic()
         while not page.evaluate(expression):
             assert time.monotonic() - begun < limit, f"{expression} did not come true in {limit:g} s"

@@ -56,6 +56,17 @@ def gather(outcomes: Iterable[Outcome], on: Callable[[int, Outcome], None] | Non
     }  # fmt: skip
 
 
+def merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of two parts of a stage as one."""
+    if not one:
+        return other
+    both = {k: one[k] + other[k] for k in ("inputs", "fine", "refused", *FAULTS, "processor_s")}
+    most = {k: max(one[k], other[k]) for k in ("slowest_s", "most_MB")}
+    formats = Counter(one["by_format"]) + Counter(other["by_format"])
+    return {**both, **most, "by_format": dict(sorted(formats.items())),
+            "findings": (one["findings"] + other["findings"])[:KEPT]}  # fmt: skip
+
+
 def smaller(finding: dict[str, Any], setup: Callable[[], Any]) -> dict[str, Any]:
     """Leave out operations, and halve lists of changes, as long as the finding stays the same."""
     task, wanted = finding["task"], finding["kind"]

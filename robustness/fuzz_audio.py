@@ -8,23 +8,23 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from robustness import mutations, sounds
 
 DURATION_TOLERANCE_S = 0.05
-EVERY_BUILD, EVERY_VIEW = 50, 100
-EVERY_DURATION = 3
+EVERY_BUILD, EVERY_VIEW = 50, 500
+EVERY_DURATION = 4
 """Of the recordings that were read without a word, so many are compared with ffmpeg's length: one in this."""
 
 
-def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield recipes of damaged recordings; the same seed gives the same ones."""
+def tasks(numbers: Iterable[int], seed: int) -> Iterator[dict[str, Any]]:
+    """Yield recipes of damaged recordings by their numbers; the same seed gives the same ones."""
     good = sounds.good_files()
     names = list(good)
-    for index in range(count):
+    for index in numbers:
         rng = random.Random(f"{seed} audio {index}")
         name = names[index % len(names)]
         how = "view" if index % EVERY_VIEW == 7 else "build" if index % EVERY_BUILD == 3 else "read"

@@ -10,7 +10,7 @@ import shutil
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ SHARES = {"model": 30, "zip": 5, "checkpoint": 15, "corpus": 20, "config": 15, "
 EVERY_RESUME, EVERY_TRAIN = 8, 10
 
 
-def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield recipes; the same seed gives the same ones."""
+def tasks(numbers: Iterable[int], seed: int) -> Iterator[dict[str, Any]]:
+    """Yield recipes by their numbers; the same seed gives the same ones."""
     kinds = [k for k, parts in SHARES.items() for _ in range(parts)]
-    for index in range(count):
+    for index in numbers:
         rng = random.Random(f"{seed} state {index}")
         yield {"what": rng.choice(kinds), "seed": rng.randrange(2**31), "index": index}
 

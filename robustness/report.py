@@ -31,7 +31,7 @@ also changed value by value. A finding is stored with its operations and made sm
 Formats of recordings, with the number of inputs: {formats}.
 
 A length counts as wrong when nothing was told, ffmpeg's container length and its decoded length agree within 50 ms,
-and noizenet's differs from them by more than that; one in three recordings that were read without a word is compared.
+and noizenet's differs from them by more than that; one in four recordings that were read without a word is compared.
 
 ## Decoders compared
 
