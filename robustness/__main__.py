@@ -185,7 +185,7 @@ def main() -> int:
             for stage in o.only:
                 count = counts[stage] if o.count is None else o.count
                 _stage(run, stage, count if stage == "endurance" else int(count), results, out, again=o.again)
-        if out == RESULTS or o.out:
+        if out == RESULTS:
             report.write(results, material.ROOT / "docs" / "reliability.md")
         return _verdict(results, STAGES if o.report else o.only)
 
@@ -196,7 +196,8 @@ def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Pat
     if before.get("ended"):
         return
     print(f"{stage} …", file=sys.stderr, flush=True)
-    material.make(run.made)
+    if stage in ("state", "studio", "kills", "places"):
+        material.make(run.made)
     begun = time.monotonic() - before.get("took_s", 0)
 
     def keep(found: dict[str, Any], *, ended: bool = False) -> None:
