@@ -14,6 +14,7 @@ from typing import Any
 
 MOST_SECONDS = 20.0
 MOST_BYTES = 1_000_000_000
+MEMORY_DISK = "/dev/shm"
 PATIENCE = 3
 """A busy computer is no hang: what has not used its seconds of the processor may take so many times as long."""
 ADDRESS_SPACE = 12 << 30
@@ -178,7 +179,10 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
     import os
     import resource
     import sys
+    import tempfile
 
+    if os.access(MEMORY_DISK, os.W_OK):  # many small files, each for a moment
+        tempfile.tempdir = MEMORY_DISK
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     quiet = os.open(os.devnull, os.O_WRONLY)

@@ -16,6 +16,7 @@ MOST_SAMPLE = 1e10
 """No sound has samples above this (integers of 32 bits reach 2e9): such a sample is as bad as NaN."""
 BARELY_S = 0.05
 """Less than this missing at an end is an encoder's padding."""
+EXACTLY_S = 0.002
 NEAR_END_S = 0.3
 MOST_PLACES = 4
 """So many places of damage are named one by one."""
@@ -94,8 +95,10 @@ class Findings:
         self._frames += len(block)
         return block
 
-    def conclude(self, structure: Structure, promised_s: float | None) -> None:
+    def conclude(self, structure: Structure, promised_s: float | None, *, exact: bool = False) -> None:
         """Compare the header, the bytes and what was decoded, and write all of it down.
+
+        Where the promise is `exact`, a frame that is missing without a gap is missing all the same.
 
         Raises
         ------
@@ -113,7 +116,11 @@ class Findings:
         self._tell_gaps()
         self._tell_bad(seconds)
         self._tell_links()
+        count = len(self._issues)
         self._tell_length(structure, promised_s, seconds)
+        short = (promised_s or 0.0) - seconds
+        if exact and not self._gaps and len(self._issues) == count and short > EXACTLY_S:
+            self._issues.append(lost(f"damaged ({_short(short)} of the {promised_s:.1f} s that it promises are lost)"))
 
     def _tell_gaps(self) -> None:
         if len(self._gaps) <= MOST_PLACES:

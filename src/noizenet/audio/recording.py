@@ -24,6 +24,8 @@ from noizenet.base.errors import AudioError
 MOST_CHANNELS = 64
 ADVICE = "convert it to wav, flac, ogg or mp3"
 
+COUNTED = ("flac", "tta", "wavpack")
+"""Containers whose headers count samples, and whose frames a decoder may leave out without a word."""
 SECOND = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})
 """Containers that libsndfile is asked about. (Its mp3 decoder writes warnings to the terminal, and finds no more.)"""
 
@@ -83,7 +85,7 @@ class Recording:
         """
         for link in self._structure.links:
             yield from self._link(link)
-        self._findings.conclude(self._structure, self.seconds)
+        self._findings.conclude(self._structure, self.seconds, exact=self.container in COUNTED)
 
     def _identify(self) -> tuple[Container, Structure]:
         found = sniff(self._source)
