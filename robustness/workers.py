@@ -17,6 +17,8 @@ MOST_BYTES = 1_000_000_000
 MEMORY_DISK = "/dev/shm"
 PATIENCE = 3
 """A busy computer is no hang: what has not used its seconds of the processor may take so many times as long."""
+QUICK_S = 0.5
+"""Time in which an input is not looked after; most have ended by then."""
 ADDRESS_SPACE = 12 << 30
 """What a process may map at most: an input that asks for more gets MemoryError, and the machine lives on."""
 
@@ -106,28 +108,28 @@ class _Worker:
             raise RuntimeError(f"a worker could not begin: {ready}")
 
     def begin(self, task: Any) -> None:
-        self.task, self.begun, self.worked = task, time.monotonic(), busy(self.process.pid)
+        self.task, self.begun, self.worked = task, time.monotonic(), None
         self.pipe.send(task)
 
     def look(self, most_seconds: float, most_bytes: int) -> Outcome | None:
         took = time.monotonic() - self.begun
         try:
             if self.pipe.poll():
-                kind, text, peak = self.pipe.recv()
+                kind, text, peak, seconds = self.pipe.recv()
                 if peak > most_bytes and kind in ("fine", "refused"):
                     kind, text = "memory", f"{peak / 1e6:.0f} MB"
                     self._again()
-                return Outcome(self.task, kind, text, busy(self.process.pid) - self.worked, peak)
+                return Outcome(self.task, kind, text, seconds, peak)
         except (EOFError, ConnectionResetError):
             self.process.join(5)
             code = self.process.exitcode
             self._again()
             return Outcome(self.task, "crash", f"exit code {code}", took)
-        if not self.process.is_alive():
-            return None  # the pipe tells at the next look
-        if took > most_seconds and (
-            took > PATIENCE * most_seconds or busy(self.process.pid) - self.worked > most_seconds
-        ):
+        if not self.process.is_alive() or took < QUICK_S:  # the pipe tells of an end at the next look
+            return None
+        used = busy(self.process.pid)
+        self.worked = used if self.worked is None else self.worked
+        if took > most_seconds and (took > PATIENCE * most_seconds or used - self.worked > most_seconds):
             self._again()
             return Outcome(self.task, "hang", f"no end after {took:.0f} s", took)
         if (now := resident(self.process.pid)) > most_bytes:
@@ -201,11 +203,12 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
         except (EOFError, OSError):
             return
         _forget_peak()
+        before = _used()
         try:
             kind, text = attempt(task)
         except BaseException as error:
             kind, text = "traceback", _where(error)
-        pipe.send((kind, text, _peak()))
+        pipe.send((kind, text, _peak(), _used() - before))
 
 
 def _where(error: BaseException) -> str:
@@ -214,6 +217,12 @@ def _where(error: BaseException) -> str:
     at = ours[-1] if ours else None
     place = f"{Path(at.filename).name}:{at.name}" if at else "?"
     return f"{type(error).__name__} in {place}: {str(error)[:200]}"
+
+
+def _used() -> float:
+    import os
+
+    return sum(os.times()[:4])
 
 
 def _forget_peak() -> None:
