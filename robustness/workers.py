@@ -108,7 +108,8 @@ class _Worker:
             raise RuntimeError(f"a worker could not begin: {ready}")
 
     def begin(self, task: Any) -> None:
-        self.task, self.begun, self.worked = task, time.monotonic(), None
+        self.task, self.begun = task, time.monotonic()
+        self.worked: float | None = None
         self.pipe.send(task)
 
     def look(self, most_seconds: float, most_bytes: int) -> Outcome | None:
