@@ -76,6 +76,7 @@ def make(folder: Path) -> Path:
     if (folder / "made").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
+    _must(noizenet("doctor", "--compile", timeout=3600))  # no stage waits for it
     _must(noizenet("corpus", "demo", folder / "corpus", "--minutes", 1.2, "--sample-rate", RATE))
     _must(noizenet(*training(folder / "corpus", folder / "sample", "sample-lstm", 0.1)))
     _must(noizenet(*training(folder / "corpus", folder / "paper", "paper-lstm", 0.1)))
