@@ -173,6 +173,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--out", type=Path, help="results file")
+    parser.add_argument(
+        "--made", type=Path, help="keep the models and corpora that stages need here, or take them from here"
+    )
     parser.add_argument("--again", action="store_true", help="run stages again that are there already")
     parser.add_argument("--report", action="store_true", help="only write docs/reliability.md from the results")
     o = parser.parse_args()
@@ -181,7 +184,7 @@ def main() -> int:
         results = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
         if not o.report:
             counts = SHORT if o.short else LONG
-            run = Run(Path(place) / "made", o.seed, o.jobs)
+            run = Run(o.made or Path(place) / "made", o.seed, o.jobs)
             for stage in o.only:
                 count = counts[stage] if o.count is None else o.count
                 _stage(run, stage, count if stage == "endurance" else int(count), results, out, again=o.again)
