@@ -45,6 +45,7 @@ def run(
     workers: int = 2,
     most_seconds: float = MOST_SECONDS,
     most_bytes: int = MOST_BYTES,
+    patience: float = PATIENCE,
     deadline: float | None = None,
 ) -> Iterator[Outcome]:
     """Try every task in a pool of processes.
@@ -56,7 +57,9 @@ def run(
     tasks : iterable
     workers : int
     most_seconds, most_bytes : float, int
-        What one input may take.
+        What one input may take: seconds of the processor.
+    patience : float
+        Times as many seconds may pass.
     deadline : float, optional
         :func:`time.monotonic` at which no further task is begun.
 
@@ -74,7 +77,7 @@ def run(
         while busy:
             multiprocessing.connection.wait([w.pipe for w in busy], timeout=0.25)
             for worker in list(busy):
-                outcome = worker.look(most_seconds, most_bytes)
+                outcome = worker.look(most_seconds, most_bytes, patience)
                 if outcome is not None:
                     busy.remove(worker)
                     yield outcome
@@ -112,7 +115,7 @@ class _Worker:
         self.worked: float | None = None
         self.pipe.send(task)
 
-    def look(self, most_seconds: float, most_bytes: int) -> Outcome | None:
+    def look(self, most_seconds: float, most_bytes: int, patience: float) -> Outcome | None:
         took = time.monotonic() - self.begun
         try:
             if self.pipe.poll():
@@ -130,7 +133,7 @@ class _Worker:
             return None
         used = busy(self.process.pid)
         self.worked = used if self.worked is None else self.worked
-        if took > most_seconds and (took > PATIENCE * most_seconds or used - self.worked > most_seconds):
+        if took > most_seconds and (took > patience * most_seconds or used - self.worked > most_seconds):
             self._again()
             return Outcome(self.task, "hang", f"no end after {took:.0f} s", took)
         if (now := resident(self.process.pid)) > most_bytes:
