@@ -100,6 +100,10 @@ def _soundfile(path: Path, rate: int, channels: int) -> tuple[F32, int] | None:
     try:
         with soundfile.SoundFile(path) as handle:  # in blocks: one long read of Vorbis misses its end
             samples = np.concatenate(list(handle.blocks(8192, dtype="float32", always_2d=True)))
+            if handle.subtype == "OPUS" and handle.samplerate != rate:  # it knows no rate of its own: a decoder chooses
+                import soxr
+
+                return soxr.resample(samples, handle.samplerate, rate), rate
             return samples, int(handle.samplerate)
     except (RuntimeError, ValueError, OSError):
         return None

@@ -17,6 +17,21 @@ from noizenet.base.errors import ModelError, TrainingError
 from noizenet.base.files import temporary_name
 from noizenet.store.model import load
 from noizenet.training import checkpoint
+from robustness import fuzz_audio, sounds
+
+RECORDINGS: list[tuple[str, list[Any]]] = [
+    ("flac", [["lie", 32355, 4, 2147483647, "big"]]),  # FFmpeg's parser left out the frame without a word
+    ("flac", [["flip", [[27870, 0]]]]),
+    ("aifc", [["drop", 56, 193], ["splice", "w64", 47]]),  # a size of 2**63 was sought
+    ("ac3", [["set", [[1449, 157], [180, 98]]]]),  # what was lost before the first good frame was not told
+]
+
+
+@pytest.mark.parametrize(("name", "operations"), RECORDINGS)
+def test_recordings(name: str, operations: list[Any]) -> None:
+    task = {"format": name, "operations": operations, "how": "read", "duration": True}
+    kind, text = fuzz_audio.attempt(task, sounds.good_files())
+    assert kind == "refused" or "lost" in text, text
 
 
 def test_what_a_killed_process_left_goes_when_another_writes_there(tmp_path: Path) -> None:

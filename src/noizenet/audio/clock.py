@@ -39,6 +39,7 @@ class Clock:
         self._decoded = 0.0
         self._good_bytes = 0
         self._end: int | None = None  # of the last good packet
+        self._front: tuple[int, int] | None = None  # what lies before the first good packet
         self._shift = 0  # FFmpeg's positions fall behind where its ADTS demuxer skips bytes
         self._skip = -1
         self._lost_s = 0.0
@@ -51,7 +52,12 @@ class Clock:
         if self._end is not None:
             if self._kind == "aac":
                 begin = self._found(begin)
+            if self._front and self._decoded:  # how long its bytes are is known now
+                self._note_hole(*self._front)
+                self._front = None
             self._note_hole(self._end, begin)
+        elif self._kind != "mp3":  # whose first frame may hold a header in the place of sound
+            self._front = 0, begin
         self._end = begin + packet.size - offset
         self._good_bytes += packet.size - offset
 
