@@ -146,7 +146,7 @@ class _Browser:
 
     def __init__(self, studio: Studio, stop: threading.Event, seed: int, chromium: str) -> None:
         self.studio, self.stop, self.rng, self.chromium = studio, stop, random.Random(seed), chromium
-        self.visits, self.gaps, self.problems = 0, 0, list[str]()
+        self.visits, self.gaps, self.problems = 0, None, list[str]()  # the page plays: gaps are not seen here
 
     def run(self) -> None:
         from playwright.sync_api import Error, sync_playwright

@@ -102,6 +102,7 @@ def _fuzz(results: dict[str, Any]) -> str:
     for stage, name in NAMES.items():
         found = results.get(stage)
         if found:
+            name += "" if found["ended"] else f" (ended early: {found['key']['count']:,} were planned)"
             rows.append([name, *(found[k] for k in ("inputs", "fine", "refused", *FAULTS)), f"{found['slowest_s']:.1f} s",
                          f"{found['most_MB']} MB"])  # fmt: skip
     head = ["", "inputs", "read", "refused", "tracebacks", "crashes", "hangs", "memory over 1 GB", "half-written",
@@ -146,7 +147,7 @@ def _endurance(found: dict[str, Any] | None) -> str:
         return NOT_YET
     rows = [
         [name, f"{found[f'{k}_MB']:.0f} MB", f"{found[f'{k}_growth_MB']:+.1f} MB", f"{found[f'{k}_MB_an_hour']:+.0f} MB",
-         f"{found[f'{k}_most_MB']:.0f} MB", found[f"{k}_gaps"]]
+         f"{found[f'{k}_most_MB']:.0f} MB", "not counted" if found[f"{k}_gaps"] is None else found[f"{k}_gaps"]]
         for k, name in (("play", "`noizenet play --out -`"), ("studio", f"studio, used by {found['visitor']}"))
     ]  # fmt: skip
     text = (
