@@ -23,7 +23,7 @@ from typing import Any
 from robustness import material
 
 VOLATILE = re.compile(
-    r"seconds|time|date|pace|factor|machine|command|created|duration|memory|version|path|folder|speed|minutes"
+    r"seconds|time|date|pace|factor|machine|command|created|duration|memory|version|path|folder|speed|minutes|cost|rss|cpu"
 )
 
 
