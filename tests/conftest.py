@@ -10,20 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
+from noizenet.base.process import set_waiting
 
-from noizenet.audio.waveform import Waveform, concatenate
-from noizenet.corpus.corpus import Corpus
-from noizenet.corpus.synth.song import render
-from noizenet.corpus.synthetic import build_synthetic
-from noizenet.kernels.cache import load_librosa
-from noizenet.representation.codec_weights import CodecShape
-from noizenet.store.model import Model
-from noizenet.training.codec_training import train_codec
-from noizenet.training.loop import train
-from noizenet.training.options import configure
-from noizenet.training.plan import Budget
+# Before NumPy and torch are loaded: a suite beside other work must not wait for threads that spin.
+set_waiting()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from noizenet.audio.waveform import Waveform, concatenate  # noqa: E402
+from noizenet.corpus.corpus import Corpus  # noqa: E402
+from noizenet.corpus.synth.song import render  # noqa: E402
+from noizenet.corpus.synthetic import build_synthetic  # noqa: E402
+from noizenet.kernels.cache import load_librosa  # noqa: E402
+from noizenet.representation.codec_weights import CodecShape  # noqa: E402
+from noizenet.store.model import Model  # noqa: E402
+from noizenet.training.codec_training import train_codec  # noqa: E402
+from noizenet.training.loop import train  # noqa: E402
+from noizenet.training.options import configure  # noqa: E402
+from noizenet.training.plan import Budget  # noqa: E402
 
 load_librosa()  # before any test imports it: two runs at once must not race for numba's own cache
 RATE = 8_000

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation import METRICS
@@ -41,8 +42,11 @@ def judge(evidence: Evidence, names: Sequence[str] = (), on_measure: Callable[[s
     for name in names or METRICS:
         measure: Measure = METRICS.load(name)
         try:
-            figure = measure.figure(name, evidence)
-            details = measure.details(evidence)
+            # Matrices of some hundred rows, thousands of times: beside other work, threads that wait for one another
+            # would take minutes for what takes seconds alone.
+            with threadpool_limits(1, user_api="blas"):
+                figure = measure.figure(name, evidence)
+                details = measure.details(evidence)
         except np.linalg.LinAlgError as error:
             found.unsaid[measure.title] = f"the numbers are too degenerate for it ({error})"
         except UsageError as error:
