@@ -205,11 +205,12 @@ class TestLevels:
         gain, issue = fit_level(peak)
         assert peak * gain <= 1 + 1e-9
         assert peak * gain >= 10 ** (-40.001 / 20)
-        assert gain == 1 or db > 0 or db < -40
-        assert (issue is not None) == (db > 1 or db < -40)
+        assert gain == 1 or db > 0 or db < -40 + 1e-6
+        if min(abs(db - 1), abs(db + 40)) > 1e-6:  # at the borders themselves the last bit decides
+            assert (issue is not None) == (db > 1 or db < -40)
         if issue:
             assert issue.kind == "repaired"
-            assert f"{db:+.1f} dBFS" in issue.text
+            assert float(issue.text.split()[1]) == pytest.approx(db, abs=0.0501)
 
     def test_the_texts(self) -> None:
         assert fit_level(4.0)[1].text == "peak +12.0 dBFS, scaled down by 12.0 dB"  # type: ignore[union-attr]
