@@ -98,6 +98,8 @@ class Trainer:
         base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
         self.representation: Representation = fitted(base, corpus, train)
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
+        if self.architecture.tokens and (remark := check_collection(corpus, train)):
+            self._messages.append(remark)  # before the reader, which would call silent tracks short
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = make_network(self.architecture, self.representation.values()).train()
         if o.start:
@@ -137,8 +139,6 @@ class Trainer:
         self._stored: float | None = None
         if o.gain_jitter and not config.model.tiers:
             self._messages.append("training.gain_jitter does nothing: only networks with tiers heed it")
-        if self.architecture.tokens and (remark := check_collection(corpus, train)):
-            self._messages.append(remark)
 
     def run(self, *, resume: bool) -> Model:
         """Train until the budget is spent, and return the best network.
