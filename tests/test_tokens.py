@@ -412,7 +412,7 @@ class TestCollections:
         (tmp_path / "in").mkdir()
         for i in range(5):
             click = np.zeros(16 * RATE, np.float32)
-            click[(i + 2) * RATE] = 0.5
+            click[(i + 2) * RATE] = 0.2
             soundfile.write(tmp_path / "in" / f"{i}.wav", click, RATE)
         corpus = noizenet.build_corpus(tmp_path / "in", tmp_path / "corpus", sample_rate=RATE, min_seconds=1.0)
         with pytest.raises(TrainingError, match="silent"):
