@@ -82,8 +82,8 @@ def make(folder: Path) -> Path:
     _must(noizenet(*training(folder / "corpus", folder / "paper", "paper-lstm", 0.1)))
     code = (
         "import sys, torch; from pathlib import Path; from noizenet.corpus.corpus import Corpus; "
-        "from noizenet.representation.codec_weights import CodecShape; from noizenet.training.codec import train_codec; "
-        f"torch.manual_seed(0); train_codec(Corpus(sys.argv[1]), Path(sys.argv[2]), CodecShape(**{SMALL_CODEC!r}), minutes=0.02)"
+        "from noizenet.representation.codec_weights import CodecShape; from noizenet.training.codec_training import train_codec; "
+        f"torch.manual_seed(0); train_codec(Corpus(sys.argv[1]), Path(sys.argv[2]), CodecShape(**{SMALL_CODEC!r}), steps=30)"
     )
     made = [sys.executable, "-c", code, str(folder / "corpus"), str(folder / "codec")]
     _must(subprocess.run(made, capture_output=True, text=True, env=environment(), check=False))
