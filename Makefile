@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Torch first and alone: any build of it will do, and nothing later replaces it.
 TORCH ?= torch==2.13.0
+# Processes that test; each takes up to 2 GB.
+JOBS ?= 2
 
 .PHONY: demo test test-slow test-pythons test-capped robust lint format bench docs setup clean
 
@@ -16,8 +18,9 @@ $(VENV)/.ready: pyproject.toml
 demo: setup
 	$(BIN)/python examples/demo.py demo-out
 
+# A file's tests stay together; two files are tested at once.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 test-slow: setup
 	$(BIN)/pytest -m slow
@@ -28,7 +31,7 @@ test-pythons: setup
 
 # The numerical tests as on a processor without AVX-512 and bfloat16.
 test-capped: setup
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell $(BIN)/pytest -m numerical
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell $(BIN)/pytest -m numerical -n $(JOBS) --dist loadfile
 
 # Half an hour: damaged files, kills, full disks, … ; writes docs/reliability.md. SHORT=1: four minutes, writes nothing.
 robust: setup
