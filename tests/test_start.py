@@ -139,13 +139,21 @@ class TestStore:
             assert not nowhere.claim()
 
     def test_the_code_before_is_kept_and_no_older_one(self, tmp_path: Path) -> None:
-        for age, (cpu, code) in enumerate([("a", "3"), ("a", "2"), ("b", "3"), ("a", "1"), ("a", "0")][::-1]):
+        def of(cpu: str, code: str) -> tuple[str, str]:
+            return cpu * 8, code * 16
+
+        def here() -> set[str]:
+            return {p.name[0] + p.name[-1] for p in tmp_path.iterdir()}
+
+        for age, key in enumerate(["a3", "a2", "b3", "a1", "a0"][::-1]):
+            cpu, code = of(*key)
             store(tmp_path, cpu=cpu, code=code).save("f", KEY, b"")
             os.utime(tmp_path / f"{cpu}-{code}", (time.time() - 1000 + age,) * 2)
-        assert {p.name for p in tmp_path.iterdir()} == {"a-2", "a-3", "b-3"}
-        os.utime(tmp_path / "b-3", (0, 0))  # a processor that has not been here for long
-        store(tmp_path, cpu="a", code="4").save("f", KEY, b"")
-        assert {p.name for p in tmp_path.iterdir()} == {"a-3", "a-4"}
+        assert here() == {"a2", "a3", "b3"}
+        os.utime(tmp_path / "-".join(of("b", "3")), (0, 0))  # a processor that has not been here for long
+        cpu, code = of("a", "4")
+        store(tmp_path, cpu=cpu, code=code).save("f", KEY, b"")
+        assert here() == {"a3", "a4"}
 
     def test_one_compiles_and_the_other_waits(self, tmp_path: Path) -> None:
         order: list[str] = []

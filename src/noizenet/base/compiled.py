@@ -12,9 +12,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
-import shutil
-import stat
 import struct
 import tempfile
 import threading
@@ -23,8 +22,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from noizenet.base.private import PrivateFolder, opened
+
 MAGIC = b"noizenet compiled 1\n"
 SUFFIX, TEMPORARY, LOCK = ".bin", ".part", ".lock"
+OWN_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
+"""What a folder of a cache is called; nothing else is ever removed."""
 KEPT_KEYS = 2
 """Folders that are kept of each processor: that of the latest code and the one before."""
 UNUSED_DAYS = 90
@@ -112,7 +115,6 @@ class CompiledStore:
         self._places = [p / f"{cpu}-{code}" for p in (usual_places() if places is None else places)]
         self._thread = threading.local()
         self._told = False
-        self._usable: dict[Path, bool] = {}
 
     @property
     def folders(self) -> list[Path]:
@@ -122,11 +124,14 @@ class CompiledStore:
     def load(self, name: str, key: bytes) -> bytes | None:
         """Return what was kept under a name and a key, or None; what is damaged counts as absent."""
         for place in self._places:
-            if self._may_read(place):
-                with contextlib.suppress(OSError):
-                    found = unpack((place / (name + SUFFIX)).read_bytes(), key)
-                    if found is not None:
-                        return found
+            # The folder is looked at each time, and the file read through it: nobody can change it in between.
+            with contextlib.suppress(OSError), opened(place) as folder:
+                if time.time() - folder.status().st_mtime > 86_400:
+                    with contextlib.suppress(OSError):
+                        folder.touch()  # the oldest folders are removed: say that this one is in use
+                found = unpack(folder.read(name + SUFFIX), key)
+                if found is not None:
+                    return found
         return None
 
     def save(self, name: str, key: bytes, data: bytes) -> Path | None:
@@ -134,14 +139,14 @@ class CompiledStore:
         reasons = []
         for place in self._places:
             try:
-                self._prepare(place)
-                path = _put(place / (name + SUFFIX), pack(key, data))
+                with self._prepared(place) as folder:
+                    _put(folder, name + SUFFIX, pack(key, data))
             except OSError as error:
                 reasons.append(f"{place.parent}: {error.strerror or error}")
                 continue
             if reasons:
                 self._note(f"{reasons[0]}; compiled kernels are kept in {place.parent}")
-            return path
+            return place / (name + SUFFIX)
         self._note(f"{'; '.join(reasons)}: compiled kernels cannot be kept, so every start compiles them again")
         return None
 
@@ -166,7 +171,8 @@ class CompiledStore:
 
         for place in self._places:
             try:
-                self._prepare(place)
+                with self._prepared(place):
+                    pass
                 lock = FileLock(str(place / LOCK))
                 began, waited, seen = time.monotonic(), False, _count(place)
                 while True:
@@ -191,10 +197,10 @@ class CompiledStore:
         reason = ""
         for i, place in enumerate(self._places):
             try:
-                self._prepare(place)
-                probe = place / f".{secrets.token_hex(6)}{TEMPORARY}"
-                probe.write_bytes(MAGIC)
-                probe.unlink()
+                probe = f".{secrets.token_hex(6)}{TEMPORARY}"
+                with self._prepared(place) as folder:
+                    folder.create(probe, MAGIC)
+                    folder.remove(probe)
                 writable = True
             except OSError as error:
                 reason = reason or f"{place.parent}: {error.strerror or error}"
@@ -207,10 +213,12 @@ class CompiledStore:
     def _look(self, place: Path) -> tuple[int, int, int]:
         """Return how many files of a place are whole, their bytes, and how many are damaged."""
         count = size = damaged = 0
-        with contextlib.suppress(OSError):
-            for path in sorted(place.glob("*" + SUFFIX)):
+        with contextlib.suppress(OSError), opened(place) as folder:
+            for name in folder.names():
+                if not name.endswith(SUFFIX):
+                    continue
                 try:
-                    data = path.read_bytes()
+                    data = folder.read(name)
                 except OSError:
                     data = b""
                 if unpack(data, None) is None:
@@ -219,46 +227,26 @@ class CompiledStore:
                     count, size = count + 1, size + len(data)
         return count, size, damaged
 
-    def _may_read(self, place: Path) -> bool:
-        """Whether a folder's files may be loaded: code of others never is."""
-        if place not in self._usable:
-            try:
-                found = place.lstat()
-            except OSError:
-                return False  # it may be made later
-            self._usable[place] = stat.S_ISDIR(found.st_mode) and _is_ours(found)
-            if self._usable[place] and time.time() - found.st_mtime > 86_400:
-                with contextlib.suppress(OSError):
-                    os.utime(place)  # the oldest folders are removed: say that this one is in use
-        return self._usable[place]
-
-    def _prepare(self, place: Path) -> None:
-        """Make a folder that only this user can write to, or raise OSError."""
-        if place.is_dir() and not place.is_symlink() and _is_ours(place.lstat()):
-            if hasattr(os, "getuid") and place.lstat().st_mode & 0o700 != 0o700:
-                place.chmod(0o700)
-            return
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if place.exists() or place.is_symlink():  # a file, or a folder that others can write to
-            if not _may_remove(place):
-                raise PermissionError(f"{place.name} belongs to another user")
-            _remove(place)
-        place.mkdir(mode=0o700, exist_ok=True)
-        if not _is_ours(place.lstat()):
-            raise PermissionError("others can write there")
-        self._usable.pop(place, None)
-        self._clean(place)
+    @contextlib.contextmanager
+    def _prepared(self, place: Path) -> Iterator[PrivateFolder]:
+        """Open a folder that only this user can write to, made where it is not there, or raise OSError."""
+        with opened(place, make=True) as folder:
+            if folder.made:
+                self._clean(place)
+            yield folder
 
     def _clean(self, place: Path) -> None:
         """Remove folders of earlier code, and of processors that have not been here for long."""
-        with contextlib.suppress(OSError):
-            others = [p for p in place.parent.iterdir() if p != place and p.is_dir() and not p.is_symlink()]
-            others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
-            same = [p for p in others if p.name.startswith(f"{self._cpu}-")]
+        with contextlib.suppress(OSError), opened(place.parent) as parent, os.scandir(place.parent) as entries:
+            others = [e for e in entries if e.name != place.name and OWN_NAME.fullmatch(e.name)]
+            ages = {e.name: e.stat(follow_symlinks=False).st_mtime for e in others if e.is_dir(follow_symlinks=False)}
+            names = sorted(ages, key=ages.__getitem__, reverse=True)
+            same = [n for n in names if n.startswith(f"{self._cpu}-")]
             long_ago = time.time() - UNUSED_DAYS * 86_400
-            unused = [p for p in others if p not in same and p.stat().st_mtime < long_ago]
-            for path in same[KEPT_KEYS - 1 :] + unused:
-                shutil.rmtree(path, ignore_errors=True)
+            unused = [n for n in names if n not in same and ages[n] < long_ago]
+            for name in same[KEPT_KEYS - 1 :] + unused:
+                with contextlib.suppress(OSError):
+                    parent.remove_folder(name)
 
     def _note(self, text: str) -> None:
         if not self._told:
@@ -293,23 +281,19 @@ def unpack(content: bytes, key: bytes | None) -> bytes | None:
     return body[4 + length :]
 
 
-def _put(path: Path, content: bytes) -> Path:
+def _put(folder: PrivateFolder, name: str, content: bytes) -> None:
     """Write a file, whole or not at all; what lies in its place goes."""
-    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{TEMPORARY}")
+    temporary = f".{name[:40]}-{secrets.token_hex(6)}{TEMPORARY}"
     try:
-        temporary.write_bytes(content)
+        folder.create(temporary, content)
         try:
-            temporary.replace(path)
-        except IsADirectoryError:
-            shutil.rmtree(path)
-            temporary.replace(path)
+            folder.rename(temporary, name)
         except PermissionError:
-            if not path.is_file():  # Windows: another process has it open, so it has just been written
+            if not (folder.path / name).is_file():  # Windows: another process has it open, so it was just written
                 raise
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return path
+            folder.remove(temporary)
 
 
 def _count(place: Path) -> int:
@@ -318,19 +302,3 @@ def _count(place: Path) -> int:
 
 def _user() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else "user"
-
-
-def _is_ours(found: os.stat_result) -> bool:
-    """Whether a folder is this user's and nobody else can write to it (on Windows, rights lie elsewhere)."""
-    return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & 0o022)
-
-
-def _may_remove(path: Path) -> bool:
-    return not hasattr(os, "geteuid") or path.lstat().st_uid == os.geteuid()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
