@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import is_root
 
 from noizenet.base.compiled import CompiledStore, pack
+from noizenet.base.config import parse_assignment, read_toml
+from noizenet.base.errors import ConfigError, CorpusError, ModelError, NoizenetError
+from noizenet.base.files import folder_lock
+from noizenet.corpus.corpus import Corpus
+from noizenet.store.model import load
+from noizenet.training import encoded
 
 KEY = b"key"
 posix = pytest.mark.skipif(os.name != "posix", reason="no links, pipes or owners of this kind")
@@ -17,6 +26,21 @@ posix = pytest.mark.skipif(os.name != "posix", reason="no links, pipes or owners
 
 def store(*places: Path, cpu: str = "0" * 8, code: str = "1" * 16) -> CompiledStore:
     return CompiledStore(cpu, code, list(places))
+
+
+def put(path: Path, what: str) -> None:
+    """Put something in a file's place that is no file."""
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+
+
+def copied(corpus: Corpus, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(corpus.folder, tmp_path / "corpus"))
 
 
 @posix
@@ -99,3 +123,81 @@ class TestCompiledCode:
         assert not gone.exists()
         assert (tmp_path / "precious" / "file").exists()
         assert all((tmp_path / "kept" / name).is_dir() for name in kept)
+
+
+@posix
+class TestPipesDevicesAndLinks:
+    """What would wait for ever, or never end, is told at once; each test would hang otherwise."""
+
+    @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+    @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+    def test_in_a_model(self, tmp_path: Path, name: str, what: str) -> None:
+        for part in ("model.json", "model.safetensors"):
+            (tmp_path / part).write_text("{}")
+        put(tmp_path / name, what)
+        with pytest.raises(ModelError, match=f"{name}.*{what}"):
+            load(tmp_path)
+
+    @pytest.mark.parametrize("what", ["pipe", "device"])
+    @pytest.mark.parametrize("name", ["corpus.json", "tracks.csv", "audio"])
+    def test_in_a_corpus(self, corpus: Corpus, tmp_path: Path, name: str, what: str) -> None:
+        folder = copied(corpus, tmp_path)
+        put(folder / "audio" / corpus.tracks[0].audio if name == "audio" else folder / name, what)
+        with pytest.raises(CorpusError):
+            Corpus(folder).read(corpus.tracks[0])
+
+    @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+    def test_as_configuration(self, tmp_path: Path, what: str) -> None:
+        put(tmp_path / "x.toml", what)
+        with pytest.raises(ConfigError, match=what):
+            read_toml(tmp_path / "x.toml")
+
+    def test_audio_by_way_of_a_link_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
+        folder = copied(corpus, tmp_path)
+        (folder / "audio").rename(tmp_path / "elsewhere")
+        (folder / "audio").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(CorpusError, match="is a link"):
+            Corpus(folder).read(corpus.tracks[0])
+
+    def test_a_cache_of_codes_that_is_a_link_is_done_without(self, corpus: Corpus, tmp_path: Path) -> None:
+        folder = copied(corpus, tmp_path)
+        shutil.rmtree(folder / "codes", ignore_errors=True)
+        (tmp_path / "elsewhere").mkdir()
+        (folder / "codes").symlink_to(tmp_path / "elsewhere")
+        path = folder / "codes" / "key" / "x.npy"
+        encoded._keep(path, np.zeros((3, 2)))
+        assert not any((tmp_path / "elsewhere").iterdir())
+        (tmp_path / "elsewhere" / "key").mkdir()
+        np.save(path, np.zeros((3, 2)))
+        assert encoded._load(path) is None
+
+    def test_a_lock_that_is_a_link_leaves_its_target_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "precious").write_text("x")
+        (tmp_path / "work").mkdir()
+        (tmp_path / "work" / ".lock").symlink_to(tmp_path / "precious")
+        with pytest.raises(NoizenetError, match="is a link"), folder_lock(tmp_path / "work", "corpus"):
+            pass
+        assert (tmp_path / "precious").read_text() == "x"
+
+
+class TestContent:
+    def test_an_array_that_promises_more_than_its_file_holds_is_made_anew(self, tmp_path: Path) -> None:
+        path = tmp_path / "k" / "codes.npy"
+        for values in (np.arange(12, dtype=np.int16).reshape(6, 2), np.zeros((0, 4), np.float32), np.ones(3)):
+            encoded._keep(path, values)
+            kept = encoded._load(path)
+            assert kept is not None
+            assert np.array_equal(kept, values)
+            assert kept.dtype == values.dtype
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<i2", "fortran_order": False, "shape": (10**12, 2)})
+        path.write_bytes(header.getvalue() + b"\0" * 100)
+        assert encoded._load(path) is None
+
+    def test_deep_toml_is_one_line(self, tmp_path: Path) -> None:
+        deep = "[" * 100_000
+        (tmp_path / "x.toml").write_text(f"a={deep}")
+        with pytest.raises(ConfigError, match="nested too deeply"):
+            read_toml(tmp_path / "x.toml")
+        with pytest.raises(ConfigError, match="nested too deeply"):
+            parse_assignment(f"model.hidden={deep}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from noizenet.base.errors import ConfigError, suggest
+from noizenet.base.regular import read_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,6 +24,8 @@ else:  # pragma: no cover - Python 3.10 only
     import tomli as tomllib
 
 C = TypeVar("C")
+MAX_BYTES = 1 << 20
+"""Of a configuration file."""
 
 
 def option(
@@ -98,10 +101,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it is missing or not TOML; the message names the file and the line.
     """
     try:
-        with path.open("rb") as handle:
-            return tomllib.load(handle)
+        return tomllib.loads(read_regular(path, MAX_BYTES).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a valid TOML file: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not a valid TOML file: nested too deeply") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the configuration: {error.strerror}") from error
 
@@ -133,6 +137,8 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
         parsed = tomllib.loads(f"v = {value.strip()}")["v"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()  # a bare word is a string
+    except RecursionError as error:
+        raise ConfigError(f"--set {name.strip()}: the value is nested too deeply") from error
     return name.strip().split("."), parsed
 
 

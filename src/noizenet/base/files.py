@@ -291,7 +291,10 @@ def folder_lock(folder: Path, what: str) -> Iterator[None]:
 
     from noizenet.base.errors import LockedError
 
-    lock = FileLock(str(folder / ".lock"), timeout=0)
+    path = folder / ".lock"
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # locking would open, and could empty, its target
+        raise NoizenetError(f"{path}: is a link or a device, and no lock of noizenet's; remove it and try again")
+    lock = FileLock(str(path), timeout=0)
     try:
         lock.acquire()
     except Timeout as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections import OrderedDict
@@ -18,11 +19,13 @@ from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import CorpusError, UsageError
 from noizenet.base.names import library_path
+from noizenet.base.regular import check_regular, read_regular
 from noizenet.corpus.split import SPLITS
 
 FORMAT = 2
 """1: a track's id was its file's name without the ending. 2: it is its content."""
 OPEN_FILES = 96
+MAX_ABOUT_BYTES, MAX_TABLE_BYTES = 16 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Corpus:
         import soundfile
 
         try:
-            handle = self._open.pop(track.audio, None) or soundfile.SoundFile(library_path(self.audio_path(track)))
+            handle = self._open.pop(track.audio, None) or self._open_audio(track)
             left = max(0, track.frames - start)  # a piece ends before its recording does
             handle.seek(track.start + track.frames - left)
             count = min(count, left) if count >= 0 else left
@@ -149,6 +152,18 @@ class Corpus:
         if len(self._open) > OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         return samples
+
+    def _open_audio(self, track: Track) -> Any:
+        import soundfile
+
+        path = self.audio_path(track)
+        try:  # a corpus lies in one folder: a link could lead to anything
+            if path.parent.is_symlink():
+                raise CorpusError(f"{path.parent}: is a link; put the folder itself there")
+            check_regular(path, links=False)
+        except OSError as error:
+            raise soundfile.SoundFileRuntimeError(str(error)) from error
+        return soundfile.SoundFile(library_path(path))
 
     def samples(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.float32]:
         """Read samples of a track as float32 [n, C] in [-1, 1]; see :meth:`read`."""
@@ -183,7 +198,7 @@ class Corpus:
                 f"{self.folder}: not a corpus (no corpus.json); make one with 'noizenet corpus build {self.folder} OUT'"
             )
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = json.loads(read_regular(path, MAX_ABOUT_BYTES))
             version = about["format"]
             if version > FORMAT:
                 raise CorpusError(f"{path}: made by a newer noizenet (format {version}, this one reads {FORMAT})")
@@ -204,8 +219,8 @@ class Corpus:
     def _read_tracks(self) -> list[Track]:
         path = self.folder / "tracks.csv"
         try:
-            with path.open(newline="", encoding="utf-8") as handle:
-                tracks = [_track(row) for row in csv.DictReader(handle)]
+            text = io.TextIOWrapper(io.BytesIO(read_regular(path, MAX_TABLE_BYTES)), encoding="utf-8", newline="")
+            tracks = [_track(row) for row in csv.DictReader(text)]
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise CorpusError(f"{path}: missing or damaged; build the corpus again") from error
         if self.about["format"] < 2:

@@ -24,6 +24,7 @@ from noizenet._version import __version__
 from noizenet.base.config import from_dict
 from noizenet.base.errors import ConfigError, ModelError, UsageError
 from noizenet.base.files import make_folder, write_bytes, write_json, write_text
+from noizenet.base.regular import open_regular, read_regular
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.weights import Weights, expected_shapes
 from noizenet.representation.base import Representation, create
@@ -227,20 +228,18 @@ def _read_parts(source: Path) -> tuple[bytes, bytes]:
     for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
         path = source / name
         try:
-            if path.stat().st_size > limit:
-                raise ModelError(f"{path}: larger than any noizenet model ({limit:,} bytes)")
-            parts.append(path.read_bytes())
+            parts.append(read_regular(path, limit))
         except FileNotFoundError as error:
             raise ModelError(f"{path}: the file is missing; copy the model again") from error
         except OSError as error:
-            raise ModelError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+            raise ModelError(f"{path}: cannot be read ({error.strerror}); check it, or copy the model again") from error
     return parts[0], parts[1]
 
 
 def _read_zip(source: Path) -> tuple[bytes, bytes]:
     """Read the two members of a zip; never more than the limits, whatever its directory claims."""
     try:
-        with zipfile.ZipFile(source) as bundle:
+        with open_regular(source) as file, zipfile.ZipFile(file) as bundle:
             parts = []
             for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
                 members = [m for m in bundle.namelist() if m.rsplit("/", 1)[-1] == name]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from noizenet.audio.beats import Beats, find_beats
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import NoizenetError
 from noizenet.base.files import make_folder, remove_stale, write_bytes
+from noizenet.base.regular import open_regular
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.base import Frames, Representation
 
@@ -65,7 +68,8 @@ class EncodedTracks:
         self._beats = dict[str, Beats]()
         self._phases = dict[tuple[str, int], NDArray[np.float32]]()
         self._folder = corpus.folder / FOLDER / representation.key
-        remove_stale(self._folder, older_s=STALE_S)
+        if not self._folder.parent.is_symlink() and not self._folder.is_symlink():
+            remove_stale(self._folder, older_s=STALE_S)
 
     def frames(self, track: Track, shift: int = 0) -> Frames:
         """Return a track's frames [T, ...], played so many semitones higher (and so the faster)."""
@@ -148,17 +152,32 @@ def _spell(shift: int) -> str:
 def _load(path: Path) -> NDArray[Any] | None:
     """Return a kept array; None where it is not there, or damaged: it is made anew then."""
     try:
-        with path.open("rb") as handle:
-            kept: NDArray[Any] = np.load(handle, allow_pickle=False)
-            return kept
-    except (OSError, ValueError, EOFError):
+        if path.parent.parent.is_symlink() or path.parent.is_symlink() or path.is_symlink():
+            return None  # it could lead to anything
+        with open_regular(path) as handle:
+            return _array(handle)
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError):
         return None
+
+
+def _array(handle: BinaryIO) -> NDArray[Any] | None:
+    """Read an array whose header promises exactly what follows it: memory is taken for no more."""
+    version = np.lib.format.read_magic(handle)
+    if version != (1, 0):
+        return None
+    shape, fortran, kind = np.lib.format.read_array_header_1_0(handle)
+    count, data = math.prod(shape), os.fstat(handle.fileno()).st_size - handle.tell()
+    if fortran or kind.hasobject or count * kind.itemsize != data:
+        return None
+    return np.frombuffer(handle.read(data), kind, count).reshape(shape).copy()
 
 
 def _keep(path: Path, values: NDArray[Any]) -> None:
     buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
+    np.save(buffer, np.ascontiguousarray(values), allow_pickle=False)
     try:
+        if path.parent.parent.is_symlink() or path.parent.is_symlink():
+            return
         make_folder(path.parent)
         write_bytes(path, buffer.getvalue())
     except (OSError, NoizenetError):
