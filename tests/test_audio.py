@@ -179,7 +179,10 @@ class TestBadInput:
             y = np.concatenate(list(reader.blocks()))[:, 0]
         assert np.array_equal(y[:5000], x[:5000].astype(np.float32))
         assert not y[5000:].any()
-        assert reader.issues[0].text == "3,000 NaN or infinite samples at 0.6 s; kept: 0.6 s before, 0.0 s after"
+        assert (
+            reader.issues[0].text
+            == "3,000 NaN or infinite samples from 0.62 s to 1.00 s, replaced by zeros; all else is kept"
+        )
         soundfile.write(tmp_path / "all.wav", np.full(800, np.nan), 8000, subtype="FLOAT")
         self.check(tmp_path / "all.wav", "NaN")
 

@@ -192,9 +192,10 @@ class TestNoNumbers:
         assert np.array_equal(y, clean)
         (issue,) = reader.issues
         samples = "sample" if n == 1 else "samples"
-        kept = f"kept: {at / RATE:.1f} s before, "
+        first, last = f"{at / RATE:.2f}", f"{(at + n - 1) / RATE:.2f}"
+        where = f"at {first} s" if first == last else f"from {first} s to {last} s"
         assert issue.kind == "lost"
-        assert issue.text.startswith(f"{n} NaN or infinite {samples} at {at / RATE:.1f} s; {kept}")
+        assert issue.text.startswith(f"{n} NaN or infinite {samples} {where}, replaced by zeros; all else is kept")
 
     def test_nothing_but_nan_is_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path / "a.wav", np.full((RATE, 2), np.nan, np.float32))

@@ -262,3 +262,26 @@ def test_a_link_that_is_broken_is_told(tmp_path: Path) -> None:
     seconds, issues, _ = look(tmp_path / "a.ogg")
     assert seconds == pytest.approx(2.0, abs=0.1)
     assert "lost" in [i.kind for i in issues]
+
+
+@pytest.mark.parametrize("fact", [True, False])
+@pytest.mark.parametrize(("codec", "channels"), [("adpcm_ms", 2), ("adpcm_ima_wav", 1)])
+def test_a_compressed_wav_promises_what_it_counts(tmp_path: Path, codec: str, channels: int, fact: bool) -> None:
+    import av
+
+    path = tmp_path / "a.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=44_100, layout=("mono", "stereo")[channels - 1])
+        samples = (music(3.0, channels=channels) * 32767).astype(np.int16)
+        resampler = av.AudioResampler(stream.codec_context.format.name, stream.layout, 44_100, stream.frame_size)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", ("mono", "stereo")[channels - 1])
+        frame.sample_rate = 44_100
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    if not fact:
+        path.write_bytes(path.read_bytes().replace(b"fact", b"junk", 1))
+    with AudioReader(path) as reader:
+        frames = sum(len(b) for b in reader.blocks())
+        assert reader.info.seconds == pytest.approx(frames / 44_100, abs=0.05)
+        assert not reader.issues

@@ -77,6 +77,19 @@ class TestPlan:
         clock.now += 6
         assert plan.trained(plan.elapsed()) == 1
 
+    def test_a_plan_that_proves_wrong_is_told_again(self) -> None:
+        plan, clock = self.plan(1.0)
+        told = []
+        for seconds, share in [(2, 0.001), (2, 0.011), (2, 0.2), (5, 0.3), (20, 0.35), (20, 0.4), (360, 1.0)]:
+            clock.now += seconds
+            _, text = plan.encoding(share)
+            told.append(text.split(",")[0])
+        first, *more = [(i, text) for i, text in enumerate(told) if text]
+        assert first == (2, "encoding takes about 0:22")  # 1 % of the work tells nothing
+        assert more
+        assert all(text.startswith("encoding takes longer than was said") for _, text in more)
+        assert more[0][0] == 4
+
     def test_a_resumed_run_counts_what_was_spent(self) -> None:
         plan, clock = self.plan(1.0, calibrates=False)
         clock.now += 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -26,13 +27,14 @@ from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.network import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
-from noizenet.training import OPTIMIZERS, checkpoint
+from noizenet.training import OPTIMIZERS, checkpoint, loop
+from noizenet.training.adapting import begin_from
 from noizenet.training.fitting import fitted
 from noizenet.training.guard import BETTER, MAX_RECOVERIES, Guard
 from noizenet.training.log import read_metrics
 from noizenet.training.loop import Trainer, train
 from noizenet.training.options import configure
-from noizenet.training.plan import Budget
+from noizenet.training.plan import Budget, Progress
 from noizenet.training.precision import runs_bf16
 from noizenet.training.step import chance
 from noizenet.training.windows import WindowReader
@@ -463,11 +465,31 @@ class TestWrongUse:
         with pytest.raises(UsageError, match="holds a model already"):
             quick_train(corpus, sample_model, "sample-lstm")
 
-    def test_resuming_something_else(self, corpus: Corpus, sample_model: Path) -> None:
+    def test_resuming_something_else(self, corpus: Corpus, sample_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loop, "WindowReader", None)  # refused before anything is read or encoded
         for sets, seed, what in ((("model.width=17",), 0, "architecture"), ((), 1, "seed")):
             config = configure("sample-lstm", None, (*QUICK, *TIERS, *sets))
             with pytest.raises(UsageError, match=f"the {what} is not"):
                 train(corpus, sample_model, config, Budget(epochs=1), seed=seed, resume=True)
+
+    def test_resuming_nothing_is_told(self, corpus: Corpus, tmp_path: Path) -> None:
+        seen: list[Progress] = []
+        config = configure("sample-lstm", None, (*QUICK, *TIERS))
+        train(corpus, tmp_path / "m", config, Budget(epochs=0.01), resume=True, on_progress=seen.append)
+        assert "holds no run to go on with" in "".join(p.message for p in seen)
+
+    def test_weights_of_another_channel_count(self, sample_model: Path) -> None:
+        model = load(sample_model)
+        stereo = dataclasses.replace(model.representation, channels=2)
+        network = make_network(model.weights.architecture, stereo.values())
+        with pytest.raises(UsageError, match=r"corpus is stereo, the weights to begin with are mono.*--channels 1"):
+            begin_from(model, network, stereo, model.genres)
+
+    def test_a_refused_run_leaves_no_folder(self, corpus: Corpus, tmp_path: Path) -> None:
+        config = configure("sample-lstm", None, (*QUICK, *TIERS, "training.transpose=1"))
+        with pytest.raises(UsageError, match="transpose"):
+            train(corpus, tmp_path / "m", config, Budget(epochs=1))
+        assert not (tmp_path / "m").exists()
 
     def test_a_damaged_resume_point(self, corpus: Corpus, tmp_path: Path) -> None:
         (tmp_path / "m").mkdir()

@@ -114,7 +114,7 @@ class Findings:
         if structure.cut and self._gaps and sum(self._gaps[-1]) > seconds - NEAR_END_S:  # the cut's own last packet
             seconds = self._gaps.pop()[0]
         self._tell_gaps()
-        self._tell_bad(seconds)
+        self._tell_bad()
         self._tell_links()
         count = len(self._issues)
         self._tell_length(structure, promised_s, seconds)
@@ -132,15 +132,14 @@ class Findings:
             lost(f"damaged at {places} s and {len(self._gaps) - MOST_PLACES} more places ({_short(total)} lost)")
         )
 
-    def _tell_bad(self, seconds: float) -> None:
+    def _tell_bad(self) -> None:
         if not self._bad:
             return
         samples = "sample" if self._bad == 1 else "samples"
+        first, last = f"{self._bad_first_s:.2f}", f"{self._bad_last_s:.2f}"
+        where = f"at {first} s" if first == last else f"from {first} s to {last} s"
         self._issues.append(
-            lost(
-                f"{self._bad:,} NaN or infinite {samples} at {self._bad_first_s:.1f} s; "
-                f"kept: {self._bad_first_s:.1f} s before, {seconds - self._bad_last_s:.1f} s after"
-            )
+            lost(f"{self._bad:,} NaN or infinite {samples} {where}, replaced by zeros; all else is kept")
         )
 
     def _tell_links(self) -> None:

@@ -10,6 +10,8 @@ from noizenet.audio.structure import MOST_CHUNKS, Link, Structure
 
 STREAMING_SIZES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """What programs write that do not know a file's length yet, give or take a header."""
+PLAIN = (1, 3, 6, 7, 0xFFFE)
+"""Codes of formats whose samples all take the same bytes."""
 HEADER_SLACK = 1 << 16
 
 
@@ -25,13 +27,15 @@ def riff(source: Source, start: int) -> Structure:
     order = "big" if head[:4] in (b"RIFX", b"FFIR") else "little"
     riff_size = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
     structure = Structure([Link(start, source.size)], cut=False)
-    fmt, long_size = b"", None
+    fmt, long_size, counted = b"", None, 0
     at, chunk = start + 12, _read_chunk(source, start + 12, order)
     for _ in range(MOST_CHUNKS):
         if chunk is None or chunk.name == b"data":
             break
         if chunk.name == b"fmt ":
-            fmt = source.peek(chunk.start, 16)
+            fmt = source.peek(chunk.start, 20)
+        elif chunk.name == b"fact":
+            counted = int.from_bytes(source.peek(chunk.start, 4), order)  # type: ignore[arg-type]
         elif chunk.name == b"ds64":
             long_size = int.from_bytes(source.peek(chunk.start + 8, 8), "little")
         at = chunk.start + chunk.size + chunk.size % 2
@@ -41,6 +45,10 @@ def riff(source: Source, start: int) -> Structure:
         return structure
     size = chunk.size if long_size is None or chunk.size != 0xFFFFFFFF else long_size
     per_second = _bytes_per_second(fmt, order)
+    code, rate = (int.from_bytes(fmt[i : i + n], order) for i, n in ((0, 2), (4, 4)))  # type: ignore[arg-type]
+    if code not in PLAIN and rate and 0 < counted < 0x7FFFFFFF:
+        # A compressed wav counts its samples in its fact chunk; its bytes per second are often wrong.
+        per_second = size * rate / counted
     _judge(structure, source, _Chunk(b"data", chunk.start, size), per_second, order)
     whole = abs(start + 8 + riff_size - source.size) <= 8
     if structure.cut and whole:
@@ -127,7 +135,9 @@ def _bytes_per_second(fmt: bytes, order: str) -> float:
     code, channels, rate, average, align, bits = (
         number(0, 2), number(2, 2), number(4, 4), number(8, 4), number(12, 2), number(14, 2),
     )  # fmt: skip
-    if code in (1, 3, 6, 7, 0xFFFE) and channels and bits:
+    if code in (0x02, 0x11) and align and (in_block := number(18, 2)):  # ADPCM: blocks of so many samples
+        return rate * align / in_block
+    if code in PLAIN and channels and bits:
         return float(rate * (align or channels * ((bits + 7) // 8)))
     return float(average)
 

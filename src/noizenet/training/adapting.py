@@ -9,6 +9,7 @@ from noizenet.model.network import Network
 from noizenet.representation.base import Representation
 from noizenet.store.model import Model
 
+_SPOKEN = {1: "mono", 2: "stereo"}
 CLOCK = ("clock.", "head.beat.")
 
 
@@ -22,6 +23,12 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     UsageError
         If the model hears other frames than the network, or has another shape.
     """
+    mine, theirs = representation.channels, model.representation.channels
+    if mine != theirs:
+        raise UsageError(
+            f"training.start: this corpus is {_SPOKEN[mine]}, the weights to begin with are {_SPOKEN[theirs]}; "
+            f"build it again with --channels {theirs}, or begin without weights: --set training.start="
+        )
     if not representation.same_frames(model.representation):
         raise UsageError(
             f"training.start: that model's representation is {model.representation.name!r} with other settings than "

@@ -23,6 +23,8 @@ from noizenet.representation.base import Frames, Representation
 FOLDER = "codes"
 QUIET, PAUSE = 10 ** (-55 / 20), 12
 """Frames below this level are silence, and of a silence no more than so many are kept."""
+KEPT_COST = 0.01
+"""Of reading frames that are kept, in costs of encoding them."""
 STALE_S = 24 * 3600.0
 """Half-written files of this age were left by a killed training."""
 
@@ -94,16 +96,30 @@ class EncodedTracks:
         *,
         beats: bool = False,
     ) -> None:
-        """Encode what is not encoded yet, and find its beats where they are wanted; tell the share that is done."""
-        for i, (track, shift) in enumerate(tracks):
+        """Encode what is not encoded yet, and find its beats where they are wanted; tell the share that is done.
+
+        The share is of the work: of the seconds of sound, of which those that are kept already cost next to nothing.
+        """
+        work = [t.frames * (KEPT_COST if self._is_kept(t, shift, beats=beats) else 1.0) for t, shift in tracks]
+        done, whole = 0.0, max(1.0, sum(work))
+        for (track, shift), own in zip(tracks, work, strict=True):
             self.frames(track, shift)
             if beats:
                 self.phases(track, shift)
+            done += own
             if on_track is not None:
-                on_track((i + 1) / len(tracks))
+                on_track(min(1.0, done / whole))
+
+    def _is_kept(self, track: Track, shift: int, *, beats: bool) -> bool:
+        return self._path(track, "sounding", shift).exists() and (
+            not beats or self._path(track, "phases", shift).exists()
+        )
+
+    def _path(self, track: Track, what: str, shift: int) -> Path:
+        return self._folder / f"{track.key}-{what}{_spell(shift)}.npy"
 
     def _read(self, track: Track, shift: int) -> Frames:
-        path = self._folder / f"{track.key}-sounding{_spell(shift)}.npy"
+        path = self._path(track, "sounding", shift)
         frames = _load(path)
         fits = frames is not None and frames.ndim == 2 and frames.shape[1] == self._r.dim
         if frames is not None and fits and frames.max(initial=0) < self._r.levels:
@@ -115,7 +131,7 @@ class EncodedTracks:
         return frames
 
     def _read_phases(self, track: Track, shift: int) -> NDArray[np.float32]:
-        path = self._folder / f"{track.key}-phases{_spell(shift)}.npy"
+        path = self._path(track, "phases", shift)
         count, phases = len(self.frames(track, shift)), _load(path)
         if phases is not None and phases.shape == (count,) and phases.dtype == np.float32:
             return phases

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from noizenet.base.errors import TrainingError, UsageError
-from noizenet.base.files import folder_lock, make_folder, remove_stale
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.architecture import Architecture
@@ -26,12 +25,13 @@ from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
 from noizenet.training.fitting import fitted
+from noizenet.training.folder import run_folder
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
 from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
-from noizenet.training.resume import restore, write_resume_point
+from noizenet.training.resume import check_resume_point, restore, write_resume_point
 from noizenet.training.settling import ROUNDS, STREAMS, expected_seconds, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
@@ -65,6 +65,8 @@ class Trainer:
         Called with :class:`Progress` about twice a second.
     stop : threading.Event, optional
         Set where the run is asked to stop.
+    resumes : bool
+        Whether the folder's run is to go on: one that is another is refused before anything is encoded.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class Trainer:
         command: str = "",
         on_progress: Callable[[Progress], None] | None = None,
         stop: threading.Event | None = None,
+        *,
+        resumes: bool = False,
     ) -> None:
         self.corpus, self.folder, self.config, self.budget, self.seed = corpus, folder, config, budget, seed
         self._command, self._on_progress = command, on_progress
@@ -98,6 +102,8 @@ class Trainer:
         base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
         self.representation: Representation = fitted(base, corpus, train)
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
+        if resumes and not check_resume_point(self):
+            self._messages.append(f"{folder}: holds no run to go on with; a new one begins")
         if self.architecture.tokens and (remark := check_collection(corpus, train)):
             self._messages.append(remark)  # before the reader, which would call silent tracks short
         torch.manual_seed(derive_seed(seed, "weights"))
@@ -108,8 +114,8 @@ class Trainer:
             raise UsageError(
                 f"training.window: {o.window} is not a multiple of {self.network.granule}, the slowest tier's step"
             )
-        versions = len(train) * (2 * o.transpose + 1)
-        of_all = versions / (versions + len(held) * o.validate)
+        read = corpus.seconds("train") * (2 * o.transpose + 1)
+        of_all = read / (read + corpus.seconds("validation") * o.validate)
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
@@ -462,13 +468,12 @@ def train(
     taken = next((n for n in (ABOUT, checkpoint.NAME) if (folder / n).exists()), None)
     if taken and not resume:
         raise UsageError(f"{folder}: holds a model already ({taken}); go on with --resume or choose another folder")
-    make_folder(folder)
     before = torch.get_num_threads()
-    with folder_lock(folder, "run"), torch.random.fork_rng(devices=[]), stop_requests() as stop:
-        remove_stale(folder)
+    with run_folder(folder), torch.random.fork_rng(devices=[]), stop_requests() as stop:
         try:
             torch.set_num_threads(config.training.threads or os.cpu_count() or 1)
-            return Trainer(corpus, folder, config, budget, seed, command, on_progress, stop).run(resume=resume)
+            trainer = Trainer(corpus, folder, config, budget, seed, command, on_progress, stop, resumes=resume)
+            return trainer.run(resume=resume)
         finally:
             torch.set_num_threads(before)
             corpus.close()

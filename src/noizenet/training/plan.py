@@ -22,6 +22,10 @@ CLOSING_S, CLOSING_SHARE = 2.0, 0.03
 CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
 """Neither goes back when the computer's time is set."""
 TELL_AFTER_S, RECENT_S = 3.0, 15.0
+ENOUGH_SHARE, ENOUGH_S = 0.02, 10.0
+"""What encoding takes is told when so much of the corpus was measured, or for so many seconds."""
+WRONG = 1.5
+"""What was told is corrected where it is wrong by this factor."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Progress:
     phase : str
         ``encoding``, ``training``, ``validation`` or ``calibration``.
     plan : str
-        How long the run will take, told once where that is not what was asked for.
+        How long the run will take, told where that is not what was asked for, and again where it proves wrong.
     """
 
     step: int
@@ -112,7 +116,8 @@ class Plan:
         self._begun = self._clock()
         self._encoding = 0.0
         self._recent: deque[tuple[float, float]] = deque()
-        self._told = False
+        self._measured_from: tuple[float, float] | None = None
+        self._told_s = 0.0  # what was told that encoding takes; 0: nothing yet
         self.prepared = self.validation_s = self.step_s = 0.0
         self.calibration_s = CALIBRATION_SHARE * self.asked if calibrates and self.asked < math.inf else 0.0
 
@@ -144,6 +149,8 @@ class Plan:
         """Take in the share of the tracks that is encoded; return the seconds left for the rest, and a plan to tell."""
         now = self.elapsed()
         self._recent.append((now, share))
+        if self._measured_from is None:
+            self._measured_from = now, share
         while len(self._recent) > 2 and now - self._recent[0][0] > RECENT_S:
             self._recent.popleft()
         then, before = self._recent[0]
@@ -151,19 +158,26 @@ class Plan:
             return (0.0 if share >= 1 else math.nan), ""
         left = (1 - share) * (now - then) / (share - before)
         self._encoding = now + left
-        if (
-            self._told
-            or now < TELL_AFTER_S
-            or self.asked == math.inf
-            or self._encoding < CALIBRATION_SHARE * self.asked
-        ):
-            return left, ""
-        self._told = True
-        return left, self._spoken()
+        return left, self._news(now - self._measured_from[0], share - self._measured_from[1])
 
-    def _spoken(self) -> str:
+    def _news(self, seconds: float, share: float) -> str:
+        """Return the plan where it has to be told: `seconds` and a `share` of the work were measured."""
+        if self.asked == math.inf or self.elapsed() < TELL_AFTER_S or (share < ENOUGH_SHARE and seconds < ENOUGH_S):
+            return ""
+        if self._told_s:
+            if self._told_s / WRONG < self._encoding < self._told_s * WRONG:
+                return ""
+            how = "longer" if self._encoding > self._told_s else "less"
+            self._told_s = self._encoding
+            return self._spoken(f"encoding takes {how} than was said, about")
+        if self._encoding < CALIBRATION_SHARE * self.asked:
+            return ""
+        self._told_s = self._encoding
+        return self._spoken("encoding takes about")
+
+    def _spoken(self, opening: str) -> str:
         training = self.total - self._encoding - self.calibration_s
-        parts = f"encoding takes about {format_seconds(self._encoding)}, training {format_seconds(training)}"
+        parts = f"{opening} {format_seconds(self._encoding)}, training {format_seconds(training)}"
         if self._calibrates:
             parts += f", calibration {format_seconds(self.calibration_s)}"
         whole = f"; {format_seconds(self.total)} in all" if self.total > self.asked else ""

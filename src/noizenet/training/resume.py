@@ -27,6 +27,22 @@ def identity(run: Trainer) -> dict[str, Any]:
     return {"seed": run.seed, "corpus": content, "architecture": shape, "training": training}
 
 
+def check_resume_point(run: Trainer) -> bool:
+    """Tell whether a run's folder holds a resume point, and see that it is of this run.
+
+    Raises
+    ------
+    UsageError
+        If it is of another run.
+    TrainingError
+        If it is damaged.
+    """
+    found = checkpoint.read(run.folder)
+    if found is not None:
+        checkpoint.check_identity(run.folder, identity(run), found[1]["identity"])
+    return found is not None
+
+
 def write_resume_point(run: Trainer) -> None:
     """Write where a run stands."""
     tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
