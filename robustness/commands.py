@@ -137,11 +137,17 @@ def _bytes(*patterns: str) -> Callable[[Path], dict[str, str]]:
     return result
 
 
+COSTS = ("playing", "training", "memory while playing")
+"""Measures of an evaluation that tell of the machine, and differ from run to run."""
+
+
 def _figures(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, dict):
+            if value.get("measure") in COSTS:
+                return
             for k, v in value.items():
                 if not VOLATILE.search(str(k)):
                     walk(v, f"{name}.{k}")
