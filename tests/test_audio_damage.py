@@ -171,6 +171,22 @@ def test_a_flac_whose_header_is_missing(tmp_path: Path) -> None:
     assert any(i.kind == "lost" and "beginning is missing" in i.text for i in issues)
 
 
+@pytest.mark.parametrize("kind", ["mp3", "aac", "m4a", "flac"])
+@pytest.mark.parametrize("seed", [1, 4, 10])
+def test_a_gap_does_not_click(tmp_path: Path, kind: str, seed: int) -> None:
+    t = np.arange(4 * RATE) / RATE
+    tone = np.repeat(0.38 * np.sin(2 * np.pi * 220 * t)[:, None], 2, 1).astype(np.float32)
+    path = encode(tmp_path / "a", tone, kind)
+    data = bytearray(path.read_bytes())
+    at = int(len(data) * (0.3 + 0.03 * seed))
+    data[at : at + 3000] = np.random.default_rng(seed).bytes(3000)
+    path.write_bytes(data)
+    _, issues, found = look(path)
+    assert places(issues)
+    assert np.abs(found).max() < 0.45
+    assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's own steps are 0.012
+
+
 class TestNoNumbers:
     def write(self, path: Path, x: np.ndarray, subtype: str = "FLOAT") -> Path:
         soundfile.write(path, x, RATE, subtype=subtype)

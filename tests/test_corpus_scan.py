@@ -186,3 +186,24 @@ def test_damaged_tables_are_told(tmp_path: Path, cli: object, table: str, text: 
     assert code == 1
     assert table in err
     assert "build the corpus again" in err.replace("\n", " ")
+
+
+def test_of_copies_the_one_in_a_genre_folder_is_taken(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    for name, hz in (("a.wav", 220.0), ("b.wav", 330.0), ("jazz/a.wav", 220.0), ("rock/a.wav", 220.0)):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        save(source / name, hz=hz)
+    corpus = quick(source, tmp_path / "c")
+    assert sorted(t.source for t in corpus.tracks) == ["b.wav", "jazz/a.wav"]
+    told = {p.path: p.reason for p in read_problems(tmp_path / "c")}
+    assert told["a.wav"] == told["rock/a.wav"] == "the same recording as jazz/a.wav"
+    assert told["rock"] == "the genre 'rock' has no track: none of its 1 recordings was taken"
+
+
+def test_a_length_just_too_short_is_told_with_its_digits(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    save(tmp_path / "src" / "a.wav", seconds=0.9996)
+    save(tmp_path / "src" / "b.wav", seconds=1.5)
+    quick(tmp_path / "src", tmp_path / "c")
+    (problem,) = read_problems(tmp_path / "c")
+    assert "too short (0.9995 s, at least 1 s are needed)" in problem.reason

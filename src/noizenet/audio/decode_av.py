@@ -80,7 +80,7 @@ class AVDecoder:
         self.seconds = self._promise()
         self.gave_up = False
         self._packer = Packer()
-        self._exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
+        self.exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
     def close(self) -> None:
         """Let the decoder go."""
@@ -196,7 +196,7 @@ class AVDecoder:
 
     def _sane(self, frames: list[Any]) -> bool:
         """Whether a lossy codec's frames are sound: noise in its bits gives absurd levels."""
-        if self._exact:
+        if self.exact:
             return True
         for frame in frames:
             if frame.format.name in ("fltp", "flt"):

@@ -39,6 +39,7 @@ class SndfileDecoder:
         self.layout = vorbis_layout(channels) if self._file.format == "OGG" else default_layout(channels)
         self.tags = {key: str(value) for key, value in self._file.copy_metadata().items()}
         self.gave_up = False
+        self.exact = self._file.format != "OGG"
         frames = int(self._file.frames)
         self.seconds = frames / self.rate if 0 < frames < UNKNOWN_FRAMES and self.rate else None
 

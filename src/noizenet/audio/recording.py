@@ -15,6 +15,7 @@ from noizenet.audio.fold import Layout, refit
 from noizenet.audio.frames import Gap, Piece
 from noizenet.audio.issue import Issue, repaired
 from noizenet.audio.resample import StreamResampler
+from noizenet.audio.seams import faded
 from noizenet.audio.sniff import HEAD_BYTES, Container, describe, sniff
 from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure, examine
@@ -144,7 +145,7 @@ class Recording:
         fit = _Fit(self.rate, self.layout)
         self._findings.begin(link)
         try:
-            for piece in self._decoded(decoder, link):
+            for piece in faded(self._decoded(decoder, link), lossy=not decoder.exact):
                 if isinstance(piece, Gap):
                     self._findings.gap(piece)
                 elif piece.rate and len(piece.samples):

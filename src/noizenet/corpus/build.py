@@ -6,6 +6,7 @@ import contextlib
 import csv
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -92,7 +93,7 @@ def build(
         tracks, problems = _collect(source, scan.tracks, results, sample_rate)
         arranged = arrange(tracks, audio, sample_rate, seed)
         tracks = arranged.tracks
-        problems = [*scan.problems, *problems, *arranged.problems]
+        problems = [*scan.problems, *problems, *arranged.problems, *(_emptied(scan.tracks, tracks) if tracks else [])]
         write_csv(out / "problems.csv", PROBLEM_COLUMNS, [asdict(p) for p in problems])
         if not tracks:
             raise CorpusError(_nothing(source, out, scan, problems))
@@ -220,19 +221,38 @@ def _collect(
 ) -> tuple[list[Track], list[Problem]]:
     problems: list[Problem] = []
     tracks: list[Track] = []
-    first_with: dict[str, str] = {}
+    first_with = _chosen(source, found, results)
     for item, result in zip(found, results, strict=True):
         name = relative_name(item.path, source)
         if not result.audio:
             problems.append(Problem(name, result.problem, "skipped"))
             continue
-        if result.content in first_with:
+        if first_with[result.content] != name:
             problems.append(Problem(name, f"{SAME_AS} {first_with[result.content]}", "skipped"))
             continue
-        first_with[result.content] = name
         problems += _told(name, result)
         tracks.append(_track(item, result, name, sample_rate))
     return tracks, problems
+
+
+def _chosen(source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared]) -> dict[str, str]:
+    """Return which of the copies of each content is taken: the first in a folder of its own, which is its genre."""
+    chosen: dict[str, str] = {}
+    for loose in (False, True):
+        for item, result in zip(found, results, strict=True):
+            if result.audio and (item.path.parent == source) == loose:
+                chosen.setdefault(result.content, relative_name(item.path, source))
+    return chosen
+
+
+def _emptied(found: Sequence[SourceTrack], tracks: Sequence[Track]) -> list[Problem]:
+    """Name the genres of which no recording became a track."""
+    counts = Counter(t.genre for t in found)
+    return [
+        Problem(genre, f"the genre {genre!r} has no track: none of its {count} recordings was taken", "skipped")
+        for genre, count in sorted(counts.items())
+        if genre not in {t.genre for t in tracks}
+    ]
 
 
 def _track(item: SourceTrack, result: Prepared, name: str, sample_rate: int) -> Track:

@@ -24,7 +24,7 @@ from noizenet.base.files import explain_os_error, write_json
 from noizenet.base.names import plain_text
 from noizenet.corpus.spool import Levels, Spool
 
-PREPARATION = 2
+PREPARATION = 3
 """Goes up when the same recording would be prepared otherwise: kept files of another number are made anew."""
 DITHER_PEAK, DITHER_SMOOTHNESS = 10 ** (-84 / 20), 0.2
 """White noise below this peak (two steps of 16 bits) is the dither of a silent recording; music is smoother."""
@@ -193,7 +193,8 @@ def _refusal(frames: int, rate: int, min_seconds: float, levels: Levels) -> str:
     if frames == 0:
         return "holds no sound (zero length)"
     if frames < min_seconds * rate:
-        return f"{TOO_SHORT} ({frames / rate:.2f} s, at least {min_seconds:g} s are needed)"
+        digits = next(d for d in range(2, 12) if float(f"{frames / rate:.{d}f}") < min_seconds or d == 11)
+        return f"{TOO_SHORT} ({frames / rate:.{digits}f} s, at least {min_seconds:g} s are needed)"
     dithered = levels.peak < DITHER_PEAK and levels.smoothness < DITHER_SMOOTHNESS
     if is_silent(levels.peak) or dithered:
         return "silent from end to end"
