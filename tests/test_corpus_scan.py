@@ -197,7 +197,7 @@ def test_of_copies_the_one_in_a_genre_folder_is_taken(tmp_path: Path) -> None:
     assert sorted(t.source for t in corpus.tracks) == ["b.wav", "jazz/a.wav"]
     told = {p.path: p.reason for p in read_problems(tmp_path / "c")}
     assert told["a.wav"] == told["rock/a.wav"] == "the same recording as jazz/a.wav"
-    assert told["rock"] == "the genre 'rock' has no track: none of its 1 recordings was taken"
+    assert told["rock"] == "the genre has no track: its 1 usable recording(s) are copies"
 
 
 def test_a_length_just_too_short_is_told_with_its_digits(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def build(
         tracks, problems = _collect(source, scan.tracks, results, sample_rate)
         arranged = arrange(tracks, audio, sample_rate, seed)
         tracks = arranged.tracks
-        problems = [*scan.problems, *problems, *arranged.problems, *(_emptied(scan.tracks, tracks) if tracks else [])]
+        problems = [*scan.problems, *problems, *_emptied(scan.tracks, results, tracks), *arranged.problems]
         write_csv(out / "problems.csv", PROBLEM_COLUMNS, [asdict(p) for p in problems])
         if not tracks:
             raise CorpusError(_nothing(source, out, scan, problems))
@@ -245,13 +245,14 @@ def _chosen(source: Path, found: Sequence[SourceTrack], results: Sequence[Prepar
     return chosen
 
 
-def _emptied(found: Sequence[SourceTrack], tracks: Sequence[Track]) -> list[Problem]:
-    """Name the genres of which no recording became a track."""
-    counts = Counter(t.genre for t in found)
+def _emptied(found: Sequence[SourceTrack], results: Sequence[Prepared], tracks: Sequence[Track]) -> list[Problem]:
+    """Name the genres whose usable recordings are all copies of what was taken elsewhere."""
+    usable = Counter(item.genre for item, result in zip(found, results, strict=True) if result.audio)
+    kept = {t.genre for t in tracks}
     return [
-        Problem(genre, f"the genre {genre!r} has no track: none of its {count} recordings was taken", "skipped")
-        for genre, count in sorted(counts.items())
-        if genre not in {t.genre for t in tracks}
+        Problem(escape_name(genre), f"the genre has no track: its {count} usable recording(s) are copies", "skipped")
+        for genre, count in sorted(usable.items())
+        if genre not in kept
     ]
 
 
