@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from conftest import QUICK, RATE, TIERS, noizenet, tone
@@ -182,6 +185,57 @@ def test_interruption_is_130(sample_model: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err.decode()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize("what", ["generate", "build"])
+def test_whatever_ends_a_command_it_clears_up_and_says_so(
+    what: str, name: str, code: int, sample_model: Path, tmp_path: Path
+) -> None:
+    import signal
+    import time
+
+    if what == "generate":
+        words: list[object] = ["generate", sample_model, tmp_path / "a.wav", "--seconds", 10_000, "--watch", "off"]
+        begun, said, place = ".a-*.part.wav", "interrupted; nothing was written", tmp_path
+    else:
+        (tmp_path / "src").mkdir()
+        noise = np.random.default_rng(0).uniform(-0.3, 0.3, (44_100 * 60, 1))
+        for i in range(30):
+            soundfile.write(tmp_path / "src" / f"{i}.wav", noise * (i + 1) / 40, 44_100)
+        words = ["corpus", "build", tmp_path / "src", tmp_path / "c", "--workers", 2]
+        begun, said, place = (
+            ".*.part*",
+            "interrupted; what is prepared is kept, go on with the same",
+            tmp_path / "c/audio",
+        )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "noizenet", *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not list(place.glob(begun)) and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == code, err
+    assert said in err
+    assert "Traceback" not in err
+    assert not list(place.glob(begun))
+    with contextlib.suppress(ProcessLookupError):  # workers that were left would be in its group
+        os.killpg(process.pid, 0)
+        alive = [p for p in psutil.process_iter() if _group(p.pid) == process.pid and p.status() != "zombie"]
+        assert not alive
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def test_bench_prints_ratios(cli: Run) -> None:

@@ -53,6 +53,24 @@ def test_generating(small_disk: Path, cli: Run, sample_model: Path, suffix: str)
     assert files(small_disk) == ["ballast"]
 
 
+def test_of_several_pieces_those_that_fit_are_kept(small_disk: Path, cli: Run, sample_model: Path) -> None:
+    seconds = 5
+    fill(small_disk, round(2.5 * seconds * 2 * RATE))
+    result = cli("generate", sample_model, small_disk / "a.wav", "--seconds", seconds, "--count", 4)
+    check(result)
+    kept = [f for f in files(small_disk) if f != "ballast"]
+    assert len(kept) == 2
+    assert all(soundfile.info(small_disk / f).frames == seconds * RATE for f in kept)
+    assert f"2 of 4 pieces are finished and kept: {', '.join(kept)}" in result[2]
+
+
+def test_a_read_only_place_is_named_with_a_remedy(small_disk: Path, cli: Run, sample_model: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, _, err = cli("generate", sample_model, small_disk / "a.wav", "--seconds", 0.1)
+    assert code == 1
+    assert err == f"noizenet: {small_disk / 'a.wav'}: this file system is read-only; choose another place\n"
+
+
 def test_building(small_disk: Path, cli: Run, tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for i in range(8):

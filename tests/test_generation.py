@@ -204,3 +204,25 @@ class TestReproduce:
         whole = r.encode(Waveform(x, r.sample_rate))
         chunks = np.concatenate(list(frame_chunks(r, blocks)))
         assert np.allclose(chunks, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed_seconds", [0.37, 1.0, 1.903])
+@pytest.mark.parametrize("kind", ["samples", "codes", "spectra"])
+def test_with_its_seed_a_piece_is_as_long_as_both(
+    kind: str, seed_seconds: float, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    fixtures = {"samples": "sample_model", "codes": "token_model", "spectra": "paper_model"}
+    model = load(request.getfixturevalue(fixtures[kind]))
+    rate = model.representation.sample_rate
+    soundfile.write(tmp_path / "song.wav", tone(3.0, 44_100), 44_100)
+    wishes = {"seconds": 0.8, "seed_audio": tmp_path / "song.wav", "seed_seconds": seed_seconds}
+    both = play(model, include_seed=True, **wishes)
+    assert len(both) == round(0.8 * rate) + round(seed_seconds * rate)
+    after = play(model, **wishes)
+    starts = [i for i in range(len(both) - len(after) + 1) if np.array_equal(both[i : i + 200], after[:200])]
+    assert any(np.array_equal(both[i : i + len(after)], after) for i in starts)
+
+
+def test_without_a_seed_there_is_none_to_include() -> None:
+    with pytest.raises(UsageError, match="no seed to put in front"):
+        Controls(include_seed=True)

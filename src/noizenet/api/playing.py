@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from noizenet.api.models import inputs_of
 from noizenet.audio.card import Card
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import AudioWriter, write_pcm
-from noizenet.base.errors import UsageError
+from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import check_outputs
 from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
 from noizenet.generation.controls import Controls
@@ -165,6 +164,14 @@ def generate_together(
     Returns
     -------
     list of Generated
+
+    Raises
+    ------
+    NoizenetError
+        Where a piece cannot be written. The other pieces of its sixteen are finished first; the message counts what
+        is finished.
+    KeyboardInterrupt
+        With a text that counts what is finished.
     """
     if not isinstance(takes, Sequence) or not all(_is_take(t) for t in takes):
         raise UsageError("takes: expected pairs of a path and controls")
@@ -173,38 +180,101 @@ def generate_together(
     if any(c.seconds is None for _, c in takes):
         raise UsageError("a file needs a length: give seconds")
     loaded, made = a_model(model), list[Generated]()
-    before = 0.0
-    for first in range(0, len(takes), TOGETHER):
-        group = takes[first : first + TOGETHER]
-        made += _group(loaded, group, lambda s, before=before: on_block and on_block(before + s))  # type: ignore[misc]
-        before += sum(g.seconds for g in made[first:])
+    before, finished = 0.0, list[Path]()
+    try:
+        for first in range(0, len(takes), TOGETHER):
+            group = takes[first : first + TOGETHER]
+            told = lambda s, before=before: on_block and on_block(before + s)  # noqa: E731
+            made += _group(loaded, group, told, finished)
+            before += sum(g.seconds for g in made[first:])
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {_count(finished, len(takes))}") from None
+    except NoizenetError as error:
+        if len(takes) == 1:
+            raise
+        raise type(error)(f"{error}; {_count(finished, len(takes))}") from error
     return made
+
+
+def _count(finished: Sequence[Path], wanted: int) -> str:
+    """Say how many of the pieces that were wanted are finished."""
+    if not finished:
+        return "nothing was written"
+    names = ", ".join(p.name for p in finished[:5]) + (", …" if len(finished) > 5 else "")
+    return f"{len(finished)} of {wanted} pieces are finished and kept: {names}"
 
 
 def _is_take(value: object) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2
 
 
+class _Files:
+    """Files that are written together.
+
+    One that cannot be written goes at once, which leaves its room to the others; its error is raised when they are
+    finished, or when none is left.
+    """
+
+    def __init__(self, finished: list[Path]) -> None:
+        self.writers: list[AudioWriter] = []
+        self._failed: dict[AudioWriter, NoizenetError] = {}
+        self._finished = finished
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self.writers:
+            writer.abort()  # nothing is left to remove of those that are finished
+
+    def write(self, blocks: Sequence[Waveform]) -> None:
+        for writer, block in zip(self.writers, blocks, strict=True):
+            if writer not in self._failed:
+                self._try(writer, lambda writer=writer, block=block: writer.write(block.samples))  # type: ignore[misc]
+
+    def commit(self) -> None:
+        for writer in self.writers:
+            if writer not in self._failed and self._try(writer, writer.commit):
+                self._finished.append(writer.path)
+        for error in self._failed.values():
+            raise error
+
+    def _try(self, writer: AudioWriter, what: Callable[[], None]) -> bool:
+        try:
+            what()
+        except NoizenetError as error:
+            self._failed[writer] = error
+            if len(self._failed) == len(self.writers):
+                raise
+            return False
+        return True
+
+
 def _group(
-    model: Model, takes: Sequence[tuple[Path | str, Controls]], on_block: Callable[[float], object]
+    model: Model,
+    takes: Sequence[tuple[Path | str, Controls]],
+    on_block: Callable[[float], object],
+    finished: list[Path],
 ) -> list[Generated]:
     import time
 
     from noizenet.generation.stream import Stream
 
     streams = Stream.many(model, [controls for _, controls in takes], cause_of_death)
-    begun = time.perf_counter()
-    with contextlib.ExitStack() as stack:
-        writers, watches = [], [Aliveness(s.sample_rate) for s in streams]
+    begun, total = time.perf_counter(), 0.0
+    watches = [Aliveness(s.sample_rate) for s in streams]
+    with _Files(finished) as files:
+        writers = files.writers
         for (path, c), blocks in zip(takes, streams, strict=True):
             expected = round(((c.seconds or 0.0) + c.seed_seconds) * blocks.sample_rate)
-            writers.append(stack.enter_context(AudioWriter(path, blocks.sample_rate, blocks.channels, expected)))
+            writers.append(AudioWriter(path, blocks.sample_rate, blocks.channels, expected))
         for together in Stream.together(streams):
-            for writer, watch, block in zip(writers, watches, together, strict=True):
-                writer.write(block.samples)
+            files.write(together)
+            for watch, block in zip(watches, together, strict=True):
                 watch.push(block.samples)
-            on_block(sum(w.frames for w in writers) / streams[0].sample_rate)
-    total = sum(w.frames for w in writers) / streams[0].sample_rate
+            total += sum(len(block) for block in together) / streams[0].sample_rate
+            on_block(total)
+        files.commit()
     pace = total / max(1e-9, time.perf_counter() - begun)
     return [
         Generated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -90,7 +91,7 @@ class AudioWriter:
             )
         except (soundfile.SoundFileError, RuntimeError) as error:
             reason = self._explain(error)
-            self._temporary.unlink(missing_ok=True)
+            self._remove()
             raise reason from error
 
     def __enter__(self) -> AudioWriter:
@@ -145,15 +146,18 @@ class AudioWriter:
         except (soundfile.SoundFileError, RuntimeError, AudioError) as error:
             raise self._explain(error) from error
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._remove()
 
     def abort(self) -> None:
-        """Remove what was written."""
-        import contextlib
-
+        """Remove what was written; after :meth:`commit` there is nothing to remove."""
         with contextlib.suppress(Exception):
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._remove()
+
+    def _remove(self) -> None:
+        """Remove the half file. Where the system refuses (a read-only place), the error that led here is the news."""
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
     def _explain(self, error: BaseException) -> NoizenetError:
         """Say why writing failed; the half file must still lie there (see :func:`explain_failed_write`)."""

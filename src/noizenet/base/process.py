@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,30 @@ def set_waiting(environment: Any = os.environ) -> None:
 def waiting() -> dict[str, str]:
     """Return what the environment says of how OpenMP's threads wait; empty where it says nothing."""
     return {name: os.environ[name] for name in CHOICES if name in os.environ}
+
+
+_ending: list[int] = []
+
+
+def end_in_order() -> None:
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that nothing half-written and no worker is left behind.
+
+    What the caller has set to be ignored (``nohup``) stays so.
+    """
+
+    def interrupt(number: int, _: object) -> None:
+        _ending.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, interrupt)
+
+
+def ended_by() -> int:
+    """Return the number of the signal of :func:`end_in_order` that came, 0 for none."""
+    return _ending[0] if _ending else 0
 
 
 def soften_streams() -> None:

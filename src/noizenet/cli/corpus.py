@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noizenet.base.errors import InterruptedRunError
 from noizenet.cli.output import bar, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def build(
     """Prepare recordings for training: decode, resample, split by artist or track."""
     from noizenet.api import build_corpus
 
-    with bar("preparing recordings") as update:
+    with _kept_if_interrupted("what is prepared"), bar("preparing recordings") as update:
         corpus = build_corpus(
             source, out, layout=layout, sample_rate=sample_rate, channels=channels, min_seconds=min_seconds,
             workers=workers or None, seed=seed, progress=_progress(update),
@@ -74,7 +77,7 @@ def fetch(
     from noizenet.api import fetch_corpus
 
     extra: dict[str, Any] = {"base_url": base_url.rstrip("/")} if base_url else {}
-    with bar("downloading") as update:
+    with _kept_if_interrupted("what is there"), bar("downloading") as update:
         corpus = fetch_corpus(
             name, out, sample_rate=sample_rate, channels=channels, keep_archives=keep_archives,
             transfer=lambda file, done, total: update(done, total, f"{file}: {done / 1e6:,.0f}/{total / 1e6:,.0f} MB"),
@@ -91,6 +94,14 @@ def show(
     from noizenet.api import load_corpus
 
     _report(load_corpus(corpus), json)
+
+
+@contextlib.contextmanager
+def _kept_if_interrupted(what: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(f"interrupted; {what} is kept, go on with the same command") from error
 
 
 def _progress(update: Any) -> Any:

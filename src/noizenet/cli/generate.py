@@ -33,7 +33,13 @@ def generate(
     seed_audio: c.SeedAudio = None,
     seed_noise: c.SeedNoise = None,
     seed_seconds: c.SeedSeconds = 5.0,
-    include_seed: Annotated[bool, typer.Option("--include-seed", help="Put what was heard first in front.")] = False,
+    include_seed: Annotated[
+        bool,
+        typer.Option(
+            "--include-seed",
+            help="Put the seed in front, as the model's representation renders it (not the song itself).",
+        ),
+    ] = False,
     inject_noise: c.Inject = None,
     watch: c.Watch = "report",
     precision: c.Precision = "fp32",
@@ -46,7 +52,7 @@ def generate(
     """Write new music to a file or to standard output."""
     from noizenet import api
     from noizenet.audio.write import write_pcm
-    from noizenet.base.errors import UsageError
+    from noizenet.base.errors import InterruptedRunError, UsageError
 
     controls = c.make_controls(
         inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance,
@@ -73,10 +79,13 @@ def generate(
             for i in range(count)
         ]
     total = seconds * count
-    with bar("playing") as update:
-        found = api.generate_together(
-            model, takes, on_block=lambda s: update(min(s, total), total, f"{s:.1f} of {total:g} s")
-        )
+    try:
+        with bar("playing") as update:
+            found = api.generate_together(
+                model, takes, on_block=lambda s: update(min(s, total), total, f"{s:.1f} of {total:g} s")
+            )
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(str(error) or "interrupted; nothing was written") from error
     for one in found:
         remark(one.remarks)
     if json:

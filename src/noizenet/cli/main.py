@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     streams = sys.stdout, sys.stderr
     try:
         result = build_app()(args=arguments, standalone_mode=False)
+        if result == INTERRUPTED:  # some versions of Typer turn Ctrl-C into this number, without a word
+            return _complain("interrupted", INTERRUPTED)
         return result if isinstance(result, int) else DONE
     except NoizenetError as error:
         return _complain(str(error), error.exit_code)
@@ -110,11 +112,14 @@ def main(arguments: list[str] | None = None) -> int:
 def run() -> None:
     """Entry point of the ``noizenet`` script: sets up the process, runs :func:`main`, ends the process."""
     process.set_waiting()
+    process.end_in_order()
     process.open_missing_streams()
     process.soften_streams()
     compiling.tell()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news to a user
     code = main()
+    if code == INTERRUPTED and process.ended_by():
+        code = 128 + process.ended_by()  # as shells tell it: 143 for SIGTERM
     trouble = process.finish_streams()
     if trouble is not None and trouble.errno != errno.EPIPE and code == DONE:
         code = _explain(trouble, "standard output: ")

@@ -203,14 +203,16 @@ def _prepare_all(
     order = sorted(range(len(tracks)), key=lambda i: -_size(tracks[i].path))
     paths = [t.path for t in tracks]
     failed: NoizenetError | None = None
-    for index, result in prepare_all(paths, order, audio, settings, workers or os.cpu_count() or 1):
-        if isinstance(result, NoizenetError):
-            failed = failed or result  # what is under way is finished first, so that nothing half-written remains
-            continue
-        results[index] = result
-        seconds += result.frames / settings[0]
-        if progress is not None:
-            progress(len(results), len(tracks), seconds)
+    # Closed at once where the build is interrupted: that ends the workers before what they left is removed.
+    with contextlib.closing(prepare_all(paths, order, audio, settings, workers or os.cpu_count() or 1)) as prepared:
+        for index, result in prepared:
+            if isinstance(result, NoizenetError):
+                failed = failed or result  # what is under way is finished first, so that nothing half-written remains
+                continue
+            results[index] = result
+            seconds += result.frames / settings[0]
+            if progress is not None:
+                progress(len(results), len(tracks), seconds)
     if failed is not None:
         raise failed
     return [results[i] for i in range(len(tracks))]

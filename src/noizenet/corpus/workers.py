@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from noizenet.base.errors import NoizenetError
@@ -18,7 +18,7 @@ Result = tuple[int, "Prepared | NoizenetError"]
 
 def prepare_all(
     paths: Sequence[Path], order: Sequence[int], audio: Path, settings: Settings, workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Prepare recordings.
 
     Parameters

@@ -61,7 +61,8 @@ class Controls:
     seed_seconds : float
         How much of the song's end (or how much noise) the network hears first.
     include_seed : bool
-        Put what the network heard in front of what it plays.
+        Put what the network heard in front of what it plays: not the song itself, but what the model's representation
+        makes of it, as long as the seed is.
     inject_every, inject_amount : float
         Disturb what is fed back every so many seconds by Gaussian noise; see
         :meth:`noizenet.model.stepper.Stepper.run` for the amount's unit.
@@ -104,6 +105,8 @@ class Controls:
             raise UsageError("morph: a morph needs a length to be spread over")
         if self.seed_audio is not None and self.seed_noise is not None:
             raise UsageError("give either a song or noise to begin from, not both")
+        if self.include_seed and self.seed_audio is None and self.seed_noise is None:
+            raise UsageError("include seed: there is no seed to put in front; give a song or noise to begin from")
         if self.seed_noise is not None:
             NOISE_SEEDS.load(self.seed_noise)
         for name in ("seed_seconds", "block_seconds"):

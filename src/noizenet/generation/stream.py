@@ -190,10 +190,20 @@ class Stream(Iterator[Waveform]):
             self._stepper.take_surprise()
             heard = self._decoder.push(frames)  # the decoder hears the seed too: no click at the join
             if c.include_seed:
-                self._ready.append(heard)
-                if self._total is not None:
-                    self._total += len(heard)
-                    self._given = len(heard)
+                self._put_in_front(heard, len(frames), len(seed.sound))
+
+    def _put_in_front(self, heard: NDArray[np.float32], frames: int, samples: int) -> None:
+        """Give the seed first: `heard` of it is decoded; the decoder holds back some, which comes with what is played.
+
+        With a length, the whole is as long as seed and music together: where whole frames are longer than the seed,
+        its oldest samples go; where they are shorter, more is played.
+        """
+        heard = heard[max(0, self._r.samples_for(frames) - samples) :]
+        self._ready.append(heard)
+        if self._total is not None:
+            self._total += samples
+            self._given = len(heard)
+            self._frames = max(1, self._frames_needed(self._total) - frames)
 
     def _beat(self, song: Waveform | None) -> tuple[float, float]:
         """Return the tempo in beats a minute and where in a beat the stream begins."""

@@ -14,7 +14,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event that the loop reads between steps (main thread only)."""
+    """Turn SIGINT, SIGTERM and SIGHUP into an event that the loop reads between steps (main thread only)."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -25,7 +25,11 @@ def stop_requests() -> Iterator[threading.Event]:
             raise Interrupted
         event.set()
 
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup
+        numbers.append(hangup)
+    before = {s: signal.getsignal(s) for s in numbers}
     for number in before:
         signal.signal(number, ask)
     try:
