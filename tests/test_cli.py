@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -125,12 +124,16 @@ WRONG_USE = [
     ("train", "CORPUS", "BAD/m", "--minutes", "1", "--epochs", "1"), ("train", "CORPUS", "BAD/m", "--set", "x"),
     ("view", "BAD/good.wav", "BAD/a.gif"), ("view", "BAD/good.wav", "BAD/a.png", "--kind", "smell"),
     ("view", "BAD/folder", "BAD/a.png"), ("bench", "--only", "everything"), ("bench", "--rounds", "0"),
+    ("view", "BAD/none.wav", "BAD/a.png"), ("generate", "MODEL", "OUT.wav", "--seed-audio", "BAD/none.wav"),
+    ("corpus", "build", "BAD", "BAD/good.wav"), ("train", "CORPUS", "BAD/good.wav"),
+    ("generate", "MODEL", "OUT.wav", "--include-seed"), ("train", "BAD/good.wav", "BAD/m"),
+    ("corpus", "build", "BAD", "BAD/c", "--workers", "-1"),
 ]  # fmt: skip
 
 FAILURES = [
-    ("view", "BAD/empty.mp3", "BAD/a.png"), ("view", "BAD/text.mp3", "BAD/a.png"), ("view", "BAD/none.wav", "BAD/a.png"),
+    ("view", "BAD/empty.mp3", "BAD/a.png"), ("view", "BAD/text.mp3", "BAD/a.png"),
     ("generate", "MODEL", "OUT.wav", "--seed-audio", "BAD/empty.mp3"), ("reproduce", "MODEL", "BAD/text.mp3", "OUT.wav"),
-    ("corpus", "build", "BAD/folder", "BAD/c"), ("train", "CORPUS", "BAD/good.wav"),
+    ("corpus", "build", "BAD/folder", "BAD/c"),
 ]  # fmt: skip
 
 
@@ -225,10 +228,14 @@ def test_whatever_ends_a_command_it_clears_up_and_says_so(
     assert said in err
     assert "Traceback" not in err
     assert not list(place.glob(begun))
-    with contextlib.suppress(ProcessLookupError):  # workers that were left would be in its group
-        os.killpg(process.pid, 0)
-        alive = [p for p in psutil.process_iter() if _group(p.pid) == process.pid and p.status() != "zombie"]
-        assert not alive
+    until = time.monotonic() + 10  # joblib's own watcher ends when it sees that its parent has
+    while _left_in(process.pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _left_in(process.pid)
+
+
+def _left_in(group: int) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["status"]) if _group(p.pid) == group and p.info["status"] != "zombie"]
 
 
 def _group(pid: int) -> int:
@@ -236,6 +243,38 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
+
+
+def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    said = cli("corpus", "build", tmp_path / "empty", tmp_path / "c")[2]
+    assert "the folder holds no files" in said
+    assert "auto" in cli("corpus", "build", tmp_path, tmp_path / "d", "--layout", "foo")[2]
+    assert "0 for one per core" in cli("corpus", "build", tmp_path, tmp_path / "d", "--workers", -1)[2]
+    assert "is a file, expected a corpus folder" in cli("train", corpus.folder / "corpus.json", tmp_path / "m")[2]
+    soundfile.write(tmp_path / "a.wav", tone(1.0), RATE)
+    assert "all" in cli("view", tmp_path / "a.wav", tmp_path / "a.png", "--kind", "foo")[2]
+    assert cli("generate", sample_model, tmp_path / "o.wav", "--genre", "xyz")[2].count("xyz") == 1
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    assert "leads to itself" in cli("view", tmp_path / "loop.wav", tmp_path / "a.png")[2]
+    _, out, _ = cli("generate", sample_model, tmp_path / "o.wav", "--seconds", 0.0002)
+    assert "too short to tell" in out
+    assert "100" not in out
+    _, out, _ = cli("generate", sample_model, tmp_path / "o.wav", "--seconds", 0.0002, "--json")
+    assert json.loads(out)["aliveness"]["alive"] is None
+
+
+def test_files_that_were_not_judged_are_counted(cli: Run, corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    soundfile.write(tmp_path / "music" / "good.wav", tone(4.0), RATE)
+    for i in range(3):
+        (tmp_path / "music" / f"{i}.wav").write_bytes(b"no music" * 99)
+    code, _, err = cli(
+        "evaluate", "--audio", tmp_path / "music", corpus.folder, tmp_path / "r", "--embedding", "crafted",
+        "--real-seconds", 3,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "3 of 4 files skipped: 0.wav: " in err.replace("\n", "")
 
 
 def test_bench_prints_ratios(cli: Run) -> None:

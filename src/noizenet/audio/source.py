@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from noizenet.base.errors import AudioError, UsageError
+from noizenet.base.errors import AudioError, NoSuchRecordingError, UsageError
 
 STALL_S = 20.0
 """A decoder that reads for so long without giving any sound is stopped."""
@@ -131,10 +132,11 @@ def _open_regular(path: Path) -> int:
         _refuse(path, path.stat().st_mode)  # a device is not even opened
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
-        raise AudioError(f"{path}: no such file; check the name") from error
+        raise NoSuchRecordingError(f"{path}: no such file; check the name") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise AudioError(f"{str(path)[:200]}: cannot be opened ({reason}); check its rights") from error
+        remedy = "the link leads to itself" if getattr(error, "errno", 0) == errno.ELOOP else "check its rights"
+        raise AudioError(f"{str(path)[:200]}: cannot be opened ({reason}); {remedy}") from error
     try:
         found = os.fstat(descriptor)
         _refuse(path, found.st_mode)

@@ -93,6 +93,9 @@ class AudioWriter:
             reason = self._explain(error)
             self._remove()
             raise reason from error
+        except KeyboardInterrupt:  # while it is being opened: nobody else knows of the file yet
+            self._remove()
+            raise
 
     def __enter__(self) -> AudioWriter:
         return self

@@ -27,6 +27,10 @@ class AudioError(NoizenetError):
     """A recording cannot be read or written."""
 
 
+class NoSuchRecordingError(AudioError, UsageError):
+    """There is no file of the name that was given."""
+
+
 class CorpusError(NoizenetError):
     """A corpus folder is missing, damaged or too small for the request."""
 

@@ -90,7 +90,9 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise NoizenetError(f"{path}: is a file, expected a folder; choose another place") from error
+        raise UsageError(f"{path}: is a file, expected a folder; choose another place") from error
+    except NotADirectoryError as error:
+        raise UsageError(str(explain_os_error(error, path))) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
     return path

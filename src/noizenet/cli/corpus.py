@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noizenet.base.errors import InterruptedRunError
+from noizenet.base.errors import InterruptedRunError, UsageError
 from noizenet.cli.output import bar, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def build(
     """Prepare recordings for training: decode, resample, split by artist or track."""
     from noizenet.api import build_corpus
 
+    if workers < 0:
+        raise UsageError(f"workers: {workers} is not a number of processes; give 1 or more, or 0 for one per core")
     with _kept_if_interrupted("what is prepared"), bar("preparing recordings") as update:
         corpus = build_corpus(
             source, out, layout=layout, sample_rate=sample_rate, channels=channels, min_seconds=min_seconds,

@@ -37,6 +37,7 @@ def evaluate(
             real_seconds=real_seconds, seed=seed, on_progress=lambda what, share: update(share, 1.0, what),
         )  # fmt: skip
     remark(report["warnings"])
+    remark(_skipped(report))
     if json:
         print_json(report)
         return
@@ -57,6 +58,15 @@ def evaluate(
             remark([f"{figure['measure']}: {figure['made']['note']}"])
     for name, why in report["unsaid"].items():
         remark([f"{name}: not given: {why}"])
+
+
+def _skipped(report: dict[str, Any]) -> list[str]:
+    """Say how many files were not judged, and why the first of them were not."""
+    skipped = report["skipped"]
+    if not skipped:
+        return []
+    told = "; ".join(f"{name}: {why}" for name, why in skipped[:5]) + ("; …" if len(skipped) > 5 else "")
+    return [f"{len(skipped)} of {len(skipped) + len(report['streams'])} files skipped: {told}"]
 
 
 def _short(estimate: dict[str, Any]) -> str:

@@ -123,7 +123,11 @@ def _plain(made: Generated, seed: int) -> dict[str, Any]:
 
 
 def _verdict(made: Generated) -> str:
+    from noizenet.evaluation.aliveness import LEAST_S
+
     alive = made.aliveness
+    if not alive.judged:
+        return f"too short to tell (less than {LEAST_S:g} s)"
     if alive.death_s is None:
         return "yes"
     return f"dead from {alive.death_s:.1f} s on ({', '.join(alive.causes)})"
@@ -140,7 +144,9 @@ def _show(made: Generated, *, picked: bool) -> None:
         rows.append(["genre", made.genre + ("  (picked by the seed)" if picked else "")])
     if made.tempo:
         rows.append(["tempo", f"{made.tempo:.0f} beats a minute"])
-    rows += [["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"], ["verdict", _verdict(made)]]
+    if alive.judged:
+        rows.append(["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"])
+    rows.append(["verdict", _verdict(made)])
     if made.watch is not None and made.watch.causes.get("likelihood"):
         rows.append(["far from the training music", f"{made.watch.causes['likelihood']:.0f} s, by its likelihood"])
     if made.watch is not None and made.watch.rescues:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from noizenet.base.errors import CorpusError, NoizenetError, UsageError
+from noizenet.base.errors import CorpusError, NoizenetError, UsageError, suggest
 from noizenet.base.files import folder_lock, make_folder, remove_stale, write_csv, write_json
 from noizenet.base.names import escape_name, plain_text, relative_name
 from noizenet.corpus import CORPORA
@@ -85,7 +85,7 @@ def build(
     _check_arguments(sample_rate, channels, min_seconds, workers)
     _check_places(source, out)
     chosen = _layout(source, layout)
-    audio = make_folder(out / "audio")
+    audio = make_folder(make_folder(out) / "audio")
     with folder_lock(out, "corpus"), _without_leftovers(out, audio):
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
@@ -176,6 +176,8 @@ def _without_leftovers(*folders: Path) -> Iterator[None]:
 
 
 def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
+    if not scan.tracks and not scan.problems:
+        return f"{source}: the folder holds no files; give the folder that holds your recordings"
     said = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
     short = sum(p.reason.startswith(TOO_SHORT) for p in problems)
     if short:
@@ -185,7 +187,8 @@ def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -
 
 def _layout(source: Path, layout: str) -> str:
     if layout != "auto":
-        CORPORA.load(layout)  # raises for an unknown name
+        if layout not in CORPORA:
+            raise UsageError(f"unknown layout {layout!r:.80}: {suggest(layout[:80], ['auto', *CORPORA])}")
         return layout
     return "fma" if CORPORA.load("fma").recognises(source) else "folders"
 

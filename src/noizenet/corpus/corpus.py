@@ -191,6 +191,8 @@ class Corpus:
 
     def _read_about(self) -> dict[str, Any]:
         path = self.folder / "corpus.json"
+        if self.folder.is_file():
+            raise UsageError(f"{self.folder}: is a file, expected a corpus folder (the one that holds corpus.json)")
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder}: no such corpus folder; make one with 'noizenet corpus build'")
         if not path.exists():

@@ -28,7 +28,7 @@ from scipy import fft
 from noizenet.audio.dsp import hann
 from noizenet.audio.waveform import Waveform, mix_channels
 
-STRETCH_S, HOP_S = 3.0, 1.0
+STRETCH_S, HOP_S, LEAST_S = 3.0, 1.0, 0.25
 QUIET = 10 ** (-60 / 20)
 FROZEN_SHARE, FROZEN_RUN_S = 0.9, 0.015
 TONE_SHARE, TONE_DRIFT_DB = 0.999, 0.5
@@ -50,6 +50,11 @@ class Report:
     causes: dict[str, float] = field(default_factory=dict)
 
     @property
+    def judged(self) -> bool:
+        """Whether there was enough sound to tell: a quarter of a second."""
+        return self.seconds >= LEAST_S
+
+    @property
     def alive(self) -> float:
         """Share of the time that is alive, in [0, 1]."""
         return 1.0 - self.dead_s / self.seconds if self.seconds else 0.0
@@ -58,7 +63,7 @@ class Report:
         """Return plain data."""
         return {
             "seconds": round(self.seconds, 3),
-            "alive": round(self.alive, 6),
+            "alive": round(self.alive, 6) if self.judged else None,
             "death_s": self.death_s,
             "causes": {k: round(v, 3) for k, v in self.causes.items()},
         }
@@ -101,9 +106,9 @@ class Aliveness:
             self._at += self._hop
 
     def finish(self) -> Report:
-        """Return the report. A stream shorter than a stretch is judged as one."""
+        """Return the report. A stream shorter than a stretch is judged as one, unless it is too short."""
         left = self._at + len(self._rest)
-        if self._at == 0 and 0.25 * self._rate <= len(self._rest):
+        if self._at == 0 and LEAST_S * self._rate <= len(self._rest):
             self._judge(self._rest)
         elif self._last_cause and self._dead_until < left:  # the tail after the last stretch, too short to judge
             self._mark(self._dead_until, left, self._last_cause)

@@ -161,11 +161,12 @@ def _streams(report: dict[str, Any], players: dict[str, str]) -> list[str]:
     rows = ["<h2>Streams</h2>", '<div class="wide"><table>']
     rows.append("<tr><th>stream</th><th>genre</th><th>seconds</th><th>alive</th><th>dead from</th><th></th></tr>")
     for stream in report["streams"]:
-        death = stream["alive"]["death_s"]
+        death, share = stream["alive"]["death_s"], stream["alive"]["alive"]
+        alive = "–" if share is None else f"{share:.1%}"
         player = players.get(stream["name"])
         rows.append(
             f"<tr><td>{e(stream['name'])}</td><td>{e(stream['genre'] or '–')}</td>"
-            f"<td class='n'>{stream['alive']['seconds']:.0f}</td><td class='n'>{stream['alive']['alive']:.1%}</td>"
+            f"<td class='n'>{stream['alive']['seconds']:.0f}</td><td class='n'>{alive}</td>"
             f"<td>{'–' if death is None else f'{death:.0f} s, ' + e(', '.join(stream['alive']['causes']))}</td>"
             f"<td>{_player(player, stream['name']) if player else ''}</td></tr>"
         )

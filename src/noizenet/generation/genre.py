@@ -150,7 +150,7 @@ def parse_mix(text: str, genres: list[str]) -> Mix:
     whole = names.find(text)
     stops = [[(whole, 1.0)]] if whole is not None else names.parse(text, morph=False)
     if stops is None:
-        raise UsageError(f"genre {_short(text)}: {_trouble(text, names, ',')}")
+        raise UsageError(_trouble(text, names, ","))
     return _mix(stops[0], text, len(genres))
 
 
@@ -165,20 +165,21 @@ def _mix(stop: Stop, text: str, count: int) -> Mix:
 
 
 def _trouble(text: str, names: _Names, separators: str) -> str:
-    """Say what of a text is no genre."""
+    """Say what of a text is no genre; the whole text is named once."""
     known = names.genres
     for piece in re.split(f"[{separators}]", text):
         name, colon, given = piece.rpartition(":")
         if names.find(piece) is not None or (colon and names.find(name) is not None and _weight(given) is not None):
             continue
         if colon and names.find(name) is not None:
-            return f"{given.strip()!r} is not a weight (a number of at least 0)"
+            return f"genre {_short(text)}: {given.strip()!r} is not a weight (a number of at least 0)"
         wanted = (name if colon and _weight(given) is not None else piece).strip()
         hint = suggest(wanted, known)
         if any(SIGNS & set(g) for g in known):
             hint += "; a name that holds , : or > can be put in double quotes"
-        return f"unknown genre {_short(wanted)}: {hint}"
-    return f"cannot be read as genres; {suggest(text, known)}"
+        inside = "" if wanted == text.strip() else f"genre {_short(text)}: "
+        return f"{inside}unknown genre {_short(wanted)}: {hint}"
+    return f"genre {_short(text)}: cannot be read as genres; {suggest(text, known)}"
 
 
 def _short(text: str) -> str:
@@ -212,7 +213,7 @@ def parse_path(genre: str | None, morph: str | None, genres: list[str], conditio
                 raise UsageError(
                     f"morph {_short(morph)}: expected genres with > between them, for instance 'ambient>techno'"
                 )
-            raise UsageError(f"morph {_short(morph)}: {_trouble(morph, names, ',>')}")
+            raise UsageError(f"morph: {_trouble(morph, names, ',>')}")
         return GenrePath(tuple(_mix(stop, morph, len(genres)) for stop in stops))
     if genre is not None:
         return GenrePath((parse_mix(genre, genres),))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noizenet.audio.waveform import Waveform
-from noizenet.base.errors import UsageError
+from noizenet.base.errors import UsageError, suggest
 from noizenet.views import VIEWS
 from noizenet.views.base import DrawOptions, View
 from noizenet.views.render import new_figure
@@ -30,7 +30,8 @@ def choose(kind: str) -> list[str]:
     """
     if kind == "all":
         return list(VIEWS)
-    VIEWS.load(kind)
+    if kind not in VIEWS:
+        raise UsageError(f"unknown view {kind!r:.80}: {suggest(kind[:80], ['all', *VIEWS])}")
     return [kind]
 
 
