@@ -123,11 +123,9 @@ def _plain(made: Generated, seed: int) -> dict[str, Any]:
 
 
 def _verdict(made: Generated) -> str:
-    from noizenet.evaluation.aliveness import LEAST_S
-
     alive = made.aliveness
     if not alive.judged:
-        return f"too short to tell (less than {LEAST_S:g} s)"
+        return "too short to tell"
     if alive.death_s is None:
         return "yes"
     return f"dead from {alive.death_s:.1f} s on ({', '.join(alive.causes)})"
