@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import is_root
+from conftest import QUICK, is_root, quick_train
 
 from noizenet.base.compiled import CompiledStore, pack
 from noizenet.base.config import parse_assignment, read_toml
-from noizenet.base.errors import ConfigError, CorpusError, ModelError, NoizenetError
+from noizenet.base.errors import ConfigError, CorpusError, ModelError, NoizenetError, TrainingError
 from noizenet.base.files import folder_lock
 from noizenet.corpus.corpus import Corpus
 from noizenet.store.model import load
-from noizenet.training import encoded
+from noizenet.training import checkpoint, encoded
+from noizenet.training.loop import train
+from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 
 KEY = b"key"
 posix = pytest.mark.skipif(os.name != "posix", reason="no links, pipes or owners of this kind")
@@ -201,3 +207,45 @@ class TestContent:
             read_toml(tmp_path / "x.toml")
         with pytest.raises(ConfigError, match="nested too deeply"):
             parse_assignment(f"model.hidden={deep}")
+
+
+FORGED: list[Callable[[dict[str, Any], dict[str, Any]], object]] = [
+    lambda n, t: n.pop("identity"),
+    lambda n, t: n.update(identity=3),
+    lambda n, t: n.update(step="x"),
+    lambda n, t: n.update(step=-1),
+    lambda n, t: n.pop("elapsed"),
+    lambda n, t: n.update(elapsed=float("nan")),
+    lambda n, t: n.update(history=[{}]),
+    lambda n, t: n.update(history=3),
+    lambda n, t: n.update(best_measures=[1]),
+    lambda n, t: n.update(best_measures={"loss": []}),
+    lambda n, t: n.update(reader=[]),
+    lambda n, t: n["reader"].update(lanes=[[0, 0]]),
+    lambda n, t: n["reader"].update(lanes=[[10**9, 0]] * len(n["reader"]["lanes"])),
+    lambda n, t: n.update(groups={}),
+    lambda n, t: n.update(groups=[{}]),
+    lambda n, t: n["groups"][0].update(lr="fast"),
+    lambda n, t: n["good_groups"][0].pop("params"),
+    lambda n, t: n.update(guard={}),
+    lambda n, t: t.update(state=t["state"][:, :1]),
+    lambda n, t: t.pop("torch_random"),
+    lambda n, t: t.update({next(k for k in t if k.startswith("good.")): t["state"]}),
+    lambda n, t: t.update({"optimizer.0.exp_avg": t["state"]}),
+    lambda n, t: t.update({"optimizer.x.exp_avg": t["state"]}),
+]
+
+
+def test_a_forged_resume_point_is_one_line(corpus: Corpus, tmp_path: Path) -> None:
+    quick_train(corpus, tmp_path / "m", "paper-lstm", epochs=0.1)
+    found = checkpoint.read(tmp_path / "m")
+    assert found is not None
+    for i, forge in enumerate(FORGED):
+        tensors, numbers = dict(found[0]), copy.deepcopy(found[1])
+        forge(numbers, tensors)
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        numbers.pop("format")
+        checkpoint.write(folder, tensors, numbers)  # with the right digest
+        with pytest.raises(TrainingError, match="resume point"):
+            train(corpus, folder, configure("paper-lstm", None, QUICK), Budget(epochs=0.1), resume=True)

@@ -127,10 +127,13 @@ class CodecTrainer:
             If it is of another run.
         """
         checkpoint.check_identity(self.folder, self._identity(), numbers.get("identity", {}))
-        self.network.load_state_dict(checkpoint.part(tensors, "network."))
-        self.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
-        self.guard.weights = checkpoint.part(tensors, "good.")
-        self.guard.moments = checkpoint.unflatten_optimizer(tensors, numbers["good_groups"], "good_optimizer.")
+        mine = self.network.state_dict()
+        moments = checkpoint.restored_optimizer(self.optimizer, tensors, numbers["groups"], "optimizer.")
+        good = checkpoint.restored_optimizer(self.optimizer, tensors, numbers["good_groups"], "good_optimizer.")
+        self.guard.weights = checkpoint.check_tensors("good", mine, checkpoint.part(tensors, "good."))
+        self.network.load_state_dict(checkpoint.check_tensors("network", mine, checkpoint.part(tensors, "network.")))
+        self.optimizer.load_state_dict(moments)
+        self.guard.moments = good
         self.guard.restore(numbers["guard"])
         self.crops.restore(numbers["crops"])
         torch.set_rng_state(tensors["torch_random"])
@@ -226,7 +229,8 @@ def train_codec(
         torch.manual_seed(seed)
         trainer = CodecTrainer(corpus, folder, make(shape), batch=batch, learning_rate=learning_rate, seed=seed)
         if (found := checkpoint.read(folder)) is not None:
-            trainer.restore(*found)
+            with checkpoint.restoring(folder):
+                trainer.restore(*found)
         trainer.run(share, stop, checkpoint_seconds, on_progress)
         about = {
             "command": command, "seed": seed, "cpu_minutes": trainer.spent / 60, "steps": trainer.steps,

@@ -39,7 +39,8 @@ def check_resume_point(run: Trainer) -> bool:
     """
     found = checkpoint.read(run.folder)
     if found is not None:
-        checkpoint.check_identity(run.folder, identity(run), found[1]["identity"])
+        with checkpoint.restoring(run.folder):
+            checkpoint.check_identity(run.folder, identity(run), found[1]["identity"])
     return found is not None
 
 
@@ -80,23 +81,35 @@ def restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -
     ------
     UsageError
         If it is of another run.
+    TrainingError
+        If it lacks something, or what it holds does not fit.
     """
+    with checkpoint.restoring(run.folder):
+        _restore(run, tensors, numbers)
+
+
+def _restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     part = partial(checkpoint.part, tensors)
     checkpoint.check_identity(run.folder, identity(run), numbers["identity"])
-    run.network.load_state_dict(part("network."))
-    run.optimizer.load_state_dict(checkpoint.unflatten_optimizer(tensors, numbers["groups"], "optimizer."))
-    run.guard.weights = part("good.")
-    run.guard.moments = checkpoint.unflatten_optimizer(tensors, numbers["good_groups"], "good_optimizer.")
+    mine, best = run.network.state_dict(), part("best.")
+    moments = checkpoint.restored_optimizer(run.optimizer, tensors, numbers["groups"], "optimizer.")
+    good = checkpoint.restored_optimizer(run.optimizer, tensors, numbers["good_groups"], "good_optimizer.")
+    run.guard.weights = checkpoint.check_tensors("good", mine, part("good."))
+    run.best = checkpoint.check_tensors("best", mine, best) if best else {}
+    run.network.load_state_dict(checkpoint.check_tensors("network", mine, part("network.")))
+    run.optimizer.load_state_dict(moments)
+    run.guard.moments = good
     run.guard.restore(numbers["guard"])
-    run.best = part("best.")
-    run.state = tensors["state"]
+    run.state = checkpoint.check_tensors("state", {"": run.state}, {"": tensors["state"]})[""]
     torch.set_rng_state(tensors["torch_random"])
     run.reader.restore(numbers["reader"])
-    run.step = int(numbers["step"])
+    run.step = int(checkpoint.number(numbers["step"], 0))
     if run.validation is not None and "validation_batches" in numbers:
         run.validation.limit(int(numbers["validation_batches"]))
         run.every = run.config.training.validate_every or run.validations_every()
     run.plan.fit_calibration(float(numbers.get("calibration_s") or math.inf))
-    run.plan.start_training(float(numbers["elapsed"]), float(numbers.get("prepared", 0.0)))
+    run.plan.start_training(checkpoint.number(numbers["elapsed"], 0), checkpoint.number(numbers.get("prepared", 0), 0))
     run.history = [float(v) for v in numbers["history"]]
-    run.best_measures = dict(numbers["best_measures"])
+    run.best_measures = {str(k): float(v) for k, v in numbers["best_measures"].items() if k != "step"}
+    if numbers["best_measures"]:
+        run.best_measures["step"] = int(numbers["best_measures"]["step"])

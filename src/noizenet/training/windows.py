@@ -177,7 +177,10 @@ class WindowReader:
     def restore(self, state: dict[str, Any]) -> None:
         """Go to where :meth:`state` was taken."""
         self._deal = int(state["deal"])
-        self._lanes = [(int(n), int(at)) for n, at in state["lanes"]]
+        lanes = [(int(n), int(at)) for n, at in state["lanes"]]
+        if len(lanes) != self._batch or not all(-1 <= n < self._deal and at >= 0 for n, at in lanes):
+            raise ValueError("reader: not a place in these tracks")
+        self._lanes = lanes
         self._held = [None] * self._batch
 
     def _ticks(self, segment: Segment, first: int) -> NDArray[np.int64]:
