@@ -207,3 +207,19 @@ def test_a_length_just_too_short_is_told_with_its_digits(tmp_path: Path) -> None
     quick(tmp_path / "src", tmp_path / "c")
     (problem,) = read_problems(tmp_path / "c")
     assert "too short (0.9995 s, at least 1 s are needed)" in problem.reason
+
+
+def test_sound_is_found_under_any_ending(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav")
+    sound = (tmp_path / "a.wav").read_bytes()
+    for name in ("without", "a.take2", "a.m4p", "a.crdownload"):
+        (tmp_path / name).write_bytes(sound)
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (tmp_path / "notes.xyz").write_text("some notes, no sound\n" * 100)
+    paths, problems = scan_recordings(tmp_path)
+    assert [p.name for p in paths] == ["a.take2", "a.wav", "without"]
+    told = {p.path: p.reason for p in problems}
+    assert "encrypted" in told.pop("a.m4p")
+    assert told == dict.fromkeys(
+        ("a.crdownload", "photo.heic", "notes.xyz"), "not an audio file (by its ending and its first bytes)"
+    )

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from noizenet.audio.source import Source
 from noizenet.audio.sync import find_chain, next_chain, sync_at
+from noizenet.base.errors import NoizenetError
 
 HEAD_BYTES = 4096
 SEARCH_BYTES = 1 << 18
@@ -111,6 +113,9 @@ _FRONTS: tuple[tuple[bytes, int, str], ...] = (
 )
 """What is looked for behind junk, and how many bytes before it the file begins."""
 
+_PICTURES = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
+"""Brands of pictures in the container of mp4."""
+
 _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"MThd", "MIDI: notes, and no sound"),
     (b"\x89PNG", "a picture"),
@@ -156,6 +161,17 @@ def sniff(source: Source) -> Found | None:
     if _is_text(head) or describe(head):
         return None
     return _search(source, at)
+
+
+def begins_as_sound(path: Path) -> bool:
+    """Tell whether a file's first bytes are those of a container that is read; False where it cannot be opened."""
+    try:
+        with Source(path) as source:
+            head = source.peek(0, HEAD_BYTES)
+            picture = head[4:8] == b"ftyp" and head[8:12] in _PICTURES
+            return not picture and _by_magic(source.peek(_behind_tags(source), HEAD_BYTES)) is not None
+    except (NoizenetError, OSError):
+        return False
 
 
 def describe(head: bytes) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from noizenet.audio.read import AUDIO_SUFFIXES
+from noizenet.audio.sniff import begins_as_sound
 from noizenet.base.errors import UsageError
 from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
 
 LITTER = frozenset({".ds_store", ".directory", ".localized", "thumbs.db", "desktop.ini"})
 """What file managers leave in folders; not worth a line."""
+UNFINISHED = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp"})
+"""Endings of files that are still being written."""
 KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
@@ -61,7 +64,8 @@ def scan_recordings(folder: Path, exclude: Path | None = None) -> tuple[list[Pat
     Returns
     -------
     tuple of (list of Path, list of Problem)
-        Regular files whose ending is in :data:`noizenet.audio.read.AUDIO_SUFFIXES`, in a stable order; and a line for
+        Regular files whose ending is in :data:`noizenet.audio.read.AUDIO_SUFFIXES`, or that begin as sound does, in a
+        stable order; and a line for
         everything else: other files, hidden ones, pipes and devices, folders that cannot be read, folders of a corpus
         or a model, folders directly below `folder` that hold no recording.
 
@@ -151,7 +155,10 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
     if _is_hidden(name):
         return "hidden (its name begins with a dot); rename it to have it read", "ignored"
     if path.suffix.lower() not in AUDIO_SUFFIXES:
-        return "not an audio file (by its ending)", "ignored"
+        if path.suffix.lower() == ".m4p":
+            return "an encrypted iTunes purchase; only its maker's programs play it", "skipped"
+        if path.suffix.lower() in UNFINISHED or not begins_as_sound(path):
+            return "not an audio file (by its ending and its first bytes)", "ignored"
     return "", ""
 
 
