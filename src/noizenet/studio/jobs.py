@@ -38,6 +38,9 @@ from noizenet.studio.refusals import RefusedError
 INTERRUPTED = 130
 TICK_S = 0.3
 
+ENDINGS = [int(getattr(signal, n)) for n in ("SIGHUP", "SIGINT", "SIGTERM", "SIGKILL") if hasattr(signal, n)]
+"""By these a command is ended from outside; it can be gone on with."""
+
 
 class Queue:
     """Jobs on disk, and the thread that starts the next one.
@@ -233,7 +236,7 @@ class Queue:
             job.state = DONE
         elif job.wish:
             job.state = PAUSED if job.wish == "pause" else STOPPED
-        elif code in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL):
+        elif code in (INTERRUPTED, *(-n for n in ENDINGS), *(128 + n for n in ENDINGS)):  # unheeded, and heeded
             job.state = PAUSED
             job.problem = "it was interrupted from outside; resume goes on where it was"
         else:
