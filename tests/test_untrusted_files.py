@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import os
 import shutil
 import time
@@ -249,3 +250,50 @@ def test_a_forged_resume_point_is_one_line(corpus: Corpus, tmp_path: Path) -> No
         checkpoint.write(folder, tensors, numbers)  # with the right digest
         with pytest.raises(TrainingError, match="resume point"):
             train(corpus, folder, configure("paper-lstm", None, QUICK), Budget(epochs=0.1), resume=True)
+
+
+@pytest.fixture
+def token_copy(token_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(token_model, tmp_path / "model"))
+
+
+class TestCodecsOfModels:
+    """A model that somebody else made does not choose what is opened, or called, here."""
+
+    def changed(self, folder: Path, **values: object) -> None:
+        about = json.loads((folder / "model.json").read_bytes())
+        about["representation"].update(values)
+        (folder / "model.json").write_text(json.dumps(about))
+
+    def test_a_model_carries_its_codec(self, token_copy: Path) -> None:
+        assert json.loads((token_copy / "model.json").read_bytes())["representation"]["codec"] == "codec"
+        assert load(token_copy).representation.codec == str(token_copy / "codec")  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("where", ["absolute", "above", "link"])
+    def test_a_codec_elsewhere_is_not_opened(self, token_copy: Path, tmp_path: Path, where: str) -> None:
+        (token_copy / "codec").rename(tmp_path / "other")
+        if where == "link":
+            (token_copy / "codec").symlink_to(tmp_path / "other")
+        else:
+            self.changed(token_copy, codec=str(tmp_path / "other") if where == "absolute" else "../other")
+        with pytest.raises(ModelError, match="codec"):
+            load(token_copy)
+        if where != "link":
+            (tmp_path / "other").rename(token_copy / "codec")  # what the message says
+            load(token_copy)
+
+    def test_nothing_is_fetched_without_consent(self, token_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        transformers = pytest.importorskip("transformers")
+        asked: list[Any] = []
+
+        def refuse(name: str, **how: Any) -> None:
+            asked.append(how["local_files_only"])
+            raise OSError("not here")
+
+        monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+        self.changed(token_copy, name="hub-codec", model="evil/phone-home")
+        for consent in ("", "1"):
+            monkeypatch.setenv("NOIZENET_HUB", consent)
+            with pytest.raises(NoizenetError, match="NOIZENET_HUB=1"):
+                load(token_copy)
+        assert asked == [True, False]

@@ -16,6 +16,7 @@ from noizenet.base.bundled import bundled
 from noizenet.base.config import check, from_dict, option
 from noizenet.base.errors import ConfigError, ModelError, UsageError
 from noizenet.base.files import make_folder, write_bytes, write_json, write_text
+from noizenet.base.regular import read_regular
 
 F32 = NDArray[np.float32]
 FORMAT = 1
@@ -136,7 +137,7 @@ def load_codec(name: str) -> CodecWeights:
     """
     folder = bundled("codecs").get(name, Path(name))
     try:
-        about_bytes, data = (folder / ABOUT).read_bytes(), (folder / ARRAYS).read_bytes()
+        about_bytes, data = read_regular(folder / ABOUT, MAX_BYTES >> 4), read_regular(folder / ARRAYS, MAX_BYTES)
     except OSError as error:
         raise UsageError(f"{name}: neither a bundled codec nor a codec's folder ({error.strerror})") from error
     try:
@@ -145,9 +146,9 @@ def load_codec(name: str) -> CodecWeights:
         if version > FORMAT:
             raise ModelError(f"{name}: a codec of format {version}, this noizenet reads {FORMAT}; upgrade noizenet")
         shape = from_dict(CodecShape, about["shape"], "codec")
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{name}/{ABOUT}: damaged ({error}); copy the codec again") from error
-    if len(data) > MAX_BYTES or hashlib.sha256(data).hexdigest() != digest:
+    if hashlib.sha256(data).hexdigest() != digest:
         raise ModelError(f"{name}/{ARRAYS}: does not match {ABOUT} (damaged or changed); copy the codec again")
     return CodecWeights(shape, _checked(name, shape, data), digest, training)
 

@@ -1,14 +1,16 @@
 """Public pretrained codecs (EnCodec, DAC) as a representation, through ``transformers``.
 
 A. Défossez et al., "High fidelity neural audio compression", 2022; R. Kumar et al., "High-fidelity audio compression
-with improved RVQGAN", NeurIPS 2023. Their weights are fetched by transformers on first use (safetensors only: nothing
-is executed), or read from a folder.
+with improved RVQGAN", NeurIPS 2023. Their weights are read from a folder, or from where transformers keeps
+what was fetched before (safetensors only: nothing is executed). They are fetched only where the user agrees
+(``NOIZENET_HUB=1``): a model must not be able to call anybody.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -26,6 +28,8 @@ PIECE_S, LEAD_S = 10.0, 1.0
 BLOCK, PAST, AHEAD = 16, 64, 8
 """Frames decoded at once, and of context before and after them: whatever comes, so that cuts change nothing."""
 DEFAULT = "facebook/encodec_24khz"
+CONSENT = "NOIZENET_HUB"
+"""The environment variable that lets codecs be fetched."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ class Pretrained:
 
 @lru_cache(maxsize=2)
 def load_hub_codec(name: str) -> Pretrained:
-    """Read a codec from a folder, or by its name on the hub.
+    """Read a codec from a folder, or by its name on the hub; fetched only where the user agrees.
 
     Raises
     ------
@@ -201,13 +205,17 @@ def load_hub_codec(name: str) -> Pretrained:
         from transformers import AutoConfig, DacModel, EncodecModel
     except ImportError as error:
         raise UsageError("this codec needs the package transformers: pip install 'noizenet[hub]'") from error
+    how = {"local_files_only": os.environ.get(CONSENT) != "1", "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, **how)
         kinds: dict[str, Any] = {"encodec": EncodecModel, "dac": DacModel}
         mono = getattr(config, "audio_channels", 1) == 1 and not getattr(config, "normalize", False)
         if config.model_type not in kinds or not mono:
             raise UsageError(f"{name}: neither a mono EnCodec nor a DAC model; for instance {DEFAULT}")
-        return Pretrained(kinds[config.model_type].from_pretrained(name, use_safetensors=True))
+        return Pretrained(kinds[config.model_type].from_pretrained(name, use_safetensors=True, **how))
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(f"{name}: the codec cannot be had ({first}); give a folder that holds it") from error
+        raise UsageError(
+            f"{name}: the codec cannot be had ({first[:160]}); give a folder that holds it, "
+            f"or set {CONSENT}=1 to let it be fetched from the hub"
+        ) from error

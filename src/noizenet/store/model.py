@@ -5,6 +5,7 @@
     model.safetensors   the weights
     model.json          format version, architecture, representation, genres, digest of the weights, training
     card.md             for people: what it learned from, how, and how well
+    codec/              the codec of a token model, where it is not a bundled one
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.weights import Weights, expected_shapes
 from noizenet.representation.base import Representation, create
 from noizenet.store.bundled import PARTS, locate
+from noizenet.store.codecs import find_codec, keep_codec
 
 if TYPE_CHECKING:
     from noizenet.model.network import Network
@@ -93,8 +95,9 @@ def save(model: Model, folder: Path | str, card: str = "", *, half: bool = False
     data = to_bytes(
         {k: np.ascontiguousarray(v, np.float16 if half else np.float32) for k, v in model.weights.arrays.items()}
     )
+    representation = keep_codec(model.representation.to_dict(), folder)
     write_bytes(folder / WEIGHTS, data)
-    write_json(folder / ABOUT, describe(model, hashlib.sha256(data).hexdigest()))
+    write_json(folder / ABOUT, {**describe(model, hashlib.sha256(data).hexdigest()), "representation": representation})
     if card:
         write_text(folder / CARD, card)
 
@@ -137,7 +140,7 @@ def load(source: Path | str) -> Model:
             f"{source / WEIGHTS}: does not match model.json (damaged, truncated or changed); copy the model again"
         )
     try:
-        architecture, representation, genres = _parse(about)
+        architecture, representation, genres = _parse(about, source)
         training = _training(about)
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
@@ -154,11 +157,11 @@ def _check_version(source: Path, about: Any) -> None:
         )
 
 
-def _parse(about: dict[str, Any]) -> tuple[Architecture, Representation, list[str]]:
+def _parse(about: dict[str, Any], source: Path) -> tuple[Architecture, Representation, list[str]]:
     shape = dict(about["architecture"])
     shape["options"] = from_dict(ModelOptions, shape["options"], "model")
     architecture = Architecture(**shape)
-    values = dict(about["representation"])
+    values = find_codec(dict(about["representation"]), source)
     representation = create(values, sample_rate=values["sample_rate"], channels=values["channels"])
     genres = about["genres"]
     if not (isinstance(genres, list) and all(isinstance(g, str) for g in genres)):
