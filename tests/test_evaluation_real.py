@@ -81,7 +81,8 @@ def test_distances_rise_as_music_is_swapped_for_another_genres(real: Real) -> No
     values = []
     for swapped in (0, count // 3, 2 * count // 3, count):
         made = electronic[: count - swapped] + acoustic[:swapped]
-        values.append(FRECHET_CRAFTED.score(reference.evidence(made), made).value)
+        # The kernel distance: of one genre there are too few stretches here for a Fréchet distance.
+        values.append(KERNEL_CRAFTED.score(reference.evidence(made), made).value)
     assert values == sorted(values)
     assert values[-1] > 2 * values[0]
 
