@@ -7,6 +7,7 @@ import dataclasses
 import librosa
 import numpy as np
 import pytest
+from conftest import GRIFFIN_LIM_SEED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -140,7 +141,7 @@ def test_the_phase_search_beats_griffin_lim(song: Waveform) -> None:
     r = REPRESENTATIONS.load("log-magnitude")(sample_rate=22_050)
     w = song.cut(0, 4)
     magnitude = np.abs(librosa.stft(w.samples, n_fft=1024, hop_length=256))
-    theirs = librosa.griffinlim(magnitude, n_iter=32, hop_length=256, n_fft=1024, length=len(w), random_state=0)
+    theirs = librosa.griffinlim(magnitude, n_iter=32, hop_length=256, n_fft=1024, length=len(w), **GRIFFIN_LIM_SEED)
     ours = r.decode(r.encode(w)).samples[: len(w)]
     error = [np.linalg.norm(magnitude - np.abs(librosa.stft(y, n_fft=1024, hop_length=256))) for y in (ours, theirs)]
     assert error[0] <= error[1]
