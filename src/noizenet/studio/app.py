@@ -291,8 +291,9 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/jobs/{key}/samples/{name}")
     def sample(key: str, name: str) -> Response:
-        """Return what a training sounded like at a checkpoint."""
-        return _file(inside(queue.folder(queue.get(key).key), name))
+        """Return what a training sounded like at a checkpoint; nothing else that lies in a job's folder."""
+        folder = queue.folder(queue.get(key).key)
+        return _file(inside(folder, name if trainings.SAMPLE.fullmatch(name) else "none"))
 
 
 def _duels(app: FastAPI, studio: Studio) -> None:

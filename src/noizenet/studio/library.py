@@ -18,7 +18,7 @@ from noizenet.base.errors import UsageError, suggest
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import ABOUT, MAX_ABOUT_BYTES, Model, load
 from noizenet.studio.memory import give_back
-from noizenet.studio.refusals import without_paths
+from noizenet.studio.refusals import check_sendable, without_paths
 from noizenet.studio.settings import Settings
 
 
@@ -115,13 +115,22 @@ def _about(name: str, folder: Path) -> dict[str, Any]:
             raise ValueError("model.json is too large")
         about = json.loads(path.read_bytes())
         options = about["architecture"]["options"]
-        return {
-            "name": name, "genres": list(about["genres"]), "sample_rate": about["representation"]["sample_rate"],
+        genres = [str(genre) for genre in about["genres"]]
+        found = {
+            "name": name, "genres": genres, "sample_rate": about["representation"]["sample_rate"],
             "head": options["head"], "clock": options.get("clock", 0),
-            "told": bool(options["genre_embedding"] and about["genres"]),
+            "told": bool(options["genre_embedding"] and genres),
             "minutes": about.get("training", {}).get("metrics", {}).get("minutes"),
             "licence": about.get("training", {}).get("corpus", {}).get("licence", ""),
         }  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = without_paths(f"{type(error).__name__}: {error}", [folder.parent])
-        return {"name": name, "problem": f"cannot be read ({problem})"}
+        check_sendable(found)
+        return found
+    # It is anyone's file: whatever it holds, the other models are listed.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        problem = without_paths(f"{type(error).__name__}: {error}", [folder.parent])[:200]
+        return {"name": _legible(name), "problem": f"cannot be read ({_legible(problem)})"}
+
+
+def _legible(text: str) -> str:
+    """Return a text in which what is no Unicode (an undecodable file name, half a surrogate pair) is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()

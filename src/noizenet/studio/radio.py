@@ -31,7 +31,7 @@ from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.generation.ahead import Pace
 from noizenet.generation.instrument import SETTINGS, Instrument
 from noizenet.studio.recordings import Recorder
-from noizenet.studio.refusals import without_paths
+from noizenet.studio.refusals import check_sendable, without_paths
 from noizenet.studio.settings import Limits
 
 MOST_WANTED_S = 3.0
@@ -49,7 +49,7 @@ MOST_WAITING = 8
 """Instruments that wait so; the oldest goes first."""
 
 FAREWELL = 4000
-LONGEST_NAME = 80
+LONGEST_NAME, MOST_NUMBER = 80, 10**9
 
 
 @dataclass
@@ -101,6 +101,8 @@ def _checked(move: dict[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"{name[:40]!r} cannot be moved; what can: {', '.join(SETTINGS)}")
             if not (value is None or isinstance(value, (int, float, str))) or len(str(value)) > 2000:
                 raise UsageError(f"{name}: expected a number or a name")
+            if isinstance(value, int) and abs(value) > MOST_NUMBER:  # no float holds it, say
+                raise UsageError(f"{name}: expected a smaller number")
     for name in ("mark", "return"):
         if name in move and (not isinstance(move[name], str) or not 0 < len(move[name]) <= LONGEST_NAME):
             raise UsageError(f"{name}: expected a name of at most {LONGEST_NAME} characters")
@@ -226,6 +228,7 @@ class Radio:
                 message = json.loads(got["text"])
                 if not isinstance(message, dict):
                     raise UsageError("expected an object")
+                check_sendable(message)  # Python reads NaN and half a surrogate pair, and cannot send them back
                 session.ask(message)
             except (ValueError, RecursionError, NoizenetError) as error:
                 wrong += 1
@@ -295,7 +298,7 @@ class Radio:
             return
         try:
             await self._run(session.instrument.apply, move)
-        except (NoizenetError, TypeError, ValueError) as error:
+        except (NoizenetError, TypeError, ValueError, ArithmeticError) as error:
             await socket.send_json({"type": "refused", "why": str(error)[:300], "move": move})
             return
         await socket.send_json(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from noizenet.base.errors import AudioError, DiskFullError, NoizenetError, UsageError
 
@@ -53,6 +55,17 @@ def without_paths(text: str, roots: Iterable[Path] = ()) -> str:
     for root in sorted({str(r) for r in roots} - {"/", "."}, key=len, reverse=True):
         text = text.replace(root + "/", "").replace(root + "\\", "").replace(root, Path(root).name)
     return PATHS.sub("", text)
+
+
+def check_sendable(value: Any) -> None:
+    """Make sure that a value can be sent as strict JSON: finite numbers, Unicode without halves of surrogate pairs.
+
+    Raises
+    ------
+    ValueError, TypeError, RecursionError
+        If it cannot.
+    """
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
 
 
 def explain(error: OSError, name: str) -> NoizenetError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from noizenet.base.bundled import bundled
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import make_folder
 from noizenet.store.model import ABOUT
@@ -25,6 +27,8 @@ from noizenet.training.log import read_metrics
 POINTS = 400
 SAMPLE_S, SAMPLE_EVERY_S, SAMPLES = 6.0, 60.0, 24
 SAMPLE_LIMIT_S = 300.0
+SAMPLE = re.compile(r"sample-[0-9]{6,12}\.flac")
+"""What a sample's file is called."""
 
 
 def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
@@ -40,7 +44,9 @@ def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
     if not source.is_dir():
         raise UsageError(f"no collection {collection!r}: upload some recordings first")
     folder = inside(settings.folder("models"), name)
-    taken = {p.name.casefold() for p in settings.folder("models").iterdir()}
+    # What is trained here would be heard in place of a bundled or a given model of the same name.
+    given = [*bundled("models"), *(p.resolve().name for p in settings.models)]
+    taken = {n.casefold() for n in (*given, *(p.name for p in settings.folder("models").iterdir()))}
     if name.casefold() in taken:
         raise RefusedError(f"there is a model {name!r} already; choose another name", 409)
     recipe, minutes, seed = str(wish.get("recipe", "token-lstm")), wish.get("minutes", 10), wish.get("seed", 0)
@@ -112,7 +118,7 @@ def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
     total = 60.0 * float(job.about["minutes"])
     found |= {"spent_s": spent, "left_s": max(0.0, total - spent), "done": min(1.0, spent / total)}
     found["rate"] = next((r["audio_rate"] for r in reversed(rows) if "audio_rate" in r), None)
-    found["samples"] = sorted(p.name for p in queue.folder(job.key).glob("sample-*.flac"))
+    found["samples"] = sorted(p.name for p in queue.folder(job.key).iterdir() if SAMPLE.fullmatch(p.name))
     found["refused"] = _refused(settings.folder("corpora") / job.about["collection"])
     return found
 
