@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_server import Server, hello, running, take, told
+from studio_server import Server, hello, running, take, told, until
 from test_studio_files import put, wav
 
 from noizenet.base.bundled import bundled
+from noizenet.base.errors import UsageError
+from noizenet.studio import app as app_module
+from noizenet.studio import door, turns, uploads
+from noizenet.studio.core import Studio
 from noizenet.studio.settings import Settings
 
 MODEL = "token-lstm"
@@ -39,6 +47,7 @@ def test_a_jobs_samples_are_all_that_is_given_of_its_folder(studio: Server) -> N
     assert studio.ask("GET", f"/api/jobs/{key}/samples/sample-000001.flac").ok
     (job,) = [j for j in studio.ask("GET", "/api/jobs").json() if j["key"] == key]
     assert job["samples"] == ["sample-000001.flac"]
+    assert studio.ask("POST", f"/api/jobs/{key}/forget").ok
 
 
 @pytest.mark.parametrize("name", [MODEL, MODEL.upper(), "Given", "given"])
@@ -91,3 +100,136 @@ def test_moves_that_no_json_holds_are_refused(studio: Server) -> None:
             json.loads(json.dumps(refused, allow_nan=False))
         listening.send(json.dumps({"type": "more", "samples": 10**1500}))
         assert take(listening, 9000)[0]
+
+
+def in_threads(count: int, work: Any) -> tuple[list[threading.Thread], list[Any]]:
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(work())) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads, found
+
+
+def test_whoever_asks_for_heavy_work_blocks_nobody(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(app_module.duel, "begin", lambda *_: "key" if ended.wait(60) else "")
+    asked, answers = in_threads(60, lambda: studio.ask("POST", "/api/duels", json={"a": MODEL, "b": MODEL}))
+    until(lambda: len(answers) >= 60 - turns.MOST_HEAVY)
+    assert studio.ask("GET", "/api/state").ok  # with every place before the lock taken
+    assert {a.status_code for a in answers} == {503}
+    assert "busy" in answers[0].json()["problem"]
+    ended.set()
+    for thread in asked:
+        thread.join()
+    assert sorted(a.status_code for a in answers) == [200] * turns.MOST_HEAVY + [503] * (60 - turns.MOST_HEAVY)
+
+
+def test_what_was_made_meanwhile_is_not_made_again(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    from noizenet.figures import gates
+
+    made = []
+    monkeypatch.setattr(gates, "write_gates", lambda model, music, folder: (
+        made.append(folder), time.sleep(0.3), [(folder / f"gates.{e}").touch() for e in ("ogg", "json")]))  # fmt: skip
+    asked, answers = in_threads(4, lambda: studio.ask("GET", f"/api/models/{MODEL}/gates.json"))
+    for thread in asked:
+        thread.join()
+    assert [a.status_code for a in answers] == [200] * 4
+    assert len(made) == 1
+    shutil.rmtree(made[0])
+
+
+def test_songs_that_take_long_hold_up_neither_players_nor_those_without(
+    studio: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, real = threading.Event(), Studio.instrument
+
+    def slow(self: Studio, asked: dict[str, str]) -> Any:
+        if asked.get("song"):
+            ended.wait(60)
+        return real(self, asked)
+
+    monkeypatch.setattr(Studio, "instrument", slow)
+    song = studio.ask("PUT", "/api/seeds/s.wav", data=wav(1.0)).json()["song"]
+    with contextlib.ExitStack() as stack:
+        before = stack.enter_context(studio.listen(model=MODEL))
+        hello(before)
+        waiting = [stack.enter_context(studio.listen(model=MODEL, song=song)) for _ in range(8)]
+        stack.callback(ended.set)
+        assert take(before, 9000)[0]
+        after = stack.enter_context(studio.listen(model=MODEL))
+        assert hello(after)["type"] == "hello"
+        assert take(after, 9000)[0]
+        ended.set()
+        assert {hello(one)["type"] for one in waiting} == {"hello"}
+
+
+def test_a_small_upload_does_not_wait_for_large_ones(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, real = threading.Event(), uploads.probe
+
+    def slow(path: Path, *given: Any, **named: Any) -> Any:
+        if path.stat().st_size > 100_000:
+            ended.wait(60)
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(uploads, "probe", slow)
+    monkeypatch.setattr(app_module, "SMALL_BYTES", 100_000)
+    large = wav(3.0)
+    asked, answers = in_threads(12, lambda: put(studio, "large/a.wav", large))
+    until(lambda: len(list(studio.studio.settings.folder("incoming").iterdir())) == 12)
+    assert put(studio, "small/a.wav", wav(1.0)).ok
+    assert not answers
+    ended.set()
+    for thread in asked:
+        thread.join()
+    assert all(a.ok for a in answers)
+
+
+def test_links_among_uploads_are_not_followed(studio: Server, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "secret.wav").write_bytes(wav(1.0))
+    put(studio, "own/a.wav", wav(1.0))
+    root = studio.studio.settings.folder("uploads")
+    (root / "out").symlink_to(tmp_path)
+    (root / "twin").symlink_to(root / "own")
+    (root / "own" / "genre").symlink_to(tmp_path / "private")
+    (root / "own" / "b.wav").symlink_to(tmp_path / "private" / "secret.wav")
+    try:
+        found = {c["name"]: c for c in studio.ask("GET", "/api/collections").json()}
+        assert not {"out", "twin"} & found.keys()
+        assert (found["own"]["files"], found["own"]["genres"]) == (1, [])
+        for name in ("out", "twin"):
+            assert put(studio, f"{name}/a.wav", wav(1.0)).status_code in (400, 409)
+        assert [p.name for p in tmp_path.iterdir()] == ["private"]
+    finally:
+        for link in ("out", "twin", "own/genre", "own/b.wav"):
+            (root / link).unlink()
+
+
+@pytest.mark.parametrize("token", ["long-enough;secret-", 'long-enough"secret-', "long-enough-sécret-", "long enough secret",
+                                   "long-enough-secret\n", "long-enough&secret-"])  # fmt: skip
+def test_a_token_is_made_of_what_addresses_and_cookies_hold(tmp_path: Path, token: str) -> None:
+    with pytest.raises(UsageError, match="--token"):
+        Settings(tmp_path, token=token)
+    assert Settings(tmp_path, host="0.0.0.0", token="Long-enough_secret.~9").token
+
+
+def test_every_refusal_is_one_problem(studio: Server) -> None:
+    for method, path, body, status in (
+        ("POST", "/api/duels", b'{"a":' + b"[" * 30_000, 400), ("POST", "/api/duels", b"[" * 60_000, 400),
+        ("GET", "/nothing.html", b"", 404), ("PATCH", "/api/models", b"", 405), ("POST", "/api/duels", b"{}x", 422),
+    ):  # fmt: skip
+        answer = studio.ask(method, path, data=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (status, 422)
+        assert set(answer.json()) == {"problem"}
+
+
+def test_the_terminal_is_not_filled() -> None:
+    seldom = door.Seldom()
+
+    def told(text: str) -> str | None:
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, text, (), None)
+        return record.getMessage() if seldom.filter(record) else None
+
+    assert [told("Invalid"), told("Invalid"), told("Other"), told("Invalid")] == ["Invalid", None, "Other", None]
+    seldom._told["Invalid"] = time.monotonic() - door.AGAIN_S - 1, 2
+    assert told("Invalid") == "Invalid (2 more were not told)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,7 @@ from fastapi import Body, FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from noizenet._version import __version__
 from noizenet.base.errors import NoizenetError, UsageError
@@ -27,6 +27,7 @@ from noizenet.studio.quotas import make_room
 from noizenet.studio.refusals import explain, status_of
 from noizenet.studio.settings import Settings
 from noizenet.studio.shield import UNFORESEEN, Shield
+from noizenet.studio.turns import SMALL_BYTES
 
 STATIC = Path(str(resources.files("noizenet.studio"))) / "static"
 LIVE = Path(str(resources.files("noizenet.course"))) / "live"
@@ -39,7 +40,7 @@ def create_app(settings: Settings) -> Any:
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        studio.pool.submit(studio.warm_up)
+        studio.builders.submit(studio.warm_up)
         house = asyncio.create_task(studio.keep_house())
         yield
         house.cancel()
@@ -60,6 +61,10 @@ def create_app(settings: Settings) -> Any:
     @app.exception_handler(Exception)
     async def unforeseen(_: Request, error: Exception) -> Response:
         return JSONResponse({"problem": UNFORESEEN}, 500)  # and raised again, for the shield to log
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return JSONResponse({"problem": str(error.detail)[:200]}, error.status_code, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(_: Request, error: RequestValidationError) -> Response:
@@ -123,9 +128,7 @@ def _models(app: FastAPI, studio: Studio) -> None:
         session = studio.radio.find(asked.get("session", ""))
         try:
             if session is None:
-                loop = asyncio.get_running_loop()
-                instrument = await loop.run_in_executor(studio.pool, studio.instrument, asked)
-                session = studio.radio.begin(asked.get("model", ""), instrument, secrets.token_hex(16))
+                session = await studio.begin(asked)
         except NoizenetError as error:
             await socket.send_json({"type": "impossible", "why": studio.problem(error)[:300]})
             await socket.close(1008)
@@ -142,10 +145,15 @@ def _gates(studio: Studio, name: str) -> Path:
     model_folder, limits = studio.library.folder(name), studio.settings.limits
     folder = inside(studio.settings.folder("made"), safe_name(f"gates {name}"))
     sound, about = folder / "gates.ogg", model_folder / "model.json"
-    newer = about.is_file() and sound.is_file() and about.stat().st_mtime > sound.stat().st_mtime
-    if not newer and sound.is_file():
+
+    def is_there() -> bool:  # and the model was not trained further meanwhile
+        return sound.is_file() and not (about.is_file() and about.stat().st_mtime > sound.stat().st_mtime)
+
+    if is_there():
         return folder
-    with studio.heavy:  # trained further meanwhile, or never looked at
+    with studio.heavy:
+        if is_there():  # who had the turn before asked for the same
+            return folder
         model, packed = studio.library.packed(name)
         if not can_be_read(model):
             raise UsageError("the gates of models over codes are shown; this one writes samples")
@@ -181,8 +189,8 @@ def _recordings(app: FastAPI, studio: Studio) -> None:
         limits, made = studio.settings.limits, studio.settings.folder("made")
         make_room(made, limits.made, limits.made_bytes)
         out = inside(made, f"again {path.name}")
-        model, packed = studio.library.packed(str(recipe.get("model", "")))
         with studio.heavy:
+            model, packed = studio.library.packed(str(recipe.get("model", "")))
             recordings.render(model, packed, recipe, path, studio.settings.folder("seeds"), out)
             give_back()
         return _file(out)
@@ -211,7 +219,7 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         place = uploads.place_of(collection, genre, name)
         await asyncio.to_thread(uploads.admit, settings, place[0])
         received = await uploads.receive(settings, request.stream(), place[-1])
-        return await asyncio.to_thread(uploads.accept, settings, place, received)
+        return await studio.decoders.run(received.size > SMALL_BYTES, uploads.accept, settings, place, received)
 
     @app.delete("/api/collections/{collection}")
     def remove(collection: str) -> dict[str, str]:
@@ -225,7 +233,8 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         name = safe_name(name, "unnamed")
         uploads.sound_suffix(name)
         received = await uploads.receive(settings, request.stream(), name)
-        return await asyncio.to_thread(uploads.accept_seed, settings, name, received, SEED_S)
+        large = received.size > SMALL_BYTES
+        return await studio.decoders.run(large, uploads.accept_seed, settings, name, received, SEED_S)
 
     @app.get("/api/noise/{kind}")
     def noise(kind: str, seed: int = 0) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from noizenet.base.errors import NoizenetError, UsageError
@@ -18,9 +18,10 @@ from noizenet.studio.jobs import Queue
 from noizenet.studio.library import Library
 from noizenet.studio.memory import begin_counting, give_back
 from noizenet.studio.names import inside
-from noizenet.studio.radio import Radio
+from noizenet.studio.radio import Radio, Session
 from noizenet.studio.refusals import without_paths
 from noizenet.studio.settings import Settings
+from noizenet.studio.turns import BUILDERS, Heavy, Lanes
 
 BLOCK_S = 0.1
 MAKERS = 2
@@ -44,7 +45,11 @@ class Studio:
             sys.stderr.write(f"studio: the recording {name} was not finished; what there is of it was kept\n")
         self.library = Library(settings)
         self.pool = ThreadPoolExecutor(MAKERS, "noizenet-maker")
-        self.heavy = threading.Lock()  # what needs much memory is done one at a time
+        # Instruments are built apart from the threads that play, those with a song apart from those without.
+        self.builders = Lanes("builder", BUILDERS, 1)
+        self.decoders = Lanes("decoder", 1, 1)
+        self.heavy = Heavy()  # what needs much memory is done one at a time
+        self._building = 0
         self.radio = Radio(self.pool, settings.folder("recordings"), settings.limits)
         self.queue = Queue(settings.folder("jobs"), settings.limits.jobs)
         self.sampler = trainings.Sampler(settings, self.queue)
@@ -53,6 +58,8 @@ class Studio:
         """Let go of threads; jobs go on."""
         self.sampler.close()
         self.queue.close()
+        self.builders.close()
+        self.decoders.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def warm_up(self) -> None:
@@ -67,6 +74,22 @@ class Studio:
             await asyncio.sleep(HOUSEKEEPING_S)
             self.radio.forget()
             await asyncio.to_thread(give_back)
+
+    async def begin(self, asked: dict[str, str]) -> Session:
+        """Take in a new listener, for whom an instrument is built.
+
+        Raises
+        ------
+        NoizenetError
+            If it cannot be had, or there are as many listeners as may be.
+        """
+        self.radio.check_room(self._building)
+        self._building += 1
+        try:
+            instrument = await self.builders.run(bool(asked.get("song")), self.instrument, asked)
+        finally:
+            self._building -= 1
+        return self.radio.begin(asked.get("model", ""), instrument, secrets.token_hex(16))
 
     def instrument(self, asked: dict[str, str]) -> Instrument:
         """Make a listener's instrument from what the page asks for.

@@ -7,6 +7,8 @@ for the longest makes room. So a visitor who sends a request at once is served, 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any
 
 HEADER_S = 10.0
@@ -22,6 +24,30 @@ MOST_UNFINISHED = 64
 MOST_CONNECTIONS = 512
 MOST_OF_ONE = 128
 """Connections from one address elsewhere."""
+
+
+AGAIN_S = 60.0
+"""Time between two lines on the terminal that say the same of requests."""
+
+
+class Seldom(logging.Filter):
+    """Lets through each message once a minute, with how often it was held back: anyone can cause them without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is to be written."""
+        now, key = time.monotonic(), str(record.msg)
+        at, held = self._told.get(key, (-AGAIN_S, 0))
+        if now - at < AGAIN_S:
+            self._told[key] = at, held + 1
+            return False
+        self._told[key] = now, 0
+        if held:
+            record.msg = f"{key} ({held} more were not told)"
+        return True
 
 
 def patient() -> Any:

@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,9 @@ from noizenet.base.errors import AudioError, NoizenetError
 from noizenet.studio.settings import Limits
 
 PEAKS = 400
-AT_ONCE = 2
-"""Files that are decoded at the same time."""
-
 MOST_KEPT_BYTES = 64 << 20
 OPEN_FILES = 64
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-
-_turn = threading.BoundedSemaphore(AT_ONCE)
 
 
 def probe(
@@ -58,11 +52,10 @@ def probe(
     }  # fmt: skip
     command = [sys.executable, "-m", "noizenet.studio.probe", json.dumps(wish)]
     try:
-        with _turn:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * limits.decode_cpu_s, check=False,
-                env=_environment(),
-            )  # fmt: skip
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * limits.decode_cpu_s, check=False,
+            env=_environment(),
+        )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout)
         if "problem" in found:
             raise AudioError(f"{name}: {found['problem']}")

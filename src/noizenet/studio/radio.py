@@ -142,6 +142,18 @@ class Radio:
         found = self._sessions.get(key)
         return found if found is not None and found.left_at is not None else None
 
+    def check_room(self, coming: int = 0) -> None:
+        """Make sure that one more can be taken in beside those who listen and those who are coming.
+
+        Raises
+        ------
+        UsageError
+            If there are too many.
+        """
+        self.forget()
+        if self.listeners() + coming >= self._most:
+            raise UsageError(f"{self._most} listen already; try again later")
+
     def begin(self, model: str, instrument: Instrument, secret: str) -> Session:
         """Take in a new listener.
 
@@ -150,9 +162,7 @@ class Radio:
         UsageError
             If there are too many.
         """
-        self.forget()
-        if self.listeners() >= self._most:
-            raise UsageError(f"{self._most} listen already; try again later")
+        self.check_room()
         session = Session(f"{next(self._names)}-{secret}", model, instrument)
         self._sessions[session.key] = session
         return session

@@ -23,7 +23,7 @@ class RefusedError(UsageError):
     text : str
         What was asked, why not, what to do.
     status : int
-        Of the answer: 400 for a wrong request, 408 too slow, 409 taken, 413 too large, 507 no room.
+        Of the answer: 400 for a wrong request, 408 too slow, 409 taken, 413 too large, 503 busy, 507 no room.
     """
 
     def __init__(self, text: str, status: int = 400) -> None:

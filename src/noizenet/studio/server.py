@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +11,13 @@ from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import folder_lock
 from noizenet.generation import tempo
 from noizenet.studio.app import create_app
-from noizenet.studio.door import MOST_CONNECTIONS, patient
+from noizenet.studio.door import MOST_CONNECTIONS, Seldom, patient
 from noizenet.studio.ears import beats_elsewhere
 from noizenet.studio.memory import settle_allocator
 from noizenet.studio.settings import Settings
 
 MOST_MESSAGE = 64 << 10
+SELDOM = Seldom()
 
 
 def serve(settings: Settings, on_ready: Callable[[list[str]], None]) -> None:
@@ -60,6 +62,7 @@ def configured(app: Any, settings: Settings) -> Any:
         ws_ping_interval=10.0, ws_ping_timeout=20.0, ws_per_message_deflate=False, timeout_graceful_shutdown=3,
         limit_concurrency=MOST_CONNECTIONS, ssl_certfile=settings.certificate, ssl_keyfile=settings.key,
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(SELDOM)
     if settings.certificate is not None:
         try:
             config.load()

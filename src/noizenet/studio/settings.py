@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from noizenet.base.errors import UsageError
 from noizenet.base.files import make_folder
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+TOKEN = re.compile(r"[A-Za-z0-9._~-]*")
 
 
 def default_data() -> Path:
@@ -70,7 +72,8 @@ class Settings:
     Raises
     ------
     UsageError
-        For an address that is reachable from elsewhere without a token, or a certificate without its key.
+        For an address that is reachable from elsewhere without a token, a token with other signs than letters, digits
+        and ``- _ . ~``, or a certificate without its key.
     """
 
     data: Path
@@ -88,6 +91,8 @@ class Settings:
                 f"host {self.host}: an address that others can reach needs a token of at least 16 characters "
                 "(--token); without one the studio listens on 127.0.0.1 only"
             )
+        if not TOKEN.fullmatch(self.token):  # it stands in addresses and in a cookie as it is
+            raise UsageError("--token: letters and digits of English, and - _ . ~ are what it may be made of")
         if (self.certificate is None) != (self.key is None):
             raise UsageError("HTTPS needs both --certificate and --key")
         for path in (self.certificate, self.key):

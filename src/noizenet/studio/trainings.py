@@ -118,7 +118,7 @@ def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
     total = 60.0 * float(job.about["minutes"])
     found |= {"spent_s": spent, "left_s": max(0.0, total - spent), "done": min(1.0, spent / total)}
     found["rate"] = next((r["audio_rate"] for r in reversed(rows) if "audio_rate" in r), None)
-    found["samples"] = sorted(p.name for p in queue.folder(job.key).iterdir() if SAMPLE.fullmatch(p.name))
+    found["samples"] = sorted(p.name for p in queue.folder(job.key).glob("sample-*") if SAMPLE.fullmatch(p.name))
     found["refused"] = _refused(settings.folder("corpora") / job.about["collection"])
     return found
 

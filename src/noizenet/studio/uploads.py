@@ -93,7 +93,9 @@ def admit(settings: Settings, collection: str) -> None:
         If there are too many recordings, collections or bytes.
     """
     root, limits = settings.folder("uploads"), settings.limits
-    folder = root / collection
+    folder = inside(root, collection)
+    if folder.is_symlink():
+        raise RefusedError(f"{collection}: is a link in the studio's data; choose another name", 409)
     held = _files(folder) if folder.is_dir() else []
     if len(held) >= limits.uploads:
         raise RefusedError(f"{collection}: holds {len(held)} recordings already, the most that it may", 507)
@@ -212,7 +214,7 @@ def remove(settings: Settings, collection: str) -> None:
 def collections(settings: Settings) -> list[dict[str, Any]]:
     """Return the collections and what they hold."""
     found = []
-    for folder in sorted(p for p in settings.folder("uploads").iterdir() if p.is_dir()):
+    for folder in sorted(p for p in settings.folder("uploads").iterdir() if _is_own_folder(p)):
         files = _files(folder)
         genres = sorted({p.relative_to(folder).parts[0] for p in files if len(p.relative_to(folder).parts) > 1})
         found.append({"name": folder.name, "files": len(files), "bytes": sum(p.stat().st_size for p in files),
@@ -221,7 +223,17 @@ def collections(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    """Return what was uploaded; no link is followed, since it may lead out of the studio's data."""
+    found = []
+    for place, folders, names in os.walk(folder):  # which does not enter folders that are links
+        folders.sort()
+        paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        found += [p for p in paths if p.is_file() and not p.is_symlink()]
+    return found
+
+
+def _is_own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _digest(path: Path) -> str:
