@@ -19,7 +19,7 @@ from test_studio_files import put, wav
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import UsageError
 from noizenet.studio import app as app_module
-from noizenet.studio import door, turns, uploads
+from noizenet.studio import core, door, turns, uploads
 from noizenet.studio.core import Studio
 from noizenet.studio.settings import Settings
 
@@ -172,16 +172,26 @@ def test_a_small_upload_does_not_wait_for_large_ones(studio: Server, monkeypatch
         return real(path, *given, **named)
 
     monkeypatch.setattr(uploads, "probe", slow)
-    monkeypatch.setattr(app_module, "SMALL_BYTES", 100_000)
+    monkeypatch.setattr(core, "SMALL_BYTES", 100_000)
     large = wav(3.0)
-    asked, answers = in_threads(12, lambda: put(studio, "large/a.wav", large))
-    until(lambda: len(list(studio.studio.settings.folder("incoming").iterdir())) == 12)
+    asked, answers = in_threads(6, lambda: put(studio, "large/a.wav", large))
+    until(lambda: len(list(studio.studio.settings.folder("incoming").iterdir())) == 6)
     assert put(studio, "small/a.wav", wav(1.0)).ok
     assert not answers
     ended.set()
     for thread in asked:
         thread.join()
     assert all(a.ok for a in answers)
+
+
+def test_a_small_upload_that_takes_long_goes_on_among_the_large_ones(
+    studio: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "QUICK_S", 0.01)
+    assert put(studio, "slow/a.wav", wav(1.0)).json()["stored"] == "a.wav"
+    assert studio.ask("PUT", "/api/seeds/s.wav", data=wav(1.0)).json()["song"]
+    assert put(studio, "slow/b.wav", b"no sound").status_code == 422
+    assert not list(studio.studio.settings.folder("incoming").iterdir())
 
 
 def test_links_among_uploads_are_not_followed(studio: Server, tmp_path: Path) -> None:

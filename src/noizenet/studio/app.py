@@ -27,7 +27,6 @@ from noizenet.studio.quotas import make_room
 from noizenet.studio.refusals import explain, status_of
 from noizenet.studio.settings import Settings
 from noizenet.studio.shield import UNFORESEEN, Shield
-from noizenet.studio.turns import SMALL_BYTES
 
 STATIC = Path(str(resources.files("noizenet.studio"))) / "static"
 LIVE = Path(str(resources.files("noizenet.course"))) / "live"
@@ -219,7 +218,7 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         place = uploads.place_of(collection, genre, name)
         await asyncio.to_thread(uploads.admit, settings, place[0])
         received = await uploads.receive(settings, request.stream(), place[-1])
-        return await studio.decoders.run(received.size > SMALL_BYTES, uploads.accept, settings, place, received)
+        return await studio.decode(uploads.accept, received.size, settings, place, received)
 
     @app.delete("/api/collections/{collection}")
     def remove(collection: str) -> dict[str, str]:
@@ -233,8 +232,7 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         name = safe_name(name, "unnamed")
         uploads.sound_suffix(name)
         received = await uploads.receive(settings, request.stream(), name)
-        large = received.size > SMALL_BYTES
-        return await studio.decoders.run(large, uploads.accept_seed, settings, name, received, SEED_S)
+        return await studio.decode(uploads.accept_seed, received.size, settings, name, received, SEED_S)
 
     @app.get("/api/noise/{kind}")
     def noise(kind: str, seed: int = 0) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import secrets
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import TEMPORARY_SUFFIX
@@ -18,10 +20,11 @@ from noizenet.studio.jobs import Queue
 from noizenet.studio.library import Library
 from noizenet.studio.memory import begin_counting, give_back
 from noizenet.studio.names import inside
+from noizenet.studio.probe import SlowError
 from noizenet.studio.radio import Radio, Session
 from noizenet.studio.refusals import without_paths
 from noizenet.studio.settings import Settings
-from noizenet.studio.turns import BUILDERS, Heavy, Lanes
+from noizenet.studio.turns import BUILDERS, QUICK_S, SMALL_BYTES, Heavy, Lanes
 
 BLOCK_S = 0.1
 MAKERS = 2
@@ -90,6 +93,23 @@ class Studio:
         finally:
             self._building -= 1
         return self.radio.begin(asked.get("model", ""), instrument, secrets.token_hex(16))
+
+    async def decode(self, work: Callable[..., dict[str, Any]], size: int, *arguments: Any) -> dict[str, Any]:
+        """Have an upload decoded and kept; what is large, or proves to take long, makes no other wait.
+
+        Parameters
+        ----------
+        work : callable
+            :func:`~noizenet.studio.uploads.accept` or :func:`~noizenet.studio.uploads.accept_seed`.
+        size : int
+            Bytes.
+        *arguments
+            Of `work`, without the patience.
+        """
+        if size <= SMALL_BYTES:
+            with contextlib.suppress(SlowError):
+                return await self.decoders.run(False, work, *arguments, QUICK_S)
+        return await self.decoders.run(True, work, *arguments)
 
     def instrument(self, asked: dict[str, str]) -> Instrument:
         """Make a listener's instrument from what the page asks for.

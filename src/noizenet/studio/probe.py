@@ -24,9 +24,14 @@ OPEN_FILES = 64
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
 
+class SlowError(AudioError):
+    """A file took longer than one has the patience for here; it may be decoded all the same."""
+
+
 def probe(
-    path: Path, limits: Limits, name: str = "", *, last_seconds: float = 0.0, keep: Path | None = None
-) -> dict[str, Any]:
+    path: Path, limits: Limits, name: str = "", *, last_seconds: float = 0.0, keep: Path | None = None,
+    patience_s: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return length, rate and channels of a sound file, and 400 peaks of it (or of its end), from another process.
 
     Parameters
@@ -39,9 +44,12 @@ def probe(
         The part that the peaks show; 0: all.
     keep : Path, optional
         Where that part is written as a plain wav.
+    patience_s : float, optional
+        Give up after so many seconds already, with SlowError.
 
     Raises
     ------
+    SlowError
     AudioError
         If it cannot be decoded within the limits.
     """
@@ -53,7 +61,8 @@ def probe(
     command = [sys.executable, "-m", "noizenet.studio.probe", json.dumps(wish)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * limits.decode_cpu_s, check=False,
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            timeout=patience_s or 2 * limits.decode_cpu_s,
             env=_environment(),
         )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout)
@@ -61,7 +70,7 @@ def probe(
             raise AudioError(f"{name}: {found['problem']}")
     except subprocess.TimeoutExpired as error:
         _drop(keep)
-        raise AudioError(f"{name}: takes too long to decode") from error
+        raise (SlowError if patience_s else AudioError)(f"{name}: takes too long to decode") from error
     except ValueError as error:
         _drop(keep)
         raise AudioError(f"{name}: cannot be decoded within the limits on time and memory") from error

@@ -23,6 +23,9 @@ BUILDERS = 2
 SMALL_BYTES = 8 << 20
 """Uploads up to this size do not wait for larger ones."""
 
+QUICK_S = 6.0
+"""Time for one of those; a small file may hold hours of silence, and goes on among the large ones then."""
+
 
 class Heavy:
     """A lock for what needs much memory, with few places before it.

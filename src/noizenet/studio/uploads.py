@@ -21,7 +21,7 @@ from typing import Any
 from noizenet.audio.read import AUDIO_SUFFIXES
 from noizenet.base.errors import UsageError
 from noizenet.studio.names import checked, inside, numbered, safe_name
-from noizenet.studio.probe import probe
+from noizenet.studio.probe import SlowError, probe
 from noizenet.studio.quotas import make_room, size_of
 from noizenet.studio.refusals import RefusedError, explain
 from noizenet.studio.settings import Settings
@@ -144,7 +144,7 @@ async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str) ->
     return Received(path, written, digest.hexdigest())
 
 
-def accept(settings: Settings, place: list[str], received: Received) -> dict[str, Any]:
+def accept(settings: Settings, place: list[str], received: Received, patience_s: float | None = None) -> dict[str, Any]:
     """Have a recording decoded elsewhere and keep it in its collection.
 
     Returns
@@ -155,33 +155,48 @@ def accept(settings: Settings, place: list[str], received: Received) -> dict[str
 
     Raises
     ------
+    SlowError
+        If it takes longer than `patience_s`; what was received is kept.
     AudioError
         Says what is wrong with it; nothing is kept then.
     """
+    found = _probed(settings, received, place[-1], patience_s=patience_s)
     try:
-        found = probe(received.path, settings.limits, place[-1])
         stored, already = _store(settings, place, received)
     finally:
         received.path.unlink(missing_ok=True)
     return {**found, "stored": stored, "already": already}
 
 
-def accept_seed(settings: Settings, name: str, received: Received, seconds: float) -> dict[str, Any]:
+def accept_seed(
+    settings: Settings, name: str, received: Received, seconds: float, patience_s: float | None = None
+) -> dict[str, Any]:
     """Have a song's last seconds decoded elsewhere and keep those as a plain wav; the oldest songs make room.
 
     Raises
     ------
+    SlowError
+        If it takes longer than `patience_s`; what was received is kept.
     AudioError
         Says what is wrong with it; nothing is kept then.
     """
     folder, limits = settings.folder("seeds"), settings.limits
     make_room(folder, limits.seeds - 1, limits.seed_bytes)
     song = folder / f"{secrets.token_hex(8)}.wav"
-    try:
-        found = probe(received.path, limits, name, last_seconds=seconds, keep=song)
-    finally:
-        received.path.unlink(missing_ok=True)
+    found = _probed(settings, received, name, last_seconds=seconds, keep=song, patience_s=patience_s)
+    received.path.unlink(missing_ok=True)
     return {"song": song.name, **found}
+
+
+def _probed(settings: Settings, received: Received, name: str, **options: Any) -> dict[str, Any]:
+    """Have a file decoded; it stays where it is if that goes well, or is tried again with more patience."""
+    try:
+        return probe(received.path, settings.limits, name, **options)
+    except SlowError:
+        raise
+    except BaseException:
+        received.path.unlink(missing_ok=True)
+        raise
 
 
 def _store(settings: Settings, place: list[str], received: Received) -> tuple[str, bool]:
