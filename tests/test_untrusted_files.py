@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import time
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,12 +140,11 @@ class TestPipesDevicesAndLinks:
 
     @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
     @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
-    def test_in_a_model(self, tmp_path: Path, name: str, what: str) -> None:
-        for part in ("model.json", "model.safetensors"):
-            (tmp_path / part).write_text("{}")
-        put(tmp_path / name, what)
+    def test_in_a_model(self, paper_model: Path, tmp_path: Path, name: str, what: str) -> None:
+        folder = Path(shutil.copytree(paper_model, tmp_path / "model"))
+        put(folder / name, what)
         with pytest.raises(ModelError, match=f"{name}.*{what}"):
-            load(tmp_path)
+            load(folder)
 
     @pytest.mark.parametrize("what", ["pipe", "device"])
     @pytest.mark.parametrize("name", ["corpus.json", "tracks.csv", "audio"])
@@ -297,3 +298,19 @@ class TestCodecsOfModels:
             with pytest.raises(NoizenetError, match="NOIZENET_HUB=1"):
                 load(token_copy)
         assert asked == [True, False]
+
+
+def test_a_zip_is_unpacked_no_further_than_its_architecture_needs(paper_model: Path, tmp_path: Path) -> None:
+    packed = (paper_model / "model.safetensors").read_bytes()
+    for i, weights in enumerate([packed, packed + os.urandom(2 << 20), b"\0" * (64 << 20)]):
+        with zipfile.ZipFile(tmp_path / f"{i}.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+            bundle.write(paper_model / "model.json", "m/model.json")
+            bundle.writestr("m/model.safetensors", weights)
+    assert load(tmp_path / "0.zip").genres
+    for i in (1, 2):
+        tracemalloc.start()
+        with pytest.raises(ModelError, match="larger than any"):
+            load(tmp_path / f"{i}.zip")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 16 << 20

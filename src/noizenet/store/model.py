@@ -10,10 +10,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +42,9 @@ FORMAT = 1
 WEIGHTS, ABOUT, CARD = PARTS
 MAX_WEIGHT_BYTES = 4 << 30
 MAX_ABOUT_BYTES = 16 << 20
+MAX_HEADER_BYTES = 1 << 20
+MAX_RATIO = 50
+"""Of a zip's bytes unpacked and packed."""
 MAX_NUMBERS = 1 << 30
 
 
@@ -129,22 +135,28 @@ def load(source: Path | str) -> Model:
         If a file is missing, damaged, tampered with or from a newer version; the message names it.
     """
     source = locate(source)
-    about_bytes, weights = _read_parts(source)
-    try:
-        about = json.loads(about_bytes)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{source / ABOUT}: damaged (not JSON: {error}); copy the model again") from error
-    _check_version(source, about)
+    with _parts(source) as read:
+        try:
+            about = json.loads(read(ABOUT, MAX_ABOUT_BYTES))
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{source / ABOUT}: damaged (not JSON: {error}); copy the model again") from error
+        _check_version(source, about)
+        try:
+            architecture, representation, genres = _parse(about, source)
+            training = _training(about)
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
+        weights = read(WEIGHTS, _most_bytes(architecture))
     if hashlib.sha256(weights).hexdigest() != about.get("weights_sha256"):
         raise ModelError(
             f"{source / WEIGHTS}: does not match model.json (damaged, truncated or changed); copy the model again"
         )
-    try:
-        architecture, representation, genres = _parse(about, source)
-        training = _training(about)
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
     return Model(_weights(source, architecture, weights), representation, genres, training)
+
+
+def _most_bytes(architecture: Architecture) -> int:
+    """Return the most that the file of an architecture's weights may take: no more is read."""
+    return min(MAX_WEIGHT_BYTES, MAX_HEADER_BYTES + 4 * sum(map(math.prod, expected_shapes(architecture).values())))
 
 
 def _check_version(source: Path, about: Any) -> None:
@@ -216,9 +228,16 @@ def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
     return Weights(architecture, {k: np.asarray(v, np.float32) for k, v in arrays.items()})
 
 
-def _read_parts(source: Path) -> tuple[bytes, bytes]:
+Read = Callable[[str, int], bytes]
+"""Return a part of a model by its name, of so many bytes or fewer."""
+
+
+@contextlib.contextmanager
+def _parts(source: Path) -> Iterator[Read]:
     if source.is_file():
-        return _read_zip(source)
+        with _zip_parts(source) as read:
+            yield read
+        return
     if not source.is_dir():
         raise UsageError(
             f"{source}: no such model; give a folder, one of 'noizenet models', or train one with 'noizenet train'"
@@ -227,37 +246,47 @@ def _read_parts(source: Path) -> tuple[bytes, bytes]:
         raise UsageError(
             f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'"
         )
-    parts = []
-    for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
-        path = source / name
-        try:
-            parts.append(read_regular(path, limit))
-        except FileNotFoundError as error:
-            raise ModelError(f"{path}: the file is missing; copy the model again") from error
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read ({error.strerror}); check it, or copy the model again") from error
-    return parts[0], parts[1]
+    yield lambda name, most: _read_part(source / name, most)
 
 
-def _read_zip(source: Path) -> tuple[bytes, bytes]:
-    """Read the two members of a zip; never more than the limits, whatever its directory claims."""
+def _read_part(path: Path, most: int) -> bytes:
+    try:
+        return read_regular(path, most)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: the file is missing; copy the model again") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check it, or copy the model again") from error
+
+
+@contextlib.contextmanager
+def _zip_parts(source: Path) -> Iterator[Read]:
+    """Give the two members of a zip; never more than asked for, whatever its directory claims."""
     try:
         with open_regular(source) as file, zipfile.ZipFile(file) as bundle:
-            parts = []
-            for name, limit in ((ABOUT, MAX_ABOUT_BYTES), (WEIGHTS, MAX_WEIGHT_BYTES)):
-                members = [m for m in bundle.namelist() if m.rsplit("/", 1)[-1] == name]
-                if len(members) != 1:
-                    raise ModelError(f"{source}: holds {len(members)} files named {name}, expected one")
-                with bundle.open(members[0]) as handle:
-                    data = handle.read(limit + 1)
-                if len(data) > limit:
-                    raise ModelError(f"{source}: {name} is larger than any noizenet model ({limit:,} bytes)")
-                parts.append(data)
+            for name in (ABOUT, WEIGHTS):
+                if len(_members(bundle, name)) != 1:
+                    raise ModelError(f"{source}: holds {len(_members(bundle, name))} files named {name}, expected one")
+            yield lambda name, most: _unpack(source, bundle, name, most)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelError(f"{source}: neither a model folder nor a sound zip of one ({error})") from error
     except OSError as error:
         raise ModelError(f"{source}: cannot be read ({error.strerror})") from error
-    return parts[0], parts[1]
+
+
+def _members(bundle: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
+    return [m for m in bundle.infolist() if m.filename.rsplit("/", 1)[-1] == name]
+
+
+def _unpack(source: Path, bundle: zipfile.ZipFile, name: str, most: int) -> bytes:
+    member = _members(bundle, name)[0]
+    too_large = ModelError(f"{source}: {name} is larger than any noizenet model of its kind ({most:,} bytes)")
+    if member.file_size > max(MAX_HEADER_BYTES, MAX_RATIO * member.compress_size) or member.file_size > most:
+        raise too_large  # numbers do not shrink to a fiftieth
+    with bundle.open(member) as handle:
+        data = handle.read(most + 1)
+    if len(data) > most:
+        raise too_large
+    return data
 
 
 def _spell(error: Exception) -> str:
