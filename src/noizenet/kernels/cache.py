@@ -217,14 +217,20 @@ def load_beat_tracker() -> Any:
         return librosa.beat
 
 
+def _never_kept(py_func: Any) -> Any:
+    """Return the cache of a wrapper: none; it is built anew in each process, around the function that is there."""
+    return caching.NullCache()
+
+
 @contextlib.contextmanager
 def _numba_keeps_here() -> Iterator[None]:
     from numba.core import dispatcher
     from numba.np.ufunc import ufuncbuilder, wrappers
 
-    gufunc = _cache_class(wrappers.GufWrapperCache, "guf-")
     replaced = [(dispatcher, "FunctionCache", FunctionCache), (ufuncbuilder, "FunctionCache", FunctionCache)]
-    replaced.append((wrappers, "GufWrapperCache", gufunc))
+    # A wrapper calls its function by a name that holds a count of the process that compiled it (numba issue 10128). Two
+    # processes that compile at once would leave a wrapper of one and a function of the other, and a call would crash.
+    replaced.append((wrappers, "GufWrapperCache", _never_kept))
     before = [getattr(module, name) for module, name, _ in replaced]
     try:
         for module, name, ours in replaced:
