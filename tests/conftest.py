@@ -64,9 +64,12 @@ NUMERICAL_FILES = {
 
 
 def pytest_configure() -> None:
-    # A shell that starts this in the background ignores SIGINT for it and all its children: tests send that signal.
+    # A shell that starts this in the background ignores SIGINT for it and all its children, and nohup SIGHUP: tests send
+    # those signals.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

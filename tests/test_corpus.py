@@ -132,7 +132,7 @@ class TestProblems:
         [
             (lambda p: None, UsageError, "no such folder"),
             (lambda p: p.write_text("x"), UsageError, "is not a folder"),
-            (lambda p: p.mkdir(), CorpusError, "no usable recording"),
+            (lambda p: p.mkdir(), CorpusError, "holds no files"),
             (lambda p: (p.mkdir(), (p / "a.mp3").touch()), CorpusError, "problems.csv"),
         ],
     )

@@ -260,7 +260,7 @@ class TestBeginning:
     def test_other_codes_or_shapes_are_refused(self, token_model: Path) -> None:
         model = load(token_model)
         network = make_network(model.architecture)
-        with pytest.raises(UsageError, match="representation"):
+        with pytest.raises(UsageError, match=r"stereo.*--channels 1"):
             begin_from(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
         begin_from(model, network, dataclasses.replace(model.representation, texture=0.5), model.genres)
         options = dataclasses.replace(model.architecture.options, hidden=32)
