@@ -107,11 +107,11 @@ class _Place:
 class _Files:
     """What numba calls an index and its data: here one file for each key."""
 
-    def __init__(self, function: Any, kind: str) -> None:
+    def __init__(self, function: Any) -> None:
         self._function = function
         module = getattr(function, "__module__", "") or ""
-        self._name = f"{kind}{module.rpartition('.')[2]}.{getattr(function, '__name__', 'loop')}"[:60]
-        self._about = f"{kind}{module}.{function.__qualname__} {_origin(function)}"
+        self._name = f"{module.rpartition('.')[2]}.{getattr(function, '__name__', 'loop')}"[:60]
+        self._about = f"{module}.{function.__qualname__} {_origin(function)}"
 
     def _key(self, key: Any) -> tuple[str, bytes] | None:
         text = f"{self._about} {key!r}"
@@ -143,37 +143,31 @@ class _Files:
         """Do nothing: a file of another key is never used."""
 
 
-def _cache_class(theirs: Any, kind: str) -> Any:
-    """Return a cache class that works as one of numba's does, but for where things are kept."""
+class FunctionCache(caching.Cache):  # type: ignore[misc]
+    """Works as numba's cache of the same name does, but for where things are kept."""
 
-    class Kept(caching.Cache):  # type: ignore[misc]
-        _impl_class = theirs._impl_class
+    _impl_class = caching.FunctionCache._impl_class
 
-        def __init__(self, py_func: Any) -> None:
-            # Not numba's own: that looks for a folder to write to, and fails where there is none.
-            self._name, self._py_func = repr(py_func), py_func
-            self._impl = self._impl_class.__new__(self._impl_class)
-            self._impl._lineno = py_func.__code__.co_firstlineno
-            self._impl._locator = _Place(inspect.getfile(py_func))
-            self._cache_file = _Files(py_func, kind)
-            self.enable()
+    def __init__(self, py_func: Any) -> None:
+        # Not numba's own: that looks for a folder to write to, and fails where there is none.
+        self._name, self._py_func = repr(py_func), py_func
+        self._impl = self._impl_class.__new__(self._impl_class)
+        self._impl._lineno = py_func.__code__.co_firstlineno
+        self._impl._locator = _Place(inspect.getfile(py_func))
+        self._cache_file = _Files(py_func)
+        self.enable()
 
-        def _load_overload(self, sig: Any, target_context: Any) -> Any:
-            try:
-                return super()._load_overload(sig, target_context)
-            except Exception:  # whole, and yet of no use to this process: compile it again
-                progress.begin(self._py_func)
-                return None
+    def _load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super()._load_overload(sig, target_context)
+        except Exception:  # whole, and yet of no use to this process: compile it again
+            progress.begin(self._py_func)
+            return None
 
-        @property
-        def cache_path(self) -> str:
-            """The first folder that is looked into."""
-            return str(store().folders[0])
-
-    return Kept
-
-
-FunctionCache = _cache_class(caching.FunctionCache, "")
+    @property
+    def cache_path(self) -> str:
+        """The first folder that is looked into."""
+        return str(store().folders[0])
 
 
 def keep(loop: Any) -> Any:
@@ -227,7 +221,10 @@ def _numba_keeps_here() -> Iterator[None]:
     from numba.core import dispatcher
     from numba.np.ufunc import ufuncbuilder, wrappers
 
-    replaced = [(dispatcher, "FunctionCache", FunctionCache), (ufuncbuilder, "FunctionCache", FunctionCache)]
+    replaced: list[tuple[Any, str, Any]] = [
+        (dispatcher, "FunctionCache", FunctionCache),
+        (ufuncbuilder, "FunctionCache", FunctionCache),
+    ]
     # A wrapper calls its function by a name that holds a count of the process that compiled it (numba issue 10128). Two
     # processes that compile at once would leave a wrapper of one and a function of the other, and a call would crash.
     replaced.append((wrappers, "GufWrapperCache", _never_kept))
