@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -243,3 +244,27 @@ def test_the_terminal_is_not_filled() -> None:
     assert [told("Invalid"), told("Invalid"), told("Other"), told("Invalid")] == ["Invalid", None, "Other", None]
     seldom._told["Invalid"] = time.monotonic() - door.AGAIN_S - 1, 2
     assert told("Invalid") == "Invalid (2 more were not told)"
+
+
+@pytest.mark.parametrize("wish", [{"model": "no such model"}, {"session": "x", "model": MODEL, "genre": "none such"}])
+def test_a_listener_may_close_at_any_moment_of_an_answer(
+    studio: Server, monkeypatch: pytest.MonkeyPatch, wish: dict[str, str]
+) -> None:
+    """A close frame that arrives before the studio's own is no error of the studio's."""
+    begin, gone = Studio.begin, threading.Event()
+
+    async def late(self: Studio, asked: dict[str, str]) -> Any:
+        await asyncio.to_thread(gone.wait, 10)
+        await asyncio.sleep(0.2)  # the visitor's close frame has arrived, and was answered
+        return await begin(self, asked)
+
+    monkeypatch.setattr(Studio, "begin", late)
+    log = studio.studio.settings.data / "studio.log"
+    before = log.read_text() if log.exists() else ""
+    with studio.listen(**wish) as socket:
+        gone.clear()
+        threading.Timer(0.2, gone.set).start()
+        socket.close(1000)
+    until(lambda: gone.is_set() and not studio.studio.radio.listeners())
+    time.sleep(0.6)
+    assert (log.read_text() if log.exists() else "") == before

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from noizenet.studio.guard import App, Receive, Scope, Send
 
@@ -48,12 +49,19 @@ class Shield:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        begun = False
+        begun = accepted = False
 
         async def sending(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, accepted
+            closed = begun
             begun = begun or message["type"] in ("http.response.start", "websocket.close")
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:  # what the server raises where the visitor has closed first
+                if accepted and not closed:
+                    raise WebSocketDisconnect(1006) from error
+                raise
+            accepted = accepted or message["type"] == "websocket.accept"
 
         try:
             if scope["type"] == "http" and not self._takes_files(scope["method"], scope["path"]):
@@ -62,7 +70,7 @@ class Shield:
                     return
                 receive = given
             await self._app(scope, receive, sending)
-        except (ClientDisconnect, ConnectionError):
+        except (ClientDisconnect, WebSocketDisconnect, ConnectionError):
             return  # gone: nobody to tell
         except Exception as error:
             self._tell(scope, error)
