@@ -23,16 +23,23 @@ from pathlib import Path
 from noizenet.base.process import CHOICES, WAITING
 
 SETTINGS: dict[str, dict[str, str]] = {"default": {}, "noizenet": WAITING}
+ADAPTS = "noizenet"
+"""The setting in which the number of threads follows what else the computer does, as in training by minutes."""
 OTHERS: dict[str, dict[str, str]] = {
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin 0": {"GOMP_SPINCOUNT": "0"},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},
     "spin 3000": {"GOMP_SPINCOUNT": "3000"},
     "spin 10000": {"GOMP_SPINCOUNT": "10000"},
+    "spin 30000": {"GOMP_SPINCOUNT": "30000"},
     "spin 100000": {"GOMP_SPINCOUNT": "100000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A process that never rests, and ends with the one that measures."""
 LOADS = (0, 1, 6)
+WARM_S = 2.5
+"""Steps before those that count."""
 LEAST_BUSY, LEAST_QUIET = 0.45, 0.97
 """Targets: beside one busy process, of the quiet speed; on a quiet machine, of the default's speed."""
 
@@ -48,9 +55,10 @@ def main() -> None:
     parser.add_argument("--only", help="settings, by name, with commas between")
     parser.add_argument("--out", type=Path, default=Path("results/busy.json"))
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--adapts", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
-        print(work(chosen.recipe, chosen.set, chosen.seconds))
+        print(work(chosen.recipe, chosen.set, chosen.seconds, adapts=chosen.adapts))
         return
     settings = {**SETTINGS, **(OTHERS if chosen.all else {})}
     if chosen.only:
@@ -60,17 +68,17 @@ def main() -> None:
     for turn in range(chosen.rounds):
         for load in loads:
             for name, environment in settings.items():
-                rates[name][load].append(measure(chosen, load, environment))
+                rates[name][load].append(measure(chosen, load, environment, adapts=name == ADAPTS))
                 print(f"round {turn + 1}, {load} busy, {name}: {rates[name][load][-1]:.3f} steps/s", flush=True)
     report(rates, loads, chosen)
 
 
-def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str]) -> float:
+def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str], *, adapts: bool) -> float:
     """Return steps a second beside `load` processes that never rest."""
     inherited = {k: v for k, v in os.environ.items() if k not in CHOICES and k != "OMP_NUM_THREADS"}
     command = [sys.executable, __file__, "--work", "--recipe", chosen.recipe, "--seconds", str(chosen.seconds)]
-    command += [part for change in chosen.set for part in ("--set", change)]
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
+    command += [part for change in chosen.set for part in ("--set", change)] + ["--adapts"] * adapts
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(load)]
     try:
         found = subprocess.run(command, env={**inherited, **environment}, check=True, stdout=subprocess.PIPE, text=True)
     finally:
@@ -80,7 +88,7 @@ def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str]) 
     return float(found.stdout)
 
 
-def work(recipe: str, changes: list[str], seconds: float) -> float:
+def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> float:
     """Train on random frames for so many seconds; return steps a second."""
     import numpy as np
     import torch
@@ -92,6 +100,7 @@ def work(recipe: str, changes: list[str], seconds: float) -> float:
     from noizenet.training.options import configure
     from noizenet.training.precision import use_bf16
     from noizenet.training.step import train_step
+    from noizenet.training.threads import ThreadCount
     from noizenet.training.windows import Batch
 
     config = configure(recipe, None, tuple(changes))
@@ -107,13 +116,17 @@ def work(recipe: str, changes: list[str], seconds: float) -> float:
     batch = Batch(frames, rng.integers(0, 4, o.batch), np.zeros(o.batch, bool), ticks)
     state = network.start_state(o.batch).detach()
     bf16 = use_bf16(o.precision, config)
-    for _ in range(2):  # what is allocated and looked up once
-        state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
-    begun, steps = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds:
-        state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
-        steps += 1
-    return steps / (time.perf_counter() - begun)
+    with ThreadCount(o.threads if adapts else torch.get_num_threads(), adaptive=adapts) as threads:
+        warm = time.perf_counter() + WARM_S
+        while time.perf_counter() < warm:  # what is allocated and looked up once
+            threads.adapt()
+            state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
+        begun, steps = time.perf_counter(), 0
+        while time.perf_counter() - begun < seconds:
+            threads.adapt()
+            state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
+            steps += 1
+        return steps / (time.perf_counter() - begun)
 
 
 def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: argparse.Namespace) -> None:

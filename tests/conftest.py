@@ -14,6 +14,7 @@ from typing import Any
 from noizenet.base.process import set_waiting
 
 # Before NumPy and torch are loaded: a suite beside other work must not wait for threads that spin.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 set_waiting()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -164,6 +165,15 @@ class TestProblems:
         assert len(c.tracks) == 11
         assert [(p.path, p.action) for p in read_problems(c.folder)] == [("02.wav", "skipped")]
         assert "killed twice" in read_problems(c.folder)[0].reason
+
+    def test_on_one_core_and_alone_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from noizenet.corpus import workers
+
+        save(tmp_path / "src" / "02.wav")
+        monkeypatch.setattr(workers, "prepare_one", crashing.prepare_one)
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+        with pytest.raises(CorpusError, match=r"02\.wav: its process was killed twice"):
+            build(tmp_path / "src", tmp_path / "out", sample_rate=RATE)
 
 
 class TestResuming:

@@ -46,6 +46,15 @@ def test_what_is_no_regular_file_is_told_and_never_opened(tmp_path: Path) -> Non
     assert {p.action for p in problems} == {"skipped"}
 
 
+def test_what_lies_in_icloud_is_told(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav")
+    (tmp_path / ".b.m4a.icloud").write_bytes(b"bplist00")
+    paths, problems = scan_recordings(tmp_path)
+    assert [p.name for p in paths] == ["a.wav"]
+    assert [(p.path, p.action) for p in problems] == [(".b.m4a.icloud", "skipped")]
+    assert "download it" in problems[0].reason
+
+
 def test_a_socket_is_told() -> None:
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{short}/s.wav")

@@ -11,6 +11,7 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np
@@ -24,7 +25,7 @@ from studio_server import Server, hello, running, take, told, until
 from noizenet.base.errors import DiskFullError, NoizenetError, UsageError
 from noizenet.base.files import write_json
 from noizenet.studio import jobs as jobs_module
-from noizenet.studio import recordings
+from noizenet.studio import recordings, uploads
 from noizenet.studio.job import FAILED, Job
 from noizenet.studio.jobs import Queue
 from noizenet.studio.names import MOST_BYTES, checked, numbered, safe_name
@@ -160,6 +161,26 @@ class TestUploads:
         until(lambda: not any(incoming.iterdir()))
         assert "broken" not in [c["name"] for c in studio.ask("GET", "/api/collections").json()]
         assert "Traceback" not in capfd.readouterr().err
+
+    def test_uploads_do_not_fill_the_disk(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        free = iter([10**12, 10**12, 0])  # at the door, after the first look on the way, after the second
+        monkeypatch.setattr(uploads, "LOOK_EVERY_BYTES", 20_000)
+        monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+        answer = put(studio, "large/a.wav", wav(60.0))
+        assert answer.status_code == 507
+        assert "nearly full" in answer.json()["problem"]
+        assert not any(studio.studio.settings.folder("incoming").iterdir())
+        assert "large" not in [c["name"] for c in studio.ask("GET", "/api/collections").json()]
+
+    def test_what_is_coming_in_counts(self, studio: Server) -> None:
+        limits = studio.studio.settings.limits
+        waiting = studio.studio.settings.folder("incoming") / "x.wav"
+        with waiting.open("wb") as handle:
+            handle.truncate(limits.total_bytes)  # a sparse file
+        answer = put(studio, "more/a.wav", wav(1.0))
+        waiting.unlink()
+        assert answer.status_code == 507
+        assert put(studio, "more/a.wav", wav(1.0)).ok
 
     def test_a_playlist_reads_nothing_else(self, studio: Server, tmp_path: Path) -> None:
         import av

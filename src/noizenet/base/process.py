@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-WAITING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
+WAITING = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
 """How long OpenMP's threads wait for one another by spinning, unless the user says otherwise.
 
 By default they spin for long. Beside other work the thread that they wait for does not run, and they keep it from
@@ -22,7 +22,7 @@ CHOICES = ("OMP_WAIT_POLICY", *WAITING)
 
 
 def set_waiting(environment: Any = os.environ) -> None:
-    """Let OpenMP's threads sleep soon; it counts in processes where OpenMP has not been loaded, and their children."""
+    """Let OpenMP's threads sleep sooner than they would, where OpenMP has not been loaded: here, and in children."""
     if not any(name in environment for name in CHOICES):
         environment.update(WAITING)
 

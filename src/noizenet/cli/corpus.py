@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Rate = Annotated[int, typer.Option("--sample-rate", help="Hz.")]
 Channels = Annotated[int, typer.Option("--channels", help="1 mono, 2 stereo.")]
-Workers = Annotated[int, typer.Option("--workers", help="Processes; 0: one per core.")]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", help="Processes; 0: one per core, two at least. With 1 a crash of a decoder ends all."),
+]
 SHOWN_PROBLEMS = 12
 
 

@@ -96,7 +96,7 @@ def _waiting() -> Check:
     advice = " ".join(f"{k}={v}" for k, v in process.WAITING.items())
     if process.waiting() == process.WAITING:
         return (
-            "threads", True, f"they sleep soon while they wait, so other work costs little ({said}); "
+            "threads", True, f"they wait for one another awake for a moment only, then asleep ({said}); "
             "set the same where your own program imports noizenet",
         )  # fmt: skip
     if not said:

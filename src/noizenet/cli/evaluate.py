@@ -56,8 +56,7 @@ def evaluate(
     for figure in report["figures"]:
         if figure["made"]["note"]:
             remark([f"{figure['measure']}: {figure['made']['note']}"])
-    for name, why in report["unsaid"].items():
-        remark([f"{name}: not given: {why}"])
+    remark(_withheld(report["unsaid"]))
 
 
 def _skipped(report: dict[str, Any]) -> list[str]:
@@ -67,6 +66,14 @@ def _skipped(report: dict[str, Any]) -> list[str]:
         return []
     told = "; ".join(f"{name}: {why}" for name, why in skipped[:5]) + ("; …" if len(skipped) > 5 else "")
     return [f"{len(skipped)} of {len(skipped) + len(report['streams'])} files skipped: {told}"]
+
+
+def _withheld(unsaid: dict[str, str]) -> list[str]:
+    """Return a line for each reason for which figures are not given, with their names."""
+    names: dict[str, list[str]] = {}
+    for name, why in unsaid.items():
+        names.setdefault(why, []).append(name)
+    return [f"not given: {', '.join(those)}: {why}" for why, those in names.items()]
 
 
 def _short(estimate: dict[str, Any]) -> str:

@@ -63,7 +63,8 @@ def build(
     min_seconds : float
         Shorter recordings are refused.
     workers : int, optional
-        Processes; one per core by default.
+        Processes; one per core and at least two by default. With 1 everything happens in the calling process:
+        a file that crashes a decoder ends it.
     seed : int
         For the split.
     progress : callable, optional
@@ -193,6 +194,11 @@ def _layout(source: Path, layout: str) -> str:
     return "fma" if CORPORA.load("fma").recognises(source) else "folders"
 
 
+def default_workers() -> int:
+    """Return a process for each core; two at least, since with one a file that crashes a decoder ends the build."""
+    return max(2, os.cpu_count() or 1)
+
+
 def _prepare_all(
     tracks: Sequence[SourceTrack],
     audio: Path,
@@ -207,7 +213,7 @@ def _prepare_all(
     paths = [t.path for t in tracks]
     failed: NoizenetError | None = None
     # Closed at once where the build is interrupted: that ends the workers before what they left is removed.
-    with contextlib.closing(prepare_all(paths, order, audio, settings, workers or os.cpu_count() or 1)) as prepared:
+    with contextlib.closing(prepare_all(paths, order, audio, settings, workers or default_workers())) as prepared:
         for index, result in prepared:
             if isinstance(result, NoizenetError):
                 failed = failed or result  # what is under way is finished first, so that nothing half-written remains

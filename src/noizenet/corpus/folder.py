@@ -152,6 +152,8 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
         return _what(path), "skipped"
     if name.startswith("._"):
         return "a resource fork of macOS, not the file itself", "ignored"
+    if _is_hidden(name) and path.suffix.lower() == ".icloud":
+        return "in iCloud and not on this disk; download it (in Finder) and build again", "skipped"
     if _is_hidden(name):
         return "hidden (its name begins with a dot); rename it to have it read", "ignored"
     if path.suffix.lower() not in AUDIO_SUFFIXES:

@@ -31,7 +31,7 @@ def prepare_all(
     settings : tuple
         See :data:`Settings`.
     workers : int
-        Processes; with one everything happens in this process.
+        Processes; with one everything happens in this process, which a crash of a decoder then ends.
 
     Yields
     ------
@@ -39,13 +39,14 @@ def prepare_all(
         The position, and what came of it: an error ends the build, anything else is the recording's own. After an
         error nothing more is begun; what is under way is finished and yielded.
     """
-    if min(workers, len(order)) <= 1:
+    if workers <= 1:
         for index in order:
             found = prepare_one(index, paths[index], audio, settings)
             yield found
             if isinstance(found[1], NoizenetError):
                 return
         return
+    workers = max(2, min(workers, len(order)))
     waiting = dict.fromkeys(order)
     failed = threading.Event()
     while waiting and not failed.is_set():

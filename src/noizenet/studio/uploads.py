@@ -29,6 +29,9 @@ from noizenet.studio.settings import Settings
 STALLED_S = 30.0
 """An upload of which nothing comes for so long is given up."""
 
+LOOK_EVERY_BYTES = 8 << 20
+"""Of an upload come in, between two looks at the free room."""
+
 DEEPEST = 8
 """Folders below a collection."""
 
@@ -101,9 +104,13 @@ def admit(settings: Settings, collection: str) -> None:
         raise RefusedError(f"{collection}: holds {len(held)} recordings already, the most that it may", 507)
     if not folder.is_dir() and sum(p.is_dir() for p in root.iterdir()) >= limits.collections:
         raise RefusedError(f"there are {limits.collections} collections, the most that may be; remove one first", 507)
-    if size_of(root) >= limits.total_bytes:
+    if size_of(root) + size_of(settings.folder("incoming")) >= limits.total_bytes:
         raise RefusedError("the studio holds as much as it may; remove a collection first", 507)
-    if shutil.disk_usage(root).free < limits.upload_bytes // 4:
+    _check_room(settings)
+
+
+def _check_room(settings: Settings) -> None:
+    if shutil.disk_usage(settings.data).free < settings.limits.upload_bytes // 4:
         raise RefusedError("the disk of the studio is nearly full; free some room first", 507)
 
 
@@ -128,6 +135,8 @@ async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str) ->
                 written += len(part)
                 if written > most:
                     raise RefusedError(f"{name}: larger than {most >> 20} MiB", 413)
+                if written // LOOK_EVERY_BYTES != (written - len(part)) // LOOK_EVERY_BYTES:
+                    _check_room(settings)  # many that come at once are each admitted while there is room
                 digest.update(part)
                 handle.write(part)
         if not written:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +34,7 @@ from noizenet.training.resume import check_resume_point, restore, write_resume_p
 from noizenet.training.settling import ROUNDS, STREAMS, expected_seconds, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
+from noizenet.training.threads import ThreadCount
 from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader
 
@@ -67,6 +67,8 @@ class Trainer:
         Set where the run is asked to stop.
     resumes : bool
         Whether the folder's run is to go on: one that is another is refused before anything is encoded.
+    threads : ThreadCount, optional
+        Asked at each step how many threads train.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Trainer:
         stop: threading.Event | None = None,
         *,
         resumes: bool = False,
+        threads: ThreadCount | None = None,
     ) -> None:
+        self._threads = threads
         self.corpus, self.folder, self.config, self.budget, self.seed = corpus, folder, config, budget, seed
         self._command, self._on_progress = command, on_progress
         self._stop = stop or threading.Event()
@@ -197,6 +201,8 @@ class Trainer:
         """Learn from one batch, or go back where it went wrong."""
         self._set_rate()
         begun = self.plan.elapsed()
+        if self._threads is not None:
+            self._threads.adapt()
         result = self.learn()
         problem = self.guard.verdict(result.loss, result.gradient_norm, result.chance)
         self.step += 1
@@ -436,7 +442,8 @@ def train(
 
     With ``Budget(epochs=…)`` a run that was interrupted or killed and is resumed ends with bit for bit the
     weights of one that was not (same machine, same threads). With ``Budget(minutes=…)`` the clock decides how
-    many steps there are and how far a schedule has come, so only the steps themselves repeat.
+    many steps there are and how far a schedule has come; and unless the configuration says how many threads train,
+    there are as many as other programs leave cores, so only nearly the same steps repeat.
 
     Parameters
     ----------
@@ -468,12 +475,13 @@ def train(
     taken = next((n for n in (ABOUT, checkpoint.NAME) if (folder / n).exists()), None)
     if taken and not resume:
         raise UsageError(f"{folder}: holds a model already ({taken}); go on with --resume or choose another folder")
-    before = torch.get_num_threads()
-    with run_folder(folder), torch.random.fork_rng(devices=[]), stop_requests() as stop:
+    asked = config.training.threads
+    threads = ThreadCount(asked, adaptive=not asked and budget.minutes is not None)
+    with run_folder(folder), torch.random.fork_rng(devices=[]), stop_requests() as stop, threads:
         try:
-            torch.set_num_threads(config.training.threads or os.cpu_count() or 1)
-            trainer = Trainer(corpus, folder, config, budget, seed, command, on_progress, stop, resumes=resume)
+            trainer = Trainer(
+                corpus, folder, config, budget, seed, command, on_progress, stop, resumes=resume, threads=threads
+            )
             return trainer.run(resume=resume)
         finally:
-            torch.set_num_threads(before)
             corpus.close()

@@ -83,7 +83,9 @@ class TrainingOptions:
     patience: int = option(0, "validations without gain before stopping early; 0: never", low=0, high=10_000)
     checkpoint_seconds: float = option(30.0, "time between resume points", low=0, high=36_000)
     tensorboard: bool = option(False, "write TensorBoard events too (needs noizenet[tensorboard])")
-    threads: int = option(0, "of torch; 0: one per core", low=0, high=1024)
+    threads: int = option(
+        0, "of torch; 0: one per core, and with minutes fewer while other programs use cores", low=0, high=1024
+    )
 
     def __post_init__(self) -> None:
         check(self, "training")
