@@ -134,7 +134,8 @@ class TestProblems:
             (lambda p: None, UsageError, "no such folder"),
             (lambda p: p.write_text("x"), UsageError, "is not a folder"),
             (lambda p: p.mkdir(), CorpusError, "holds no files"),
-            (lambda p: (p.mkdir(), (p / "a.mp3").touch()), CorpusError, "problems.csv"),
+            (lambda p: (p.mkdir(), (p / "a.mp3").touch()), CorpusError, r"a\.mp3: the file is empty"),
+            (lambda p: (p.mkdir(), [(p / f"{k}.mp3").touch() for k in "ab"]), CorpusError, r"problems\.csv"),
         ],
     )
     def test_sources_that_cannot_be_used(

@@ -183,6 +183,8 @@ def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -
     short = sum(p.reason.startswith(TOO_SHORT) for p in problems)
     if short:
         said += f" ({short} are too short: --min-seconds sets the least length)"
+    if len(problems) == 1:
+        return f"{source}: no usable recording; {problems[0].path}: {problems[0].reason}"
     return f"{said}; the reasons are in {out / 'problems.csv'}"
 
 
