@@ -447,16 +447,39 @@ class TestDoctor:
         assert "OMP_WAIT_POLICY=ACTIVE" in said
 
 
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("libx.so: failed to map segment from shared object")])
 def test_memory_that_is_not_there_is_no_bug(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     from noizenet.cli import main as cli_main
 
     def fail() -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(cli_main, "build_app", fail)
     assert cli_main.main(["models"]) == 1
     err = capsys.readouterr().err
     assert "memory" in err
     assert "bug" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its processes have no such limit")
+@pytest.mark.parametrize("megabytes", [120, 200, 250, 290])
+def test_no_limit_of_memory_lets_a_command_hang(megabytes: int, tmp_path: Path) -> None:
+    """With so little, OpenBLAS asks for memory for ever."""
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+    found = run_noizenet(
+        "corpus",
+        "demo",
+        str(tmp_path / "c"),
+        env=environment(tmp_path),
+        capture_output=True,
+        preexec_fn=limit,
+    )
+    assert found.returncode == 1
+    assert found.stderr.count(b"\n") == 1
+    assert f"limited to {megabytes} MiB".encode() in found.stderr

@@ -32,6 +32,25 @@ def waiting() -> dict[str, str]:
     return {name: os.environ[name] for name in CHOICES if name in os.environ}
 
 
+LEAST_ADDRESS_SPACE = 300 << 20
+"""Bytes; with less the libraries that noizenet loads do not fail: they try again for ever."""
+
+
+def memory_limit_problem() -> str:
+    """Return what is wrong with the limit of this process's memory (``ulimit -v``); empty if nothing is."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or limit >= LEAST_ADDRESS_SPACE:
+        return ""
+    return (
+        f"the memory of this process is limited to {limit >> 20} MiB (ulimit -v); "
+        f"it needs {LEAST_ADDRESS_SPACE >> 20} at the very least, and 2,000 for most commands"
+    )
+
+
 _ending: list[int] = []
 
 

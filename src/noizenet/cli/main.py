@@ -22,6 +22,11 @@ _WrongUse: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__n
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
+NO_MEMORY = "there is not enough memory for this; close other programs or ask for less at once"
+NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
+"""What the dynamic loader says where a library does not fit into memory."""
+
+
 def build_app() -> typer.Typer:
     """Return the Typer application with every command of :data:`noizenet.cli.COMMANDS`."""
     app = typer.Typer(
@@ -99,10 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         if _debugging():
             raise
-        return _complain("there is not enough memory for this; close other programs or ask for less at once", FAILED)
+        return _complain(NO_MEMORY, FAILED)
     except Exception as error:
         if _debugging():
             raise
+        if isinstance(error, ImportError) and any(sign in str(error) for sign in NO_ROOM):
+            return _complain(NO_MEMORY, FAILED)
         return _complain(
             f"unexpected {type(error).__name__}: {error} (a bug in noizenet; NOIZENET_DEBUG=1 shows where)",
             FAILED,
@@ -117,7 +124,8 @@ def run() -> None:
     process.soften_streams()
     compiling.tell()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news to a user
-    code = main()
+    problem = process.memory_limit_problem()
+    code = _complain(problem, FAILED) if problem else main()
     if code == INTERRUPTED and process.ended_by():
         code = 128 + process.ended_by()  # as shells tell it: 143 for SIGTERM
     trouble = process.finish_streams()
