@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from noizenet.audio.read import AUDIO_SUFFIXES, AudioReader, converted_blocks, mono_blocks, read
 from noizenet.audio.resample import resample
+from noizenet.audio.sniff import sniff
+from noizenet.audio.source import Source
+from robustness import sounds
 
 SECONDS = 3.0
 
@@ -166,3 +169,38 @@ def test_broken_names_in_tags_are_no_reason_to_refuse(tmp_path: Path) -> None:
 def test_endings_that_scanners_take() -> None:
     assert {".aifc", ".wv", ".tta", ".mp2", ".ac3", ".m4a", ".opus", ".wav", ".ape"} <= AUDIO_SUFFIXES
     assert not {".txt", ".jpg", ".m3u8", ".mpd", ".avi", ".mid", ".sd2"} & AUDIO_SUFFIXES
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(9, 8191), min_size=1, max_size=8), st.sampled_from([0, 3, 4, 8, 11]), st.integers(0, 2**32 - 1)
+)
+def test_frames_of_any_size_begin_where_they_begin(
+    tmp_path: Path, sizes: list[int], rate_index: int, seed: int
+) -> None:
+    """The first frame of ADTS is not taken for junk where the second lies far behind it, or is not there."""
+    rng = np.random.default_rng(seed)
+    frames = [
+        bytes([0xFF, 0xF1, 0x40 | rate_index << 2, 0x80 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 0x1F, 0xFC])
+        + rng.bytes(size - 7)
+        for size in sizes
+    ]
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"".join(frames))
+    with Source(path) as source:
+        found = sniff(source)
+    assert found is not None
+    assert (found.container.name, found.start, found.junk) == ("aac", 0, 0)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 96_000])
+@pytest.mark.parametrize("channels", [6, 8])
+def test_large_frames_are_all_read(tmp_path: Path, rate: int, channels: int) -> None:
+    x = sounds.music(1.0, rate, channels, rate + channels)
+    sounds.write(tmp_path / "x.aac", sounds.FORMATS["aac-adts"], x, rate)
+    reader, y = sound_of(tmp_path / "x.aac")
+    assert not reader.issues
+    assert len(x) <= len(y) <= len(x) + 3 * 1024
+    part = y[2048 : 2048 + rate // 2, 0]
+    at = shift_between(part, x[:, 0], 1024, 2000)
+    assert np.corrcoef(part, x[at : at + len(part), 0])[0, 1] > 0.9

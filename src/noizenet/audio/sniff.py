@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noizenet.audio.source import Source
-from noizenet.audio.sync import find_chain, next_chain, sync_at
+from noizenet.audio.sync import CHAIN, MOST_FRAME_BYTES, find_chain, next_chain, sync_at
 from noizenet.base.errors import NoizenetError
 
-HEAD_BYTES = 4096
+HEAD_BYTES = CHAIN * MOST_FRAME_BYTES
+"""Read to see what a file is: enough for frames that follow one another."""
 SEARCH_BYTES = 1 << 18
 """So many bytes of junk may precede the sound."""
 

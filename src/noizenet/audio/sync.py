@@ -7,6 +7,9 @@ from typing import NamedTuple
 CHAIN = 4
 """So many frames that fit one another make a stream; a byte pattern alone does not."""
 
+MOST_FRAME_BYTES = 1 << 14
+"""A frame of DTS; those of ADTS have half of it, others less."""
+
 _MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _KBPS = {
     (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -48,14 +51,14 @@ def sync_at(data: bytes, at: int) -> Sync | None:
 
 
 def find_chain(data: bytes, at: int, first: Sync) -> bool:
-    """Whether frame follows frame from here: CHAIN of them, or as many as the data holds (at least two)."""
+    """Whether frame follows frame from here: CHAIN of them, or as many as the data holds (two, or one to its end)."""
     count, sync = 1, first
     while count < CHAIN:
         if sync.size == 0:  # free format, or FLAC: the next header has to be searched for
             return first.container == "flac"
         at += sync.size
         if at + 8 > len(data):
-            return count >= 2
+            return count >= 2 or at == len(data)
         following = sync_at(data, at)
         if following is None or following.container != first.container or following.key != first.key:
             return False
