@@ -58,7 +58,8 @@ def test_imports_point_downwards(path: Path) -> None:
 
 
 def test_base_needs_only_the_standard_library() -> None:
-    allowed = {"filelock", "platformdirs", "tomli", "tomli_w", "noizenet"}  # small, and imported where used
+    # Small, and imported where used; tomllib is of the standard library from Python 3.11 on.
+    allowed = {"filelock", "platformdirs", "tomli", "tomllib", "tomli_w", "noizenet"}
     for path in (PACKAGE / "base").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -18,6 +18,7 @@ from noizenet.audio.fold import fold
 from noizenet.audio.issue import Issue
 from noizenet.audio.read import AudioReader, converted_blocks, read
 from noizenet.audio.resample import resample
+from noizenet.audio.sync import sync_at
 from noizenet.base.errors import AudioError, NoizenetError
 
 SECONDS = 12.0
@@ -271,3 +272,26 @@ def test_conversion_and_folding_are_numpys(tmp_path: Path) -> None:
     assert abs(len(y) - len(reference)) <= 1
     assert np.abs(y[: len(reference)] - reference[: len(y)]).max() < 1e-5
     assert read_module.BLOCK_SECONDS == 8.0
+
+
+@pytest.mark.parametrize("frame", [0, 1, 2, 3, 7, 20, 21])
+def test_a_bit_costs_the_frame_of_flac_that_it_is_in(tmp_path: Path, frame: int) -> None:
+    """FFmpeg's parser puts a damaged frame and its neighbours into one packet, which some versions then drop whole."""
+    size, x = 4096, music(2.0)
+    path = tmp_path / "a.flac"
+    soundfile.write(path, x, RATE, subtype="PCM_16")
+    with soundfile.SoundFile(path) as whole:
+        good = whole.read(always_2d=True)
+    data = bytearray(path.read_bytes())
+    starts = [i for i in range(len(data) - 16) if data[i] == 0xFF and (s := sync_at(data, i)) and s.container == "flac"]
+    assert len(starts) == -(-len(x) // size)
+    data[starts[frame] + 2000] ^= 4
+    path.write_bytes(data)
+    _, issues, y = look(path)
+    lost = slice(frame * size, min((frame + 1) * size, len(x)))
+    assert len(y) == len(x) - (lost.stop - lost.start)
+    assert [i.kind for i in issues] == ["lost"]
+    assert f"{(lost.stop - lost.start) / RATE:.2g} s" in issues[0].text
+    edge = 300  # faded on both sides of the gap
+    assert np.abs(y[: max(0, lost.start - edge)] - good[: max(0, lost.start - edge)]).max(initial=0.0) < 1e-4
+    assert np.abs(y[lost.start + edge :] - good[lost.stop + edge :]).max(initial=0.0) < 1e-4

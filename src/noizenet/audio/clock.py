@@ -44,6 +44,11 @@ class Clock:
         self._skip = -1
         self._lost_s = 0.0
 
+    @property
+    def begun(self) -> bool:
+        """Whether a frame with a time stamp was given out."""
+        return self._anchor is not None
+
     def good(self, packet: Any, offset: int = 0) -> None:
         """Note a packet that was decoded, from a byte of it on."""
         if not self._raw or packet.pos is None or packet.pos < 0:
@@ -95,7 +100,7 @@ class Clock:
             return lost
         at = float(frame.pts * frame.time_base)
         if self._anchor is None:
-            self._anchor = at - self._seconds
+            self._anchor = at - self._seconds - lost
         jump = at - self._anchor - self._seconds
         if jump < -BACK_S or jump > max(ODD_JUMP_S, 0.5 * self._seconds):
             self._anchor = at - self._seconds - lost

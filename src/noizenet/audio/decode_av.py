@@ -11,7 +11,7 @@ from noizenet.audio.clock import RAW, Clock
 from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
 from noizenet.audio.sniff import Container
 from noizenet.audio.source import Section, StalledError
-from noizenet.audio.sync import sync_at
+from noizenet.audio.sync import flac_position, sync_at
 from noizenet.base.errors import AudioError
 
 CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "ac3", "eac3", "tak"})
@@ -20,6 +20,8 @@ NO_PROMISE = RAW | {"ogg", "shorten"}
 """Containers that do not say how long they are; FFmpeg's figure is an estimate or the last page's."""
 MOST_ERRORS = 10_000
 """So many packets in a row that cannot be decoded end a file."""
+MOST_FALSE = 4
+"""So many places in a frame of FLAC may look like another frame's header."""
 MOST_FRAME = 1 << 22
 """No frame of a sane file has more samples than that."""
 LOSSY_PEAK = 30.0
@@ -161,16 +163,51 @@ class AVDecoder:
         if not skipped and not (raw and _is_tag(packet)):
             try:
                 frames = self._frames(packet.decode())
+                if self._kind.name == "flac" and packet.size and packet.duration != sum(f.samples for f in frames):
+                    return self._each_frame(packet, clock)
                 if self._sane(frames):
                     clock.good(packet)
                     return frames
             except (av.error.FFmpegError, ValueError, MemoryError):
                 if packet.size == 0:  # the flush at the end
                     return []
+                if self._kind.name == "flac":
+                    return self._each_frame(packet, clock)
         rest = self._behind_junk(packet, clock) if raw else None
         if rest is None:
             clock.lose(packet)
         return rest or []
+
+    def _each_frame(self, packet: Any, clock: Clock) -> list[Any]:
+        """Decode the frames of a packet one by one: around damage FFmpeg's parser of FLAC puts several into one."""
+        import av
+
+        data = bytes(packet)
+        starts = [i for i in _places(data, b"\xff") if (s := sync_at(data, i)) and s.container == "flac"]
+        ends = [*starts[1:], len(data)]
+        frames: list[Any] = []
+        at = 0 if starts else len(data)
+        front_lost = not starts or starts[0] > 0
+        while at < len(starts):
+            for k in range(at, min(at + MOST_FALSE, len(starts))):  # what looks like a header may stand in a frame
+                piece = av.Packet(data[starts[at] : ends[k]])
+                piece.time_base = packet.time_base
+                if (first := flac_position(data, starts[at], self._stream.codec_context.extradata or b"")) is not None:
+                    piece.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
+                try:
+                    found = self._frames(self._stream.codec_context.decode(piece))
+                except (av.error.FFmpegError, ValueError, MemoryError):
+                    continue
+                if found:
+                    frames += found
+                    at = k
+                    break
+            else:
+                front_lost = front_lost or not frames
+            at += 1
+        if front_lost and not (frames and clock.begun):  # what is lost between frames, their positions tell
+            clock.lose(packet)
+        return frames
 
     def _frames(self, decoded: list[Any]) -> list[Any]:
         return [packed for f in decoded if f.samples for packed in self._packer.packed(f)]
@@ -206,6 +243,13 @@ class AVDecoder:
                     if not np.abs(np.frombuffer(plane, "<f4", count)).max() < LOSSY_PEAK:
                         return False
         return True
+
+
+def _places(data: bytes, pattern: bytes) -> Iterator[int]:
+    at = data.find(pattern)
+    while at >= 0:
+        yield at
+        at = data.find(pattern, at + 1)
 
 
 def _options(demuxer: str) -> dict[str, str]:

@@ -125,15 +125,45 @@ def _ac3(data: bytes, at: int) -> Sync | None:
     return Sync("ac3", size, 1536, rate, (code,))
 
 
+def flac_position(data: bytes, at: int, streaminfo: bytes) -> int | None:
+    """Return which sample of its stream a FLAC frame begins with, or None where that is not known.
+
+    Parameters
+    ----------
+    data : bytes
+    at : int
+        Where the frame's header begins.
+    streaminfo : bytes
+        The metadata block of that name, which says how long the frames are; RFC 9639, sections 8.2 and 9.1.5.
+    """
+    size = _coded_size(data[at + 4])
+    coded = data[at + 4 : at + 4 + size]
+    number = coded[0] if size == 1 else coded[0] & ((1 << (7 - size)) - 1)
+    for byte in coded[1:]:
+        number = number << 6 | byte & 0x3F
+    if data[at + 1] & 1:  # the number of a sample
+        return number
+    least, most = int.from_bytes(streaminfo[:2], "big"), int.from_bytes(streaminfo[2:4], "big")
+    return number * most if least == most else None
+
+
+def _coded_size(lead: int) -> int:
+    """Return how many bytes a number takes that is coded as UTF-8 does, by its first one; 0 for no first byte."""
+    if lead < 0x80:
+        return 1
+    if lead & 0xC0 == 0x80:
+        return 0
+    return next((n for n in range(2, 8) if (lead << (n + 1)) & 0x80 == 0), 0)
+
+
 def _flac_frame(data: bytes, at: int) -> Sync | None:
     """Read a FLAC frame's header, whose CRC-8 makes it certain; RFC 9639, section 9.1."""
     if data[at + 1] & 0xFE != 0xF8 or data[at + 2] >> 4 == 0 or data[at + 2] & 15 == 15 or data[at + 3] & 1:
         return None
     if data[at + 3] >> 4 > 10:
         return None
-    lead = data[at + 4]
-    number = 1 if lead < 0x80 else next((n for n in range(2, 8) if (lead << (n + 1)) & 0x80 == 0), 0)
-    if lead & 0xC0 == 0x80 or number == 0:
+    number = _coded_size(data[at + 4])
+    if number == 0:
         return None
     end = at + 4 + number
     end += {6: 1, 7: 2}.get(data[at + 2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(data[at + 2] & 15, 0)

@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +17,7 @@ from noizenet.model.architecture import Architecture
 from noizenet.model.network import make_network
 from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
-from noizenet.store import card
-from noizenet.store.model import ABOUT, Model, load, save
+from noizenet.store.model import ABOUT, Model, load
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
@@ -34,6 +32,7 @@ from noizenet.training.resume import check_resume_point, restore, write_resume_p
 from noizenet.training.settling import ROUNDS, STREAMS, expected_seconds, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
+from noizenet.training.storing import store
 from noizenet.training.threads import ThreadCount
 from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader
@@ -390,41 +389,7 @@ class Trainer:
             self._store()
 
     def _store(self) -> Model:
-        """Write the model folder with the best weights so far."""
-        weights = Weights.of_state(self.architecture, self._kept())
-        o = self.config.training
-        train = self.corpus.split("train")
-        about: dict[str, Any] = {
-            "recipe": self.config.recipe,
-            "seed": self.seed,
-            "command": self._command,
-            "config": self.config.to_toml(),
-            "genres": self.corpus.genres,
-            "corpus": {
-                "layout": self.corpus.about.get("layout", ""),
-                "licence": self.corpus.about.get("licence", ""),
-                "citation": self.corpus.about.get("citation", ""),
-                "train_tracks": len(train) - len(self.reader.skipped),
-                "train_hours": self.corpus.seconds("train") / 3600,
-                "skipped_short_tracks": [t.name for t in self.reader.skipped],
-                "content": sorted(t.content for t in train),
-            },
-            "metrics": {
-                "steps": self.step,
-                "minutes": (self.elapsed - self.plan.prepared) / 60,
-                "encoding_minutes": self.plan.prepared / 60,
-                "calibration_minutes": self.calibrated_s / 60,
-                "audio_hours": self.step * o.batch * o.window / self.representation.frame_rate / 3600,
-                "recoveries": self.guard.recoveries,
-                **{f"best_validation_{k}": v for k, v in self.best_measures.items()},
-                **{f"settled_validation_{k}": v for k, v in self.settled_measures.items()},
-            },
-            "settled": self.settled,
-            "tempi": self.reader.tempi(),
-        }
-        model = Model(weights, self.representation, list(self.corpus.genres), about)
-        save(model, self.folder, card.render(about, self.network.parameter_count()))
-        return model
+        return store(self, self._kept(), self._command)
 
 
 def train(
