@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+import warnings
 from pathlib import Path
 
 import librosa
@@ -287,3 +288,18 @@ def test_rms_is_librosas() -> None:
     theirs = librosa.feature.rms(y=x, frame_length=256, hop_length=64, center=False)[0]
     ours = np.concatenate([rms(f) for f in stream_frames([x], 256, 64)])
     assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
+
+
+def test_levels_beyond_32_bits_are_told_without_a_warning(tmp_path: Path) -> None:
+    x = np.cos(np.arange(22_050) / 10)
+    soundfile.write(tmp_path / "a.wav", x * 1e300, 22_050, subtype="DOUBLE")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(AudioError, match="beyond all 32-bit numbers"):
+            read(tmp_path / "a.wav")
+
+
+def test_a_thousand_channels_are_too_many(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((2000, 1000)) + 0.1, 22_050)
+    with pytest.raises(AudioError, match="channels; read are"):
+        read(tmp_path / "a.wav")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -175,6 +176,45 @@ class TestProblems:
         monkeypatch.setattr(os, "cpu_count", lambda: 1)
         with pytest.raises(CorpusError, match=r"02\.wav: its process was killed twice"):
             build(tmp_path / "src", tmp_path / "out", sample_rate=RATE)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("keep", [0, 1, 4])
+    def test_a_table_without_all_its_rows_is_damaged(self, corpus: Corpus, tmp_path: Path, keep: int) -> None:
+        folder = tmp_path / "c"
+        shutil.copytree(corpus.folder, folder, ignore=shutil.ignore_patterns("source"))
+        table = folder / "tracks.csv"
+        table.write_text("".join(table.read_text().splitlines(keepends=True)[:keep]))
+        with pytest.raises(CorpusError, match=r"tracks\.csv: (damaged|missing).*build the corpus again"):
+            Corpus(folder)
+
+    @pytest.mark.parametrize("frames", ["-1", "0", "7", "9" * 30])
+    def test_lengths_must_agree(self, corpus: Corpus, tmp_path: Path, frames: str) -> None:
+        folder = tmp_path / "c"
+        shutil.copytree(corpus.folder, folder, ignore=shutil.ignore_patterns("source"))
+        with (folder / "tracks.csv").open(newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        rows[3]["frames"] = frames
+        with (folder / "tracks.csv").open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        with pytest.raises(CorpusError, match=r"row 5: a length or level that cannot be"):
+            Corpus(folder)
+
+    @pytest.mark.parametrize("text", ['{"format": null}', '{"format": "x"}', "[]", "{}", "7", "null"])
+    def test_the_reason_is_no_python(self, corpus: Corpus, tmp_path: Path, text: str) -> None:
+        folder = tmp_path / "c"
+        shutil.copytree(corpus.folder, folder, ignore=shutil.ignore_patterns("source"))
+        (folder / "corpus.json").write_text(text)
+        with pytest.raises(CorpusError, match="a field is missing or has a wrong type"):
+            Corpus(folder)
+
+    @pytest.mark.parametrize("rate", [0, 999, 192_001, 10**9])
+    def test_songs_are_not_rendered_for_a_corpus_that_cannot_be(self, tmp_path: Path, rate: int) -> None:
+        with pytest.raises(UsageError, match="sample rate"):
+            build_synthetic(tmp_path / "c", minutes=0.1, sample_rate=rate)
+        assert not (tmp_path / "c").exists()
 
 
 class TestResuming:

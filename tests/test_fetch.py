@@ -238,3 +238,10 @@ def test_names_and_published_checksums() -> None:
         fetch_fma("fma-tiny", "x")
     assert FmaSource.checksums["fma_small.zip"] == "ade154f733639d52e35e32f5593efe5be76c6d70"
     assert module.BASE_URL.startswith("https://")
+
+
+@pytest.mark.parametrize("address", ["", "x", "ftp://a/b", "http://", "/data", "http:x"])
+def test_an_address_must_be_one(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match="base url"):
+        fetch_fma("fma-small", tmp_path / "c", base_url=address)
+    assert not (tmp_path / "c").exists()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 import unicodedata
@@ -166,11 +167,31 @@ class TestUploads:
         free = iter([10**12, 10**12, 0])  # at the door, after the first look on the way, after the second
         monkeypatch.setattr(uploads, "LOOK_EVERY_BYTES", 20_000)
         monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
-        answer = put(studio, "large/a.wav", wav(60.0))
+        answer = put(studio, "large/a.wav", wav(3.0))
         assert answer.status_code == 507
         assert "nearly full" in answer.json()["problem"]
         assert not any(studio.studio.settings.folder("incoming").iterdir())
         assert "large" not in [c["name"] for c in studio.ask("GET", "/api/collections").json()]
+
+    @pytest.mark.parametrize("size", [Limits().upload_bytes + 1, 10**13, 2**64, 10**30])
+    def test_what_is_announced_as_too_large_is_not_waited_for(self, studio: Server, size: int) -> None:
+        for path in ("/api/collections/large/a.wav", "/api/seeds/a.wav"):
+            head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nOrigin: http://127.0.0.1:{studio.port}\r\n"
+            with socket.create_connection(("127.0.0.1", studio.port), timeout=10) as raw:
+                raw.sendall((head + f"Content-Length: {size}\r\n\r\nR").encode())
+                assert raw.recv(4096).split(b"\r\n")[0].split()[1] in (b"413", b"400")
+
+    def test_a_line_s_end_in_a_name_is_no_path(self, studio: Server) -> None:
+        answer = put(studio, "lines/a\nb.wav", wav(1.0))
+        assert answer.ok, answer.text
+        assert list(stored(studio, "lines")) == [answer.json()["stored"]]
+        assert "\n" not in answer.json()["stored"]
+
+    def test_what_is_not_there_cannot_be_removed(self, studio: Server) -> None:
+        assert studio.ask("DELETE", "/api/collections/none").status_code == 404
+        put(studio, "gone/a.wav", wav(1.0))
+        assert studio.ask("DELETE", "/api/collections/gone").ok
+        assert studio.ask("DELETE", "/api/collections/gone").status_code == 404
 
     def test_what_is_coming_in_counts(self, studio: Server) -> None:
         limits = studio.studio.settings.limits

@@ -117,11 +117,16 @@ class Clock:
         self._seconds += seconds
         self._decoded += seconds
 
-    def missing_at_end(self, until: float | None) -> float:
-        """Return how many seconds are missing behind the last frame, as far as that can be seen."""
+    @property
+    def end(self) -> int | None:
+        """The byte behind the last good packet, of a stream without time stamps."""
+        return self._end
+
+    def missing_at_end(self, until: float | None, stop: int) -> float:
+        """Return how many seconds are missing behind the last frame, up to a byte, as far as that can be seen."""
         if self._raw:
             if self._end is not None:
-                self._note_hole(self._end, self._section.size)
+                self._note_hole(self._end, stop)
         elif until is not None and self._anchor is not None:
             missing = until - self._anchor - self._seconds
             if self._jump < missing < max(ODD_JUMP_S, 0.5 * self._seconds):

@@ -9,7 +9,7 @@ import numpy as np
 
 from noizenet.audio.clock import RAW, Clock
 from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
-from noizenet.audio.sniff import Container
+from noizenet.audio.sniff import Container, Found, find_another
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import flac_position, sync_at
 from noizenet.base.errors import AudioError
@@ -81,6 +81,8 @@ class AVDecoder:
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
         self.seconds = self._promise()
         self.gave_up = False
+        self.another: Found | None = None  # what follows that is another recording, of another kind
+        self._behind = 0  # the byte behind the last packet that was decoded
         self._packer = Packer()
         self.exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
@@ -93,8 +95,11 @@ class AVDecoder:
         clock = Clock(self._kind.name, self._section)
         joined = Joined(self.layout)
         trial = Trial(self._kind.name in RAW)
+        last: Any = None
         for packet, error in self._packets():
             frames = [] if error or packet is None else self._decode(packet, clock)
+            if frames and packet is not None and packet.pos is not None:
+                self._behind, last = max(self._behind, packet.pos + packet.size), packet
             for frame in trial.settled(frames, clock):
                 gap = clock.gap_before(frame)
                 if gap > 0:
@@ -107,7 +112,10 @@ class AVDecoder:
                 self._section.progress()
         if (piece := joined.take()) is not None:
             yield piece
-        missing = clock.missing_at_end(self._until)
+        if self._kind.name == "flac" and last is not None:  # which holds all that follows, too
+            self._behind = last.pos + (_frames_of_flac(bytes(last)) or [last.size])[-1] + 1
+        self.another = find_another(self._section, self._kind.name, clock.end or self._behind)
+        missing = clock.missing_at_end(self._until, self._section.size if self.another is None else self.another.start)
         if missing > 0:
             yield Gap(missing, at_end=True)
 
@@ -183,7 +191,7 @@ class AVDecoder:
         import av
 
         data = bytes(packet)
-        starts = [i for i in _places(data, b"\xff") if (s := sync_at(data, i)) and s.container == "flac"]
+        starts = _frames_of_flac(data)
         ends = [*starts[1:], len(data)]
         frames: list[Any] = []
         at = 0 if starts else len(data)
@@ -245,11 +253,14 @@ class AVDecoder:
         return True
 
 
-def _places(data: bytes, pattern: bytes) -> Iterator[int]:
-    at = data.find(pattern)
+def _frames_of_flac(data: bytes) -> list[int]:
+    found, at = [], data.find(b"\xff")
     while at >= 0:
-        yield at
-        at = data.find(pattern, at + 1)
+        sync = sync_at(data, at)
+        if sync is not None and sync.container == "flac":
+            found.append(at)
+        at = data.find(b"\xff", at + 1)
+    return found
 
 
 def _options(demuxer: str) -> dict[str, str]:

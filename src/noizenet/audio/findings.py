@@ -110,7 +110,9 @@ class Findings:
             what = f"; the file promises {promised_s:.1f} s" if promised_s else ""
             raise AudioError(f"{self._path}: holds no sound (zero length{what})")
         if self._bad == self._frames:
-            raise AudioError(f"{self._path}: holds NaN or infinite samples only; export it again")
+            raise AudioError(
+                f"{self._path}: holds NaN, infinity or levels beyond all 32-bit numbers only; export it again"
+            )
         if structure.cut and self._gaps and sum(self._gaps[-1]) > seconds - NEAR_END_S:  # the cut's own last packet
             seconds = self._gaps.pop()[0]
         self._tell_gaps()

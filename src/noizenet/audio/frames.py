@@ -167,14 +167,15 @@ def _samples(frames: list[Any]) -> NDArray[np.float32]:
     dtype, zero, scale = _TYPES[form.packed.name if form.is_planar else form.name]
     count = sum(f.samples for f in frames)
     out = np.empty((count, channels), np.float32)
-    if form.is_planar:
-        planes = [planes_of(f) for f in frames]
-        for c in range(channels):
-            parts = [np.frombuffer(p[c], dtype, f.samples) for p, f in zip(planes, frames, strict=True)]
-            out[:, c] = np.concatenate(parts)
-    else:
-        parts = [np.frombuffer(f.planes[0], dtype, f.samples * channels) for f in frames]
-        out[:] = np.concatenate(parts).reshape(-1, channels)
+    with np.errstate(over="ignore"):  # 64-bit levels that 32 bits cannot hold become infinite, and are told as such
+        if form.is_planar:
+            planes = [planes_of(f) for f in frames]
+            for c in range(channels):
+                parts = [np.frombuffer(p[c], dtype, f.samples) for p, f in zip(planes, frames, strict=True)]
+                out[:, c] = np.concatenate(parts)
+        else:
+            parts = [np.frombuffer(f.planes[0], dtype, f.samples * channels) for f in frames]
+            out[:] = np.concatenate(parts).reshape(-1, channels)
     if zero:
         out -= np.float32(zero)
     if scale != 1.0:

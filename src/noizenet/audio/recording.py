@@ -13,10 +13,10 @@ from noizenet.audio.decode_sndfile import SndfileDecoder
 from noizenet.audio.findings import Findings
 from noizenet.audio.fold import Layout, refit
 from noizenet.audio.frames import Gap, Piece
-from noizenet.audio.issue import Issue, repaired
+from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
-from noizenet.audio.sniff import HEAD_BYTES, Container, describe, sniff
+from noizenet.audio.sniff import HEAD_BYTES, Container, Found, describe, find_another, sniff
 from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure, examine
 from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
@@ -130,8 +130,8 @@ class Recording:
         rate, channels = decoder.rate, len(decoder.layout)
         if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ and 1 <= channels <= MOST_CHANNELS):
             raise AudioError(
-                f"{self.path}: claims {rate} Hz and {channels} channels; the header is damaged, "
-                "export the recording again"
+                f"{self.path}: claims {rate} Hz and {channels or 'an unknown number of'} channels; read are "
+                f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz and up to {MOST_CHANNELS} channels: export the recording again"
             )
 
     def _link(self, link: Link) -> Iterator[NDArray[np.float32]]:
@@ -157,6 +157,20 @@ class Recording:
             decoder.close()
             self._decoder = None
         self._findings.end(fit.kinds)
+        if link is self._structure.links[-1] and (other := self._another(decoder, link)):
+            self.issues.append(
+                lost(
+                    f"{self._source.size - other.start:,} bytes behind its end are another recording "
+                    f"({other.container.name}) and were not read; cut the file there"
+                )
+            )
+
+    def _another(self, decoder: Decoder, link: Link) -> Found | None:
+        """Return what recording of another kind follows the last link."""
+        if link.stop < self._source.size:
+            return find_another(self._source, self._kind.name, link.stop, sure=True)
+        found = decoder.another if isinstance(decoder, AVDecoder) else None
+        return found and found._replace(start=link.start + found.start)
 
     def _decoded(self, decoder: Decoder, link: Link) -> Iterator[Piece | Gap]:
         """Decode with the first decoder; where it gives up or stops long before the end, with the second from there."""

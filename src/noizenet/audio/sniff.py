@@ -7,17 +7,28 @@ content can reach them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from noizenet.audio.source import Source
+from noizenet.audio.source import Section, Source
 from noizenet.audio.sync import CHAIN, MOST_FRAME_BYTES, find_chain, next_chain, sync_at
 from noizenet.base.errors import NoizenetError
 
 HEAD_BYTES = CHAIN * MOST_FRAME_BYTES
 """Read to see what a file is: enough for frames that follow one another."""
+HEADLESS = frozenset({"mp3", "aac", "ac3", "eac3", "dts"})
+"""Frame follows frame, without a header that says how many."""
+LAST = HEADLESS | {"wav", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
+"""Containers behind whose last sound nothing is but tags, tables and pictures."""
+CHAINED = HEADLESS | {"wav", "flac", "ogg", "mp4", "wavpack", "matroska"}
+"""Containers of which several in one file are read as one recording."""
+NEAR_BYTES = 1 << 17
+"""Within so many bytes of the end (a page of Ogg is among them) another recording begins."""
+LEAST_BYTES = 512
+"""Fewer behind the sound are not looked at."""
 SEARCH_BYTES = 1 << 18
 """So many bytes of junk may precede the sound."""
 
@@ -101,6 +112,14 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
 TAGGED = frozenset({"mp3", "aac"})
 """Containers whose demuxers skip the tags at the front, and read them."""
 
+_SURE_FRONT = re.compile(
+    rb"RIFF.{4}WAVE|RF64.{4}WAVE|FORM.{4}AIF[FC]|fLaC\0\0\0\x22|OggS\0\x02\0{8}|TTA1\x01\0|caff\0\x01|\.snd\0\0\0.{5}\0\0\0"
+    rb"|.{4}ftyp(?:M4A |M4B |isom|iso[2-6]|mp4[12]|qt  |dash|3gp)|\x1a\x45\xdf\xa3.{1,48}(?:webm|matroska)"
+    rb"|wvpk.{4}[\x02-\x10]\x04|\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9|riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",
+    re.DOTALL,
+)
+"""Headers long enough not to stand in a recording by chance."""
+_OWN_FRONT = {"flac": (b"fLaC",), "ogg": (b"OggS", b"fLaC")}
 _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     *(
         (magic, 0, name)
@@ -111,6 +130,8 @@ _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     (b"RF64", 0, "wav"),
     (b"FORM", 0, "aiff"),
     (b"ftyp", 4, "mp4"),
+    (b".snd\0\0\0", 0, "au"),
+    (b"TTA1\1\0", 0, "tta"),
 )
 """What is looked for behind junk, and how many bytes before it the file begins."""
 
@@ -162,6 +183,48 @@ def sniff(source: Source) -> Found | None:
     if _is_text(head) or describe(head):
         return None
     return _search(source, at)
+
+
+def find_another(source: Source | Section, container: str, end: int, *, sure: bool = False) -> Found | None:
+    """Find a recording of another kind that begins where one has ended: files of two kinds, joined.
+
+    Parameters
+    ----------
+    source : Source or Section
+    container : str
+        What has ended.
+    end : int
+        The byte behind its last sound, as the last packet tells it: not for films, where packets lie in groups.
+    sure : bool
+        Whether the container itself says that it ends there.
+
+    Returns
+    -------
+    Found or None
+    """
+    if not (sure or container in LAST) or end <= 0 or source.size - end < LEAST_BYTES:
+        return None
+    found = _search(source, end - 1, headless_flac=False)
+    if found is None or found.start - end > NEAR_BYTES or (found.container.name == container and container in CHAINED):
+        return None
+    return found
+
+
+def find_front(source: Source, container: str, start: int) -> int | None:
+    """Find where a file of another kind begins that has a header of its own: joined files.
+
+    Tags at the front, which may hold files, are left out.
+    """
+    at = start
+    while size := tag_size(source.peek(at, 32)):
+        at += size
+    while at < source.size:
+        data = source.peek(at, 1 << 22)
+        for found in _SURE_FRONT.finditer(data):
+            if not found[0].startswith(_OWN_FRONT.get(container, ())):
+                return at + found.start()
+        at += max(1, len(data) - 64)
+    return None
 
 
 def begins_as_sound(path: Path) -> bool:
@@ -277,7 +340,7 @@ def _is_text(head: bytes) -> bool:
     return control == 0 and high < 0.3 * len(part)
 
 
-def _search(source: Source, start: int) -> Found | None:
+def _search(source: Source | Section, start: int, *, headless_flac: bool = True) -> Found | None:
     """Look for the first sound behind junk: the front of a format that has one, or a chain of frames."""
     data = source.peek(start, SEARCH_BYTES)
     found: list[tuple[int, str]] = []
@@ -285,7 +348,10 @@ def _search(source: Source, start: int) -> Found | None:
         at = data.find(magic) - before
         if at > 0 and _by_magic(data[at : at + HEAD_BYTES]) == name:
             found.append((at, name))
-    chain = next_chain(data, 1, min(found)[0] if found else len(data))
+    stop = min(found)[0] if found else len(data)
+    chain = next_chain(data, 1, stop)
+    while chain is not None and chain[1].container == "flac" and not headless_flac:  # of FLAC in Ogg, say
+        chain = next_chain(data, chain[0] + 1, stop)
     if chain is not None:
         at, name = chain[0], chain[1].container
         tag = data.rfind(b"ID3", 1, at) if name in TAGGED else -1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from noizenet.audio.issue import Issue, lost
-from noizenet.audio.sniff import Container
+from noizenet.audio.sniff import HEADLESS, Container, find_another, find_front
 from noizenet.audio.source import Source
 
 MOST_CHUNKS = 100_000
@@ -73,7 +73,12 @@ def examine(source: Source, kind: Container, start: int) -> Structure:
         Its first byte: not 0 where tags or junk stand before it.
     """
     look = _LOOKS.get(kind.name, _unknown)
-    return look(source, start)
+    structure = look(source, start)
+    last = structure.links[-1] if structure.links else None
+    if kind.name in HEADLESS | {"flac", "ogg"} and last and last.stop == source.size:
+        front = find_front(source, kind.name, last.start)
+        structure.links[-1] = replace(last, stop=front or source.size)
+    return structure
 
 
 def _unknown(source: Source, start: int) -> Structure:
@@ -122,6 +127,8 @@ def _au(source: Source, start: int) -> Structure:
     if size not in (0, 0xFFFFFFFF) and width and rate and channels:
         structure.seconds = size / (width * channels * rate)
         structure.cut = start + offset + size > source.size
+        if find_another(source, "au", start + offset + size) is not None:
+            structure.links = [Link(start, start + offset + size)]
     return structure
 
 
@@ -178,6 +185,8 @@ def _asf(source: Source, start: int) -> Structure:
     structure.ask = False
     structure.seconds = max(0.0, play / 1e7 - preroll / 1e3) or None
     structure.cut = size > source.size - start
+    if find_another(source, "asf", start + size, sure=True) is not None:
+        structure.links = [Link(start, start + size)]
     return structure
 
 
@@ -233,6 +242,8 @@ def _matroska(source: Source, start: int) -> Structure:
             rest = _matroska(source, end)
             structure.links = [Link(start, end), *rest.links]
             structure.cut, structure.ask = rest.cut, False
+        elif find_another(source, "matroska", end, sure=True) is not None:
+            structure.links = [Link(start, end)]
         return structure
     at += used
     for _ in range(MOST_CHUNKS):  # a live recording: the segment is open, its clusters may not be

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from noizenet.audio.issue import repaired
+from noizenet.audio.sniff import find_another
 from noizenet.audio.source import Source
 from noizenet.audio.structure import MOST_CHUNKS, Link, Structure
 
@@ -82,6 +83,8 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
             known = structure.seconds is not None and following.seconds is not None
             structure.seconds = structure.seconds + following.seconds if known else None  # type: ignore[operator]
             structure.options = following.options
+        return
+    if find_another(source, "wav", rest) is not None:
         return
     if per_second and source.size - rest > 0.1 * per_second and not _are_chunks(source, rest, order):
         structure.options["ignore_length"] = "1"

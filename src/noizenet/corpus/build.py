@@ -141,11 +141,21 @@ def read_problems(folder: Path) -> list[Problem]:
         raise CorpusError(f"{path}: damaged; build the corpus again") from error
 
 
+def check_rate(sample_rate: int) -> None:
+    """Make sure that a corpus can have a sample rate.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not 1_000 <= sample_rate <= 192_000:
+        raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
+
+
 def _check_arguments(sample_rate: int, channels: int, min_seconds: float, workers: int | None) -> None:
     if channels not in (1, 2):
         raise UsageError(f"channels: {channels} is not 1 (mono) or 2 (stereo)")
-    if not 1_000 <= sample_rate <= 192_000:
-        raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
+    check_rate(sample_rate)
     if not 0 <= min_seconds < math.inf:
         raise UsageError(f"min seconds: {min_seconds:g} is not a length of 0 seconds or more")
     if workers is not None and workers < 1:

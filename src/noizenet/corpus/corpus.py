@@ -212,7 +212,11 @@ class Corpus:
                 and all(isinstance(g, str) for g in about["genres"])
                 and isinstance(about.get("split_by", {}), dict)
             )
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (KeyError, TypeError) as error:
+            raise CorpusError(
+                f"{path}: damaged (a field is missing or has a wrong type); build the corpus again"
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
             raise CorpusError(f"{path}: damaged ({error}); build the corpus again") from error
         if not good:
             raise CorpusError(f"{path}: damaged (a field has a wrong type); build the corpus again")
@@ -228,12 +232,19 @@ class Corpus:
         if self.about["format"] < 2:
             tracks = [replace(t, id=t.content) for t in tracks]
         for number, track in enumerate(tracks, 2):
-            wrong = _fault(track, self.genres)
+            wrong = _fault(track, self.genres, self.sample_rate)
             if wrong:
                 raise CorpusError(f"{path}: damaged (row {number}: {wrong}); build the corpus again")
+        said = self.about.get("tracks", len(tracks))
+        if said != len(tracks):
+            raise CorpusError(f"{path}: damaged (it lists {len(tracks)} tracks of {said}); build the corpus again")
         if len({t.id for t in tracks}) < len(tracks):
             raise CorpusError(f"{path}: damaged (two tracks have one id); build the corpus again")
         return tracks
+
+
+ROUNDED_S = 0.1
+"""What a track's length in seconds and in frames may differ by."""
 
 
 def _track(row: Mapping[str, str | None]) -> Track:
@@ -246,7 +257,7 @@ def _track(row: Mapping[str, str | None]) -> Track:
     return Track(**values)
 
 
-def _fault(track: Track, genres: Sequence[str]) -> str:
+def _fault(track: Track, genres: Sequence[str], sample_rate: int) -> str:
     """Say what is wrong with a track's row, nothing if it is sound."""
     if track.genre not in genres:
         return f"the genre {track.genre!r} is not one of the corpus's"
@@ -256,6 +267,7 @@ def _fault(track: Track, genres: Sequence[str]) -> str:
         track.frames < 1
         or track.start < 0
         or not all(math.isfinite(x) and x >= 0 for x in (track.seconds, track.peak, track.rms))
+        or abs(track.frames / sample_rate - track.seconds) > ROUNDED_S
     ):
         return "a length or level that cannot be"
     if not track.audio or Path(track.audio).name != track.audio or "\\" in track.audio:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from noizenet.base.errors import DiskFullError, FetchError, UsageError
 from noizenet.base.files import explain_os_error, folder_lock, make_folder, temporary_name, write_text
@@ -69,13 +70,16 @@ def fetch_fma(
     Raises
     ------
     UsageError
-        For an unknown name.
+        For an unknown name, or an address that is none.
     FetchError
         If an archive cannot be had, or is not what its checksum says.
     """
     subset = name.removeprefix("fma-")
     if not name.startswith("fma-") or subset not in SUBSETS:
         raise UsageError(f"unknown dataset {name!r}, expected one of " + ", ".join(f"fma-{s}" for s in SUBSETS))
+    address = urlsplit(base_url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise UsageError(f"base url: {base_url!r} is no address; give one that begins with http:// or https://")
     out = Path(out)
     download, source = make_folder(out / "download"), make_folder(out / "source")
     with folder_lock(out, "corpus"):

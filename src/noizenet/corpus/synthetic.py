@@ -10,7 +10,7 @@ from noizenet.audio.write import AudioWriter
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import folder_lock, make_folder
 from noizenet.base.seeds import derive_seed
-from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build
+from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build, check_rate
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.folder import FolderSource
 from noizenet.corpus.source import Scan, SourceTrack
@@ -77,10 +77,11 @@ def build_synthetic(
     Raises
     ------
     UsageError
-        For a length that is not positive.
+        For a length that is not positive, or a sample rate that a corpus cannot have.
     """
     if not 0 < minutes <= 100_000:
         raise UsageError(f"minutes: {minutes:g} is not a length between 0 and 100,000 minutes")
+    check_rate(sample_rate)
     out = Path(out)
     source = make_folder(out / "source")
     per_genre = max(MIN_SONGS, round(minutes * 60 / len(STYLES) / SONG_SECONDS))

@@ -54,6 +54,8 @@ class Sampling:
             raise UsageError(f"temperature: {self.temperature} is not between 0 and 100")
         if self.top_k < 0:
             raise UsageError(f"top-k: {self.top_k} is negative; 0 keeps every class")
+        if self.top_k >= 1 << 31:
+            raise UsageError(f"top-k: {self.top_k} is more than any model has classes; 0 keeps every class")
         if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
             raise UsageError(f"top-p: {self.top_p} is not above 0 and at most 1")
         if any(not (math.isfinite(t) and 0 <= t <= 100) for t in self.code_temperatures):

@@ -13,6 +13,7 @@ from fastapi import Body, FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from noizenet._version import __version__
@@ -80,6 +81,21 @@ def create_app(settings: Settings) -> Any:
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="static")
     shield = Shield(app, takes_files, settings.data / LOG)
     return Guard(shield, lambda: settings.hosts(studio.port), settings.token), studio
+
+
+class _Lines(PathConvertor):
+    """Matches any path: Starlette's own ends at a line's end, which names of files may hold."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("lines", _Lines())
+
+
+def announced(request: Request) -> int:
+    """Return how many bytes a request's header says that its body has; 0 where it does not say."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 100 else 0
 
 
 def takes_files(method: str, path: str) -> bool:
@@ -209,7 +225,7 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         """List the collections that were uploaded."""
         return uploads.collections(settings)
 
-    @app.put("/api/collections/{collection}/{name:path}")
+    @app.put("/api/collections/{collection}/{name:lines}")
     async def upload(request: Request, collection: str, name: str, genre: str = "") -> dict[str, Any]:
         """Take in a recording; the body is the file, its name may be a path whose first folder is the genre.
 
@@ -217,12 +233,14 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         """
         place = uploads.place_of(collection, genre, name)
         await asyncio.to_thread(uploads.admit, settings, place[0])
-        received = await uploads.receive(settings, request.stream(), place[-1])
+        received = await uploads.receive(settings, request.stream(), place[-1], announced(request))
         return await studio.decode(uploads.accept, received.size, settings, place, received)
 
     @app.delete("/api/collections/{collection}")
     def remove(collection: str) -> dict[str, str]:
         """Remove a collection's recordings."""
+        if not inside(settings.folder("uploads"), collection).is_dir():
+            raise HTTPException(404, f"no collection {collection[:80]!r}")
         uploads.remove(settings, collection)
         return {"removed": collection}
 
@@ -231,7 +249,7 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         """Take in a song to go on from; its end is kept."""
         name = safe_name(name, "unnamed")
         uploads.sound_suffix(name)
-        received = await uploads.receive(settings, request.stream(), name)
+        received = await uploads.receive(settings, request.stream(), name, announced(request))
         return await studio.decode(uploads.accept_seed, received.size, settings, name, received, SEED_S)
 
     @app.get("/api/noise/{kind}")

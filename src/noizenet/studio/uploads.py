@@ -114,8 +114,8 @@ def _check_room(settings: Settings) -> None:
         raise RefusedError("the disk of the studio is nearly full; free some room first", 507)
 
 
-async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str) -> Received:
-    """Take in an upload, whole or not at all.
+async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str, announced: int = 0) -> Received:
+    """Take in an upload, whole or not at all; one that is announced as larger than it may be is not waited for.
 
     Raises
     ------
@@ -124,6 +124,8 @@ async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str) ->
     DiskFullError
     """
     most, written, digest = settings.limits.upload_bytes, 0, hashlib.sha256()
+    if announced > most:
+        raise RefusedError(f"{name}: larger than {most >> 20} MiB", 413)
     path = settings.folder("incoming") / f"{secrets.token_hex(12)}{Path(name).suffix.lower()}"
     try:
         with path.open("xb", buffering=0) as handle:

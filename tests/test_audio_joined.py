@@ -1,0 +1,71 @@
+"""Recordings of two kinds in one file: what is not read is told, and no byte of it becomes noise or a false length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encode import KINDS, encode, music
+
+from noizenet.audio.read import AudioReader
+from noizenet.audio.sniff import sniff
+from noizenet.audio.source import Source
+
+SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("kinds")
+    found = {}
+    for kind in KINDS:
+        try:
+            found[kind] = encode(folder / f"{kind}.bin", music(SECONDS), kind).read_bytes()
+        except pytest.skip.Exception:
+            continue
+    return found
+
+
+def look(path: Path, data: bytes) -> tuple[float, list[str], list[str], np.ndarray]:
+    path.write_bytes(data)
+    with AudioReader(path) as reader:
+        y = np.concatenate(list(reader.blocks()))
+        issues = reader.issues
+    return len(y) / reader.info.sample_rate, [i.kind for i in issues], [i.text for i in issues], y
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_what_follows_is_read_or_told(tmp_path: Path, made: dict[str, bytes], first: str) -> None:
+    if first not in made:
+        pytest.skip("no encoder")
+    alone = look(tmp_path / "x", made[first])
+    assert not alone[1]
+    (tmp_path / "x").write_bytes(made[first])
+    with Source(tmp_path / "x") as source:
+        container = sniff(source).container.name  # type: ignore[union-attr]
+    for second, data in made.items():
+        seconds, kinds, texts, y = look(tmp_path / "x", made[first] + data)
+        if "lost" not in kinds:
+            assert seconds == pytest.approx(2 * SECONDS, abs=0.3), (second, texts)
+            continue
+        assert any("another recording" in t or "damaged" in t or "joined in it" in t for t in texts), (second, texts)
+        (tmp_path / "x").write_bytes(data)
+        with Source(tmp_path / "x") as source:
+            other = sniff(source).container.name  # type: ignore[union-attr]
+        if {container, other} & {"mp3", "aac", "ac3", "eac3"} == {container, other}:
+            continue  # frames of one kind may look like frames of another, without a header between them
+        assert seconds == pytest.approx(alone[0], abs=0.1), (second, texts)
+        same = min(len(y), len(alone[3])) - 4096
+        assert np.abs(y[:same] - alone[3][:same]).max() < 1e-3
+
+
+def test_tags_tables_and_pictures_behind_the_sound_are_no_recording(tmp_path: Path, made: dict[str, bytes]) -> None:
+    rng = np.random.default_rng(0)
+    picture = b"\xff\xd8\xff\xe0" + rng.bytes(200_000) + b"\xff\xd9"
+    head = b"APETAGEX\xd0\x07\0\0" + (len(picture) + 32).to_bytes(4, "little") + b"\1\0\0\0\0\0\0"
+    ape = head + b"\xa0" + bytes(8) + picture + head + b"\x80" + bytes(8)
+    for kind in ("mp3", "wv", "aac", "tta"):
+        assert "lost" not in look(tmp_path / "x", made[kind] + ape)[1], kind
+    for kind in ("mp3", "flac", "wav"):
+        assert "lost" not in look(tmp_path / "x", made[kind] + b"TAG" + bytes(125))[1], kind
