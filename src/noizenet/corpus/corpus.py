@@ -212,14 +212,12 @@ class Corpus:
                 and all(isinstance(g, str) for g in about["genres"])
                 and isinstance(about.get("split_by", {}), dict)
             )
-        except (KeyError, TypeError) as error:
-            raise CorpusError(
-                f"{path}: damaged (a field is missing or has a wrong type); build the corpus again"
-            ) from error
+        except (KeyError, TypeError):
+            good = False
         except (OSError, ValueError, RecursionError) as error:
             raise CorpusError(f"{path}: damaged ({error}); build the corpus again") from error
         if not good:
-            raise CorpusError(f"{path}: damaged (a field has a wrong type); build the corpus again")
+            raise CorpusError(f"{path}: damaged (a field is missing or has a wrong type); build the corpus again")
         return dict(about)
 
     def _read_tracks(self) -> list[Track]:
