@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 import soundfile
+from encode import encode, music
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from studio_server import Server, hello, running, take, told, until
@@ -186,6 +187,12 @@ class TestUploads:
         assert answer.ok, answer.text
         assert list(stored(studio, "lines")) == [answer.json()["stored"]]
         assert "\n" not in answer.json()["stored"]
+
+    @pytest.mark.parametrize(("kind", "ending"), [("mka", "mkv"), ("m4a", "mov"), ("ogg", "ogv"), ("wma", "wmv")])
+    def test_the_sound_of_films_is_taken(self, studio: Server, tmp_path: Path, kind: str, ending: str) -> None:
+        answer = put(studio, f"films/a.{ending}", encode(tmp_path / "x", music(2.0), kind).read_bytes())
+        assert answer.ok, answer.text
+        assert answer.json()["seconds"] == pytest.approx(2.0, abs=0.1)
 
     def test_what_is_not_there_cannot_be_removed(self, studio: Server) -> None:
         assert studio.ask("DELETE", "/api/collections/none").status_code == 404

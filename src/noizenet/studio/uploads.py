@@ -32,6 +32,9 @@ STALLED_S = 30.0
 LOOK_EVERY_BYTES = 8 << 20
 """Of an upload come in, between two looks at the free room."""
 
+FILM_SUFFIXES = frozenset({".mkv", ".mov", ".m4v", ".ogv", ".wmv"})
+"""Of these the first sound track is read."""
+
 DEEPEST = 8
 """Folders below a collection."""
 
@@ -56,7 +59,7 @@ def sound_suffix(name: str) -> str:
         For an ending that no sound file has.
     """
     suffix = Path(name).suffix.lower()
-    if suffix not in AUDIO_SUFFIXES:
+    if suffix not in AUDIO_SUFFIXES | FILM_SUFFIXES:
         raise UsageError(f"{name}: not a sound file by its ending; known are {' '.join(sorted(AUDIO_SUFFIXES))}")
     return suffix
 
