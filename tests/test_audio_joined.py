@@ -53,8 +53,8 @@ def test_what_follows_is_read_or_told(tmp_path: Path, made: dict[str, bytes], fi
         (tmp_path / "x").write_bytes(data)
         with Source(tmp_path / "x") as source:
             other = sniff(source).container.name  # type: ignore[union-attr]
-        if {container, other} & {"mp3", "aac", "ac3", "eac3"} == {container, other}:
-            continue  # frames of one kind may look like frames of another, without a header between them
+        if {container, other} <= {"mp3", "aac", "ac3", "eac3"} or (first, second) == ("flac", "mka"):
+            continue  # frames may look like those of another kind; and those of FLAC in Matroska are frames of FLAC
         assert seconds == pytest.approx(alone[0], abs=0.1), (second, texts)
         same = min(len(y), len(alone[3])) - 4096
         assert np.abs(y[:same] - alone[3][:same]).max() < 1e-3

@@ -119,7 +119,6 @@ _SURE_FRONT = re.compile(
     re.DOTALL,
 )
 """Headers long enough not to stand in a recording by chance."""
-_OWN_FRONT = {"flac": (b"fLaC",), "ogg": (b"OggS", b"fLaC")}
 _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     *(
         (magic, 0, name)
@@ -210,21 +209,32 @@ def find_another(source: Source | Section, container: str, end: int, *, sure: bo
     return found
 
 
-def find_front(source: Source, container: str, start: int) -> int | None:
-    """Find where a file of another kind begins that has a header of its own: joined files.
+def find_front(source: Source, start: int) -> int | None:
+    """Find where, among frames that have no header, a file begins that has one: files of two kinds, joined.
 
-    Tags at the front, which may hold files, are left out.
+    It is looked for where frame no longer follows frame. Tags at the front, which may hold files, are left out.
     """
-    at = start
-    while size := tag_size(source.peek(at, 32)):
-        at += size
-    while at < source.size:
+    at = _end_of_frames(source, start)
+    while source.size - at >= LEAST_BYTES:
         data = source.peek(at, 1 << 22)
-        for found in _SURE_FRONT.finditer(data):
-            if not found[0].startswith(_OWN_FRONT.get(container, ())):
-                return at + found.start()
+        found = _SURE_FRONT.search(data)
+        if found:
+            return at + found.start()
         at += max(1, len(data) - 64)
     return None
+
+
+def _end_of_frames(source: Source, start: int) -> int:
+    """Follow frames, and tags between them, from one to the next as their headers say; return where none follows."""
+    at, data, base = start, b"", start
+    while True:
+        if not base <= at <= base + len(data) - 64:
+            base, data = at, source.peek(at, 1 << 20)
+        sync = sync_at(data, at - base)
+        size = sync.size if sync else tag_size(data[at - base : at - base + 32])
+        if not size:
+            return at
+        at += size
 
 
 def begins_as_sound(path: Path) -> bool:

@@ -75,8 +75,8 @@ def examine(source: Source, kind: Container, start: int) -> Structure:
     look = _LOOKS.get(kind.name, _unknown)
     structure = look(source, start)
     last = structure.links[-1] if structure.links else None
-    if kind.name in HEADLESS | {"flac", "ogg"} and last and last.stop == source.size:
-        front = find_front(source, kind.name, last.start)
+    if kind.name in HEADLESS and last and last.stop == source.size:
+        front = find_front(source, last.start)
         structure.links[-1] = replace(last, stop=front or source.size)
     return structure
 
