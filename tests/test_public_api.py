@@ -116,7 +116,7 @@ def test_numbers_out_of_range_are_wrong_use(
     command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for value in ("nan", "inf", "-inf", "-1", "1e99", "x", "9" * 30 if option == "count" else "nan"):
+    for value in ("nan", "inf", "-inf", "-1", "1e99", "x", "9" * 30 if option in ("count", "top-k") else "nan"):
         out = ["o.wav"] if command == "generate" else ["--out", "-"]
         assert main([command, "token-lstm", *out, f"--{option}={value}"]) == 2, value
         error = capsys.readouterr().err
