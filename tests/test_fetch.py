@@ -245,3 +245,10 @@ def test_an_address_must_be_one(tmp_path: Path, address: str) -> None:
     with pytest.raises(UsageError, match="base url"):
         fetch_fma("fma-small", tmp_path / "c", base_url=address)
     assert not (tmp_path / "c").exists()
+
+
+def test_every_new_attempt_is_told(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server.files["a.zip"] = DATA
+    server.cut, server.cuts = 2**16, 3
+    get(server, tmp_path / "a.zip")
+    assert [r.getMessage().split("; ")[1] for r in caplog.records] == ["trying again in 0.001 s"] * 3

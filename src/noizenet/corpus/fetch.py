@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import shutil
 import time
 import zipfile
@@ -128,7 +129,9 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
     while failures < TRIES:
         have = _size(part)
         if failures:
-            time.sleep(pause_s * 2 ** (failures - 1))
+            pause = pause_s * 2 ** (failures - 1)
+            logging.getLogger(__name__).warning("%s: %s; trying again in %g s", url, reason, pause)
+            time.sleep(pause)
         try:
             if _continue(url, part, transfer):
                 break
