@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -197,7 +198,10 @@ def test_frames_of_any_size_begin_where_they_begin(
 @pytest.mark.parametrize("channels", [6, 8])
 def test_large_frames_are_all_read(tmp_path: Path, rate: int, channels: int) -> None:
     x = sounds.music(1.0, rate, channels, rate + channels)
-    sounds.write(tmp_path / "x.aac", sounds.FORMATS["aac-adts"], x, rate)
+    try:
+        sounds.write(tmp_path / "x.aac", sounds.FORMATS["aac-adts"], x, rate)
+    except av.error.FFmpegError:
+        pytest.skip("PyAV 19 writes no frames of eight planes")
     reader, y = sound_of(tmp_path / "x.aac")
     assert not reader.issues
     assert len(x) <= len(y) <= len(x) + 3 * 1024
