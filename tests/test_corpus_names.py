@@ -17,6 +17,9 @@ from conftest import RATE, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noizenet.audio.write import AudioWriter
+from noizenet.base.errors import UsageError
+from noizenet.base.files import make_folder
 from noizenet.base.names import escape_name, genre_name, plain_text, unescape_name
 from noizenet.corpus.build import build, read_problems
 from noizenet.corpus.corpus import Corpus
@@ -212,3 +215,16 @@ def test_prepared_audio_of_an_earlier_version_is_made_anew_and_removed(tmp_path:
         shutil.copy(new, new.with_name(f"{track.content}-{RATE}-1{suffix}"))
     assert len(quick(tmp_path / "src", tmp_path / "out").tracks) == 1
     assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".npy", ".wav"]
+
+
+def test_a_path_that_no_library_takes_is_wrong_use(tmp_path: Path) -> None:
+    soundfile.write(make_folder(tmp_path / "src") / "a.wav", tone(1.5), RATE)
+    deep = tmp_path
+    for _ in range(5):
+        deep = deep / ("d" * 240)
+    deep.mkdir(parents=True)
+    with pytest.raises(UsageError, match="path is longer than the 1000 bytes"), AudioWriter(deep / "x.wav", RATE):
+        pass
+    with pytest.raises(UsageError, match="path is longer"):
+        build(tmp_path / "src", deep / "c", sample_rate=RATE, workers=1)
+    assert not any(p.suffix == ".wav" for p in deep.rglob("*"))

@@ -7,6 +7,10 @@ import re
 import unicodedata
 from pathlib import Path, PurePath
 
+from noizenet.base.errors import UsageError
+
+LONGEST_PATH = 1_000
+"""Bytes; libsndfile takes 1,023, and temporary names are longer than the file's own."""
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _LONG = {v: k for k, v in _SHORT.items()}
 _ESCAPE = re.compile(r"\\(?:\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})")
@@ -45,8 +49,20 @@ def relative_name(path: PurePath, folder: PurePath) -> str:
 
 
 def library_path(path: Path) -> str | bytes:
-    """Return a path as libraries of C want it: its bytes, UTF-8 or not, where the system has bytes."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
+    """Return a path as libraries of C want it: its bytes, UTF-8 or not, where the system has bytes.
+
+    Raises
+    ------
+    UsageError
+        If it is longer than libsndfile takes.
+    """
+    found = str(path) if os.name == "nt" else os.fsencode(path)
+    if len(found) > LONGEST_PATH:
+        raise UsageError(
+            f"{path}: its path is longer than the {LONGEST_PATH} bytes that the sound library takes; "
+            "choose a folder that lies less deep"
+        )
+    return found
 
 
 def plain_text(text: str) -> str:
