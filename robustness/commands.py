@@ -237,6 +237,8 @@ class _Studio:
                     self._get(f"/api/jobs/{jobs[0]['key']}/resume", wish="resume")
                 elif jobs[0]["state"] == "done":
                     (self.folder / "ended").write_text(str(len(jobs)))
+                    self.running.process.terminate()  # in order: a sample may be under way
+                    self.running.process.wait(60)
                     return 0
                 elif jobs[0]["state"] == "failed":
                     self.problem = jobs[0]["problem"]

@@ -183,7 +183,7 @@ def test_a_gap_does_not_click(tmp_path: Path, kind: str, seed: int) -> None:
     data[at : at + 3000] = np.random.default_rng(seed).bytes(3000)
     path.write_bytes(data)
     _, issues, found = look(path)
-    assert places(issues)
+    assert any(i.kind == "lost" for i in issues)
     assert np.abs(found).max() < 0.45
     assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's own steps are 0.012
 

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 import unicodedata
@@ -25,7 +27,7 @@ from hypothesis import strategies as st
 from studio_server import Server, hello, running, take, told, until
 
 from noizenet.base.errors import DiskFullError, NoizenetError, UsageError
-from noizenet.base.files import write_json
+from noizenet.base.files import temporary_name, write_json
 from noizenet.studio import jobs as jobs_module
 from noizenet.studio import recordings, uploads
 from noizenet.studio.job import FAILED, Job
@@ -34,7 +36,7 @@ from noizenet.studio.names import MOST_BYTES, checked, numbered, safe_name
 from noizenet.studio.quotas import make_room, size_of
 from noizenet.studio.refusals import RefusedError, without_paths
 from noizenet.studio.settings import Limits, Settings
-from noizenet.studio.trainings import train_job
+from noizenet.studio.trainings import Sampler, train_job
 
 RATE = 22_050
 MODEL = "token-lstm"
@@ -407,6 +409,22 @@ class TestQueue:
         queue.act(job.key, "forget")
         assert not queue.folder(job.key).exists()
         train_job(settings, queue, self.wish(name="Caf\u00e9"))
+
+    def test_what_a_killed_sampler_was_writing_goes_at_the_next_start(self, still: tuple[Settings, Queue]) -> None:
+        settings, queue = still
+        folder = queue.folder(train_job(settings, queue, self.wish(name="m")).key)
+        code = (
+            "import os, sys; from pathlib import Path; from noizenet.base.files import temporary_name; "
+            "temporary_name(Path(sys.argv[1])).write_text('half'); os._exit(9)"
+        )
+        subprocess.run([sys.executable, "-c", code, str(folder / "sample-000001.flac")], check=False)
+        mine = temporary_name(folder.parent / "sample-000002.flac")
+        mine.touch()
+        mine = mine.rename(folder / mine.name)  # of a process that lives
+        assert len(list(folder.glob(".sample*"))) == 2
+        Sampler(settings, queue).close()
+        assert list(folder.glob(".sample*")) == [mine]
+        mine.unlink()
 
     def test_there_is_an_end_to_jobs(self, still: tuple[Settings, Queue]) -> None:
         settings, queue = still

@@ -14,7 +14,7 @@ from typing import Any
 
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import NoizenetError, UsageError
-from noizenet.base.files import make_folder
+from noizenet.base.files import make_folder, remove_stale
 from noizenet.store.model import ABOUT
 from noizenet.studio.job import RUNNING, Job
 from noizenet.studio.jobs import Queue
@@ -152,6 +152,8 @@ class Sampler:
         self._settings, self._queue = settings, queue
         self._closing = threading.Event()
         self._seen: dict[str, tuple[float, float]] = {}
+        for job in queue.all():  # what a process was writing that was killed
+            remove_stale(queue.folder(job.key), abandoned=True)
         self._thread = threading.Thread(target=self._tick, name="noizenet-sampler", daemon=True)
         self._thread.start()
 
