@@ -177,6 +177,15 @@ def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
+def die_while_writing(path: Path) -> None:
+    """Let a process be killed that has written half of a file: its temporary file stays."""
+    code = (
+        "import os, sys; from pathlib import Path; from noizenet.base.files import temporary_name; "
+        "temporary_name(Path(sys.argv[1])).write_text('half'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+
+
 def tone(seconds: float, rate: int = RATE, hz: float = 220.0) -> np.ndarray:
     """Three decaying harmonics, repeated twice a second: enough to pass for music."""
     t = np.arange(int(seconds * rate)) / rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 from fractions import Fraction
@@ -99,6 +100,18 @@ def encode(
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
     return path
+
+
+def encode_all(folder: Path, samples: np.ndarray, tags: dict[str, str] | None = None) -> dict[str, Path]:
+    """Write samples [n, C] as each of KINDS that this PyAV can write.
+
+    Their ending says nothing true: what is read is decided by the content.
+    """
+    made = {}
+    for kind in KINDS:
+        with contextlib.suppress(pytest.skip.Exception):
+            made[kind] = encode(folder / f"{kind}.wav", samples, kind, tags=tags)
+    return made
 
 
 def _vorbis(path: Path, samples: np.ndarray, rate: int, tags: dict[str, str]) -> Path:

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from encode import KINDS, LOSSLESS, NO_PROMISE, RATE, encode, ffmpeg_decodes, music, shift_between
+from encode import KINDS, LOSSLESS, NO_PROMISE, RATE, encode, encode_all, ffmpeg_decodes, music, shift_between
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,17 +23,7 @@ SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("formats")
-    made = {}
-    for kind in KINDS:
-        try:
-            # An ending that says nothing true: what is read is decided by the content.
-            made[kind] = encode(
-                folder / f"{kind}.wav", music(SECONDS), kind, tags={"artist": "Ärtist", "title": "Tïtle"}
-            )
-        except pytest.skip.Exception:
-            continue
-    return made
+    return encode_all(tmp_path_factory.mktemp("formats"), music(SECONDS), {"artist": "Ärtist", "title": "Tïtle"})
 
 
 def sound_of(path: Path) -> tuple[AudioReader, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import die_while_writing
 
 from noizenet.base.errors import ModelError, TrainingError
 from noizenet.base.files import temporary_name
@@ -35,11 +36,7 @@ def test_recordings(name: str, operations: list[Any]) -> None:
 
 
 def test_what_a_killed_process_left_goes_when_another_writes_there(tmp_path: Path) -> None:
-    code = (
-        "import os, sys; from pathlib import Path; from noizenet.base.files import temporary_name; "
-        "temporary_name(Path(sys.argv[1])).write_text('half'); os._exit(9)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.wav")], check=False)
+    die_while_writing(tmp_path / "a.wav")
     assert len(list(tmp_path.iterdir())) == 1
     mine = temporary_name(tmp_path / "b.wav")
     assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 import unicodedata
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 import soundfile
+from conftest import die_while_writing
 from encode import encode, music
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -413,11 +412,7 @@ class TestQueue:
     def test_what_a_killed_sampler_was_writing_goes_at_the_next_start(self, still: tuple[Settings, Queue]) -> None:
         settings, queue = still
         folder = queue.folder(train_job(settings, queue, self.wish(name="m")).key)
-        code = (
-            "import os, sys; from pathlib import Path; from noizenet.base.files import temporary_name; "
-            "temporary_name(Path(sys.argv[1])).write_text('half'); os._exit(9)"
-        )
-        subprocess.run([sys.executable, "-c", code, str(folder / "sample-000001.flac")], check=False)
+        die_while_writing(folder / "sample-000001.flac")
         mine = temporary_name(folder.parent / "sample-000002.flac")
         mine.touch()
         mine = mine.rename(folder / mine.name)  # of a process that lives

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from noizenet.audio.sniff import SEARCH_BYTES, tag_size
+from noizenet.audio.sniff import RAW, SEARCH_BYTES, tag_size
 from noizenet.audio.source import Section
 from noizenet.audio.sync import next_chain, sync_at
 
-RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
-"""Streams of frames without time stamps: how much is lost follows from the bytes."""
 JUMP_S = {"flac": 0.005, "ogg": 0.03}
 """From this jump of the time stamps on, sound is missing; 0.1 s for other containers, whose stamps are rounded."""
 BACK_S = 0.05

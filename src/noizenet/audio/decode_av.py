@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from noizenet.audio.clock import RAW, Clock
+from noizenet.audio.clock import Clock
 from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
-from noizenet.audio.sniff import Container, Found, find_another
+from noizenet.audio.sniff import RAW, Container, Found, find_another
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import flac_position, sync_at
 from noizenet.base.errors import AudioError

@@ -160,7 +160,7 @@ class Recording:
         if link is self._structure.links[-1] and (other := self._another(decoder, link)):
             self.issues.append(
                 lost(
-                    f"{self._source.size - other.start:,} bytes behind its end are another recording "
+                    f"{self._source.size - other.start:,} bytes after its end are another recording "
                     f"({other.container.name}) and were not read; cut the file there"
                 )
             )

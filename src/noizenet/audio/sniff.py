@@ -7,7 +7,6 @@ content can reach them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,13 @@ from noizenet.base.errors import NoizenetError
 
 HEAD_BYTES = CHAIN * MOST_FRAME_BYTES
 """Read to see what a file is: enough for frames that follow one another."""
-HEADLESS = frozenset({"mp3", "aac", "ac3", "eac3", "dts"})
-"""Frame follows frame, without a header that says how many."""
-LAST = HEADLESS | {"wav", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
+RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
+"""Streams of frames without time stamps: how much is lost follows from the bytes."""
+SYNCED = RAW - {"amr"}
+"""Those of which :func:`~noizenet.audio.sync.sync_at` knows the frames."""
+LAST = SYNCED | {"wav", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
 """Containers behind whose last sound nothing is but tags, tables and pictures."""
-CHAINED = HEADLESS | {"wav", "flac", "ogg", "mp4", "wavpack", "matroska"}
+CHAINED = SYNCED | {"wav", "flac", "ogg", "mp4", "wavpack", "matroska"}
 """Containers of which several in one file are read as one recording."""
 NEAR_BYTES = 1 << 17
 """Within so many bytes of the end (a page of Ogg is among them) another recording begins."""
@@ -112,13 +113,6 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
 TAGGED = frozenset({"mp3", "aac"})
 """Containers whose demuxers skip the tags at the front, and read them."""
 
-_SURE_FRONT = re.compile(
-    rb"RIFF.{4}WAVE|RF64.{4}WAVE|FORM.{4}AIF[FC]|fLaC\0\0\0\x22|OggS\0\x02\0{8}|TTA1\x01\0|caff\0\x01|\.snd\0\0\0.{5}\0\0\0"
-    rb"|.{4}ftyp(?:M4A |M4B |isom|iso[2-6]|mp4[12]|qt  |dash|3gp)|\x1a\x45\xdf\xa3.{1,48}(?:webm|matroska)"
-    rb"|wvpk.{4}[\x02-\x10]\x04|\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9|riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",
-    re.DOTALL,
-)
-"""Headers long enough not to stand in a recording by chance."""
 _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     *(
         (magic, 0, name)
@@ -209,29 +203,45 @@ def find_another(source: Source | Section, container: str, end: int, *, sure: bo
     return found
 
 
-def find_front(source: Source, start: int) -> int | None:
-    """Find where, among frames that have no header, a file begins that has one: files of two kinds, joined.
+def find_next_file(source: Source, container: str, start: int) -> int | None:
+    """Find where, in a stream of frames without a header, a file of another kind begins: files of two kinds, joined.
 
-    It is looked for where frame no longer follows frame. Tags at the front, which may hold files, are left out.
+    It is searched for where a frame no longer follows the one before. Where the stream itself goes on, that was damage.
+
+    Parameters
+    ----------
+    source : Source
+    container : str
+        The stream's; one of :data:`RAW`.
+    start : int
+        The byte to begin with.
+
+    Returns
+    -------
+    int or None
     """
-    at = _end_of_frames(source, start)
-    while source.size - at >= LEAST_BYTES:
-        data = source.peek(at, 1 << 22)
-        found = _SURE_FRONT.search(data)
-        if found:
-            return at + found.start()
-        at += max(1, len(data) - 64)
+    at = start
+    while source.size - (at := _end_of_frames(source, container, at)) >= LEAST_BYTES:
+        found = _search(source, at - 1, headless_flac=False) if at else None
+        if found is None:
+            return None
+        if found.container.name != container:
+            return found.start
+        at = found.start
     return None
 
 
-def _end_of_frames(source: Source, start: int) -> int:
-    """Follow frames, and tags between them, from one to the next as their headers say; return where none follows."""
+def _end_of_frames(source: Source, container: str, start: int) -> int:
+    """Follow a container's frames, and tags between them, as their headers say; return where none follows."""
     at, data, base = start, b"", start
     while True:
         if not base <= at <= base + len(data) - 64:
             base, data = at, source.peek(at, 1 << 20)
         sync = sync_at(data, at - base)
-        size = sync.size if sync else tag_size(data[at - base : at - base + 32])
+        if sync is not None and sync.container == container:
+            size = sync.size
+        else:
+            size = tag_size(data[at - base : at - base + 32])
         if not size:
             return at
         at += size

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from noizenet.audio.issue import Issue, lost
-from noizenet.audio.sniff import HEADLESS, Container, find_another, find_front
+from noizenet.audio.sniff import SYNCED, Container, find_another, find_next_file
 from noizenet.audio.source import Source
 
 MOST_CHUNKS = 100_000
@@ -75,9 +75,9 @@ def examine(source: Source, kind: Container, start: int) -> Structure:
     look = _LOOKS.get(kind.name, _unknown)
     structure = look(source, start)
     last = structure.links[-1] if structure.links else None
-    if kind.name in HEADLESS and last and last.stop == source.size:
-        front = find_front(source, last.start)
-        structure.links[-1] = replace(last, stop=front or source.size)
+    if kind.name in SYNCED and last and last.stop == source.size:
+        other = find_next_file(source, kind.name, last.start)
+        structure.links[-1] = replace(last, stop=other or source.size)
     return structure
 
 

@@ -96,7 +96,7 @@ def _waiting() -> Check:
     advice = " ".join(f"{k}={v}" for k, v in process.WAITING.items())
     if process.waiting() == process.WAITING:
         return (
-            "threads", True, f"they wait for one another awake for a moment only, then asleep ({said}); "
+            "threads", True, f"they spin for a moment only while they wait, then sleep ({said}); "
             "set the same where your own program imports noizenet",
         )  # fmt: skip
     if not said:

@@ -32,8 +32,8 @@ STALLED_S = 30.0
 LOOK_EVERY_BYTES = 8 << 20
 """Of an upload come in, between two looks at the free room."""
 
-FILM_SUFFIXES = frozenset({".mkv", ".mov", ".m4v", ".ogv", ".wmv"})
-"""Of these the first sound track is read."""
+SUFFIXES = AUDIO_SUFFIXES | {".mkv", ".mov", ".m4v", ".ogv", ".wmv"}
+"""Those of sound files, and of films, of which the first sound track is read."""
 
 DEEPEST = 8
 """Folders below a collection."""
@@ -59,8 +59,8 @@ def sound_suffix(name: str) -> str:
         For an ending that no sound file has.
     """
     suffix = Path(name).suffix.lower()
-    if suffix not in AUDIO_SUFFIXES | FILM_SUFFIXES:
-        raise UsageError(f"{name}: not a sound file by its ending; known are {' '.join(sorted(AUDIO_SUFFIXES))}")
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{name}: not a sound file by its ending; known are {' '.join(sorted(SUFFIXES))}")
     return suffix
 
 
@@ -127,8 +127,9 @@ async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str, an
     DiskFullError
     """
     most, written, digest = settings.limits.upload_bytes, 0, hashlib.sha256()
+    too_large = RefusedError(f"{name}: larger than {most >> 20} MiB", 413)
     if announced > most:
-        raise RefusedError(f"{name}: larger than {most >> 20} MiB", 413)
+        raise too_large
     path = settings.folder("incoming") / f"{secrets.token_hex(12)}{Path(name).suffix.lower()}"
     try:
         with path.open("xb", buffering=0) as handle:
@@ -139,7 +140,7 @@ async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str, an
                     break
                 written += len(part)
                 if written > most:
-                    raise RefusedError(f"{name}: larger than {most >> 20} MiB", 413)
+                    raise too_large
                 if written // LOOK_EVERY_BYTES != (written - len(part)) // LOOK_EVERY_BYTES:
                     _check_room(settings)  # many that come at once are each admitted while there is room
                 digest.update(part)
