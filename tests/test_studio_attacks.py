@@ -39,6 +39,7 @@ def test_a_jobs_samples_are_all_that_is_given_of_its_folder(studio: Server) -> N
     put(studio, "c/a.wav", wav(1.0))
     key = studio.ask("POST", "/api/trainings", json={"name": "m", "collection": "c", "minutes": 1}).json()["key"]
     studio.ask("POST", f"/api/jobs/{key}/stop")
+    until(lambda: {j["key"]: j["state"] for j in studio.ask("GET", "/api/jobs").json()}[key] in ("stopped", "failed"))
     folder = studio.studio.settings.folder("jobs") / key
     inner = ["job.json", "commands.json", "log.txt", "ended.json", "sample-1.json", "sample-000001.flac.x"]
     for name in [*inner, "sample-000001.flac"]:
