@@ -234,6 +234,36 @@ class TestLoops:
         assert found.returncode == 0, found.stderr
         assert found.stdout.split() == ["0", "0"]
 
+    def test_what_a_product_gives_does_not_depend_on_what_was_kept(self, tmp_path: Path) -> None:
+        """The first process compiles, the others load some of it or all: each gives the same bits, in either order."""
+        code = """
+            import hashlib, sys
+            import numpy as np
+            from noizenet.kernels.products import Pack, add_product, add_products
+            given = {"one": hashlib.sha256(), "many": hashlib.sha256()}
+            for precision in ("bf16", "int8", "fp32"):
+                for rows, columns in ((96, 5), (100, 33), (40, 17), (513, 12)):
+                    rng = np.random.default_rng(rows)
+                    pack = Pack(precision)
+                    row = np.asarray(pack.add(rng.standard_normal((rows, columns)).astype(np.float32)))
+                    weights, scales, _ = pack.arrays()
+                    x = rng.standard_normal((3, columns)).astype(np.float32)
+                    for way in sys.argv[1:]:
+                        y = np.ones((3, rows), np.float32)
+                        if way == "many":
+                            add_products(weights, scales, row, rows, x, y)
+                        for i in range(3 * (way == "one")):
+                            add_product(weights, scales, row, 0, rows, x[i], y[i])
+                        given[way].update(y.tobytes())
+            print(*{given[way].hexdigest() for way in sys.argv[1:]})
+        """
+        env, found = environment(tmp_path), list[str]()
+        for ways in (["one"], ["one", "many"], ["many", "one"], ["many"]):
+            command = [sys.executable, "-c", textwrap.dedent(code), *ways]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=True)
+            found += done.stdout.split()
+        assert len(set(found)) == 1, found
+
     def test_librosa_keeps_its_compiled_functions_with_ours(self, tmp_path: Path) -> None:
         code = """
             from noizenet.kernels.cache import load_librosa, store

@@ -24,6 +24,16 @@ def compiled(function: Any) -> Any:
     return keep(numba.njit(fastmath=True, nogil=True, error_model="numpy")(function))
 
 
+def compiled_as_written(function: Any) -> Any:
+    """Compile a loop whose sums are added in the order in which they are written.
+
+    A function that others call is compiled once by itself and once more inside each of them, and which of these codes
+    runs depends on what was compiled in this process and what was kept by another. Where the compiler may add in
+    another order, the two may round differently: the same call would give other bits at the second start.
+    """
+    return keep(numba.njit(nogil=True, error_model="numpy")(function))
+
+
 @numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def tanh(x: Any) -> Any:
     """Rational minimax approximation of tanh in float32, error < 1e-6 (the coefficients are Eigen's, MPL 2)."""

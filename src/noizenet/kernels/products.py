@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import float32, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from noizenet.kernels.functions import compiled
-from noizenet.kernels.panel import TILE, add_to_one, add_to_two, widened
+from noizenet.kernels.functions import compiled, compiled_as_written
+from noizenet.kernels.panel import FLOAT, TILE, add_to_one, add_to_two, cgutils, widened
 
 TALL = TILE
 """Rows from which on a block is kept column by column, in tiles of 64 rows."""
@@ -39,6 +40,19 @@ def _widening(_typing: Any, weight: Any) -> Any:
 _widen: Any = intrinsic(_widening)
 
 
+def _fusing(_typing: Any, weight: Any, x: Any, total: Any) -> Any:
+    """Add the product of a stored weight and a number to a sum, rounded once."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(FLOAT, [FLOAT] * 3), "llvm.fma.f32")
+        return builder.call(fma, [widened(builder, arguments[0], weight), arguments[1], arguments[2]])
+
+    return types.float32(weight, types.float32, types.float32), generate
+
+
+_fma: Any = intrinsic(_fusing)
+
+
 @compiled
 def add_product(weights: Any, scales: Any, row: Any, part: Any, rows: Any, x: Any, y: Any) -> None:
     """Add W x to y, where W [rows, columns] is the `part`-th block of `rows` rows of a matrix."""
@@ -59,7 +73,7 @@ def add_product(weights: Any, scales: Any, row: Any, part: Any, rows: Any, x: An
         _add_columns(rest, scale[whole:], x, y[whole:rows])
 
 
-@compiled
+@compiled_as_written
 def _add_columns(matrix: Any, scale: Any, x: Any, y: Any) -> None:
     """Add a matrix that lies column by column: eight at a time, so that y is loaded and stored once for them."""
     columns, rows = matrix.shape
@@ -69,13 +83,15 @@ def _add_columns(matrix: Any, scale: Any, x: Any, y: Any) -> None:
         m0, m1, m2, m3 = matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3]
         m4, m5, m6, m7 = matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7]
         for j in range(rows):
-            total = _widen(m0[j]) * x0 + _widen(m1[j]) * x1 + _widen(m2[j]) * x2 + _widen(m3[j]) * x3
-            total += _widen(m4[j]) * x4 + _widen(m5[j]) * x5 + _widen(m6[j]) * x6 + _widen(m7[j]) * x7
-            y[j] += total * scale[j] if matrix.itemsize == 1 else total
+            total = _fma(m1[j], x1, _fma(m0[j], x0, float32(0.0)))
+            total = _fma(m3[j], x3, _fma(m2[j], x2, total))
+            total = _fma(m5[j], x5, _fma(m4[j], x4, total))
+            total = _fma(m7[j], x7, _fma(m6[j], x6, total))
+            y[j] = _fma(total, scale[j], y[j]) if matrix.itemsize == 1 else y[j] + total
     for k in range(done, columns):
         column, x0 = matrix[k], x[k]
         for j in range(rows):
-            y[j] += _widen(column[j]) * x0 * scale[j]
+            y[j] = _fma(column[j], x0 * scale[j], y[j]) if matrix.itemsize == 1 else _fma(column[j], x0, y[j])
 
 
 @compiled
