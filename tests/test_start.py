@@ -327,6 +327,23 @@ def test_eight_processes_start_cold_five_times(sample_model: Path, tmp_path: Pat
                 assert "Traceback" not in err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_first_start_plays_what_every_later_one_plays(
+    precision: str, sample_model: Path, token_model: Path, paper_model: Path, tmp_path: Path
+) -> None:
+    """What was compiled a moment ago and what was kept of it give the same bits, whatever the matrices' sizes."""
+    for model in (sample_model, token_model, paper_model):
+        env = environment(tmp_path, XDG_CACHE_HOME=str(tmp_path / model.name))
+        made = []
+        for start in range(2):
+            out = tmp_path / f"{model.name}-{start}.wav"
+            done = run_noizenet("generate", model, out, "--seconds", 2, "--seed", 3, "--precision", precision, env=env)
+            assert done.returncode == 0
+            made.append(out.read_bytes())
+        assert made[0] == made[1], model.name
+
+
 class TestPeaks:
     @given(
         data=st.lists(st.integers(0, 12), min_size=1, max_size=120), maximum=st.integers(1, 8),
