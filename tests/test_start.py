@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -394,6 +395,50 @@ class TestConsole:
         assert models.returncode == 0, models.stderr
         plain = run_noizenet("models", "--json", env=env, capture_output=True)
         json.loads(plain.stdout.decode(encoding))
+
+    @pytest.mark.parametrize("columns", ["0", "1", "7", "-3", "many", str(10**12)])
+    def test_no_width_cuts_words_or_sets_them_letter_below_letter(self, columns: str, tmp_path: Path) -> None:
+        env = {**os.environ, "COLUMNS": columns}
+        models = run_noizenet("models", env=env, capture_output=True)
+        assert models.returncode == 0, models.stderr
+        for words in (b"token-lstm", b"genres", b"recipes", b"paper-rnn"):
+            assert words in models.stdout
+        assert len(models.stdout) < 1_000_000
+        assert b"Hear one: noizenet generate" in models.stderr
+        demo = run_noizenet(
+            "corpus", "demo", tmp_path / "c", "--minutes", 0.1, "--sample-rate", 8000, env=env,
+            capture_output=True,
+        )  # fmt: skip
+        assert demo.returncode == 0, demo.stderr
+        assert all(len(line.strip()) != 1 for line in demo.stderr.decode().splitlines())
+
+    @pytest.mark.parametrize("columns", [1, 5, 39, 80])
+    def test_a_narrow_terminal_gets_whole_lines_and_no_bar(self, columns: int, tmp_path: Path) -> None:
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+        command = [sys.executable, "-m", "noizenet", "corpus", "demo", tmp_path / "c", "--minutes", "0.1",
+                   "--sample-rate", "8000"]  # fmt: skip
+        with subprocess.Popen(command, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as child:
+            os.close(theirs)
+            said = b""
+            with contextlib.suppress(OSError):  # how a terminal ends whose programs are gone
+                while part := os.read(ours, 1 << 16):
+                    said += part
+            assert child.stdout is not None
+            table = child.stdout.read()
+        os.close(ours)
+        assert child.returncode == 0, said
+        assert b"validation" in table
+        assert b"Traceback" not in said
+        assert (b"\x1b[" in said) == (columns >= 40)  # a bar is drawn where there is room for one
+        if columns < 40:
+            assert all(len(line.strip()) != 1 for line in said.splitlines())
 
     def test_a_name_that_is_not_utf8_is_printed_escaped(self, tmp_path: Path) -> None:
         name = os.fsencode(tmp_path) + b"/\xff\xe9.wav"
