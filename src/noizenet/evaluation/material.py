@@ -146,7 +146,7 @@ def of_file(path: Path, name: str, genre: str) -> Recording | tuple[str, str]:
     try:
         with AudioReader(path) as reader:
             rate = reader.info.sample_rate
-            seconds = sum(len(block) for block in reader.blocks(BLOCK_S)) / rate
+            seconds = sum(len(block) for block in mono_blocks(reader, BLOCK_S)) / rate
             issues = tuple(issue.text for issue in reader.issues)
     except AudioError as error:
         return name, str(error).removeprefix(f"{path}: ")
