@@ -147,7 +147,15 @@ class TestOthersFolders:
     @pytest.fixture
     def full(self, tmp_path: Path) -> Path:
         """A folder of somebody's work: names that noizenet writes, too, stand in it."""
-        for name in ("thesis.txt", "README.md", "card.md", "audio/song.wav", "source/jazz/mine.flac", "streams/0.flac"):
+        for name in (
+            "thesis.txt",
+            "README.md",
+            "card.md",
+            "audio/song.wav",
+            "source/jazz/mine.flac",
+            "streams/0.flac",
+            "incoming/0.flac",
+        ):
             (tmp_path / "full" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "full" / name).write_text("mine")
         return tmp_path / "full"
@@ -156,6 +164,7 @@ class TestOthersFolders:
         "train CORPUS FULL --epochs 1", "train CORPUS FULL --epochs 1 --resume", "corpus build SONGS FULL",
         "corpus demo FULL --minutes 0.1", "corpus fetch fma-small FULL", "evaluate MODEL CORPUS FULL --streams 1",
         "evaluate --audio SONGS CORPUS FULL", "export TOKENS FULL", "figures FULL",
+        "studio --data FULL --port 0",
     )  # fmt: skip
 
     @pytest.mark.parametrize("command", COMMANDS)

@@ -287,4 +287,4 @@ class TestNetwork:
         with pytest.raises(UsageError, match="no such file"):
             Settings(tmp_path, certificate=tmp_path / "x.pem", key=tmp_path / "y.pem")
         with pytest.raises(NoizenetError, match="PEM"):
-            configured(None, Settings(tmp_path, certificate=tmp_path / "x.pem", key=tmp_path / "x.pem"))
+            configured(None, Settings(tmp_path / "d", certificate=tmp_path / "x.pem", key=tmp_path / "x.pem"))
