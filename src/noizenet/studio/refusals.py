@@ -42,7 +42,9 @@ def wanted(wish: Mapping[str, Any], field: str) -> str:
         If the field is not there, is empty or is no text.
     """
     value = wish.get(field)
-    if value is None or value == "":
+    if value == "":
+        raise RefusedError(f"{field}: this field is empty; fill it in")
+    if value is None:
         raise RefusedError(f"{field}: this field is missing in the request's JSON; give it as a text")
     if not isinstance(value, str):
         raise RefusedError(f"{field}: this field of the request's JSON is no text; give it as one, in quotation marks")
