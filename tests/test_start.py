@@ -258,11 +258,14 @@ class TestLoops:
         env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "theirs"))
         # Librosa may compile for a quarter of a minute: the cache of this run of tests may have it already.
         env["XDG_CACHE_HOME"] = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-        for _ in range(2):
-            found = run_python(code, env)
+        for _ in range(4):
+            found = run_python(code, env, timeout=200)
             assert found.returncode == 0, found.stderr
-            assert found.stdout.split()[:2] == ["16", "32"]
-        assert found.stdout.split()[2] == "0"  # all of it was kept the first time
+            *sums, compiled_now = found.stdout.split()
+            assert sums == ["16", "32"]
+            if compiled_now == "0":  # all of it was kept the time before; tests of other code may remove it between
+                break
+        assert compiled_now == "0"
         assert not (tmp_path / "theirs").exists()
 
     def test_what_is_compiled_when_it_is_first_called_is_kept_with_ours_too(self, tmp_path: Path) -> None:
