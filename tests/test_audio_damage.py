@@ -295,3 +295,86 @@ def test_a_bit_costs_the_frame_of_flac_that_it_is_in(tmp_path: Path, frame: int)
     edge = 300  # faded on both sides of the gap
     assert np.abs(y[: max(0, lost.start - edge)] - good[: max(0, lost.start - edge)]).max(initial=0.0) < 1e-4
     assert np.abs(y[lost.start + edge :] - good[lost.stop + edge :]).max(initial=0.0) < 1e-4
+
+
+def with_gaps(source: Path, out: Path, gaps: dict[float, float]) -> Path:
+    """Write a file anew with gaps in its time stamps: the seconds after which they come, and their lengths."""
+    import av
+
+    with av.open(str(source)) as given, av.open(str(out), "w", format=given.format.name.split(",")[0]) as made:
+        stream = made.add_stream_from_template(given.streams.audio[0])
+        for packet in given.demux(audio=0):
+            if packet.dts is None:
+                continue
+            later = sum(length for at, length in gaps.items() if packet.pts * packet.time_base >= at)
+            packet.pts += round(later / packet.time_base)
+            packet.dts = packet.pts
+            packet.stream = stream
+            made.mux(packet)
+    return out
+
+
+class TestGaps:
+    """A recorder that paused, or an editor, leaves time in a container in which there is nothing: no byte is missing."""
+
+    @pytest.mark.parametrize("kind", ["webm", "mka", "m4a", "alac"])
+    def test_one_is_called_a_gap_and_no_damage(self, tmp_path: Path, kind: str) -> None:
+        whole = encode(tmp_path / f"whole.{kind}", music(6.0), kind)
+        path = with_gaps(whole, tmp_path / f"gap.{kind}", {3.0: 2.0})
+        rate, issues, y = look(path)
+        assert len(y) == pytest.approx(len(look(whole)[2]), abs=rate // 20)  # joined: nothing lost, nothing put in
+        (issue,) = issues
+        assert issue.kind == "repaired"
+        found = re.fullmatch(
+            r"a gap of 2\.0 s in its time stamps at (3\.\d) s, where nothing was recorded; the sound before and after it was "
+            r"joined",
+            issue.text,
+        )
+        assert found, issue.text
+
+    def test_many_are_told_in_one_line(self, tmp_path: Path) -> None:
+        whole = encode(tmp_path / "whole.webm", music(8.0), "webm")
+        path = with_gaps(whole, tmp_path / "gaps.webm", {float(at): 0.5 for at in range(1, 8)})
+        (issue,) = look(path)[1]
+        assert issue.text.startswith("7 gaps in its time stamps (3.5 s in all, the first at 1.0 s), where nothing was")
+
+    @pytest.mark.parametrize("kind", ["webm", "mka"])
+    def test_damage_beside_one_is_damage(self, tmp_path: Path, kind: str) -> None:
+        whole = encode(tmp_path / f"whole.{kind}", music(20.0), kind)
+        data = bytearray(with_gaps(whole, tmp_path / f"gap.{kind}", {4.0: 2.0}).read_bytes())
+        at = len(data) * 6 // 10
+        data[at : at + 3000] = np.random.default_rng(3).bytes(3000)
+        (tmp_path / f"both.{kind}").write_bytes(data)
+        _, issues, _ = look(tmp_path / f"both.{kind}")
+        assert any(i.kind == "repaired" and i.text.startswith("a gap of 2.0 s") for i in issues), issues
+        assert any(i.kind == "lost" and i.text.startswith("damaged at 1") for i in issues), issues
+
+
+class TestHeadlessOgg:
+    @staticmethod
+    def pages(data: bytes) -> list[int]:
+        return [m.start() for m in re.finditer(b"OggS", data)]
+
+    @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])
+    @pytest.mark.parametrize("cut", ["a page", "three pages", "within a page", "the second page"])
+    def test_that_its_beginning_is_missing_is_said(self, tmp_path: Path, kind: str, cut: str) -> None:
+        data = encode(tmp_path / f"whole.{kind}", music(4.0), kind).read_bytes()
+        at = self.pages(data)
+        first = {"a page": at[1], "three pages": at[3], "within a page": at[1] + 31}.get(cut, at[2])
+        path = tmp_path / f"a.{kind}"
+        path.write_bytes((data[: at[1]] if cut == "the second page" else b"") + data[first:])
+        if (kind, cut) == ("oggflac", "the second page"):
+            assert len(look(path)[2])  # it holds tags only
+            return
+        with pytest.raises(AudioError, match="its beginning is missing, which says how its sound is coded"):
+            look(path)
+
+    @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])
+    def test_what_follows_whole_is_read(self, tmp_path: Path, kind: str) -> None:
+        data = encode(tmp_path / f"whole.{kind}", music(4.0), kind).read_bytes()
+        at = self.pages(data)
+        (tmp_path / "a.ogg").write_bytes(data[at[2] :] + data)
+        _, issues, y = look(tmp_path / "a.ogg")
+        assert len(y) == len(look(tmp_path / f"whole.{kind}")[2])
+        told = f"its beginning is missing: the first {len(data) - at[2]:,} bytes cannot be decoded"
+        assert issues == [Issue("lost", told)]

@@ -13,12 +13,22 @@ from encode import RATE, encode, music
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noizenet.audio.fold import FoldStatistics, default_layout, fold, fold_matrix, layout_name, refit, vorbis_layout
+from noizenet.audio.fold import (
+    ONLY_LFE,
+    FoldStatistics,
+    default_layout,
+    fold,
+    fold_matrix,
+    layout_name,
+    refit,
+    vorbis_layout,
+)
 from noizenet.audio.issue import Issue
 from noizenet.audio.levels import fit_level, is_silent
 from noizenet.audio.read import AudioReader, converted_blocks, mono_blocks, read
 from noizenet.audio.waveform import mix_channels
 from noizenet.base.errors import UsageError
+from noizenet.corpus.prepare import prepare
 
 HZ = {"FL": 300, "FR": 500, "FC": 700, "LFE": 60, "BL": 1100, "BR": 1300, "SL": 1500, "SR": 1700, "BC": 1900}
 LAYOUTS = {
@@ -224,3 +234,33 @@ class TestLevels:
     def test_quiet_is_not_silent(self) -> None:
         assert not is_silent(10 ** (-70 / 20))
         assert not is_silent(2**-19)
+
+
+class TestOnlyBass:
+    """A recording of which only the low-frequency channel sounds is not called silent."""
+
+    @pytest.mark.parametrize("kind", ["wav", "flac", "ac3", "mka"])
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_it_is_said(self, tmp_path: Path, kind: str, channels: int) -> None:
+        x = sines(LAYOUTS["5.1"])
+        x[:, [c for c in range(6) if c != 3]] = 0
+        path = encode(tmp_path / f"a.{kind}", x, kind, rate=48_000, layout="5.1")
+        issues: list[Issue] = []
+        read(path, channels=channels, issues=issues)
+        assert ONLY_LFE in [i.text for i in issues]
+        whole: list[Issue] = []
+        assert np.abs(read(path, issues=whole).samples).max() > 0.1  # unfolded it is all there
+        assert not whole
+        made = prepare(path, tmp_path, 48_000, channels, 1.0)
+        assert (made.audio, made.problem) == ("", ONLY_LFE)
+
+    def test_with_anything_else_it_is_as_ever(self, tmp_path: Path) -> None:
+        x = sines(LAYOUTS["5.1"])
+        x[:, [c for c in range(6) if c not in (3, 4)]] = 0
+        x[:, 4] *= 0.01
+        soundfile.write(tmp_path / "a.wav", x, 48_000)
+        issues: list[Issue] = []
+        read(tmp_path / "a.wav", channels=2, issues=issues)
+        assert not issues
+        soundfile.write(tmp_path / "b.wav", np.zeros_like(x), 48_000)
+        assert prepare(tmp_path / "b.wav", tmp_path, 48_000, 2, 1.0).problem == "silent from end to end"

@@ -264,6 +264,31 @@ def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path:
     assert json.loads(out)["aliveness"]["alive"] is None
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train CORPUS OUT --model MODEL", "is a file or folder and no recipe"),
+        ("train CORPUS OUT --model CORPUS", "--set training.start=MODEL"),
+        ("train CORPUS OUT --model mod", "unknown recipe 'mod': known: paper-fft-gru"),
+        ("evaluate CORPUS MODEL OUT", "MODEL: is a model's folder, and a corpus is expected here"),
+        ("train MODEL OUT", "MODEL: is a model's folder, and a corpus is expected here"),
+        ("evaluate CORPUS CORPUS OUT", "CORPUS: is a corpus, and a model is expected here"),
+        ("generate CORPUS OUT.wav", "CORPUS: is a corpus, and a model is expected here"),
+        ("evaluate --audio MODEL CORPUS OUT", "MODEL: is a model's folder and holds no sound; a model is judged without --audio"),
+    ],
+)  # fmt: skip
+def test_one_thing_in_the_place_of_another_is_called_what_it_is(
+    words: str, told: str, cli: Run, corpus: Corpus, sample_model: Path, tmp_path: Path
+) -> None:
+    places = {"CORPUS": corpus.folder, "MODEL": sample_model, "OUT": tmp_path / "o", "OUT.wav": tmp_path / "o.wav"}
+    code, _, err = cli(*(places.get(word, word) for word in words.split()))
+    assert code == 2
+    for name in ("CORPUS", "MODEL"):
+        told = told.replace(f"{name}:", f"{places[name]}:")
+    assert told in err
+    assert not list(tmp_path.glob("o/*"))
+
+
 def test_files_that_were_not_judged_are_counted(cli: Run, corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
     soundfile.write(tmp_path / "music" / "good.wav", tone(4.0), RATE)

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from conftest import RATE, is_root, tone
 
-from noizenet.base.errors import CorpusError, UsageError
+from noizenet.audio.read import read
+from noizenet.base.errors import AudioError, CorpusError, UsageError
 from noizenet.base.files import folder_lock, remove_stale, temporary_name
 from noizenet.corpus.build import build, read_problems
 from noizenet.corpus.corpus import Corpus
@@ -232,3 +233,50 @@ def test_sound_is_found_under_any_ending(tmp_path: Path) -> None:
     assert told == dict.fromkeys(
         ("a.crdownload", "photo.heic", "notes.xyz"), "not an audio file (by its ending and its first bytes)"
     )
+
+
+def transport_stream(step: int) -> bytes:
+    return b"".join(bytes(step - 188) + b"\x47" + bytes([i]) * 187 for i in range(50))
+
+
+FILMS = {
+    "an AVI film": b"RIFF\xff\xff\0\0AVI LIST" + bytes(2000),
+    "a Flash film (FLV)": b"FLV\x01\x05\0\0\0\x09" + bytes(2000),
+    "an MPEG film (program stream)": b"\0\0\x01\xba\x44" + bytes(2000),
+    "a RealMedia file": b".RMF\0\0\0\x12" + bytes(2000),
+    "an MPEG film (transport stream)": transport_stream(188),
+}
+
+
+@pytest.mark.parametrize("what", [*FILMS, "192"])
+def test_a_film_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, what: str) -> None:
+    data = FILMS.get(what, transport_stream(192))
+    what = what if what in FILMS else "an MPEG film (transport stream)"
+    (tmp_path / "concert.xyz").write_bytes(data)
+    (tmp_path / "song.wav").write_bytes(data)  # under a wrong name
+    save(tmp_path / "b.wav")
+    _, problems = scan_recordings(tmp_path)
+    (problem,) = problems
+    assert (problem.path, problem.action) == ("concert.xyz", "skipped")
+    assert problem.reason.startswith(what)
+    assert "ffmpeg -i FILM -vn SOUND.flac" in problem.reason
+    for name in ("concert.xyz", "song.wav"):
+        with pytest.raises(AudioError) as caught:
+            read(tmp_path / name)
+        assert f"not a readable recording ({what})" in str(caught.value)
+        assert "ffmpeg -i FILM -vn SOUND.flac" in str(caught.value)
+
+
+def test_a_real_avi_film_is_known(tmp_path: Path) -> None:
+    import av
+    import numpy as np
+
+    with av.open(str(tmp_path / "film.avi"), "w", format="avi") as film:
+        stream = film.add_stream("mp2", rate=44_100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1152), np.int16), format="s16p", layout="stereo")
+        frame.sample_rate = 44_100
+        for part in av.AudioResampler(stream.codec_context.format, "stereo", 44_100).resample(frame):
+            film.mux(stream.encode(part))
+        film.mux(stream.encode(None))
+    _, problems = scan_recordings(tmp_path)
+    assert problems[0].reason.startswith("an AVI film; films of this kind are not read")

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 import noizenet
 from noizenet.base.errors import UsageError
-from noizenet.base.files import atomic_path, check_outputs, write_json
+from noizenet.base.files import atomic_path, check_outputs, check_own_folder, write_json
 from noizenet.base.plain import plain, to_json
 from noizenet.cli.main import main
+from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.synth.styles import STYLES
 
 
 def test_an_input_is_seen_under_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,3 +139,73 @@ def test_numbers_of_numpy_names_that_are_no_text_and_paths(tmp_path: Path) -> No
     assert json.loads((tmp_path / "x.json").read_text()) == {"loss": None}
     with pytest.raises(TypeError):
         plain(object())
+
+
+class TestOthersFolders:
+    """Nothing is written among files that noizenet has not made."""
+
+    @pytest.fixture
+    def full(self, tmp_path: Path) -> Path:
+        """A folder of somebody's work: names that noizenet writes, too, stand in it."""
+        for name in (
+            "thesis.txt",
+            "README.md",
+            "card.md",
+            "audio/song.wav",
+            "source/jazz/mine.flac",
+            "streams/0.flac",
+            "incoming/0.flac",
+        ):
+            (tmp_path / "full" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "full" / name).write_text("mine")
+        return tmp_path / "full"
+
+    COMMANDS = (
+        "train CORPUS FULL --epochs 1", "train CORPUS FULL --epochs 1 --resume", "corpus build SONGS FULL",
+        "corpus demo FULL --minutes 0.1", "corpus fetch fma-small FULL", "evaluate MODEL CORPUS FULL --streams 1",
+        "evaluate --audio SONGS CORPUS FULL", "export TOKENS FULL", "figures FULL",
+        "studio --data FULL --port 0",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_a_command_refuses_it_in_one_line(
+        self, command: str, full: Path, song: Path, corpus: Corpus, sample_model: Path, token_model: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        before = {p: p.stat().st_mtime_ns for p in full.rglob("*")}
+        (full.parent / "songs").mkdir()
+        song.rename(full.parent / "songs" / song.name)
+        places = {"FULL": full, "CORPUS": corpus.folder, "SONGS": full.parent / "songs", "MODEL": sample_model,
+                  "TOKENS": token_model}  # fmt: skip
+        assert main([str(places.get(word, word)) for word in command.split()]) == 2
+        said = capsys.readouterr().err
+        assert "holds other files already (for instance " in said.replace("\n", " ")
+        assert "choose a new or an empty folder" in said.replace("\n", " ")
+        assert {p: p.stat().st_mtime_ns for p in full.rglob("*")} == before
+
+    def test_its_own_it_takes(self, tmp_path: Path) -> None:
+        def check() -> None:
+            check_own_folder(tmp_path / "own", "thing", ["thing.json"], ["part.bin"])
+
+        check()  # not there yet
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own" / ".DS_Store").touch()
+        check()
+        (tmp_path / "own" / "part.bin").touch()  # stopped half-way
+        check()
+        (tmp_path / "own" / "notes.txt").touch()
+        with pytest.raises(UsageError, match=r"for instance notes\.txt\) and no thing of noizenet's"):
+            check()
+        (tmp_path / "own" / "thing.json").touch()
+        check()
+
+    def test_the_demo_removes_its_own_songs_only(self, tmp_path: Path) -> None:
+        style = next(iter(STYLES))
+        mine = [
+            tmp_path / "c" / "source" / name for name in (f"{style}/mine.flac", f"{style}-000-seed9-1.000s-8000.flac")
+        ]
+        for path in mine:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("mine")
+        noizenet.demo_corpus(tmp_path / "c", minutes=0.1, sample_rate=8000, workers=1)
+        assert [p.read_text() for p in mine] == ["mine", "mine"]

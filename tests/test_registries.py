@@ -39,6 +39,17 @@ def test_a_mistyped_name_is_corrected() -> None:
         CELLS.load("lsmt")
 
 
+@pytest.mark.parametrize(
+    ("given", "known"), [("\u00e9", "e\u0301"), ("mod ", "mod"), ("m\u200bod", "mod"), ("\uc74c\uc545", "\u110b\u1173\u11b7\u110b\u1161\u11a8")]
+)  # fmt: skip
+def test_a_name_that_looks_like_a_known_one_is_not_called_unknown_beside_it(given: str, known: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Registry("model", {known: "math:sqrt", "other": "math:sin"}).load(given)
+    assert "looks the same and is spelt otherwise" in str(caught.value)
+    assert ascii(known) in str(caught.value)
+    assert ascii(given) in str(caught.value)
+
+
 @pytest.mark.parametrize("name", CELLS)
 class TestCells:
     B, T, I, H = 3, 11, 5, 7

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -129,6 +130,47 @@ class TestBodies:
             assert b"408" in one.recv(400)
 
     @pytest.mark.parametrize(
+        ("path", "body", "field"),
+        [
+            ("trainings", {}, "collection"), ("trainings", {"collection": "c"}, "name"),
+            ("trainings", {"collection": "c", "name": ""}, "name"), ("trainings", {"collection": 7, "name": "n"}, "collection"),
+            ("evaluations", {"collection": "c"}, "model"), ("evaluations", {"model": "token-lstm"}, "collection"),
+            ("duels", {"a": "token-lstm"}, "b"), ("duels", {"b": None}, "a"), ("duels/abc", {"choices": "first"}, "choice"),
+        ],
+    )  # fmt: skip
+    def test_a_field_that_is_missing_is_named(
+        self, studio: Server, path: str, body: dict[str, Any], field: str
+    ) -> None:
+        answer = studio.ask("POST", f"/api/{path}", json=body)
+        assert answer.status_code == 400
+        assert answer.json()["problem"].startswith(f"{field}: this field ")
+
+    def test_what_is_not_understood_is_told_in_plain_words(self, studio: Server) -> None:
+        kind = {"Content-Type": "application/json"}
+        for path in ("/api/duels", "/api/trainings", "/api/evaluations", "/api/duels/abc"):
+            for body, what in ((b"", "body is missing"), (b"{", "is not valid JSON"), (b"[1]", "is no JSON object")):
+                answer = studio.ask("POST", path, data=body, headers=kind)
+                assert answer.status_code == 422
+                assert what in answer.json()["problem"]
+                assert "send a JSON object" in answer.json()["problem"]
+        for seed in ("x", "1.5", "", "9" * 5000):
+            answer = studio.ask("GET", f"/api/noise/white?seed={seed}")
+            assert (answer.status_code, answer.json()) == (422, {"problem": "seed: expected a whole number"})
+
+    def test_an_encoded_slash_parts_no_name(self, studio: Server) -> None:
+        """Decoded, it would make two names of one: what is asked of a collection would be done in another."""
+        for method, path in (
+            ("PUT", "collections/a%2Fb/song.wav"), ("PUT", "collections/a/b%2fsong.wav"), ("DELETE", "collections/a%2Fb"),
+            ("PUT", "seeds/a%2Fb.wav"), ("GET", "recordings/a%2fb.wav"), ("POST", "jobs/a%2Fstop/pause"),
+            ("GET", "models/a%2Fb/card"),
+        ):  # fmt: skip
+            answer = studio.ask(method, f"/api/{path}", data=b"RIFF")
+            assert answer.status_code == 400, path
+            assert "%2F" in answer.json()["problem"]
+        assert studio.ask("GET", "/api/models?x=%2F").ok
+        assert not list(studio.studio.settings.folder("uploads").iterdir())
+
+    @pytest.mark.parametrize(
         "body", [b"", b"{", b"[]", b"null", b"3", b"[" * 60_000, b'{"a":' * 9_000, b'{"a": NaN}', b"\xff\xfe", b'"\\ud800"',
                  b'{"a":"\\ud800","b":"\\ud800"}', b'{"collection":"\\ud800","model":"\\u0000","name":"x"}',
                  b'{"minutes":1e999,"name":"x","collection":"c"}', b'{"name":{"a":[]},"collection":["x"],"model":7}'])  # fmt: skip
@@ -245,4 +287,4 @@ class TestNetwork:
         with pytest.raises(UsageError, match="no such file"):
             Settings(tmp_path, certificate=tmp_path / "x.pem", key=tmp_path / "y.pem")
         with pytest.raises(NoizenetError, match="PEM"):
-            configured(None, Settings(tmp_path, certificate=tmp_path / "x.pem", key=tmp_path / "x.pem"))
+            configured(None, Settings(tmp_path / "d", certificate=tmp_path / "x.pem", key=tmp_path / "x.pem"))

@@ -12,7 +12,7 @@ from noizenet.api.playing import generate_together
 from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
-from noizenet.base.files import check_outputs, make_folder
+from noizenet.base.files import check_outputs, check_own_folder, make_folder
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.generation.controls import Controls
@@ -105,6 +105,7 @@ def evaluate(
     options = Options(embedding, a_number(real_seconds, "real seconds"), a_number(seed, "seed", whole=True))
     loaded, out = a_corpus(corpus), a_path(out, "out")
     check_outputs([out], [loaded.folder, audio, *inputs_of(model)])
+    check_own_folder(out, "report", ["report.json"], ["report.html", "streams"])
     make_folder(out)  # if it cannot be, better known before the work than after
     player: Model | None = None
     cost: dict[str, Any] = {}

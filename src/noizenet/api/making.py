@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noizenet.api.arguments import a_corpus, a_model, a_path
 from noizenet.api.models import inputs_of
 from noizenet.api.playing import stream
-from noizenet.base.files import check_outputs
+from noizenet.base.files import check_outputs, check_own_folder
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
 from noizenet.generation.controls import Controls
@@ -115,12 +115,14 @@ def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: 
     while it reads them.
     """
     from noizenet.audio.waveform import concatenate
+    from noizenet.figures import FIGURES
     from noizenet.figures.draw import draw_figures
     from noizenet.figures.gates import can_be_read, write_gates
     from noizenet.figures.sounds import write_sounds
 
     out = a_path(out, "out")
     check_outputs([out], inputs_of(model))
+    check_own_folder(out, "figures", [f"{next(iter(FIGURES))}.svg"])
     opened = a_model(model)
     music = concatenate(list(stream(opened, Controls(seconds=8.0, seed=seed))))
     files = draw_figures(out, music) + write_sounds(music, Path(out))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from typing import Any
 
 from noizenet.audio.sniff import RAW, SEARCH_BYTES, tag_size
@@ -13,6 +15,10 @@ JUMP_S = {"flac": 0.005, "ogg": 0.03}
 BACK_S = 0.05
 ODD_JUMP_S = 60.0
 """A jump that is longer than this, and than half of what was decoded, is a broken stamp and no gap."""
+STAMPED = frozenset({"matroska", "mp4"})
+"""Containers that a recorder or an editor may leave gaps of time in; elsewhere stamps count what was recorded."""
+LEAST_SHARE = 0.5
+"""Where fewer bytes than this share of what a gap's sound would take lie between two packets, none is missing."""
 SMALL_HOLE = 32
 """So few bytes between two frames are padding."""
 
@@ -41,11 +47,28 @@ class Clock:
         self._shift = 0  # FFmpeg's positions fall behind where its ADTS demuxer skips bytes
         self._skip = -1
         self._lost_s = 0.0
+        self._bytes = 0  # of all packets
+        self._holes: deque[float] = deque(
+            [0.0], maxlen=3
+        )  # bytes before the latest packets, whose frames may come late
+        self.only_stamps = False
+        """Whether the latest gap is one of the time stamps alone, with no byte missing."""
 
     @property
     def begun(self) -> bool:
         """Whether a frame with a time stamp was given out."""
         return self._anchor is not None
+
+    def passed(self, packet: Any) -> None:
+        """Note where a packet of a container with time stamps lies; None stands for bytes that are no packet."""
+        if self._kind not in STAMPED or (packet is not None and not packet.size):
+            return
+        if packet is None or packet.pos is None or packet.pos < 0:
+            self._holes.append(math.inf)
+            return
+        self._holes.append(packet.pos - self._end if self._end is not None else 0.0)
+        self._end = max(self._end or 0, packet.pos + packet.size)
+        self._bytes += packet.size
 
     def good(self, packet: Any, offset: int = 0) -> None:
         """Note a packet that was decoded, from a byte of it on."""
@@ -76,7 +99,7 @@ class Clock:
         self._lost_s += seconds
 
     def look_for_tags(self, packet: Any) -> None:
-        """Find out whether a tag begins behind the last good packet; what lies in it is no sound."""
+        """Find out whether a tag begins after the last good packet; what lies in it is no sound."""
         if packet.pos is None or packet.pos < 0:
             return
         begin = packet.pos if self._end is None else self._end
@@ -95,6 +118,7 @@ class Clock:
         lost, self._lost_s = self._lost_s, 0.0
         if self._raw or frame.pts is None or frame.time_base is None:
             self._seconds += lost
+            self.only_stamps = False
             return lost
         at = float(frame.pts * frame.time_base)
         if self._anchor is None:
@@ -106,6 +130,8 @@ class Clock:
         if jump < self._jump and not lost:
             return 0.0
         jump = max(jump, 0.0)
+        expected = jump * self._bytes / self._decoded if self._decoded else 0.0
+        self.only_stamps = self._kind in STAMPED and not lost and max(self._holes) < LEAST_SHARE * expected
         self._seconds += jump
         return jump
 
@@ -117,11 +143,11 @@ class Clock:
 
     @property
     def end(self) -> int | None:
-        """The byte behind the last good packet, of a stream without time stamps."""
-        return self._end
+        """The byte after the last good packet, of a stream without time stamps."""
+        return self._end if self._raw else None
 
     def missing_at_end(self, until: float | None, stop: int) -> float:
-        """Return how many seconds are missing behind the last frame, up to a byte, as far as that can be seen."""
+        """Return how many seconds are missing after the last frame, up to a byte, as far as that can be seen."""
         if self._raw:
             if self._end is not None:
                 self._note_hole(self._end, stop)
@@ -132,7 +158,7 @@ class Clock:
         return self._lost_s
 
     def _found(self, begin: int) -> int:
-        """Return where a packet behind damage really is: FFmpeg's position may be short of it."""
+        """Return where a packet after damage really is: FFmpeg's position may be short of it."""
         if sync_at(self._section.peek(begin, 8), 0) is not None:
             return begin
         start = self._end or 0

@@ -82,7 +82,7 @@ class AVDecoder:
         self.seconds = self._promise()
         self.gave_up = False
         self.another: Found | None = None  # what follows that is another recording, of another kind
-        self._behind = 0  # the byte behind the last packet that was decoded
+        self._behind = 0  # the byte after the last packet that was decoded
         self._packer = Packer()
         self.exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
@@ -97,6 +97,7 @@ class AVDecoder:
         trial = Trial(self._kind.name in RAW)
         last: Any = None
         for packet, error in self._packets():
+            clock.passed(packet)
             frames = [] if error or packet is None else self._decode(packet, clock)
             if frames and packet is not None and packet.pos is not None:
                 self._behind, last = max(self._behind, packet.pos + packet.size), packet
@@ -105,7 +106,7 @@ class AVDecoder:
                 if gap > 0:
                     if (piece := joined.take()) is not None:
                         yield piece
-                    yield Gap(gap)
+                    yield Gap(gap, only_stamps=clock.only_stamps)
                 if (piece := joined.push(frame)) is not None:
                     yield piece
                 clock.advance(frame)

@@ -40,6 +40,7 @@ class Findings:
         self._frames = 0
         self._lost_s = 0.0
         self._gaps: list[tuple[float, float]] = []
+        self._unrecorded: list[tuple[float, float]] = []
         self._bad = 0
         self._bad_first_s = self._bad_last_s = 0.0
         self._links = 0
@@ -74,6 +75,10 @@ class Findings:
             self._cut_s = gap.seconds
             return
         at = self.at_s
+        if gap.only_stamps:
+            self._unrecorded.append((at, gap.seconds))
+            self._lost_s += gap.seconds
+            return
         if self._gaps and at - sum(self._gaps[-1]) < 0.1:  # neighbours are one damage
             first, _ = self._gaps[-1]
             self._gaps[-1] = (first, at + gap.seconds - first)
@@ -116,6 +121,7 @@ class Findings:
         if structure.cut and self._gaps and sum(self._gaps[-1]) > seconds - NEAR_END_S:  # the cut's own last packet
             seconds = self._gaps.pop()[0]
         self._tell_gaps()
+        self._tell_unrecorded()
         self._tell_bad()
         self._tell_links()
         count = len(self._issues)
@@ -132,6 +138,22 @@ class Findings:
         total = sum(s for _, s in self._gaps)
         self._issues.append(
             lost(f"damaged at {places} s and {len(self._gaps) - MOST_PLACES} more places ({_short(total)} lost)")
+        )
+
+    def _tell_unrecorded(self) -> None:
+        joined = "where nothing was recorded; the sound before and after it was joined"
+        if len(self._unrecorded) <= MOST_PLACES:
+            self._issues += [
+                repaired(f"a gap of {_short(s)} in its time stamps at {at:.1f} s, {joined}")
+                for at, s in self._unrecorded
+            ]
+            return
+        total = sum(s for _, s in self._unrecorded)
+        self._issues.append(
+            repaired(
+                f"{len(self._unrecorded)} gaps in its time stamps ({_short(total)} in all, the first at "
+                f"{self._unrecorded[0][0]:.1f} s), {joined}"
+            )
         )
 
     def _tell_bad(self) -> None:

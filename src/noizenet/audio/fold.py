@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.levels import is_silent
 from noizenet.base.errors import UsageError
 
 Layout = tuple[str, ...]
@@ -23,6 +24,13 @@ CANCEL_SHARE = 0.05
 """A mono fold that keeps less than this share of the louder channel's energy cancels: the channels are inverted."""
 SOUNDING = 1e-6
 """Mean square (-60 dB) from which on a block says something about whether its channels cancel."""
+
+NOISE_SHARE = 1e-4
+"""Less than this share (-80 dB) of another channel's peak is what a lossy codec leaves in a silent one."""
+ONLY_LFE = (
+    "only its low-frequency effects channel (LFE) sounds, which a fold to stereo or mono leaves out; "
+    "mix that channel into others first"
+)
 
 _HALF = 0.5**0.5
 _TO_STEREO: dict[str, tuple[float, float]] = {
@@ -148,6 +156,41 @@ def fold(samples: NDArray[np.float32], layout: Layout, channels: int) -> NDArray
             total += samples[:, c] * matrix[c, k]
         out[:, k] = total
     return out
+
+
+@dataclass
+class LeftOut:
+    """What a fold to stereo or mono leaves out: fed with blocks of a layout, it says whether nothing else sounds.
+
+    Examples
+    --------
+    >>> x = np.zeros((10, 6), np.float32)
+    >>> x[:, 3] = 0.5  # the low-frequency channel of 5.1
+    >>> out = LeftOut(default_layout(6))
+    >>> out.push(x)
+    >>> out.alone
+    True
+    """
+
+    layout: Layout
+    kept: float = 0.0
+    dropped: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._used = stereo_matrix(self.layout).any(axis=1)
+
+    def push(self, block: NDArray[np.float32]) -> None:
+        """Take a block [n, C] in."""
+        if self._used.all() or not len(block):
+            return
+        peaks = np.abs(block).max(axis=0)
+        self.kept = max(self.kept, float(peaks[self._used].max()))
+        self.dropped = max(self.dropped, float(peaks[~self._used].max()))
+
+    @property
+    def alone(self) -> bool:
+        """Whether what is left out sounds, and the rest is silent or a codec's noise beside it."""
+        return not is_silent(self.dropped) and (is_silent(self.kept) or self.kept < NOISE_SHARE * self.dropped)
 
 
 @dataclass

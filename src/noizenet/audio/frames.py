@@ -30,10 +30,15 @@ class Piece(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Sound that is missing here; `at_end` where nothing came after it."""
+    """Sound that is missing here.
+
+    `at_end` where nothing came after it; `only_stamps` where the time stamps leap and no byte is missing: nothing was
+    recorded then.
+    """
 
     seconds: float
     at_end: bool = False
+    only_stamps: bool = False
 
 
 MOST_PLANES = 7

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.fold import FoldStatistics, Layout, fold, layout_name
+from noizenet.audio.fold import ONLY_LFE, FoldStatistics, Layout, LeftOut, fold, layout_name
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.recording import Recording
 from noizenet.audio.resample import StreamResampler
@@ -99,7 +99,7 @@ class AudioReader:
     def blocks(self, block_seconds: float = BLOCK_SECONDS) -> Iterator[NDArray[np.float32]]:
         """Yield the samples as finite float32 [n, C] blocks at the file's own rate, once.
 
-        Damage in the middle is skipped and noted in `issues`; sound of another rate or of other channels behind it
+        Damage in the middle is skipped and noted in `issues`; sound of another rate or of other channels after it
         (joined files) is converted.
 
         Raises
@@ -195,14 +195,26 @@ def mono_blocks(reader: AudioReader, block_seconds: float = BLOCK_SECONDS) -> It
 
 
 def _folded(reader: AudioReader, channels: int, block_seconds: float) -> Iterator[NDArray[np.float32]]:
+    """Fold a reader's blocks; where only what the fold leaves out sounds, an issue is added."""
     layout = reader.info.positions
+    left_out = LeftOut(layout)
+    yield from _folded_all(reader, layout, channels, block_seconds, left_out)
+    if channels < len(layout) and left_out.alone:
+        reader.issues.append(lost(ONLY_LFE))
+
+
+def _folded_all(
+    reader: AudioReader, layout: Layout, channels: int, block_seconds: float, left_out: LeftOut
+) -> Iterator[NDArray[np.float32]]:
     if channels != 1 or len(layout) == 1:
         for block in reader.blocks(block_seconds):
+            left_out.push(block)
             yield fold(block, layout, channels)
         return
     waiting: list[NDArray[np.float32]] = []
     seen, keep, decided = FoldStatistics(), -1, False
     for block in reader.blocks(block_seconds):
+        left_out.push(block)
         stereo = fold(block, layout, 2)
         seen.push(stereo)
         if not decided:

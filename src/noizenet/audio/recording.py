@@ -16,7 +16,7 @@ from noizenet.audio.frames import Gap, Piece
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
-from noizenet.audio.sniff import HEAD_BYTES, Container, Found, describe, find_another, sniff
+from noizenet.audio.sniff import FILM_ADVICE, HEAD_BYTES, Container, Found, describe, film_of, find_another, sniff
 from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure, examine
 from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
@@ -91,7 +91,10 @@ class Recording:
     def _identify(self) -> tuple[Container, Structure]:
         found = sniff(self._source)
         if found is None:
-            what = describe(self._source.peek(0, HEAD_BYTES))
+            head = self._source.peek(0, HEAD_BYTES)
+            if film := film_of(head):
+                raise AudioError(f"{self.path}: not a readable recording ({film}); {FILM_ADVICE}")
+            what = describe(head)
             raise AudioError(f"{self.path}: not a readable recording ({what or 'no known format of sound'}); {ADVICE}")
         if found.junk:
             self.issues.append(repaired(f"{found.junk:,} bytes before the sound are none of it and were skipped"))
@@ -108,6 +111,8 @@ class Recording:
             except AudioError as error:
                 problem = problem or error
                 self._structure.links.pop(0)
+        if self._structure.suspicion:
+            raise AudioError(f"{self.path}: not a readable recording ({self._structure.suspicion})") from problem
         raise AudioError(f"{self.path}: not a readable recording ({problem}); {ADVICE}") from problem
 
     def _open(self, link: Link) -> Decoder:

@@ -1,4 +1,4 @@
-"""Gaps without clicks: the sound fades out before a gap and in behind it."""
+"""Gaps without clicks: the sound fades out before a gap and in after it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def faded(pieces: Iterator[Piece | Gap], *, lossy: bool) -> Iterator[Piece | Gap
         Whether frames overlap, so that those beside a gap are not as they were.
     """
     held: Piece | None = None
-    behind_gap = False
+    after_gap = torn = False
     for piece in pieces:
         if isinstance(piece, Gap):
             if held is not None:
-                yield held if piece.at_end else _fade(held, lossy=lossy, out=True)
+                yield held if piece.at_end else _fade(held, lossy=lossy and not piece.only_stamps, out=True)
                 held = None
-            behind_gap = not piece.at_end
+            after_gap, torn = not piece.at_end, not piece.only_stamps
             yield piece
             continue
         if held is not None:
             yield held
-        held = _fade(piece, lossy=lossy, out=False) if behind_gap and len(piece.samples) else piece
-        behind_gap = behind_gap and not len(piece.samples)
+        held = _fade(piece, lossy=lossy and torn, out=False) if after_gap and len(piece.samples) else piece
+        after_gap = after_gap and not len(piece.samples)
     if held is not None:
         yield held
 

@@ -23,13 +23,13 @@ RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
 SYNCED = RAW - {"amr"}
 """Those of which :func:`~noizenet.audio.sync.sync_at` knows the frames."""
 LAST = SYNCED | {"wav", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
-"""Containers behind whose last sound nothing is but tags, tables and pictures."""
+"""Containers after whose last sound there is nothing but tags, tables and pictures."""
 CHAINED = SYNCED | {"wav", "flac", "ogg", "mp4", "wavpack", "matroska"}
 """Containers of which several in one file are read as one recording."""
 NEAR_BYTES = 1 << 17
 """Within so many bytes of the end (a page of Ogg is among them) another recording begins."""
 LEAST_BYTES = 512
-"""Fewer behind the sound are not looked at."""
+"""Fewer after the sound are not looked at."""
 SEARCH_BYTES = 1 << 18
 """So many bytes of junk may precede the sound."""
 
@@ -126,7 +126,7 @@ _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     (b".snd\0\0\0", 0, "au"),
     (b"TTA1\1\0", 0, "tta"),
 )
-"""What is looked for behind junk, and how many bytes before it the file begins."""
+"""What is looked for after junk, and how many bytes before it the file begins."""
 
 _PICTURES = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 """Brands of pictures in the container of mp4."""
@@ -144,6 +144,15 @@ _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )
+
+
+_FILMS: tuple[tuple[bytes, str], ...] = (
+    (b"FLV\x01", "a Flash film (FLV)"),
+    (b".RMF", "a RealMedia file"),
+    (b"\x00\x00\x01\xba", "an MPEG film (program stream)"),
+)
+
+FILM_ADVICE = "films of this kind are not read; take its sound out first, for instance: ffmpeg -i FILM -vn SOUND.flac"
 
 
 class Found(NamedTuple):
@@ -165,8 +174,8 @@ def sniff(source: Source) -> Found | None:
     Returns
     -------
     Found or None
-        The container and the offset of its first byte: 0, the byte behind tags of formats that have none there, or
-        the byte behind junk. None where there is no sound that is known.
+        The container and the offset of its first byte: 0, the byte after tags of formats that have none there, or
+        the byte after junk. None where there is no sound that is known.
     """
     at = _behind_tags(source)
     head = source.peek(at, HEAD_BYTES)
@@ -187,7 +196,7 @@ def find_another(source: Source | Section, container: str, end: int, *, sure: bo
     container : str
         What has ended.
     end : int
-        The byte behind its last sound, as the last packet tells it: not for films, where packets lie in groups.
+        The byte after its last sound, as the last packet tells it: not for films, where packets lie in groups.
     sure : bool
         Whether the container itself says that it ends there.
 
@@ -263,13 +272,41 @@ def describe(head: bytes) -> str:
     for magic, text in _OTHER_KINDS:
         if head.startswith(magic):
             return text
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "an AVI film"
+    if film := film_of(head):
+        return film
     if _is_text(head):
         return "text (a playlist, a document or a page), and no sound"
     if head and not head.strip(b"\0"):
         return "nothing but zeros"
     return ""
+
+
+def film_of(head: bytes) -> str:
+    r"""Say what kind of film that is not read a file is, by its first bytes; empty where it is none.
+
+    Films in the containers of the table (mp4, Matroska, ASF, Ogg) are read for their sound.
+
+    Examples
+    --------
+    >>> film_of(b"RIFF\x00\x00\x00\x00AVI LIST"), film_of(b"RIFF\x00\x00\x00\x00WAVEfmt ")
+    ('an AVI film', '')
+    """
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "an AVI film"
+    for first, step in ((0, 188), (4, 192)):  # packets of a fixed size; ISO/IEC 13818-1, section 2.4.3.2
+        places = range(first, first + 5 * step, step)
+        if len(head) > places[-1] and all(head[i] == 0x47 for i in places):
+            return "an MPEG film (transport stream)"
+    return next((text for magic, text in _FILMS if head.startswith(magic)), "")
+
+
+def film_in(path: Path) -> str:
+    """Return :func:`film_of` a file's first bytes; empty where it cannot be opened."""
+    try:
+        with Source(path) as source:
+            return film_of(source.peek(0, HEAD_BYTES))
+    except (NoizenetError, OSError):
+        return ""
 
 
 def _by_magic(head: bytes) -> str | None:
@@ -317,7 +354,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 
 def _behind_tags(source: Source) -> int:
-    """Return the offset behind any ID3v2 tags and APEv2 tags at the front."""
+    """Return the offset after any ID3v2 tags and APEv2 tags at the front."""
     at = 0
     while True:
         head = source.peek(at, 32)
@@ -361,7 +398,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _search(source: Source | Section, start: int, *, headless_flac: bool = True) -> Found | None:
-    """Look for the first sound behind junk: the front of a format that has one, or a chain of frames."""
+    """Look for the first sound after junk: the front of a format that has one, or a chain of frames."""
     data = source.peek(start, SEARCH_BYTES)
     found: list[tuple[int, str]] = []
     for magic, before, name in _FRONTS:

@@ -16,9 +16,9 @@ MOST_LINKS = 1000
 
 @dataclass(frozen=True)
 class Link:
-    """A part of a file that is a recording of its own: its first byte, and the byte behind its last.
+    """A part of a file that is a recording of its own: its first byte, and the byte after its last.
 
-    `until` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on behind damage is
+    `until` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on after damage is
     the same recording; `resumes_s` is the second at which it does.
     """
 
@@ -48,6 +48,8 @@ class Structure:
         For FFmpeg's demuxer.
     problem : str
         Why there can be no sound in it, as what follows the name; empty otherwise.
+    suspicion : str
+        What is wrong where the decoder cannot begin.
     issues : list of Issue
         What is already known.
     """
@@ -59,6 +61,7 @@ class Structure:
     checked_end: bool = False
     options: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    suspicion: str = ""
     issues: list[Issue] = field(default_factory=list)
 
 
@@ -135,7 +138,7 @@ def _au(source: Source, start: int) -> Structure:
 def _wavpack(source: Source, start: int) -> Structure:
     """Walk through the blocks, each with its size and place; https://www.wavpack.com/WavPack5FileFormat.pdf.
 
-    FFmpeg's demuxer ends at the first block that is none: what comes behind damage is a link of its own.
+    FFmpeg's demuxer ends at the first block that is none: what comes after damage is a link of its own.
     """
     structure = Structure([], cut=False, ask=True)
     at = begin = start
@@ -204,7 +207,7 @@ def _mp4(source: Source, start: int) -> Structure:
             size = int.from_bytes(head[8:16], "big")
         elif size == 0:
             size = source.size - at
-        if size < 8 or not name.isalnum():  # junk behind the last box
+        if size < 8 or not name.isalnum():  # junk after the last box
             break
         if name == b"ftyp" and {b"moov", b"mdat"} <= names:
             links.append(Link(begin, at))

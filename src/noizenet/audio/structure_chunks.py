@@ -91,7 +91,7 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
 
 
 def _next_riff(source: Source, at: int, order: str) -> int | None:
-    """Return where another wav begins among the chunks behind the sound, if one does."""
+    """Return where another wav begins among the chunks after the sound, if one does."""
     for _ in range(1000):
         if source.peek(at, 4) in (b"RIFF", b"RF64", b"BW64") and source.peek(at + 8, 4) == b"WAVE":
             return at

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from noizenet.audio.issue import Issue, lost
 from noizenet.audio.sniff import tag_size
 from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure
 from noizenet.audio.sync import Sync, sync_at
 
 SEARCH = 1 << 16
+HEADLESS = "its beginning is missing, which says how its sound is coded; copy or download it again"
 
 
 def mp3(source: Source, start: int) -> Structure:
@@ -68,6 +70,7 @@ class _Page(NamedTuple):
     flags: int
     granule: int
     serial: int
+    number: int
     first: bytes  # of the body
 
 
@@ -77,8 +80,13 @@ class _Stream:
     def __init__(self, page: _Page) -> None:
         self.rate, self.skip = _rate(page.first)
         self.granule, self.ended = 0, False
+        self._number = page.number
+        self.headless = False
+        """Whether pages are missing right after the first, where the rest of the stream's head is."""
 
     def push(self, page: _Page) -> None:
+        self.headless = self.headless or (not self.granule and page.number not in (self._number, self._number + 1))
+        self._number = page.number
         if 0 <= page.granule < 1 << 62:
             self.granule = page.granule
         self.ended = self.ended or bool(page.flags & 4)
@@ -97,12 +105,18 @@ def ogg(source: Source, start: int) -> Structure:
     links: list[Link] = []
     begin, fresh = start, True
     streams: dict[int, _Stream] = {}
-    torn = False
+    torn = begun = headless = False
+    issues: list[Issue] = []
     for page in _pages(source, start):
+        begun = begun or bool(page.flags & 2)
+        headless = headless or not begun
         if page.flags & 2 and _rate(page.first)[0]:
             if not fresh:
                 links.append(Link(begin, page.at, _until(streams)))
                 begin, fresh, streams = page.at, True, {}
+            elif headless and not streams and not issues:
+                issues.append(lost(f"its beginning is missing: the first {page.at - begin:,} bytes cannot be decoded"))
+                begin = page.at
             streams[page.serial] = _Stream(page)
         elif page.serial in streams:
             fresh = False
@@ -110,7 +124,12 @@ def ogg(source: Source, start: int) -> Structure:
             streams[page.serial].push(page)
         torn = page.size == 0
     links.append(Link(begin, source.size, _until(streams)))
-    return Structure(links, cut=torn or not all(s.ended for s in streams.values()))
+    structure = Structure(links, cut=torn or not all(s.ended for s in streams.values()), issues=issues)
+    if headless and not issues:
+        structure.problem = f"not a readable recording ({HEADLESS})"
+    elif any(s.headless for s in streams.values()):
+        structure.suspicion = HEADLESS
+    return structure
 
 
 def _until(streams: dict[int, _Stream]) -> float | None:
@@ -140,8 +159,8 @@ def _page(source: Source, at: int) -> _Page | None:
     body = 27 + count
     size = body + sum(head[27:body])
     complete = len(head) >= body and at + size <= source.size
-    granule, serial = int.from_bytes(head[6:14], "little"), int.from_bytes(head[14:18], "little")
-    return _Page(at, size if complete else 0, head[5], granule, serial, head[body : body + 64])
+    granule, serial, number = (int.from_bytes(head[a:b], "little") for a, b in ((6, 14), (14, 18), (18, 22)))
+    return _Page(at, size if complete else 0, head[5], granule, serial, number, head[body : body + 64])
 
 
 def _find_page(source: Source, at: int) -> int | None:

@@ -62,7 +62,7 @@ class InterruptedRunError(NoizenetError):
 
 
 def suggest(name: str, known: list[str]) -> str:
-    """Return a hint for a mistyped name.
+    r"""Return a hint for a mistyped name.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def suggest(name: str, known: list[str]) -> str:
     Returns
     -------
     str
-        "did you mean ...?" when something is close, else the list of known names.
+        "did you mean ...?" when something is close, else the list of known names. Where the two look the same (an
+        accent as a sign of its own, say), it is told how each is spelt.
 
     Examples
     --------
@@ -82,10 +83,23 @@ def suggest(name: str, known: list[str]) -> str:
     "did you mean 'lstm'?"
     >>> suggest("zzz", ["lstm", "gru"])
     'known: gru, lstm'
+    >>> suggest("\u00e9", ["e\u0301"])
+    "did you mean 'e\\u0301'? ('\\xe9' looks the same and is spelt otherwise)"
     """
     import difflib
 
+    twin = next((k for k in known if k != name and _looks(k) == _looks(name)), None)
+    if twin is not None:
+        return f"did you mean {twin!a}? ({name!a} looks the same and is spelt otherwise)"
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + (", ".join(sorted(known)) or "none")
+
+
+def _looks(text: str) -> str:
+    """Return what of a text can be seen: composed, without invisible characters and blanks at its ends."""
+    import unicodedata
+
+    kept = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c)[0] != "C")
+    return " ".join(kept.split())

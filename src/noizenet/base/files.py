@@ -165,6 +165,38 @@ def check_outputs(outputs: Sequence[Path | str], inputs: Sequence[Path | str | N
             check_replaceable(out)
 
 
+def check_own_folder(folder: Path, what: str, marks: Iterable[str], parts: Iterable[str] = ()) -> None:
+    """See that an output folder is absent, empty or one that noizenet has made: nothing is written among others' files.
+
+    Hidden files do not count: locks, what killed processes have left half-written, and what file managers keep.
+
+    Parameters
+    ----------
+    folder : Path
+    what : str
+        What is about to be written ("corpus"), for the message.
+    marks : iterable of str
+        Names any of which shows that the folder is such a one; then anything may lie beside it.
+    parts : iterable of str
+        Other names that a stopped process may have left there before a mark was.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something else.
+    """
+    try:
+        names = {p.name for p in folder.iterdir() if not p.name.startswith(".")} if folder.is_dir() else set[str]()
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    strange = sorted(names - {*marks, *parts})
+    if strange and names.isdisjoint(marks):
+        raise UsageError(
+            f"{folder}: holds other files already (for instance {escape_name(strange[0])}) and no {what} of "
+            "noizenet's; choose a new or an empty folder"
+        )
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

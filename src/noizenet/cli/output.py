@@ -15,15 +15,32 @@ from rich.table import Table
 
 from noizenet.base.plain import to_json
 
+LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 40, 80, 1000
+"""Columns. Where a terminal or COLUMNS says less than the least, the usual ones are written for, as where there is no
+terminal: text would be set letter below letter, and a terminal breaks lines itself."""
+
 
 def results() -> Console:
     """Return the console for results."""
-    return Console(highlight=False)
+    return _fitted(Console(highlight=False))
 
 
 def messages() -> Console:
     """Return the console for progress and remarks."""
-    return Console(stderr=True, highlight=False)
+    return _fitted(Console(stderr=True, highlight=False))
+
+
+def _fitted(console: Console) -> Console:
+    if console.width < LEAST_WIDTH:
+        console.width = USUAL_WIDTH
+    elif console.width > MOST_WIDTH:
+        console.width = MOST_WIDTH
+    return console
+
+
+def is_live(console: Console) -> bool:
+    """Tell whether lines can be written over: on a terminal that is wide enough for one."""
+    return console.is_terminal and Console(file=console.file).width >= LEAST_WIDTH
 
 
 def say(text: str) -> None:
@@ -70,7 +87,7 @@ def bar(what: str) -> Iterator[Any]:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(),
         TimeRemainingColumn(compact=True), TextColumn("{task.fields[text]}", markup=False),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
         task = progress.add_task(what, total=None, text="")
 
         def update(done: float, total: float, text: str = "") -> None:
@@ -83,7 +100,7 @@ def bar(what: str) -> Iterator[Any]:
 def status_line() -> Iterator[Any]:
     """Show one line that is written over again and again; yields ``show(text)``. Only on a terminal."""
     console = messages()
-    if not console.is_terminal:
+    if not is_live(console):
         yield lambda text: None
         return
     with console.status("", spinner="dots") as status:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noizenet.base.errors import InterruptedRunError
-from noizenet.cli.output import messages, print_json, print_table, say
+from noizenet.cli.output import is_live, messages, print_json, print_table, say
 
 if TYPE_CHECKING:
     from noizenet.training.plan import Progress
@@ -69,7 +69,7 @@ class _Display:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         console = messages()
-        self._live = console.is_terminal
+        self._live = is_live(console)
         columns = (
             TextColumn("{task.fields[phase]}"), BarColumn(bar_width=20), TaskProgressColumn(),
             TextColumn("{task.fields[text]}", markup=False),

@@ -12,10 +12,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from noizenet.base.errors import CorpusError, NoizenetError, UsageError, suggest
-from noizenet.base.files import folder_lock, make_folder, remove_stale, write_csv, write_json
+from noizenet.base.files import check_own_folder, folder_lock, make_folder, remove_stale, write_csv, write_json
 from noizenet.base.names import escape_name, plain_text, relative_name
 from noizenet.corpus import CORPORA
-from noizenet.corpus.arrange import arrange, write_duplicates
+from noizenet.corpus.arrange import DUPLICATES, arrange, write_duplicates
 from noizenet.corpus.corpus import FORMAT, TRACK_COLUMNS, Corpus, Track
 from noizenet.corpus.fingerprint import CACHE_SUFFIX
 from noizenet.corpus.folder import is_corpus
@@ -85,6 +85,7 @@ def build(
     source, out = Path(source), Path(out)
     _check_arguments(sample_rate, channels, min_seconds, workers)
     _check_places(source, out)
+    check_corpus_folder(out)
     chosen = _layout(source, layout)
     audio = make_folder(make_folder(out) / "audio")
     with folder_lock(out, "corpus"), _without_leftovers(out, audio):
@@ -150,6 +151,17 @@ def check_rate(sample_rate: int) -> None:
     """
     if not 1_000 <= sample_rate <= 192_000:
         raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
+
+
+def check_corpus_folder(out: Path) -> None:
+    """Make sure that a corpus can be built in a folder: see :func:`~noizenet.base.files.check_own_folder`.
+
+    Raises
+    ------
+    UsageError
+    """
+    tables = "tracks.csv", "problems.csv", DUPLICATES
+    check_own_folder(out, "corpus", ["corpus.json"], ["audio", "source", "download", *tables])
 
 
 def _check_arguments(sample_rate: int, channels: int, min_seconds: float, workers: int | None) -> None:

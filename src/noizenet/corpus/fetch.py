@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from noizenet.base.errors import DiskFullError, FetchError, UsageError
 from noizenet.base.files import explain_os_error, folder_lock, make_folder, temporary_name, write_text
-from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build
+from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build, check_corpus_folder
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.fma import SUBSETS, FmaSource
 
@@ -82,6 +82,7 @@ def fetch_fma(
     if address.scheme not in ("http", "https") or not address.hostname:
         raise UsageError(f"base url: {base_url!r} is no address; give one that begins with http:// or https://")
     out = Path(out)
+    check_corpus_folder(out)
     download, source = make_folder(out / "download"), make_folder(out / "source")
     with folder_lock(out, "corpus"):
         for archive in ("fma_metadata.zip", f"fma_{subset}.zip"):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.audio.fold import ONLY_LFE
 from noizenet.audio.issue import Issue
 from noizenet.audio.levels import fit_level, is_silent
 from noizenet.audio.read import AudioReader, converted_blocks
@@ -24,7 +25,7 @@ from noizenet.base.files import explain_os_error, write_json
 from noizenet.base.names import plain_text
 from noizenet.corpus.spool import Levels, Spool
 
-PREPARATION = 3
+PREPARATION = 4
 """Goes up when the same recording would be prepared otherwise: kept files of another number are made anew."""
 DITHER_PEAK, DITHER_SMOOTHNESS = 10 ** (-84 / 20), 0.2
 """White noise below this peak (two steps of 16 bits) is the dither of a silent recording; music is smoother."""
@@ -148,6 +149,8 @@ def _store(
     for block in spool.blocks():
         levels.push(_taken(block, column, channels))
     refusal = _refusal(spool.frames, sample_rate, min_seconds, levels)
+    if any(i.text == ONLY_LFE for i in issues) and not refusal.startswith(TOO_SHORT):
+        return refused(content, ONLY_LFE)  # what is left is silent, or a codec's noise
     if refusal:
         lost = [i.text for i in issues if i.kind == "lost"]
         return refused(content, "; ".join([refusal, *lost]))

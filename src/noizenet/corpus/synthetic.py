@@ -10,7 +10,7 @@ from noizenet.audio.write import AudioWriter
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import folder_lock, make_folder
 from noizenet.base.seeds import derive_seed
-from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build, check_rate
+from noizenet.corpus.build import DEFAULT_RATE_HZ, Progress, build, check_corpus_folder, check_rate
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.folder import FolderSource
 from noizenet.corpus.source import Scan, SourceTrack
@@ -83,6 +83,7 @@ def build_synthetic(
         raise UsageError(f"minutes: {minutes:g} is not a length between 0 and 100,000 minutes")
     check_rate(sample_rate)
     out = Path(out)
+    check_corpus_folder(out)
     source = make_folder(out / "source")
     per_genre = max(MIN_SONGS, round(minutes * 60 / len(STYLES) / SONG_SECONDS))
     seconds = minutes * 60 / len(STYLES) / per_genre
@@ -116,9 +117,10 @@ def _render_all(
         wanted.add(path)
         if not path.exists():
             calls.append(delayed(_render_one)(path, style, derive_seed(seed, style, i), seconds, sample_rate))
-    for old in source.rglob("*.flac"):
-        if old not in wanted:
-            old.unlink()
+    for style in STYLES:
+        for old in (source / style).glob(f"{style}-*-seed*s-*.flac"):
+            if old not in wanted:
+                old.unlink()
     done = len(jobs) - len(calls)
     failed: list[NoizenetError] = []
     # What is under way is finished after an error, so that no song stays half-written; nothing more is begun.

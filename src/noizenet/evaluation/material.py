@@ -17,7 +17,7 @@ from noizenet.base.errors import AudioError, UsageError
 from noizenet.base.files import write_json
 from noizenet.base.names import genre_name, relative_name
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.corpus.folder import scan_recordings
+from noizenet.corpus.folder import is_model, scan_recordings
 from noizenet.corpus.prepare import content_hash
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.evaluation.listen import Heard, listen
@@ -132,6 +132,8 @@ def of_folder(
             found.append(one)
         else:
             skipped.append(one)
+    if not found and is_model(folder):
+        raise UsageError(f"{folder}: is a model's folder and holds no sound; a model is judged without --audio")
     if not found:
         raise UsageError(
             f"{folder}: there is no sound in it that can be judged" + "".join(f"; {n}: {w}" for n, w in skipped[:5])
@@ -144,7 +146,7 @@ def of_file(path: Path, name: str, genre: str) -> Recording | tuple[str, str]:
     try:
         with AudioReader(path) as reader:
             rate = reader.info.sample_rate
-            seconds = sum(len(block) for block in reader.blocks(BLOCK_S)) / rate
+            seconds = sum(len(block) for block in mono_blocks(reader, BLOCK_S)) / rate
             issues = tuple(issue.text for issue in reader.issues)
     except AudioError as error:
         return name, str(error).removeprefix(f"{path}: ")

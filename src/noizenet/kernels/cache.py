@@ -23,6 +23,7 @@ from numba.core import caching as _caching
 from numba.core import config as _config
 from numba.core import serialize as _serialize
 from numba.core.compiler_lock import global_compiler_lock
+from numba.np.ufunc import ufuncbuilder as _ufuncbuilder
 
 from noizenet.base import compiled as base
 from noizenet.base.compiled import CompiledStore
@@ -30,6 +31,7 @@ from noizenet.base.compiled import CompiledStore
 caching: Any = _caching  # numba's types are partial
 config: Any = _config
 serialize: Any = _serialize
+ufuncbuilder: Any = _ufuncbuilder
 
 SOURCES = ("kernels", "model", "representation", "bench")
 """Folders of the package in which loops, or parts of one, are written."""
@@ -188,8 +190,9 @@ def keep(loop: Any) -> Any:
 def load_librosa() -> Any:
     """Import librosa so that its compiled functions are kept in the store, too; returns the module.
 
-    Librosa compiles some functions while it is imported and lets numba keep them beside its sources. While its modules
-    are loaded, numba's names for its cache classes mean ours. Modules that are loaded already stay as they are.
+    Up to 0.11 librosa compiles some functions while it is imported; from 1.0 on most are compiled when they are first
+    called. It lets numba keep them beside its sources. While its modules are loaded, numba's names for what keeps them
+    mean ours, and each function goes on with what it was given then. Modules that are loaded already stay as they are.
     """
     with _import_lock:
         import librosa
@@ -211,23 +214,28 @@ def load_beat_tracker() -> Any:
         return librosa.beat
 
 
-def _never_kept(py_func: Any) -> Any:
-    """Return the cache of a wrapper: none; it is built anew in each process, around the function that is there."""
-    return caching.NullCache()
+class _GUFuncBuilder(ufuncbuilder.GUFuncBuilder):  # type: ignore[misc]
+    """Works as numba's does, and keeps no wrapper: each process builds it anew, around the function that is there.
+
+    A wrapper calls its function by a name that holds a count of the process that compiled it (numba issue 10128). Two
+    processes that compile at once would leave a wrapper of one and a function of the other, and a call would crash.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cache = False  # of wrappers; that of the function itself is the dispatcher's
 
 
 @contextlib.contextmanager
 def _numba_keeps_here() -> Iterator[None]:
     from numba.core import dispatcher
-    from numba.np.ufunc import ufuncbuilder, wrappers
+    from numba.np.ufunc import gufunc
 
     replaced: list[tuple[Any, str, Any]] = [
         (dispatcher, "FunctionCache", FunctionCache),
         (ufuncbuilder, "FunctionCache", FunctionCache),
+        (gufunc, "GUFuncBuilder", _GUFuncBuilder),
     ]
-    # A wrapper calls its function by a name that holds a count of the process that compiled it (numba issue 10128). Two
-    # processes that compile at once would leave a wrapper of one and a function of the other, and a call would crash.
-    replaced.append((wrappers, "GufWrapperCache", _never_kept))
     before = [getattr(module, name) for module, name, _ in replaced]
     try:
         for module, name, ours in replaced:

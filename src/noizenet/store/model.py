@@ -243,6 +243,8 @@ def _parts(source: Path) -> Iterator[Read]:
             f"{source}: no such model; give a folder, one of 'noizenet models', or train one with 'noizenet train'"
         )
     if not (source / ABOUT).exists() and not (source / WEIGHTS).exists():
+        if (source / "corpus.json").exists():
+            raise UsageError(f"{source}: is a corpus, and a model is expected here; give a model's folder or name")
         raise UsageError(
             f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'"
         )

@@ -25,7 +25,7 @@ from noizenet.studio.guard import REPORT_POLICY, Guard
 from noizenet.studio.memory import give_back
 from noizenet.studio.names import checked, inside, safe_name
 from noizenet.studio.quotas import make_room
-from noizenet.studio.refusals import explain, status_of
+from noizenet.studio.refusals import explain, not_understood_because, status_of, wanted
 from noizenet.studio.settings import Settings
 from noizenet.studio.shield import UNFORESEEN, Shield
 
@@ -68,9 +68,7 @@ def create_app(settings: Settings) -> Any:
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(_: Request, error: RequestValidationError) -> Response:
-        found = error.errors()[:1]
-        where = ".".join(str(part) for part in found[0]["loc"][:3]) if found else "request"
-        return JSONResponse({"problem": f"{where[:80]}: {found[0]['msg'][:120] if found else 'not understood'}"}, 422)
+        return JSONResponse({"problem": not_understood_because(error.errors())}, 422)
 
     _models(app, studio)
     _recordings(app, studio)
@@ -290,7 +288,7 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/evaluations")
     def evaluate(wish: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
         """Queue an evaluation of a model."""
-        model = studio.library.folder(str(wish.get("model", "")))
+        model = studio.library.folder(wanted(wish, "model"))
         return trainings.progress(settings, queue, trainings.evaluate_job(settings, queue, wish, model))
 
     @app.post("/api/jobs/{key}/{wish}")
@@ -327,7 +325,7 @@ def _duels(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/duels")
     def begin(wish: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
         """Let two models play, in an order that is not told."""
-        names = str(wish.get("a", "")), str(wish.get("b", ""))
+        names = wanted(wish, "a"), wanted(wish, "b")
         genre = wish.get("genre") or None
         with studio.heavy:
             key = duel.begin(
@@ -349,7 +347,7 @@ def _duels(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/duels/{key}")
     def judge(key: str, wish: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
         """Keep a choice, and tell who played."""
-        return duel.judge(folder, key, str(wish.get("choice", "")))
+        return duel.judge(folder, key, wanted(wish, "choice"))
 
 
 def _file(path: Path, headers: dict[str, str] | None = None) -> Response:

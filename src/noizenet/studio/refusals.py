@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from noizenet.base.errors import AudioError, DiskFullError, NoizenetError, UsageError
 
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
+"""What Pydantic's kinds of errors begin with, and what would be right."""
 STATUS: dict[type, int] = {AudioError: 422, DiskFullError: 507}
 PATHS = re.compile(r"(?<![\w:./\\-])(?:[A-Za-z]:\\(?:[^\\\s'\"]+\\)*|/(?:[^/\s'\":]+/)+)")
 
@@ -29,6 +31,50 @@ class RefusedError(UsageError):
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
         self.status = status
+
+
+def wanted(wish: Mapping[str, Any], field: str) -> str:
+    """Return a text that a request's JSON must have.
+
+    Raises
+    ------
+    RefusedError
+        If the field is not there, is empty or is no text.
+    """
+    value = wish.get(field)
+    if value == "":
+        raise RefusedError(f"{field}: this field is empty; fill it in")
+    if value is None:
+        raise RefusedError(f"{field}: this field is missing in the request's JSON; give it as a text")
+    if not isinstance(value, str):
+        raise RefusedError(f"{field}: this field of the request's JSON is no text; give it as one, in quotation marks")
+    return value
+
+
+def not_understood_because(found: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a plain sentence what FastAPI has found wrong with a request.
+
+    Parameters
+    ----------
+    found : sequence of mapping
+        The errors, as Pydantic describes them; the first is told.
+
+    Examples
+    --------
+    >>> not_understood_because([{"loc": ("query", "seed"), "type": "int_parsing"}])
+    'seed: expected a whole number'
+    """
+    where, kind = (found[0]["loc"], str(found[0]["type"])) if found else ((), "")
+    if where[:1] == ("body",) and len(where) == 1:
+        what = "is missing" if kind == "missing" else "is no JSON object"
+        return f"the request's body {what}; send a JSON object, with the header Content-Type: application/json"
+    if kind == "json_invalid":
+        return "the request's body is not valid JSON; send a JSON object"
+    field = str(where[-1])[:80] if where else "request"
+    if kind == "missing":
+        return f"{field}: this field is missing in the request; give it"
+    expected = _KINDS.get(kind.partition("_")[0], "a value of another kind")
+    return f"{field}: expected {expected}"
 
 
 def status_of(error: NoizenetError) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from noizenet.base.errors import UsageError
-from noizenet.base.files import make_folder
+from noizenet.base.files import check_own_folder, make_folder
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 TOKEN = re.compile(r"[A-Za-z0-9._~-]*")
@@ -72,8 +72,8 @@ class Settings:
     Raises
     ------
     UsageError
-        For an address that is reachable from elsewhere without a token, a token with other signs than letters, digits
-        and ``- _ . ~``, or a certificate without its key.
+        For a data folder that holds other files, an address that is reachable from elsewhere without a token, a token
+        with other signs than letters, digits and ``- _ . ~``, or a certificate without its key.
     """
 
     data: Path
@@ -98,6 +98,8 @@ class Settings:
         for path in (self.certificate, self.key):
             if path is not None and not path.is_file():
                 raise UsageError(f"{path}: no such file; HTTPS needs a certificate and its key, both PEM")
+        # What lies in some of its folders is removed at a start: they must be the studio's own.
+        check_own_folder(self.data, "studio", ["corpora"], FOLDERS[: FOLDERS.index("corpora")])
         for name in FOLDERS:
             make_folder(self.data / name)
 

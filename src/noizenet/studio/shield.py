@@ -64,6 +64,10 @@ class Shield:
             accepted = accepted or message["type"] == "websocket.accept"
 
         try:
+            if scope["type"] == "http" and b"%2f" in scope.get("raw_path", b"").partition(b"?")[0].lower():
+                # Decoded, it would part one name into two, and what is asked of one place would be done at another.
+                await _answer(sending, 400, "a name in the address has a slash (%2F) in it, which no name may have")
+                return
             if scope["type"] == "http" and not self._takes_files(scope["method"], scope["path"]):
                 given = await _whole_body(scope, receive, sending)
                 if given is None:

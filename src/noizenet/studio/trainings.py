@@ -19,7 +19,7 @@ from noizenet.store.model import ABOUT
 from noizenet.studio.job import RUNNING, Job
 from noizenet.studio.jobs import Queue
 from noizenet.studio.names import checked, inside
-from noizenet.studio.refusals import RefusedError, without_paths
+from noizenet.studio.refusals import RefusedError, wanted, without_paths
 from noizenet.studio.settings import Settings
 from noizenet.training import RECIPES
 from noizenet.training.log import read_metrics
@@ -39,7 +39,7 @@ def train_job(settings: Settings, queue: Queue, wish: dict[str, Any]) -> Job:
     UsageError
         For a wish that cannot be had.
     """
-    collection, name = checked(str(wish.get("collection", ""))), checked(str(wish.get("name", "")), "model")
+    collection, name = checked(wanted(wish, "collection"), "collection"), checked(wanted(wish, "name"), "model")
     source = inside(settings.folder("uploads"), collection)
     if not source.is_dir():
         raise UsageError(f"no collection {collection!r}: upload some recordings first")
@@ -83,7 +83,7 @@ def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: 
     UsageError
         For a wish that cannot be had.
     """
-    collection = checked(str(wish.get("collection", "")))
+    collection = checked(wanted(wish, "collection"), "collection")
     corpus = inside(settings.folder("corpora"), collection)
     if not (corpus / "corpus.json").is_file():
         raise UsageError(f"no corpus {collection!r}: it is made when a model is trained on that collection")
@@ -91,7 +91,7 @@ def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: 
     if not isinstance(streams, int) or not 1 <= streams <= 240 or not _is_number(seconds) or not 1 <= seconds <= 600:
         raise UsageError("streams: expected 1 to 240; seconds: 1 to 600")
     embedding = str(wish.get("embedding", "tagger"))
-    name = checked(str(wish.get("model", "")), "model")
+    name = checked(wanted(wish, "model"), "model")
     about = {"model": name, "collection": collection}
     asked = ["--streams", str(streams), "--seconds", f"{seconds:g}", "--embedding", embedding]
     return queue.add(

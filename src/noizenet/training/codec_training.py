@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from noizenet.audio.write import from_pcm16
 from noizenet.base.errors import TrainingError, UsageError
-from noizenet.base.files import folder_lock, make_folder, remove_stale
+from noizenet.base.files import check_own_folder, folder_lock, make_folder, remove_stale
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.representation.codec_weights import CodecShape, save_codec
+from noizenet.representation.codec_weights import ABOUT, ARRAYS, CodecShape, save_codec
 from noizenet.training import checkpoint
 from noizenet.training.codec import CodecNetwork
 from noizenet.training.guard import Guard
@@ -223,6 +223,7 @@ def train_codec(
     def share(spent: float, step: int) -> float:
         return step / steps if steps is not None else spent / (60 * (minutes or 1e-9))
 
+    check_own_folder(Path(folder), "codec", [ABOUT, checkpoint.NAME], [ARRAYS])
     folder = make_folder(Path(folder))
     with folder_lock(folder, "codec"), torch.random.fork_rng(devices=[]), stop_requests() as stop:
         remove_stale(folder)

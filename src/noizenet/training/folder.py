@@ -7,7 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noizenet.base.errors import UsageError
-from noizenet.base.files import folder_lock, make_folder, remove_stale
+from noizenet.base.files import check_own_folder, folder_lock, make_folder, remove_stale
+from noizenet.store.codecs import FOLDER
+from noizenet.store.model import ABOUT, WEIGHTS
+from noizenet.training import checkpoint
+
+
+def check_run_folder(folder: Path) -> None:
+    """Make sure that a run can be in a folder: see :func:`~noizenet.base.files.check_own_folder`.
+
+    Raises
+    ------
+    UsageError
+    """
+    check_own_folder(
+        folder, "model", [ABOUT, checkpoint.NAME, "metrics.jsonl"],
+        [WEIGHTS, FOLDER, "metrics.csv", "curves.png", "tensorboard"],
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
 from noizenet.training.collection import check_collection
 from noizenet.training.fitting import fitted
-from noizenet.training.folder import run_folder
+from noizenet.training.folder import check_run_folder, run_folder
 from noizenet.training.guard import Guard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
@@ -440,6 +440,7 @@ def train(
     taken = next((n for n in (ABOUT, checkpoint.NAME) if (folder / n).exists()), None)
     if taken and not resume:
         raise UsageError(f"{folder}: holds a model already ({taken}); go on with --resume or choose another folder")
+    check_run_folder(folder)
     asked = config.training.threads
     threads = ThreadCount(asked, adaptive=not asked and budget.minutes is not None)
     with run_folder(folder), torch.random.fork_rng(devices=[]), stop_requests() as stop, threads:

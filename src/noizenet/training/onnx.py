@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from noizenet.base.errors import UsageError
-from noizenet.base.files import atomic_path, make_folder, write_text
+from noizenet.base.files import atomic_path, check_own_folder, make_folder, write_text
 from noizenet.model.tokens import TokenNetwork
 from noizenet.representation.codec import CodecTokens
 from noizenet.store.model import Model
@@ -77,6 +77,7 @@ def export_onnx(model: Model, folder: Path | str) -> list[Path]:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UsageError("exporting needs the packages onnx and onnxscript: pip install 'noizenet[onnx]'") from error
+    check_own_folder(Path(folder), "exported model", ["stack.onnx"])
     folder, a = make_folder(Path(folder)), model.architecture
     state, codes = network.start_state(1).detach(), torch.zeros(1, a.dim, dtype=torch.int64)
     mix = torch.full((1, max(1, a.genres)), 1 / max(1, a.genres))

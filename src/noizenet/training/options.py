@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -11,6 +12,7 @@ from typing import Any
 from noizenet.base.config import check, from_dict, merge, option, parse_assignment, read_toml, write_toml
 from noizenet.base.errors import ConfigError, UsageError, suggest
 from noizenet.model.architecture import ModelOptions
+from noizenet.store.bundled import bundled_models
 from noizenet.training import OPTIMIZERS, RECIPES, SCHEDULES
 
 if sys.version_info >= (3, 11):
@@ -124,7 +126,13 @@ def configure(recipe: str, config: Path | None = None, assignments: tuple[str, .
         For an unknown section or key, a wrong type or a value out of range; the message names it.
     """
     if recipe not in RECIPES:
-        raise UsageError(f"unknown model {recipe!r}: {suggest(recipe, list(RECIPES))}")
+        if recipe in bundled_models() or os.path.exists(recipe):  # noqa: PTH110 - Path's raises for what is no path
+            what = "a bundled model" if recipe in bundled_models() else "a file or folder"
+            raise UsageError(
+                f"model {recipe!r:.80}: is {what} and no recipe; give one ({', '.join(RECIPES)}), and a model to begin "
+                "from as --set training.start=MODEL"
+            )
+        raise UsageError(f"unknown recipe {recipe!r:.80}: {suggest(recipe[:80], list(RECIPES))}")
     text = resources.files("noizenet.training").joinpath(f"recipes/{recipe}.toml").read_text(encoding="utf-8")
     values: dict[str, Any] = tomllib.loads(text)
     if config is not None:
