@@ -209,24 +209,25 @@ class TestStreams:
         wanted = np.sin(2 * np.pi * 9_000 * np.arange(44_100) / 44_100)
         assert np.abs(y - wanted)[400:-400].max() < 1e-3
 
-    def test_noise_is_of_unit_power_in_its_band_and_never_in_step(self) -> None:
+    def test_noise_is_of_unit_power_in_its_band(self) -> None:
         for band, (loop, count) in enumerate(zip(noise(HOP), LOOPS, strict=True)):
             assert loop.shape == (count, 2, HOP)
             flat = loop.transpose(0, 2, 1).reshape(-1, 2)
-            assert np.square(flat).mean(0) == pytest.approx(1, abs=1e-3)
+            assert np.square(flat).mean(0) == pytest.approx(1, abs=0.15)  # a little lies beyond its edges
             assert abs(np.corrcoef(flat.T)[0, 1]) < 0.05
             inside = band_levels(flat[:, :1])[1:]
             assert inside.argmax() == band
-            assert inside[band] == pytest.approx(10 * np.log10(3), abs=0.5)
-        assert np.gcd.reduce(LOOPS) == 1
+            assert inside[band] == pytest.approx(10 * np.log10(3), abs=0.15)
+        assert all(np.gcd(a, b) == 1 for a in LOOPS for b in LOOPS if a != b)  # they are never in step again
 
     def test_levels_glide(self) -> None:
         bands = NoiseBands(HOP)
         bands.levels(np.repeat([[-20.0], [-100.0], [-20.0]], BANDS, 1).astype(np.float32))
         sound = bands.take(3)
         power = np.square(sound).mean(1).reshape(-1, 64).mean(1)
-        assert power[7] < 0.1 * power[0]
-        assert power[8] < 0.1 * power[15]
+        assert power[7] < 1e-4 * power[0]
+        assert power[8] < 1e-4 * power[15]
+        assert np.all(np.diff(np.log(power[:8])) < 0)
         assert power[16:].mean() == pytest.approx(BANDS * 10**-2 / 3, rel=0.3)  # what came last stays
 
 
