@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tone
+from conftest import quick_train, tone
 
 from noizenet.audio.resample import resample
 from noizenet.audio.waveform import Waveform
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import ConfigError, ModelError, UsageError
+from noizenet.corpus.corpus import Corpus
+from noizenet.generation.controls import Controls
+from noizenet.generation.stream import Stream
 from noizenet.representation import panning
 from noizenet.representation.base import create
 from noizenet.representation.codec import CodecTokens
@@ -32,6 +35,7 @@ from noizenet.representation.highband import (
 from noizenet.representation.noise_bands import LOOPS, NoiseBands, noise
 from noizenet.representation.upsampling import REACH, Upsampler
 from noizenet.store.codecs import find_codec, keep_codec
+from noizenet.store.model import load
 
 RATE, HOP = 44_100, 512
 MIDDLE = panning.steps(256) ** 2 // 2 - panning.steps(256) // 2
@@ -300,3 +304,16 @@ def test_a_tone_is_a_tone() -> None:
     back = round_trip(np.concatenate([x, x], 1))[:, 0]
     spectra = [np.abs(np.fft.rfft(y[10_000:70_000] * np.hanning(60_000))) for y in (x[:, 0], back)]
     assert abs(int(spectra[0].argmax()) - int(spectra[1].argmax())) <= 2
+
+
+def test_a_token_network_learns_and_plays_it(corpus: Corpus, tmp_path: Path) -> None:
+    """From a mono corpus of another rate; the model says what it needs, and two streams are what each is alone."""
+    quick_train(corpus, tmp_path / "model", "token-lstm", "representation.name=fullband", epochs=1)
+    model = load(tmp_path / "model")
+    assert (model.representation.name, model.representation.dim) == ("fullband", 10)
+    controls = [Controls(seconds=1.0, seed=seed) for seed in (0, 1)]
+    alone = [np.concatenate([w.samples for w in Stream(model, c)]) for c in controls]
+    blocks = [[w.samples for w in pair] for pair in Stream.together(Stream.many(model, controls))]
+    for a, parts in zip(alone, zip(*blocks, strict=True), strict=True):
+        assert a.shape == (44_100, 2)
+        assert np.array_equal(a, np.concatenate(parts))
