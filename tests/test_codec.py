@@ -13,6 +13,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, tone
 from filelock import FileLock
@@ -284,3 +285,21 @@ class TestTwoChannels:
         back = panner.push(both.mean(1))
         assert abs(np.corrcoef(back.T)[0, 1]) < 0.3
         assert panning.measure(np.zeros((1024, 2), np.float32), 512, 256).tolist() == [7 * 15] * 2
+
+    def test_an_all_pass_filter_is_scipys(self) -> None:
+        x, delay = np.random.default_rng(0).normal(0, 0.1, 1_000), 37
+        top = np.zeros(delay + 1)
+        top[0], top[-1] = -panning.FEEDBACK, 1
+        ours = panning.AllPass(delay)
+        pieces = [ours.push(part) for part in np.split(x, [1, 36, 500])]
+        assert np.array_equal(np.concatenate(pieces), scipy.signal.lfilter(top, top[::-1], x))
+
+    def test_its_delays_are_times(self) -> None:
+        click = np.zeros(4_000, np.float32)
+        click[0] = 1
+        first = []
+        for rate in (22_050, 44_100):
+            panner = panning.Panner(512, 256, rate)
+            panner.codes(np.full(9, 7 * 15 + 14))  # in the middle, as wide as can be
+            first.append(np.flatnonzero(np.abs(np.diff(panner.push(click), axis=1)[1:]) > 1e-4)[0] + 1)
+        assert first[1] == 2 * first[0] == 2 * panning.DELAYS[0]

@@ -199,7 +199,7 @@ class TestReproduce:
     @pytest.mark.parametrize("channels", [1, 2])
     def test_chunks_of_frames_are_the_frames_of_the_whole(self, name: str, channels: int) -> None:
         r = create({"name": name}, sample_rate=RATE, channels=channels)
-        x = np.stack([tone(9.0, r.sample_rate)] * channels, 1)
+        x = np.stack([tone(9.0, r.sample_rate)] * r.channels, 1)
         blocks = [x[:5], x[5:30_000], x[30_000:]]
         whole = r.encode(Waveform(x, r.sample_rate))
         chunks = np.concatenate(list(frame_chunks(r, blocks)))

@@ -16,6 +16,7 @@ REPRESENTATIONS = Registry(
         "fft": "noizenet.representation.fft:FftFrames",
         "log-magnitude": "noizenet.representation.logmagnitude:LogMagnitude",
         "codec": "noizenet.representation.codec:CodecTokens",
+        "fullband": "noizenet.representation.fullband:FullbandTokens",
         "hub-codec": "noizenet.representation.hubcodec:HubCodec",
     },
 )

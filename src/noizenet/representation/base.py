@@ -94,6 +94,11 @@ class Representation(ABC):
         """Return the rate, in Hz, at which music of `sample_rate` is represented under these configured values."""
         return sample_rate
 
+    @classmethod
+    def channels_of(cls, values: dict[str, Any], channels: int) -> int:
+        """Return in how many channels music of `channels` is represented under these configured values."""
+        return channels
+
     @property
     @abstractmethod
     def frame_rate(self) -> float:
@@ -211,6 +216,7 @@ def create(values: dict[str, Any], *, sample_rate: int, channels: int) -> Repres
         cls = REPRESENTATIONS.load(str(name))
     except UsageError as error:
         raise ConfigError(f"representation.name: {error}") from error
-    rest = {"sample_rate": cls.rate_of(rest, sample_rate), "channels": channels, **rest}
+    rate, channels = cls.rate_of(rest, sample_rate), cls.channels_of(rest, channels)
+    rest = {"sample_rate": rate, "channels": channels, **rest}
     made: Representation = from_dict(cls, rest, "representation")
     return made

@@ -44,15 +44,15 @@ class CodecTokens(Representation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.digest and self.weights.digest != self.digest:
+        if self.digest and self.version != self.digest:
             raise ConfigError(
                 f"representation.codec: this is another version of {self.codec!r} than the codes are of "
-                f"({self.weights.digest[:12]} is not {self.digest[:12]}); train the model again, or get that version"
+                f"({self.version[:12]} is not {self.digest[:12]}); train the model again, or get that version"
             )
-        if self.sample_rate != self.weights.shape.sample_rate:
+        rate = self.rate_of({"codec": self.codec}, self.sample_rate)
+        if self.sample_rate != rate:
             raise ConfigError(
-                f"representation.sample_rate: the codec {self.codec!r} is for {self.weights.shape.sample_rate:,} Hz, "
-                f"not {self.sample_rate:,}"
+                f"representation.sample_rate: the codec {self.codec!r} is for {rate:,} Hz, not {self.sample_rate:,}"
             )
 
     @classmethod
@@ -66,9 +66,14 @@ class CodecTokens(Representation):
         return load_codec(self.codec)
 
     @property
+    def version(self) -> str:
+        """The digest of all that gives the codes their meaning."""
+        return self.weights.digest
+
+    @property
     def frame_rate(self) -> float:
         """Frames of codes per second."""
-        return self.sample_rate / self.weights.shape.samples
+        return self.weights.shape.sample_rate / self.weights.shape.samples
 
     @property
     def levels(self) -> int:
@@ -89,12 +94,12 @@ class CodecTokens(Representation):
     @property
     def key(self) -> str:
         """The codec's version: codes are few, and dear."""
-        return self.weights.digest[:16]
+        return self.version[:16]
 
     def silence(self) -> Frames:
         """Return the codes of silence."""
-        shape = self.weights.shape
-        return self._encode(np.zeros(((shape.past + shape.ahead + 2) * shape.samples, self.channels), np.float32))[-1:]
+        frames = self.weights.shape.past + self.weights.shape.ahead + 2
+        return self._encode(np.zeros((self.samples_for(frames), self.channels), np.float32))[-1:]
 
     def vectors(self, frames: Frames) -> NDArray[np.float32]:
         """Return what the codes stand for."""
@@ -104,12 +109,12 @@ class CodecTokens(Representation):
         """Return whether frames of the other mean the same; how much texture they get back does not matter."""
         if not isinstance(other, CodecTokens):
             return False
-        codec = self.codec if self.weights.digest == other.weights.digest else other.codec  # wherever it lies
+        codec = self.codec if self.version == other.version else other.codec  # wherever it lies
         return self == dataclasses.replace(other, texture=self.texture, codec=codec)
 
     def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
         """Note which version of the codec it is."""
-        return dataclasses.replace(self, digest=self.weights.digest)
+        return dataclasses.replace(self, digest=self.version)
 
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
         shape = self.weights.shape
@@ -132,16 +137,16 @@ class CodecDecoder(Decoder):
     texture : float
     options : PhaseOptions
     stereo : bool
-        Whether a frame's last code says where the sound stands.
+        Whether one more code of a frame says where the sound stands.
     """
 
-    shared = ("_shape", "_codec", "_packed")
+    shared: ClassVar[tuple[str, ...]] = ("_shape", "_codec", "_packed")
 
     def __init__(
         self, codec: CodecWeights, texture: float = 1.0, options: PhaseOptions | None = None, *, stereo: bool = False
     ) -> None:
         shape = self._shape = codec.shape
-        self._panner = panning.Panner(shape.samples, shape.levels) if stereo else None
+        self._panner = panning.Panner(shape.samples, shape.levels, shape.sample_rate) if stereo else None
         self._codec, self._packed, self._texture = codec, packed(codec), texture
         self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
         self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
@@ -176,7 +181,7 @@ class CodecDecoder(Decoder):
         if not len(frames):
             return
         if self._panner is not None:
-            self._panner.codes(frames[:, -1])
+            self._panner.codes(frames[:, self._shape.codebooks])
         latents = embed(frames[:, : self._shape.codebooks], self._codec)
         if not self._frames:  # before the first frame, the first
             self._latents = np.repeat(latents[:1], self._shape.decoder_past, 0)
@@ -194,10 +199,17 @@ class CodecDecoder(Decoder):
         self._latents = self._latents[count:]
         return windows.transpose(0, 2, 1).reshape(count, -1)
 
+    def _heard(self, magnitudes: F32) -> F32:
+        """Return the mono samples that are done when these magnitudes [n, F] are there as well."""
+        return self._search.push(magnitudes)
+
     def _out(self, samples: F32) -> F32:
         self._given += len(samples)
-        columns = samples[:, None] if self._panner is None else self._panner.push(samples)
-        return np.clip(columns, -1.0, 1.0)
+        return np.clip(self._placed(samples), -1.0, 1.0)
+
+    def _placed(self, samples: F32) -> F32:
+        """Return the channels [m, C] of mono samples."""
+        return samples[:, None] if self._panner is None else self._panner.push(samples)
 
 
 def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
@@ -210,6 +222,6 @@ def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
         end = at + len(own) * shape.spectra
         numbers = decoder._decoded + np.arange(end - at)
         magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._texture)
-        parts.append(decoder._search.push(magnitudes))
+        parts.append(decoder._heard(magnitudes))
         decoder._decoded, at = decoder._decoded + end - at, end
     return parts

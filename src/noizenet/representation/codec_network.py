@@ -53,11 +53,17 @@ def quantise(latent: F32, codec: CodecWeights) -> NDArray[np.int16]:
     rest, codes = latent, []
     for k, book in enumerate(codec["book"]):
         x = rest[:, k * shape.code_size : (k + 1) * shape.code_size] if shape.quantiser == "product" else rest
-        nearest = (np.square(book).sum(1) - 2 * x @ book.T).argmin(1)
-        codes.append(nearest)
+        code = nearest(x, book)
+        codes.append(code)
         if shape.quantiser == "residual":
-            rest = rest - book[nearest]
+            rest = rest - book[code]
     return np.stack(codes, 1).astype(np.int16)
+
+
+def nearest(x: F32, book: F32) -> NDArray[np.intp]:
+    """Return which row of a book [V, D] is nearest to each of x [T, D], [T]."""
+    codes: NDArray[np.intp] = (np.square(book).sum(1) - 2 * x @ book.T).argmin(1)
+    return codes
 
 
 def embed(codes: NDArray[np.integer], codec: CodecWeights) -> F32:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 QUIET = 1e-4
-DELAYS, FEEDBACK = (241, 383, 619), 0.5
-"""Of the all-pass filters, in samples at 22,050 Hz: 11 to 28 ms, without a common divisor."""
+DELAYS, DELAYS_RATE, FEEDBACK = (241, 383, 619), 22_050, 0.5
+"""Of the all-pass filters, in samples at this rate in Hz: 11 to 28 ms, without a common divisor."""
 LEAST_COMMON = 0.3
 """Channels that are (nearly) each other's opposite would cancel in the middle: no more than this is taken off."""
 
@@ -49,34 +49,37 @@ class Panner:
         Samples that a code is for.
     levels : int
         Values of a code.
+    sample_rate : int
+        Hz.
     """
 
-    def __init__(self, frame: int, levels: int) -> None:
+    def __init__(self, frame: int, levels: int, sample_rate: int = DELAYS_RATE) -> None:
         self._frame, self._steps = frame, steps(levels)
         self._gains = np.zeros((0, 4))
         self._at = 0  # samples into the oldest frame whose code is kept
-        self._filters = [np.zeros(d) for d in DELAYS]
+        self._filters = [AllPass(round(d * sample_rate / DELAYS_RATE)) for d in DELAYS]
 
     def codes(self, codes: NDArray[np.integer]) -> None:
         """Take the codes [n] of the coming frames."""
         self._gains = np.concatenate([self._gains, self._gains_of(codes)])
 
-    def push(self, samples: F32) -> F32:
-        """Take samples [n] of frames whose codes are known; return [n, 2]. Gains glide from frame to frame."""
-        from scipy.signal import lfilter  # half a second at the start of whoever plays one channel
+    def push(self, samples: F32, apart: F32 | None = None) -> F32:
+        """Take samples [n] of frames whose codes are known; return [n, 2]. Gains glide from frame to frame.
 
+        `apart` [n, 2] is sound to be added that comes in two parts: one for what is common, one for what is not.
+        """
         if not len(samples):
             return np.zeros((0, 2), np.float32)
-        apart = samples
-        for i, delay in enumerate(DELAYS):
-            top = np.zeros(delay + 1)
-            top[0], top[-1] = -FEEDBACK, 1
-            apart, self._filters[i] = lfilter(top, top[::-1], apart, zi=self._filters[i])
+        common, other = samples, samples.astype(np.float64)
+        for each in self._filters:
+            other = each.push(other)
+        if apart is not None:
+            common, other = common + apart[:, 0], other + apart[:, 1]
         place = (self._at + np.arange(len(samples))) / self._frame
         edges = np.arange(len(self._gains))
         gains = [np.interp(place, edges, self._gains[:, j]) for j in range(4)] if len(self._gains) else [1.0] * 4
-        left = gains[0] * samples + gains[1] * apart
-        right = gains[2] * samples + gains[3] * apart
+        left = gains[0] * common + gains[1] * other
+        right = gains[2] * common + gains[3] * other
         self._at += len(samples)
         done = min(self._at // self._frame, max(0, len(self._gains) - 1))
         self._gains, self._at = self._gains[done:], self._at - done * self._frame
@@ -95,3 +98,26 @@ class Panner:
         scale = 2 / np.sqrt(both)  # so that the middle of the channels is as loud as the one that they are made from
         parts = (left * np.cos(angle), left * np.sin(angle), right * np.cos(angle), -right * np.sin(angle))
         return np.stack([scale * p for p in parts], 1)
+
+
+class AllPass:
+    """All frequencies as loud, each delayed by another time: y[i] = x[i - delay] + FEEDBACK · (y[i - delay] - x[i]).
+
+    Parameters
+    ----------
+    delay : int
+        Samples.
+    """
+
+    def __init__(self, delay: int) -> None:
+        self._line = np.zeros(delay)  # x + FEEDBACK · y of the last `delay` samples
+
+    def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take samples [n]; return as many."""
+        out, delay = np.empty(len(samples)), len(self._line)
+        for first in range(0, len(samples), delay):
+            x = samples[first : first + delay]
+            y = self._line[: len(x)] - FEEDBACK * x
+            self._line = np.concatenate([self._line[len(x) :], x + FEEDBACK * y])
+            out[first : first + len(x)] = y
+        return out

@@ -19,8 +19,12 @@ from noizenet.base.regular import check_regular, read_regular
 FOLDER = "codec"
 MAX_FILE_BYTES = 2 << 30
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_FIELD = {"codec": "codec", "hub-codec": "model"}
-_FILES = {"codec": ("codec.json", "codec.safetensors"), "hub-codec": ("config.json", "model.safetensors")}
+_FIELD = {"codec": "codec", "fullband": "codec", "hub-codec": "model"}
+_FILES = {
+    "codec": ("codec.json", "codec.safetensors"),
+    "fullband": ("codec.json", "codec.safetensors", "highband.safetensors"),
+    "hub-codec": ("config.json", "model.safetensors"),
+}
 
 
 def keep_codec(values: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -76,6 +80,6 @@ def find_codec(values: dict[str, Any], source: Path) -> dict[str, Any]:
 
 def _is_known(kind: str, name: str) -> bool:
     """Whether a codec is known by its name, here or on the hub, so that it is no path."""
-    if kind == "codec":
+    if kind != "hub-codec":
         return name in bundled("codecs")
     return bool(_HUB_NAME.fullmatch(name)) and not Path(name).exists()
