@@ -1,0 +1,96 @@
+"""How far played codes lie from the training tracks': ``python distances.py DATA PLAYED.npz …``.
+
+Every three seconds (64 frames) are described by means, deviations and mean changes of the codec's latents, reduced to
+32 principal components of the training tracks; sets are compared by the Fréchet distance. It is quick, hears no phases,
+and does not replace ``noizenet evaluate``. Besides: how often a frame is (nearly) the one before, how much frames
+change, and how alike frames are that lie 4 or 16 seconds apart. Held-out tracks are the first row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import linalg
+
+from noizenet.representation.codec_network import embed
+from noizenet.representation.codec_weights import load_codec
+
+WINDOW, COMPONENTS, RATE = 64, 32, 22050 / 1024
+Array = np.ndarray[Any, Any]
+
+
+def latents(codes: Array) -> Array:
+    """Return the codec's latents [T, D] of codes [T, K ≥ 8]."""
+    return embed(codes[:, :8].astype(np.int16), load_codec("noizenet-2"))
+
+
+def features(codes: Array) -> Array:
+    """Return what describes each window, [windows, 3 · D]."""
+    z = latents(codes)
+    z = z[: len(z) // WINDOW * WINDOW].reshape(-1, WINDOW, z.shape[1])
+    return np.concatenate([z.mean(1), z.std(1), np.abs(np.diff(z, axis=1)).mean(1)], 1)
+
+
+def frechet(x: Array, y: Array) -> float:
+    """Return the Fréchet distance of two sets [n, D]."""
+    a, b = np.cov(x.T), np.cov(y.T)
+    return float(np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a + b - 2 * linalg.sqrtm(a @ b).real))
+
+
+def alike(codes: Array, seconds: float) -> float:
+    """Return the mean cosine of frames so many seconds apart, less the track's mean."""
+    z = latents(codes)
+    z = z - z.mean(0)
+    z /= np.linalg.norm(z, axis=1, keepdims=True) + 1e-6
+    lag = round(seconds * RATE)
+    return float((z[lag:] * z[:-lag]).sum(1).mean()) if len(z) > lag else float("nan")
+
+
+def described(streams: list[Array]) -> dict[str, float]:
+    """Return the figures that need no comparison."""
+    same = [((c[1:, :8] == c[:-1, :8]).sum(1) >= 7).mean() for c in streams]
+    flux = [np.abs(np.diff(latents(c), axis=0)).mean() for c in streams]
+    found = {"held": np.mean(same), "flux": np.mean(flux)}
+    found |= {f"alike, {s} s": np.nanmean([alike(c, s) for c in streams]) for s in (4, 16)}
+    return {k: round(float(v), 3) for k, v in found.items()}
+
+
+def main() -> None:
+    """Print a row for held-out tracks and one for each file of played codes; write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("played", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path)
+    a = parser.parse_args()
+    with np.load(a.data / "0.codes.npz") as f:
+        codes, lengths, splits = f["codes"], f["lengths"], f["info"][:, 1]
+    tracks = np.split(codes, np.cumsum(lengths)[:-1])
+    held = [t for t, s in zip(tracks, splits, strict=True) if s]
+    training = np.concatenate([features(t) for t, s in zip(tracks, splits, strict=True) if not s])
+    mean, spread = training.mean(0), training.std(0) + 1e-6
+    _, scale, axes = np.linalg.svd((training - mean) / spread, full_matrices=False)
+
+    def reduced(x: Array) -> Array:
+        out: Array = (x - mean) / spread @ axes[:COMPONENTS].T / (scale[:COMPONENTS] / np.sqrt(len(training)))
+        return out
+
+    reference, rows = reduced(training), dict[str, Any]()
+    sets = {"held-out": held} | {p.stem: list(np.load(p)["codes"]) for p in a.played}
+    rng = np.random.default_rng(0)
+    for name, streams in sets.items():
+        own = np.concatenate([reduced(features(c)) for c in streams])
+        most = min(len(own), 360)  # a distance of fewer windows is larger: as many of each
+        own = own[rng.choice(len(own), most, replace=False)]
+        short = [c[: round(30 * RATE)] for c in streams]
+        rows[name] = {"distance": round(frechet(own, reference), 2), "windows": most, **described(short)}
+        print(f"{name:30}", rows[name], flush=True)
+    if a.out:
+        a.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
