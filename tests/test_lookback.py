@@ -166,7 +166,7 @@ class TestNetwork:
             assert np.abs(other[0].numpy() - whole)[40:].max() > 0.3
 
     @pytest.mark.parametrize("precision", PRECISIONS)
-    @pytest.mark.parametrize("options", [{}, ALL, {"lookback_beats": (4,)}, {"depth_block": "gated"}])
+    @pytest.mark.parametrize("options", COMBINATIONS)
     def test_of_every_precision_and_of_wider_layers(self, options: dict[str, object], precision: str) -> None:
         """The loop is compared with a network whose matrices were rounded alike."""
         network, given, n = make(**options, hidden=80, embedding=72, depth_width=100), codes(401), 400
