@@ -27,13 +27,25 @@ class Beats(NamedTuple):
 
     def phases(self, times: F64) -> F64:
         """Return how far from one beat to the next each moment is, in [0, 1); NaN where no beat is clear."""
+        return np.asarray(self._places(times) % 1.0, np.float64)
+
+    def positions(self, times: F64, numbers: NDArray[np.int64]) -> F64:
+        """Return where each moment is in beats, of which the `numbers` [n] are given; NaN where no beat is clear."""
+        places = self._places(times)
+        known = ~np.isnan(places)
+        before = places[known].astype(int)
+        places[known] = numbers[before] + places[known] % 1.0
+        return places
+
+    def _places(self, times: F64) -> F64:
+        """Return how many beats lie before each moment; NaN where no beat is clear."""
         if len(self.times) < FEWEST or not len(self.clear):
             return np.full(len(times), np.nan)
         places = np.interp(times, self.times, np.arange(len(self.times)), left=np.nan, right=np.nan)
         window = np.clip((times / (WINDOW_S / 2)).astype(int), 0, len(self.clear))
         padded = np.concatenate([self.clear[:1], self.clear, self.clear[-1:]])
         heard = padded[window] | padded[window + 1]  # the two windows that a moment lies in
-        return np.where(heard, places % 1.0, np.nan)
+        return np.where(heard, places, np.nan)
 
     @property
     def tempo(self) -> float:
@@ -62,6 +74,12 @@ def ticks_of(phases: NDArray[np.floating], clock: int) -> NDArray[np.int64]:
     """
     ticks = np.where(np.isnan(phases), 0, 1 + np.floor(np.nan_to_num(phases) * clock)).astype(np.int64)
     return np.minimum(ticks, clock)
+
+
+def places_of(positions: NDArray[np.floating], phrase: int) -> NDArray[np.int64]:
+    """Return in which beat of a phrase frames at positions in beats are, 1 to `phrase`; 0 for NaN."""
+    places = np.where(np.isnan(positions), 0, 1 + np.floor(np.nan_to_num(positions)) % phrase)
+    return places.astype(np.int64)
 
 
 def find_beats(samples: NDArray[np.float32], sample_rate: int) -> Beats:

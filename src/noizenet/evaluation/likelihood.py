@@ -9,14 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.beats import Beats, find_beats, ticks_of
+from noizenet.audio.beats import Beats, find_beats, places_of, ticks_of
+from noizenet.audio.phrases import find_phrases
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
+from noizenet.model.lookback import frames_before, steps_of
 from noizenet.store.model import Model
 
 EXCERPT_S, CODES_S, EXCERPTS, TRAINING_EXCERPTS = 2.0, 4.0, 8, 64
+LOOKBACK_S = 16.0
+"""Sound before an excerpt that networks with lookbacks are told of."""
 
 
 def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
@@ -24,7 +28,8 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
 
     Each excerpt, two seconds of samples or four of codes, begins from the model's start state. Bits are exact: of the
     classes, sketch included; the baselines' are of the same classes. A network with a clock is told the music's own
-    beat, as in training and its validation; what it pays where it is told nothing of it stands beside.
+    beat (and place in a phrase, and codes of some beats ago), as in training and its validation; what it pays where
+    it is told nothing of it stands beside.
 
     Returns
     -------
@@ -53,10 +58,10 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     for genre in corpus.genres:
         held = [t for t in corpus.held_out() if t.genre == genre]
         found = _excerpts(model, corpus, held, EXCERPTS, apart)
-        lanes, ticks = found.lanes, found.ticks
+        lanes, told = found.lanes, [found.ticks, found.places, found.back]
         if not len(lanes) or not len(train):
             continue
-        rows = {"bits": [_bits(model, lane[None], genre, tick[None]) for lane, tick in zip(lanes, ticks, strict=True)]}
+        rows = {"bits": [_bits(model, lane[None], genre, [x[i : i + 1] for x in told]) for i, lane in enumerate(lanes)]}
         if model.architecture.options.clock:
             rows["bits_without_beat"] = [_bits(model, lane[None], genre, None) for lane in lanes]
         rows |= _simple(train, lanes, r.levels, values)
@@ -109,10 +114,15 @@ def check_same_sound(model: Model, corpus: Corpus) -> None:
 
 
 class _Excerpts(NamedTuple):
-    """Classes [B, T + 1, K], what is told of the beat in the last T frames [B, T], and the number of each's track."""
+    """Classes [B, T + 1, K], what is told of the beat in the last T frames, and the number of each's track.
+
+    `ticks` and `places` [B, T] and `back` [B, T, L, K] are those of :class:`~noizenet.model.network.Beat`.
+    """
 
     lanes: NDArray[np.int64]
     ticks: NDArray[np.int64]
+    places: NDArray[np.int64]
+    back: NDArray[np.int64]
     tracks: list[int]
 
 
@@ -123,12 +133,13 @@ def _excerpts(
 
     Where `apart` is given, each one's distortion in dB is appended to it.
     """
-    r, clock = model.representation, model.architecture.options.clock
+    r, o = model.representation, model.architecture.options
     granule = math.lcm(model.network.granule, r.granule)
     samples = round((EXCERPT_S if r.values() is not None else CODES_S) * corpus.sample_rate)
     frames = r.frames_for(int(samples * r.sample_rate / corpus.sample_rate)) // granule * granule
     long = [t for t in tracks if t.frames > samples + 1]
-    lanes, ticks, numbers, beats = [], [], list[int](), dict[int, Beats]()
+    lanes, numbers, beats = [], list[int](), dict[int, tuple[Beats, NDArray[np.int64]]]()
+    told = list[tuple[NDArray[np.int64], ...]]()
     for i in range(count if long else 0):
         number = i * len(long) // count if len(long) > count else i % len(long)
         track = long[number]
@@ -139,16 +150,58 @@ def _excerpts(
             apart.append(mel_distance(sound, r.decode(encoded)))
         lanes.append(encoded[: frames + 1].astype(np.int64))
         numbers.append(number)
-        told = np.zeros(frames, np.int64)
-        if clock and apart is not None:
-            if number not in beats:
-                beats[number] = find_beats(corpus.mono(track), corpus.sample_rate)
-            middles = start / corpus.sample_rate + (np.arange(1, frames + 1, dtype=np.float64) + 0.5) / r.frame_rate
-            told = ticks_of(beats[number].phases(np.asarray(middles, np.float64)), clock)
-        ticks.append(told)
+        if not (o.clock and apart is not None):
+            told.append(_nothing(model, frames))
+            continue
+        if number not in beats:
+            mono = corpus.mono(track)
+            found = find_beats(mono, corpus.sample_rate)
+            counted = o.phrase or o.lookback_beats
+            own = find_phrases(mono, corpus.sample_rate, found.times) if counted else np.arange(len(found.times))
+            beats[number] = found, own
+        told.append(_told(model, corpus, track, start, lanes[-1], *beats[number]))
     if not lanes:
-        return _Excerpts(np.zeros((0, frames + 1, r.dim), np.int64), np.zeros((0, frames), np.int64), [])
-    return _Excerpts(np.stack(lanes), np.stack(ticks), numbers)
+        empty = np.zeros((0, frames + 1, r.dim), np.int64)
+        ticks, places, back = (x[None][:0] for x in _nothing(model, frames))
+        return _Excerpts(empty, ticks, places, back, [])
+    ticks, places, back = (np.stack(x) for x in zip(*told, strict=True))
+    return _Excerpts(np.stack(lanes), ticks, places, back, numbers)
+
+
+def _nothing(model: Model, frames: int) -> tuple[NDArray[np.int64], ...]:
+    """Return ticks, places and lookbacks of so many frames of which nothing is told."""
+    a = model.architecture
+    none = np.zeros(frames, np.int64)
+    return none, none, np.full((frames, len(a.options.lookback_beats), a.dim), -1, np.int64)
+
+
+def _told(
+    model: Model, corpus: Corpus, track: Track, start: int, lane: NDArray[np.int64], beats: Beats,
+    numbers: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], ...]:  # fmt: skip
+    """Return ticks, places and lookbacks of all but the first frame of an excerpt that begins at sample `start`."""
+    r, o = model.representation, model.architecture.options
+    ticks, places, back = _nothing(model, len(lane) - 1)
+    begin = start / corpus.sample_rate
+
+    def middles(first: int, last: int) -> NDArray[np.float64]:
+        return np.asarray(begin + (np.arange(first, last, dtype=np.float64) + 0.5) / r.frame_rate, np.float64)
+
+    ticks = ticks_of(beats.phases(middles(1, len(lane))), o.clock)
+    if o.phrase:
+        places = places_of(beats.positions(middles(1, len(lane)), numbers), o.phrase)
+    if o.lookback_beats:
+        # What lies before the excerpt is looked back on, though the network does not hear it.
+        count = int(min(LOOKBACK_S, begin) * r.frame_rate)
+        samples = round(count / r.frame_rate * corpus.sample_rate)
+        codes = lane
+        if count:
+            before = r.encode(corpus.waveform(track, start - samples, samples))[:count].astype(np.int64)
+            count, codes = len(before), np.concatenate([before, lane])
+        steps = steps_of(beats.positions(middles(-count, len(lane)), numbers))
+        rows = frames_before(steps, o.lookback_beats, len(lane) - 1, len(steps))
+        back = np.where(rows[..., None] >= 0, codes[rows.clip(min=0)], -1)
+    return ticks, places, back
 
 
 def mel_distance(sound: Waveform, kept: Waveform) -> float:
@@ -177,15 +230,17 @@ def mix_of(model: Model, genre: str) -> NDArray[np.float32]:
     return np.full(count, 1 / count, np.float32)
 
 
-def _bits(model: Model, lanes: NDArray[np.int64], genre: str, ticks: NDArray[np.int64] | None) -> float:
+def _bits(model: Model, lanes: NDArray[np.int64], genre: str, beat: Sequence[NDArray[np.int64]] | None) -> float:
+    """Return the cost of lanes [B, T + 1, K]; `beat` holds ticks, places and lookbacks, None tells nothing of them."""
     import torch
 
-    network = model.network
+    network, o = model.network, model.architecture.options
     mix = torch.from_numpy(mix_of(model, genre))
     frames = torch.from_numpy(lanes)
-    told = None if ticks is None or not model.architecture.options.clock else torch.from_numpy(ticks)
+    parts = zip(beat or (), (o.clock, o.phrase, o.lookback_beats), strict=bool(beat))
+    told = [torch.from_numpy(x) if heard else None for x, heard in parts]
     with torch.inference_mode():
         nats, _, _ = network.nats(
-            frames[:, :-1], frames[:, 1:], mix.expand(len(lanes), -1), network.start_state(len(lanes)), told
+            frames[:, :-1], frames[:, 1:], mix.expand(len(lanes), -1), network.start_state(len(lanes)), *told
         )
     return float(nats) / math.log(2)

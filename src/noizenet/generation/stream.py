@@ -206,11 +206,11 @@ class Stream(Iterator[Waveform]):
             self._frames = max(1, self._frames_needed(self._total) - frames)
 
     def _beat(self, song: Waveform | None) -> tuple[float, float]:
-        """Return the tempo in beats a minute and where in a beat the stream begins."""
-        c, model = self._controls, self._model
-        if not model.architecture.options.clock:
+        """Return the tempo in beats a minute and where in a beat, or in a phrase, the stream begins."""
+        c, model, o = self._controls, self._model, self._model.architecture.options
+        if not o.clock:
             return 0.0, 0.0
-        tempo, phase = (0.0, 0.0) if song is None else beat_of_song(song)
+        tempo, phase = (0.0, 0.0) if song is None else beat_of_song(song, phrases=o.phrase > 0)
         if c.tempo is not None:
             return c.tempo, phase
         if not tempo:

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio import beats
+from noizenet.audio.phrases import PHRASE, find_phrases
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.genre import Mix
+
+PHRASES_S = 60.0
+"""The end of a song, in which its phrases are looked for."""
 
 find_beats: Callable[[NDArray[np.float32], int], beats.Beats] = beats.find_beats
 """Finds the beats of mono samples; a program that runs for days may have another process do it."""
@@ -44,14 +48,28 @@ def tempo_of_genre(tempi: Mapping[str, Sequence[float]], genres: Sequence[str], 
     return float(chosen[int(rng.integers(len(chosen)))])
 
 
-def beat_of_song(sound: Waveform) -> tuple[float, float]:
+def beat_of_song(sound: Waveform, *, phrases: bool = False) -> tuple[float, float]:
     """Return a song's tempo in beats a minute in its last twelve seconds, and where in a beat it begins.
 
-    As if it had kept that tempo all along; zeros where there is no clear beat.
+    As if it had kept that tempo all along; zeros where there is no clear beat. With `phrases` the beginning is that in
+    a phrase of 16 beats, as far as it can be told from the song's last minute.
     """
-    mono = mix_channels(sound.samples, 1)[:, 0][-round(beats.WINDOW_S * sound.sample_rate) :]
-    found = find_beats(mono, sound.sample_rate)
+    mono = mix_channels(sound.samples, 1)[:, 0]
+    last = mono[-round(beats.WINDOW_S * sound.sample_rate) :]
+    found = find_beats(last, sound.sample_rate)
     if not found.tempo:
         return 0.0, 0.0
-    before = (len(sound) - len(mono)) / sound.sample_rate + found.times[-1]
-    return found.tempo, float(-before * found.tempo / 60 % 1.0)
+    before = (len(sound) - len(last)) / sound.sample_rate + found.times[-1]
+    number, turn = 0, 1
+    if phrases:
+        long = mono[-round(PHRASES_S * sound.sample_rate) :]
+        times = find_beats(long, sound.sample_rate).times
+        if len(times):
+            cut = (len(long) - len(last)) / sound.sample_rate  # seconds from one excerpt's start to the other's
+            apart = cut + found.times[-1] - times
+            nearest = int(
+                np.abs(apart).argmin()
+            )  # trackers leave out beats at the ends: there may be some between them
+            number = int(find_phrases(long, sound.sample_rate, times)[nearest])
+            number, turn = number + round(apart[nearest] * found.tempo / 60), PHRASE
+    return found.tempo, float((number - before * found.tempo / 60) % turn)

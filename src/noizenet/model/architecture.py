@@ -11,6 +11,9 @@ from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
 from noizenet.model.features import LPC_HOP, LPC_WINDOW, SKETCH
 
+RMS_EPS = 1.1920929e-07
+"""Added to the mean square by the norm of a code's gated layer: the epsilon of float32, torch's default."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -59,6 +62,19 @@ class ModelOptions:
     clock: int = option(
         0, "phases of a beat that a network over codes is told, so that it plays in time; 0: none", low=0, high=256
     )
+    phrase: int = option(
+        0, "beats of a phrase that a network with a clock tells apart: 16, four bars of four beats, or 0 for none",
+        low=0, high=16,
+    )  # fmt: skip
+    lookback_beats: tuple[int, ...] = option(
+        (), "beats ago of which a network with a clock is told the codes, for instance [4, 8, 16]; none: of none"
+    )
+    depth_shared: bool = option(
+        False, "a code of a token network says the same to all codes after it in the frame, instead of to each its own"
+    )
+    depth_block: str = option(
+        "none", "layer in front of each code's logits in a token network", choices=("none", "gated")
+    )
 
     def __post_init__(self) -> None:
         check(self, "model")
@@ -82,8 +98,26 @@ class ModelOptions:
             raise ConfigError("model.dilations, model.residual: only networks over codes (head 'depth') have them")
         if self.clock and self.head != "depth":
             raise ConfigError("model.clock: only networks over codes (head 'depth') have one")
+        self._check_codes()
         if len(self.tiers) > 8:
             raise ConfigError(f"model.tiers: {len(self.tiers)} tiers, at most 8 are possible")
+
+    def _check_codes(self) -> None:
+        if (self.depth_shared or self.depth_block != "none") and self.head != "depth":
+            raise ConfigError(
+                "model.depth_shared, model.depth_block: only networks over codes (head 'depth') have them"
+            )
+        if (self.phrase or self.lookback_beats) and not self.clock:
+            raise ConfigError(
+                "model.phrase, model.lookback_beats: only networks with a clock have them; use model.clock=32"
+            )
+        if self.phrase not in (0, 16):
+            raise ConfigError(f"model.phrase: {self.phrase} is neither 16 nor 0")
+        beats = self.lookback_beats
+        if len(beats) > 8 or not all(type(b) is int and 1 <= b <= 64 for b in beats) or len(set(beats)) < len(beats):
+            raise ConfigError(
+                f"model.lookback_beats: {list(beats)} is not a list of at most 8 different whole numbers from 1 to 64"
+            )
 
 
 class TierShape(NamedTuple):
@@ -250,6 +284,11 @@ class Architecture:
     def dilations(self) -> tuple[int, ...]:
         """Frames that each layer looks back to its last state."""
         return self.options.dilations or (1,) * self.options.layers
+
+    @property
+    def given_tables(self) -> int:
+        """Tables of what codes of a frame say to those after them: one a pair, or with `depth_shared` one a code."""
+        return self.dim - 1 if self.options.depth_shared else self.dim * (self.dim - 1) // 2
 
     @property
     def outputs(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,26 @@ from numpy.typing import NDArray
 from noizenet.kernels.products import Pack
 from noizenet.model.engine import Engine, as_codes, biases
 from noizenet.model.kernel_tokens import run_tokens
+from noizenet.model.lookback import FRAMES_A_BEAT, NOWHERE, frames_before, steps_of
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
-LISTS = ("current", "clock")
+LISTS = ("current", "clock", "history", "steps")
 """What of the memory has no rows of layers."""
+
+
+class Coming(NamedTuple):
+    """What is told of the next frames.
+
+    `ticks` and `places` [n] are those of :class:`~noizenet.model.network.Beat`, `back` [n, L] the frames so many beats
+    ago as rows of the history followed by the next frames themselves, and `steps` [n] where in time these lie (see
+    :mod:`noizenet.model.lookback`).
+    """
+
+    ticks: NDArray[np.int64]
+    places: NDArray[np.int64]
+    back: NDArray[np.int64]
+    steps: NDArray[np.int64]
 
 
 class TokenEngine(Engine):
@@ -34,19 +50,29 @@ class TokenEngine(Engine):
         for k in range(a.dim):
             for part in ("say", "out"):
                 layout.append(pack.add(weights[f"head.{part}.{k}.weight"], weights[f"head.{part}.{k}.bias"]))
+        if o.lookback_beats:
+            layout.append(pack.add(weights["lookback.weight"]))
+        for k in range(a.dim if o.depth_block == "gated" else 0):
+            layout += [pack.add(weights[f"head.{part}.{k}.weight"]) for part in ("up", "down")]
         self._layout = np.asarray(layout, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
         self._codes = np.stack([weights[f"codes.{k}.weight"] for k in range(a.dim)])
-        tables = [weights[f"head.given.{p}.weight"] for p in range(a.dim * (a.dim - 1) // 2)]
+        tables = [weights[f"head.given.{i}.weight"] for i in range(a.given_tables)]
         self._given = np.stack(tables) if tables else np.zeros((0, a.levels, o.depth_width), np.float32)
         self._first, self._genres = weights["start"], weights.get("genre.weight")
         told = range(a.dim if self._genres is not None else 0)
         self._colours = [weights[f"head.colour.{k}.weight"] for k in told]  # K of [D, E]
-        self._clock = np.zeros((1, o.embedding), np.float32)
-        self._beats = np.zeros((a.dim, 1, o.depth_width), np.float32)
-        if o.clock:
-            self._clock = weights["clock.weight"]
-            self._beats = np.stack([weights[f"head.beat.{k}.weight"] for k in range(a.dim)])
+        self._clock, self._beats = self._tables(weights, "clock", "beat", o.clock)
+        self._phrase, self._parts = self._tables(weights, "phrase", "phrase", o.phrase)
+        self._lookbacks, self._reach = len(o.lookback_beats), FRAMES_A_BEAT * max(o.lookback_beats, default=0)
+        self._look = np.zeros((0, a.dim, a.levels + 1, o.depth_width), np.float32)
+        if self._lookbacks:
+            look = [weights[f"head.lookback.{i}.weight"] for i in range(self._lookbacks * a.dim)]
+            self._look = np.stack(look).reshape(self._lookbacks, *self._look.shape[1:])
+        gated = range(a.dim if o.depth_block == "gated" else 0)
+        self._norms = (
+            np.stack([weights[f"head.norm.{k}"] for k in gated]) if gated else np.zeros((0, o.depth_width), "f4")
+        )
         self.pace = 0.0  # beats a frame
         self.scratch: dict[str, NDArray[Any]] = {}
         self.colours = np.zeros((a.dim, o.depth_width), np.float32)
@@ -60,6 +86,9 @@ class TokenEngine(Engine):
             "current": self._start.reshape(-1).astype(np.int64),
             "clock": np.zeros(2),  # the beat at which the pace was set, and the frames since
         }
+        if self._lookbacks:
+            self.memory["history"] = np.zeros((self._reach, self._a.dim), np.int16)  # the newest last
+            self.memory["steps"] = np.full(self._reach, NOWHERE)
 
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix."""
@@ -68,29 +97,49 @@ class TokenEngine(Engine):
             self.colours = np.stack([colour @ embedding for colour in self._colours]).astype(np.float32)
 
     def set_pace(self, beats_per_frame: float, phase: float | None = None) -> None:
-        """Set how fast the clock runs (0: nothing is told of a beat) and, where it is given, where it stands."""
-        if not self._a.options.clock:
+        """Set how fast the clock runs (0: nothing is told of a beat) and, where it is given, where it stands.
+
+        `phase` is in beats. Where there are lookbacks and the clock has run, it stands for the next such place (in the
+        beat, or in the phrase where the network is told it), since time does not go back.
+        """
+        o = self._a.options
+        if not o.clock:
             return
         begun, frames = self.memory["clock"]
-        self.memory["clock"] = np.array([begun + frames * self.pace if phase is None else phase, 0.0])
+        now = begun + frames * self.pace
+        if phase is not None and self._lookbacks and self.memory["steps"].max() != NOWHERE:
+            turn = o.phrase or 1
+            phase += turn * math.ceil((now - phase) / turn)
+        self.memory["clock"] = np.array([now if phase is None else phase, 0.0])
         self.pace = beats_per_frame
 
-    def ticks(self, count: int) -> NDArray[np.int64]:
-        """Return what is told of the beat in the next frames, [count], and let the clock run on by them."""
-        told = self.ticks_ahead(count)
-        if self.pace:
-            self.memory["clock"][1] += count
-        return told
-
-    def ticks_ahead(self, count: int) -> NDArray[np.int64]:
-        """Return what will be told of the beat in the next frames, [count]; the clock stays where it is."""
+    def coming(self, count: int) -> Coming:
+        """Return what will be told of the next `count` frames; the clock stays where it is."""
         if not self.pace:
-            return np.zeros(count, np.int64)
-        clock = self.memory["clock"]
+            none = np.zeros(count, np.int64)
+            return Coming(none, none, np.full((count, self._lookbacks), -1, np.int64), np.full(count, NOWHERE))
+        o, clock = self._a.options, self.memory["clock"]
         beats = clock[0] + (clock[1] + np.arange(count) + 0.5) * self.pace
-        phases = self._a.options.clock
-        told: NDArray[np.int64] = 1 + np.floor(beats % 1.0 * phases).astype(np.int64) % phases
-        return told
+        ticks = 1 + np.floor(beats % 1.0 * o.clock).astype(np.int64) % o.clock
+        places = 1 + np.floor(beats).astype(np.int64) % o.phrase if o.phrase else np.zeros(count, np.int64)
+        steps, back = steps_of(beats), np.zeros((count, 0), np.int64)
+        if self._lookbacks:
+            back = frames_before(np.concatenate([self.memory["steps"], steps]), o.lookback_beats, count, self._reach)
+        return Coming(ticks, places, back, steps)
+
+    def _go_on(self, coming: Coming) -> None:
+        """Let the clock run on by the frames of which this was told."""
+        if self.pace:
+            self.memory["clock"][1] += len(coming.ticks)
+        if self._lookbacks:
+            self.memory["steps"] = np.concatenate([self.memory["steps"], coming.steps])[-self._reach :]
+
+    def _tables(self, weights: Weights, stack: str, head: str, rows: int) -> tuple[F32, F32]:
+        """Return what stack [rows + 1, E] and head [K, rows + 1, D] hear of time; zeros for no rows."""
+        o, books = self._a.options, range(self._a.dim)
+        if not rows:
+            return np.zeros((1, o.embedding), np.float32), np.zeros((len(books), 1, o.depth_width), np.float32)
+        return weights[f"{stack}.weight"], np.stack([weights[f"head.{head}.{k}.weight"] for k in books])
 
     def guidance(self, sampling: Sampling) -> float:
         """Return how far to go beyond the genre; 0 where there is none."""
@@ -129,27 +178,36 @@ class TokenEngine(Engine):
         given = none if forced is None else np.ascontiguousarray(forced, np.int64)
         leaps = jumps.astype(np.int64) if jumps.size else none
         out = np.zeros((streams, count, books), np.int64)
-        ticks = np.stack([e.ticks(count) for e in engines])
+        coming = [e.coming(count) for e in engines]
+        for engine, next_frames in zip(engines, coming, strict=True):
+            engine._go_on(next_frames)
         memory = {k: np.stack([e.memory[k] for e in engines], 0 if k in LISTS else 1) for k in self.memory}
+        past = memory.get("history", np.zeros((streams, 0, books), np.int16))
+        history = np.concatenate([past, np.zeros((streams, count, books), np.int16)], 1)
         surprise, (temperatures, top_p) = np.zeros((streams, 2)), sampling.by_code(books)
-        width = self._gates * o.hidden
-        x, told, z, zh, deep, logits, plain = (
+        width, depth = self._gates * o.hidden, o.depth_width
+        x, recalled, told, z, zh, deep, y, wide, logits, plain = (
             np.zeros(shape, np.float32)
             for shape in (
-                (streams, o.embedding), (streams, o.hidden), (streams, width), (streams, width),
-                (3 * streams, o.depth_width), (3 * streams, self._a.levels), self._a.levels,
+                (streams, o.embedding), (streams, self._lookbacks * o.embedding), (streams, o.hidden), (streams, width),
+                (streams, width), (3 * streams, depth), (3 * streams, depth), (3 * streams, 2 * depth),
+                (3 * streams, self._a.levels), self._a.levels,
             )
         )  # fmt: skip
         run_tokens(
             self._cell, self._gates, o.residual, np.asarray(self._a.dilations),
-            self._weights, self._scales, self._biases, self._layout, self._codes, self._given,
-            np.stack([e.colours for e in engines]), self._clock, self._beats, ticks,
+            self._weights, self._scales, self._biases, self._layout, self._codes, self._given, o.depth_shared,
+            np.stack([e.colours for e in engines]), self._clock, self._beats, np.stack([c.ticks for c in coming]),
+            self._phrase, self._parts, np.stack([c.places for c in coming]), self._look,
+            np.stack([c.back for c in coming]), history, self._norms,
             memory["h"], memory["c"], memory["current"], given,
             uniforms.reshape(streams, count, books) if uniforms.size else np.zeros((0, 0, books)), leaps,
             np.asarray(temperatures), int(sampling.top_k), np.asarray(top_p),
-            self.guidance(sampling), self.pulse(sampling), x, told, z, zh, deep, logits, plain, surprise, out,
-            record if record.size else np.zeros((0, 0, 0), np.float32),
+            self.guidance(sampling), self.pulse(sampling), x, recalled, told, z, zh, deep, y, wide, logits, plain,
+            surprise, out, record if record.size else np.zeros((0, 0, 0), np.float32),
         )  # fmt: skip
+        if self._lookbacks:
+            memory["history"] = history[:, -self._reach :]
         for i, engine in enumerate(engines):
             engine.memory = {k: (v[i] if k in LISTS else v[:, i]).copy() for k, v in memory.items()}
             engine.surprise += surprise[i]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from noizenet.model.engine_tokens import TokenEngine
+from noizenet.model.engine_tokens import Coming, TokenEngine
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import F32, Weights
 
@@ -23,7 +23,7 @@ def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
     memory = stepper.engine.memory
     parts: dict[str, NDArray[Any]] = {"h": _top(memory.get("h")), "c": _top(memory.get("c"))}
     if isinstance(stepper.engine, TokenEngine) and weights.architecture.options.cell == "lstm":
-        parts |= _gates(weights, memory, int(stepper.engine.ticks_ahead(1)[0]))
+        parts |= _gates(weights, memory, stepper.engine.coming(1))
     return {name: [round(float(v), 3) for v in part[:SHOWN]] for name, part in parts.items() if len(part)}
 
 
@@ -34,14 +34,26 @@ def _top(state: NDArray[Any] | None) -> NDArray[Any]:
     return state[-1] if state.ndim > 1 else state[-SHOWN:]
 
 
-def _gates(weights: Weights, memory: dict[str, NDArray[Any]], tick: int) -> dict[str, F32]:
-    hidden = weights.architecture.options.hidden
-    rows = (np.arange(4)[:, None] * hidden + np.arange(min(SHOWN, hidden))).reshape(-1)
-    x: F32 = np.sum([weights[f"codes.{k}.weight"][code] for k, code in enumerate(memory["current"])], 0)
-    if weights.architecture.options.clock and tick:
-        x = x + weights["clock.weight"][tick]
+def _gates(weights: Weights, memory: dict[str, NDArray[Any]], coming: Coming) -> dict[str, F32]:
+    options = weights.architecture.options
+    rows = (np.arange(4)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
+    x = _embedded(weights, memory["current"])
+    if options.clock:
+        x = x + weights["clock.weight"][coming.ticks[0]]
+    if options.phrase:
+        x = x + weights["phrase.weight"][coming.places[0]]
+    if options.lookback_beats:
+        none = np.zeros_like(x)
+        then = [none if row < 0 else _embedded(weights, memory["history"][row]) for row in coming.back[0]]
+        x = x + weights["lookback.weight"] @ np.concatenate(then)
     name = "stack.cells.0.kernel"
     z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
     z += weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]
     i, f, g, o = np.split(z, 4)
     return {"i": expit(i), "f": expit(f), "g": np.tanh(g), "o": expit(o)}
+
+
+def _embedded(weights: Weights, codes: NDArray[Any]) -> F32:
+    """Return the sum of the embeddings [E] of a frame's codes [K]."""
+    total: F32 = np.sum([weights[f"codes.{k}.weight"][code] for k, code in enumerate(codes)], 0)
+    return total

@@ -7,34 +7,82 @@ from __future__ import annotations
 
 from typing import Any
 
-from noizenet.kernels.functions import compiled
+import numpy as np
+from numba import float32
+
+from noizenet.kernels.functions import compiled, compiled_as_written, sigmoid
 from noizenet.kernels.products import add_products, begin_all
+from noizenet.model.architecture import RMS_EPS
 from noizenet.model.numeric import GRU, draw_class, settle, surprise_of_class
 
-# Rows of the layout: a layer's input and recurrent matrices in turn, then of each code what is said and what comes out.
+# Rows of the layout: a layer's input and recurrent matrices in turn; of each code what is said and what comes out; the
+# matrix of the lookbacks, where there are some; of each code the two matrices of its gated layer, where it has one.
+
+
+@compiled_as_written
+def gate(weights: Any, scales: Any, biases: Any, up: Any, down: Any, norm: Any, x: Any, y: Any, wide: Any) -> None:
+    """Add a gated layer to each row of x [n, D]: x + W_down (silu(a) · b), a and b being W_up times the normed x.
+
+    The norm divides by the root mean square and multiplies by `norm` [D]. Scratch: y [n, D], wide [n, 2 D].
+    """
+    n, D = x.shape
+    for s in range(n):
+        total = float32(0.0)
+        for d in range(D):
+            total += x[s, d] * x[s, d]
+        scale = float32(1.0) / np.sqrt(total / float32(D) + float32(RMS_EPS))
+        for d in range(D):
+            y[s, d] = x[s, d] * scale * norm[d]
+    begin_all(biases, up, wide)
+    add_products(weights, scales, up, 2 * D, y, wide)
+    for s in range(n):
+        for d in range(D):
+            y[s, d] = wide[s, d] * sigmoid(wide[s, d]) * wide[s, D + d]
+    add_products(weights, scales, down, D, y, x)
+
+
+@compiled_as_written
+def recall(codes: Any, history: Any, back: Any, past: Any) -> None:
+    """Set past [S, L · E] to the sums of the embeddings of what was played at rows `back` [S, L] of the history."""
+    E = codes.shape[2]
+    for s in range(past.shape[0]):
+        for i in range(back.shape[1]):
+            own = past[s, i * E : (i + 1) * E]
+            for e in range(E):
+                own[e] = float32(0.0)
+            if back[s, i] >= 0:
+                for k in range(codes.shape[0]):
+                    row = codes[k, history[s, back[s, i], k]]
+                    for e in range(E):
+                        own[e] += row[e]
 
 
 @compiled
 def run_tokens(
     cell: Any, gates: Any, residual: Any, dilations: Any,
-    weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, colours: Any,
-    clock: Any, beats: Any, ticks: Any,
-    h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
-    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, pulse: Any, x: Any, told: Any, z: Any, zh: Any, deep: Any,
-    logits: Any, plain: Any, surprise: Any, out: Any, record: Any,
+    weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, shared: Any, colours: Any,
+    clock: Any, beats: Any, ticks: Any, phrase: Any, parts: Any, places: Any, look: Any, back: Any, history: Any,
+    norms: Any, h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
+    temperatures: Any, top_k: Any, top_p: Any, guidance: Any, pulse: Any, x: Any, past: Any, told: Any, z: Any, zh: Any,
+    deep: Any, y: Any, wide: Any, logits: Any, plain: Any, surprise: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run frames of K codes: out [S, n, K] for S streams.
 
-    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it, colours [S, K,
-    D] what it hears of the genre; `clock` [P + 1, E] and `beats` [K, P + 1, D] are what stack and head hear at each of
-    P phases of a beat, of which `ticks` [S, n] tells (0: none). State: h and c [R, S, H], whose rows are the layers'
-    queues (of `dilations` states each, the oldest first), current [S, K]. With `guidance` the logits go as much further
-    from those without the genre, with `pulse` from those without the beat. `forced` [S, n, K] holds the frames to
-    follow, or is empty to sample. Where `jumps` [S, n, K] is not negative it stands in for the drawn code.
-    `temperatures` and `top_p` are per code. `surprise` [S, 2] takes nats and the number of frames they are summed over,
-    `record` [S, n, K · V] the logits, or is empty. Scratch: x [S, E], told [S, H], z and zh [S, G · H]; deep [3 S, D]
-    and logits [3 S, V], of which the first third is what is drawn from, and those that follow are without the genre and
-    without the beat, as far as they are needed; plain [V].
+    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it (where it is
+    `shared`, [K - 1, V, D], all hear the same), colours [S, K, D] what it hears of the genre; `clock` [P + 1, E] and
+    `beats` [K, P + 1, D] are what stack and head hear at each of P phases of a beat, of which `ticks` [S, n] tells
+    (0: none), `phrase` [Q + 1, E] and `parts` [K, Q + 1, D] the same of the Q beats of a phrase, of which `places`
+    [S, n] tells. `back` [S, n, L] are the rows of `history` [S, N + n, K] that lay so many beats ago (-1: none), and
+    `look` [L, K, V + 1, D] is what the head hears of a code v there, in row v + 1; the last n rows of the history are
+    written here. `norms` [K, D] are those of gated layers, [0, D] for none. State: h and c [R, S, H], whose rows are
+    the layers' queues (of `dilations` states each, the oldest first), current [S, K]. With `guidance` the logits go
+    as much further from those without the genre, with `pulse` from those without the phase of the beat. `forced` [S,
+    n, K] holds the frames to follow, or is empty to sample. Where `jumps` [S, n, K] is not negative it stands in for
+    the drawn code. `temperatures` and `top_p` are per code. `surprise` [S, 2] takes nats and the number of frames
+    they are summed over, `record` [S, n, K · V] the logits, or is empty. Scratch: x [S, E], past [S, L · E], told [S,
+    H], z and zh [S, G · H]; deep and y [3 S, D], wide [3 S, 2 D] and logits [3 S, V], of which the first third is
+    what is drawn from, and those that follow are without the genre and without the phase, as far as they are needed;
+    plain [V].
     """
     streams, count, K = out.shape
     V, E = codes.shape[1:]
@@ -42,6 +90,9 @@ def run_tokens(
     width = gates * H
     free = streams if guidance > 0.0 else 0  # where the rows without the genre begin, and below those without the beat
     still = (free + streams) if pulse > 0.0 else 0
+    lookbacks = back.shape[2]
+    blocks = 2 * layers + 2 * K + (lookbacks > 0)  # where the layout's rows of the gated layers begin
+    made = history.shape[1] - count  # where the history's rows of these frames begin
     said = streams * (1 + (guidance > 0.0) + (pulse > 0.0))
     for t in range(count):
         for s in range(streams):
@@ -56,6 +107,13 @@ def run_tokens(
                 row = clock[ticks[s, t]]
                 for e in range(E):
                     x[s, e] += row[e]
+            if places[s, t] > 0:
+                row = phrase[places[s, t]]
+                for e in range(E):
+                    x[s, e] += row[e]
+        if lookbacks > 0:
+            recall(codes, history, back[:, t], past)
+            add_products(weights, scales, layout[2 * layers + 2 * K], E, past, x)
         first = 0
         for layer in range(layers):
             inputs, recurrent = layout[2 * layer], layout[2 * layer + 1]
@@ -84,18 +142,33 @@ def run_tokens(
             add_products(weights, scales, say, D, told, deep[:streams])
             for s in range(streams):
                 for j in range(k):
-                    row = given[k * (k - 1) // 2 + j, out[s, t, j]]
+                    row = given[j if shared else k * (k - 1) // 2 + j, out[s, t, j]]
                     for d in range(D):
                         deep[s, d] += row[d]
+                if places[s, t] > 0:
+                    row = parts[k, places[s, t]]
+                    for d in range(D):
+                        deep[s, d] += row[d]
+                for i in range(lookbacks):
+                    if back[s, t, i] >= 0:
+                        row = look[i, k, history[s, back[s, t, i], k] + 1]
+                        for d in range(D):
+                            deep[s, d] += row[d]
                 row = beats[k, ticks[s, t]]  # zeros where no beat is told
                 if guidance > 0.0:
                     for d in range(D):
-                        deep[free + s, d] = max(deep[s, d] + row[d], 0.0)
+                        deep[free + s, d] = deep[s, d] + row[d]
                 if pulse > 0.0:
                     for d in range(D):
-                        deep[still + s, d] = max(deep[s, d] + colours[s, k, d], 0.0)
+                        deep[still + s, d] = deep[s, d] + colours[s, k, d]
                 for d in range(D):
-                    deep[s, d] = max(deep[s, d] + colours[s, k, d] + row[d], 0.0)
+                    deep[s, d] = deep[s, d] + colours[s, k, d] + row[d]
+            if norms.shape[0] > 0:
+                up = blocks + 2 * k
+                gate(weights, scales, biases, layout[up], layout[up + 1], norms[k], deep[:said], y[:said], wide[:said])
+            for s in range(said):
+                for d in range(D):
+                    deep[s, d] = max(deep[s, d], float32(0.0))
             begin_all(biases, speak, logits[:said])
             add_products(weights, scales, speak, V, deep[:said], logits)
             for s in range(streams):
@@ -125,3 +198,4 @@ def run_tokens(
             surprise[s, 1] += 1.0
             for k in range(K):
                 current[s, k] = out[s, t, k]
+                history[s, made + t, k] = out[s, t, k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
@@ -11,6 +12,19 @@ from torch import Tensor, nn
 from noizenet.model import HEADS
 from noizenet.model.architecture import Architecture
 from noizenet.model.heads import Head
+
+
+class Beat(NamedTuple):
+    """What a network with a clock is told of the frames to come; None where it has no such part, or is told nothing.
+
+    `ticks` [B, T] tell where in a beat a frame is, 1 to the clock's number of phases, and `places` [B, T] in which beat
+    of a phrase, 1 to 16; 0: nothing is told. `back` [B, T, L, K] are the codes of so many beats ago; -1: nothing lies
+    there.
+    """
+
+    ticks: Tensor | None = None
+    places: Tensor | None = None
+    back: Tensor | None = None
 
 
 class Network(nn.Module):
@@ -45,12 +59,14 @@ class Network(nn.Module):
         """Predict from whole sequences: frames [B, T, ...] → outputs [B, T, O] and the state after."""
 
     def nats(
-        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None,
+        places: Tensor | None = None, back: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the head's loss, the outputs and the state after, for given frames and what follows each of them.
 
         For heads that predict a distribution the loss is the whole exact cost of `targets`, in nats per frame. Where
-        the network has a clock, `ticks` [B, T] is what it is told of each target; no other network heeds it.
+        the network has a clock, `ticks` and `places` [B, T] and `back` [B, T, L, K] are what it is told of each target
+        (see :class:`Beat`); no other network heeds them.
         """
         output, after = self(frames, mix, state)
         with torch.autocast(output.device.type, enabled=False):

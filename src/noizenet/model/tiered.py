@@ -112,8 +112,9 @@ class TieredNetwork(Network):
         return output, after
 
     def nats(
-        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None,
+        places: Tensor | None = None, back: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the exact cost of samples and sketches in nats per sample, the outputs and the state after."""
         output, after, cost = self._run(frames, mix, state, targets)
         with torch.autocast(output.device.type, enabled=False):

@@ -89,6 +89,13 @@ def _tokens(a: Architecture) -> Shapes:
     if o.clock:
         shapes["clock.weight"] = (o.clock + 1, o.embedding)
         shapes |= {f"head.beat.{k}.weight": (o.clock + 1, o.depth_width) for k in range(a.dim)}
+    if o.phrase:
+        shapes["phrase.weight"] = (o.phrase + 1, o.embedding)
+        shapes |= {f"head.phrase.{k}.weight": (o.phrase + 1, o.depth_width) for k in range(a.dim)}
+    if o.lookback_beats:
+        shapes |= _linear("lookback", o.embedding, len(o.lookback_beats) * o.embedding, bias=False)
+        tables = len(o.lookback_beats) * a.dim
+        shapes |= {f"head.lookback.{i}.weight": (a.levels + 1, o.depth_width) for i in range(tables)}
     for i in range(o.layers):
         shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding, o.hidden)
     shapes["start"] = (o.layers, 2 if o.cell == "lstm" else 1, o.hidden)
@@ -96,8 +103,11 @@ def _tokens(a: Architecture) -> Shapes:
         shapes |= _linear(f"head.say.{k}", o.depth_width, o.hidden) | _linear(f"head.out.{k}", a.levels, o.depth_width)
         if a.genre_size:
             shapes |= _linear(f"head.colour.{k}", o.depth_width, a.genre_size, bias=False)
-    pairs = a.dim * (a.dim - 1) // 2
-    return shapes | {f"head.given.{p}.weight": (a.levels, o.depth_width) for p in range(pairs)}
+        if o.depth_block == "gated":
+            shapes[f"head.norm.{k}"] = (o.depth_width,)
+            shapes |= _linear(f"head.up.{k}", 2 * o.depth_width, o.depth_width, bias=False)
+            shapes |= _linear(f"head.down.{k}", o.depth_width, o.depth_width, bias=False)
+    return shapes | {f"head.given.{i}.weight": (a.levels, o.depth_width) for i in range(a.given_tables)}
 
 
 def _tiered(a: Architecture) -> Shapes:

@@ -10,13 +10,15 @@ from noizenet.representation.base import Representation
 from noizenet.store.model import Model
 
 _SPOKEN = {1: "mono", 2: "stereo"}
-CLOCK = ("clock.", "head.beat.")
+TOLD = ("clock.", "head.beat.", "phrase.", "head.phrase.", "lookback.", "head.lookback.")
+"""Parts that hear of time, and add nothing before they are trained."""
 
 
 def begin_from(model: Model, network: Network, representation: Representation, genres: list[str]) -> None:
     """Copy a model's weights into a fresh network.
 
-    A genre that the model does not know begins as the mean of those it knows; a clock that it has not begins unheard.
+    A genre that the model does not know begins as the mean of those it knows; a clock, a phrase or lookbacks that
+    it has not begin unheard.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     if (known := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
         rows = [known[model.genres.index(g)] if g in model.genres else known.mean(0) for g in genres]
         arrays["genre.weight"] = torch.stack(rows)
-    arrays = {k: v for k, v in network.state_dict().items() if k.startswith(CLOCK)} | arrays
+    arrays = {k: v for k, v in network.state_dict().items() if k.startswith(TOLD)} | arrays
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(

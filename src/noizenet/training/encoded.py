@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.beats import Beats, find_beats
+from noizenet.audio.phrases import find_phrases
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import NoizenetError
 from noizenet.base.files import make_folder, remove_stale, write_bytes
@@ -68,7 +69,9 @@ class EncodedTracks:
         self._corpus, self._r = corpus, representation
         self._kept = dict[tuple[str, int], Frames]()
         self._beats = dict[str, Beats]()
+        self._numbers = dict[str, NDArray[np.int64]]()
         self._phases = dict[tuple[str, int], NDArray[np.float32]]()
+        self._positions = dict[tuple[str, int], NDArray[np.float64]]()
         self._folder = corpus.folder / FOLDER / representation.key
         if not self._folder.parent.is_symlink() and not self._folder.is_symlink():
             remove_stale(self._folder, older_s=STALE_S)
@@ -82,8 +85,21 @@ class EncodedTracks:
     def phases(self, track: Track, shift: int = 0) -> NDArray[np.float32]:
         """Return how far from beat to beat each of :meth:`frames` is, [T] in [0, 1); NaN where no beat is clear."""
         if (track.key, shift) not in self._phases:
-            self._phases[track.key, shift] = self._read_phases(track, shift)
+            beats = self._beats_of(track)
+            kept = self._timed(track, shift, "phases", lambda middles: beats.phases(middles).astype(np.float32))
+            self._phases[track.key, shift] = kept
         return self._phases[track.key, shift]
+
+    def positions(self, track: Track, shift: int = 0) -> NDArray[np.float64]:
+        """Return where in beats each of :meth:`frames` is, [T], rising; NaN where no beat is clear.
+
+        A phrase of 16 beats begins where a position is a multiple of 16 (see :mod:`noizenet.audio.phrases`).
+        """
+        if (track.key, shift) not in self._positions:
+            beats, numbers = self._beats_of(track), self._numbers_of(track)
+            kept = self._timed(track, shift, "positions", lambda middles: beats.positions(middles, numbers))
+            self._positions[track.key, shift] = kept
+        return self._positions[track.key, shift]
 
     def tempo(self, track: Track) -> float:
         """Return a track's tempo in beats a minute, 0 where it has none that is clear."""
@@ -95,25 +111,27 @@ class EncodedTracks:
         on_track: Callable[[float], None] | None = None,
         *,
         beats: bool = False,
+        phrases: bool = False,
     ) -> None:
-        """Encode what is not encoded yet, and find its beats where they are wanted; tell the share that is done.
+        """Encode what is not encoded yet, and find its beats and phrases where wanted; tell the share that is done.
 
         The share is of the work: of the seconds of sound, of which those that are kept already cost next to nothing.
         """
-        work = [t.frames * (KEPT_COST if self._is_kept(t, shift, beats=beats) else 1.0) for t, shift in tracks]
+        wanted = ["sounding", *["phases"] * beats, *["positions"] * phrases]
+        work = [t.frames * (KEPT_COST if self._are_kept(t, shift, wanted) else 1.0) for t, shift in tracks]
         done, whole = 0.0, max(1.0, sum(work))
         for (track, shift), own in zip(tracks, work, strict=True):
             self.frames(track, shift)
             if beats:
                 self.phases(track, shift)
+            if phrases:
+                self.positions(track, shift)
             done += own
             if on_track is not None:
                 on_track(min(1.0, done / whole))
 
-    def _is_kept(self, track: Track, shift: int, *, beats: bool) -> bool:
-        return self._path(track, "sounding", shift).exists() and (
-            not beats or self._path(track, "phases", shift).exists()
-        )
+    def _are_kept(self, track: Track, shift: int, wanted: Sequence[str]) -> bool:
+        return all(self._path(track, what, shift).exists() for what in wanted)
 
     def _path(self, track: Track, what: str, shift: int) -> Path:
         return self._folder / f"{track.key}-{what}{_spell(shift)}.npy"
@@ -130,19 +148,22 @@ class EncodedTracks:
         _keep(path, frames)
         return frames
 
-    def _read_phases(self, track: Track, shift: int) -> NDArray[np.float32]:
-        path = self._path(track, "phases", shift)
-        count, phases = len(self.frames(track, shift)), _load(path)
-        if phases is not None and phases.shape == (count,) and phases.dtype == np.float32:
-            return phases
+    def _timed(
+        self, track: Track, shift: int, what: str, of: Callable[[NDArray[np.float64]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Return what `of` makes of the moments of a track's frames in seconds, as it is kept, or made and kept."""
+        path, count = self._path(track, what, shift), len(self.frames(track, shift))
+        kept, kind = _load(path), of(np.zeros(0)).dtype
+        if kept is not None and kept.shape == (count,) and kept.dtype == kind:
+            return kept
         samples, each = self._samples(track, shift), self._r.samples_for(1)
         whole = self._r.frames_for(len(samples))
         # Played higher is played faster: a frame's middle lies later in the track as it is.
         middles = (np.arange(whole) + 0.5) * each / self._r.sample_rate * 2 ** (shift / 12)
-        phases = self._beats_of(track).phases(middles)[sounding(samples, whole, each)].astype(np.float32)
-        phases = np.resize(phases, count) if len(phases) != count else phases
-        _keep(path, phases)
-        return phases
+        values = of(middles)[sounding(samples, whole, each)]
+        values = np.resize(values, count) if len(values) != count else values
+        _keep(path, values)
+        return values
 
     def _beats_of(self, track: Track) -> Beats:
         if track.key not in self._beats:
@@ -155,6 +176,17 @@ class EncodedTracks:
             end = 1 + int(kept[0])
             self._beats[track.key] = Beats(kept[1:end], kept[end:] > 0.5)
         return self._beats[track.key]
+
+    def _numbers_of(self, track: Track) -> NDArray[np.int64]:
+        """Return the numbers of a track's beats, counted so that a phrase begins at each multiple of 16."""
+        if track.key not in self._numbers:
+            path, times = self._folder / f"{track.key}-phrases.npy", self._beats_of(track).times
+            kept = _load(path)
+            if kept is None or kept.shape != times.shape or kept.dtype != np.int64 or (np.diff(kept) < 1).any():
+                kept = find_phrases(self._corpus.mono(track), self._corpus.sample_rate, times)
+                _keep(path, kept)
+            self._numbers[track.key] = kept
+        return self._numbers[track.key]
 
     def _samples(self, track: Track, shift: int) -> NDArray[np.float32]:
         sound = self._corpus.waveform(track)

@@ -91,7 +91,7 @@ class Trainer:
         self._messages: list[str] = []
         self.history: list[float] = []
         self.step = 0
-        o = config.training
+        o, m = config.training, config.model
         self.calibrates = bool(o.settling_seconds and config.model.tiers and config.model.sketch)
         self.plan = Plan(budget, calibrates=self.calibrates)
         train, held = corpus.split("train"), corpus.split("validation")
@@ -122,12 +122,13 @@ class Trainer:
         self.reader = WindowReader(
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
-            transpose=o.transpose, clock=config.model.clock, on_track=lambda share: self._tell_encoding(share * of_all),
+            transpose=o.transpose, clock=m.clock, phrase=m.phrase, lookback=m.lookback_beats,
+            on_track=lambda share: self._tell_encoding(share * of_all),
         )  # fmt: skip
         self.validation = (
             Validation(
                 corpus, held, self.representation, window=o.window, seconds=o.validation_seconds,
-                seed=derive_seed(seed, "validation"), clock=config.model.clock,
+                seed=derive_seed(seed, "validation"), clock=m.clock, phrase=m.phrase, lookback=m.lookback_beats,
                 on_track=lambda share: self._tell_encoding(of_all + share * (1 - of_all)),
             )
             if o.validate

@@ -3,8 +3,10 @@
 Three graphs and a description: ``stack.onnx`` (the last frame's codes and the state → what the layers say, the state
 after), ``depth.onnx`` (what they say, the codes of the frame so far and the genre mix → the logits of all codes: run it
 once a code; a mix of zeros is any genre, for guidance). Of a network with a clock both also take `tick` [B], where in a
-beat the frame to come is: 1 to the clock's number of phases, or 0 to tell nothing) and, where the codec is ours,
-``decoder.onnx`` (codes in a window → log-magnitudes and their spread). Sampling and phases are left to the program.
+beat the frame to come is (1 to the clock's number of phases, or 0 to tell nothing), and where it has been trained so
+`place` [B], in which beat of a phrase (1 to 16, or 0), and `back` [B, L, K], the codes of so many beats before (-1:
+none). Where the codec is ours there is also ``decoder.onnx`` (codes in a window → log-magnitudes and their spread).
+Sampling and phases are left to the program.
 """
 
 from __future__ import annotations
@@ -30,9 +32,12 @@ class _Stack(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, codes: Tensor, state: Tensor, tick: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, codes: Tensor, state: Tensor, tick: Tensor | None = None, place: Tensor | None = None,
+        back: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         n = self.network
-        h, after = n.stack.step(n.heard(codes, tick), n.stack.queues(state))
+        h, after = n.stack.step(n.heard(codes, tick, place, back), n.stack.queues(state))
         return h, n.stack.flat(after)
 
 
@@ -41,9 +46,12 @@ class _Depth(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, h: Tensor, codes: Tensor, mix: Tensor, tick: Tensor | None = None) -> Tensor:
+    def forward(
+        self, h: Tensor, codes: Tensor, mix: Tensor, tick: Tensor | None = None, place: Tensor | None = None,
+        back: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         told = self.network.told(mix)
-        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0], tick)
+        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0], tick, place, back)
         return logits
 
 
@@ -81,14 +89,18 @@ def export_onnx(model: Model, folder: Path | str) -> list[Path]:
     folder, a = make_folder(Path(folder)), model.architecture
     state, codes = network.start_state(1).detach(), torch.zeros(1, a.dim, dtype=torch.int64)
     mix = torch.full((1, max(1, a.genres)), 1 / max(1, a.genres))
-    tick = {"tick": torch.ones(1, dtype=torch.int64)} if a.options.clock else {}
-    inputs = {"codes": codes, "state": state, **tick}
+    o, one = a.options, torch.ones(1, dtype=torch.int64)
+    beat = {"tick": one} if o.clock else {}
+    beat |= {"place": one} if o.phrase else {}
+    beat |= {"back": torch.zeros(1, len(o.lookback_beats), a.dim, dtype=torch.int64)} if o.lookback_beats else {}
+    inputs = {"codes": codes, "state": state, **beat}
     files = [_write(_Stack(network), inputs, ["h", "state_after"], folder / "stack.onnx")]
-    inputs = {"h": torch.zeros(1, a.options.hidden), "codes": codes, "mix": mix, **tick}
+    inputs = {"h": torch.zeros(1, o.hidden), "codes": codes, "mix": mix, **beat}
     files.append(_write(_Depth(network), inputs, ["logits"], folder / "depth.onnx"))
     about: dict[str, Any] = {
         "genres": model.genres, "codebooks": a.dim, "levels": a.levels, "start_state": state[0].tolist(),
-        "clock": a.options.clock, "first_codes": model.representation.silence()[0].tolist(),
+        "clock": o.clock, "phrase": o.phrase, "lookback_beats": list(o.lookback_beats),
+        "first_codes": model.representation.silence()[0].tolist(),
         "representation": model.representation.to_dict(),
     }  # fmt: skip
     if isinstance(model.representation, CodecTokens):
@@ -106,12 +118,12 @@ def export_onnx(model: Model, folder: Path | str) -> list[Path]:
 def _write(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> Path:
     """Export with a batch of any size."""
     batch = torch.export.Dim("batch")
-    twice = tuple(torch.cat([x, x]) for x in inputs.values())  # a batch of one would be taken for a constant
+    twice = {k: torch.cat([x, x]) for k, x in inputs.items()}  # a batch of one would be taken for a constant
     with torch.inference_mode(), atomic_path(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about torch's insides
         program = torch.onnx.export(
-            module.eval(), twice, input_names=list(inputs), output_names=outputs, verbose=False,
-            dynamic_shapes=tuple({0: batch} for _ in inputs), dynamo=True,
+            module.eval(), (), kwargs=twice, input_names=list(inputs), output_names=outputs, verbose=False,
+            dynamic_shapes={k: {0: batch} for k in inputs}, dynamo=True,
         )  # fmt: skip
         assert program is not None
         program.save(str(part), external_data=False)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noizenet.model.features import SKETCH
-from noizenet.model.network import Network
+from noizenet.model.network import Beat, Network
 from noizenet.model.sampling import Sampling
 from noizenet.training.options import TrainingOptions
 from noizenet.training.windows import Batch
 
 PLAIN = Sampling()
+NOTHING = Beat()
 
 
 class StepResult(NamedTuple):
@@ -29,14 +30,14 @@ class StepResult(NamedTuple):
     chance: float = math.inf
 
 
-def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and the targets' ticks [B, T]."""
+def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Beat]:
+    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and what is told of the targets."""
     frames = torch.from_numpy(batch.frames)
     if not frames.is_floating_point():
         frames = frames.int()
     mix = torch.nn.functional.one_hot(torch.from_numpy(batch.genres), max(1, genres)).float()
-    ticks = None if batch.ticks is None else torch.from_numpy(batch.ticks[:, 1:])
-    return frames[:, :-1], frames[:, 1:], mix, ticks
+    told = (batch.ticks, batch.places, batch.back)
+    return frames[:, :-1], frames[:, 1:], mix, Beat(*(None if x is None else torch.from_numpy(x[:, 1:]) for x in told))
 
 
 def carry(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
@@ -75,6 +76,21 @@ def untold(ticks: Tensor | None, share: float) -> Tensor | None:
     return None if ticks is None else forget(ticks, share)
 
 
+def mistaken(back: Tensor | None, share: float) -> Tensor | None:
+    """Replace codes of some beats ago [B, T, L, K] as :func:`mistake` does inputs; where nothing lies nothing comes."""
+    if back is None or not share:
+        return back
+    changed = mistake(back.flatten(2), share).view_as(back)
+    return torch.where((back >= 0) & (changed >= 0), changed, back)
+
+
+def unseen(back: Tensor | None, share: float) -> Tensor | None:
+    """Keep the codes of some beats ago [B, T, L, K] from a share of the lanes."""
+    if back is None or not share:
+        return back
+    return torch.where(torch.rand(len(back), 1, 1, 1) >= share, back, -1)
+
+
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
     """Return the context that runs matrix products in bfloat16 where `bf16`."""
     return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
@@ -94,8 +110,9 @@ def jitter_gain(network: Network, inputs: Tensor, spread: float) -> Tensor:
 
 
 def own_samples(
-    network: Network, inputs: Tensor, targets: Tensor, mix: Tensor, state: Tensor, probability: float, *, bf16: bool
-) -> Tensor:
+    network: Network, inputs: Tensor, targets: Tensor, mix: Tensor, state: Tensor, probability: float, *, bf16: bool,
+    beat: Beat = NOTHING,
+) -> Tensor:  # fmt: skip
     """Return inputs of which the first half of the lanes holds the network's own draws at random places.
 
     Parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each draw is made
@@ -105,7 +122,8 @@ def own_samples(
     if probability == 0 or lanes == 0 or not network.head.distribution:
         return inputs
     with torch.no_grad(), autocast(bf16):
-        _, output, _ = network.nats(inputs[:lanes], targets[:lanes], mix[:lanes], state[:lanes])
+        told = (None if x is None else x[:lanes] for x in beat)
+        _, output, _ = network.nats(inputs[:lanes], targets[:lanes], mix[:lanes], state[:lanes], *told)
     drawn = network.head.sample(output.flatten(0, 1), torch.default_generator, PLAIN)
     drawn = drawn.reshape(lanes, -1, drawn.shape[-1])[:, :-1]  # the draw for a frame is the input of the next
     chosen = torch.rand(lanes, drawn.shape[1], 1) < probability
@@ -147,8 +165,8 @@ def train_step(
     state : Tensor
         As left by the window before, [B, N].
     options : TrainingOptions
-        Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``clock_dropout``, ``gain_jitter`` and
-        ``own_samples``.
+        Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``clock_dropout``, ``lookback_dropout``,
+        ``gain_jitter`` and ``own_samples``.
     bf16 : bool
 
     Returns
@@ -156,15 +174,17 @@ def train_step(
     StepResult
         Where loss or gradient is not finite, no update was made.
     """
-    inputs, targets, mix, ticks = to_tensors(batch, network.architecture.genres)
+    inputs, targets, mix, beat = to_tensors(batch, network.architecture.genres)
     inputs = disturb(inputs, options.input_noise, network.architecture.levels)
     inputs = mistake(inputs, options.code_noise)
-    mix, ticks = forget(mix, options.genre_dropout), untold(ticks, options.clock_dropout)
+    mix, ticks = forget(mix, options.genre_dropout), untold(beat.ticks, options.clock_dropout)
+    places = beat.places if beat.places is None or ticks is None else beat.places * (ticks > 0)  # of the same lanes
+    beat = Beat(ticks, places, unseen(mistaken(beat.back, options.code_noise), options.lookback_dropout))
     inputs = jitter_gain(network, inputs, options.gain_jitter)
     before = carry(network, state, batch.fresh)
-    inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16)
+    inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16, beat=beat)
     with autocast(bf16):
-        loss, _, after = network.nats(inputs, targets, mix, before, ticks)
+        loss, _, after = network.nats(inputs, targets, mix, before, *beat)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip or float("inf"))

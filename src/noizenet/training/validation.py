@@ -30,7 +30,7 @@ class Validation:
         Sound to read.
     seed : int
         Fixes the stretches.
-    clock : int
+    clock, phrase, lookback
         As for the reader: the network is told the beat as in training.
     on_track : callable, optional
         As for the reader.
@@ -46,6 +46,8 @@ class Validation:
         seconds: float,
         seed: int,
         clock: int = 0,
+        phrase: int = 0,
+        lookback: Sequence[int] = (),
         on_track: Callable[[float], None] | None = None,
     ) -> None:
         windows = max(1, math.ceil(seconds * representation.frame_rate / window))
@@ -64,6 +66,8 @@ class Validation:
             segment_seconds=segment,
             seed=seed,
             clock=clock,
+            phrase=phrase,
+            lookback=lookback,
             on_track=on_track,
         )
         self._batches: list[Batch] = [reader.next() for _ in range(steps)]
@@ -95,10 +99,10 @@ class Validation:
         state = network.start_state(len(self._batches[0].genres))
         with torch.inference_mode():
             for batch in self._batches[: self._used]:
-                inputs, targets, mix, ticks = to_tensors(batch, network.architecture.genres)
+                inputs, targets, mix, beat = to_tensors(batch, network.architecture.genres)
                 with autocast(bf16):
                     before = carry(network, state, batch.fresh)
-                    loss, output, state = network.nats(inputs, targets, mix, before, ticks)
+                    loss, output, state = network.nats(inputs, targets, mix, before, *beat)
                 values = {"loss": float(loss)}
                 if network.architecture.kind == "vectors":
                     error = output.float() - targets

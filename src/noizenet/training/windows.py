@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.beats import ticks_of
+from noizenet.audio.beats import places_of, ticks_of
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
+from noizenet.model.lookback import frames_before, steps_of
 from noizenet.representation.base import Frames, Representation
 from noizenet.training.encoded import EncodedTracks
 
@@ -27,13 +28,16 @@ class Batch(NamedTuple):
     `frames` [B, T + 1, ...] holds the frame before the window, then the window: inputs are all but the last,
     targets all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment. `ticks`
     [B, T + 1], of networks with a clock, tell where between two beats each frame is: 1 to the clock's number of phases,
-    0 where no beat is clear.
+    0 where no beat is clear. `places` [B, T + 1] tell in which beat of a phrase, 1 to 16, and `back` [B, T + 1, L, K]
+    the codes of so many beats before; 0 and -1 where there is nothing to tell.
     """
 
     frames: NDArray[Any]
     genres: NDArray[np.int64]
     fresh: NDArray[np.bool_]
     ticks: NDArray[np.int64] | None = None
+    places: NDArray[np.int64] | None = None
+    back: NDArray[np.int64] | None = None
 
 
 class Segment(NamedTuple):
@@ -64,6 +68,10 @@ class WindowReader:
         Of representations whose frames are kept: every track is also read up to so many semitones higher and lower.
     clock : int
         Phases of a beat that a network with a clock tells apart; 0: it has none.
+    phrase : int
+        Beats of a phrase that it tells apart; 0: none.
+    lookback : sequence of int
+        Beats ago of which it is told the codes, of the whole track and not only of the stretch that is read.
     on_track : callable, optional
         Told the share of the tracks that is encoded, where they are encoded once and kept.
 
@@ -92,6 +100,8 @@ class WindowReader:
         balance: float = 0.0,
         transpose: int = 0,
         clock: int = 0,
+        phrase: int = 0,
+        lookback: Sequence[int] = (),
         on_track: Callable[[float], None] | None = None,
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
@@ -103,14 +113,15 @@ class WindowReader:
             raise UsageError("training.transpose: only representations of codes are read transposed; leave it at 0")
         if clock and self._encoded is None:
             raise UsageError("model.clock: only networks over codes have one; leave it at 0")
-        self._clock = clock
+        self._clock, self._phrase, self._lookback = clock, phrase, tuple(lookback)
+        self._before = dict[int, NDArray[np.int32]]()
         if self._encoded is None:
             versions = [(t, 0) for t in tracks]
             lengths = [representation.frames_for(t.frames) for t in tracks]
         else:
             shifts = sorted(range(-transpose, transpose + 1), key=abs)  # as it is first
             versions = [(t, shift) for shift in shifts for t in tracks]
-            self._encoded.prepare(versions, on_track, beats=clock > 0)
+            self._encoded.prepare(versions, on_track, beats=clock > 0, phrases=bool(phrase or lookback))
             lengths = [len(self._encoded.frames(t, shift)) for t, shift in versions]
         self.skipped = [t for (t, shift), n in zip(versions, lengths, strict=True) if n < window and not shift]
         self._tracks = [v for v, n in zip(versions, lengths, strict=True) if n >= window]
@@ -141,7 +152,7 @@ class WindowReader:
 
     def next(self) -> Batch:
         """Return the next window of every lane."""
-        frames, ticks, genres = [], [], np.zeros(self._batch, np.int64)
+        frames, ticks, places, back, genres = [], [], [], [], np.zeros(self._batch, np.int64)
         fresh = np.zeros(self._batch, bool)
         for lane in range(self._batch):
             number, at = self._lanes[lane]
@@ -156,10 +167,15 @@ class WindowReader:
             frames.append(held[2][first : first + self._window + 1])
             if self._clock:
                 ticks.append(self._ticks(held[1], first))
+            if self._phrase:
+                places.append(self._places(held[1], first))
+            if self._lookback:
+                back.append(self._back(held[1], first))
             genres[lane] = self._genres[held[1].track]
             fresh[lane] = at == 0
             self._lanes[lane] = (number, at + 1)
-        return Batch(np.stack(frames), genres, fresh, np.stack(ticks) if ticks else None)
+        told = [np.stack(x) if x else None for x in (ticks, places, back)]
+        return Batch(np.stack(frames), genres, fresh, *told)
 
     def tempi(self) -> dict[str, list[float]]:
         """Return the tempi of each genre's tracks in beats a minute, 0 where no beat is clear; none without a clock."""
@@ -187,11 +203,35 @@ class WindowReader:
         """Return the ticks of the window of a segment that begins with its `first` frame, which is the one before."""
         assert self._encoded is not None
         phases = self._encoded.phases(*self._tracks[segment.track])
+        return self._of_window(ticks_of(self._cut(phases, segment, first), self._clock), segment, first, 0)
+
+    def _places(self, segment: Segment, first: int) -> NDArray[np.int64]:
+        """Return the places in a phrase of such a window."""
+        assert self._encoded is not None
+        positions = self._encoded.positions(*self._tracks[segment.track])
+        return self._of_window(places_of(self._cut(positions, segment, first), self._phrase), segment, first, 0)
+
+    def _back(self, segment: Segment, first: int) -> NDArray[np.int64]:
+        """Return the codes of so many beats before such a window, [T + 1, L, K]."""
+        assert self._encoded is not None
+        track = self._tracks[segment.track]
+        if segment.track not in self._before:
+            steps = steps_of(self._encoded.positions(*track))
+            self._before[segment.track] = frames_before(steps, self._lookback, len(steps), len(steps)).astype(np.int32)
+        before = self._cut(self._before[segment.track], segment, first)[..., None]
+        codes = np.where(before >= 0, self._encoded.frames(*track)[before[..., 0].clip(min=0)], -1)
+        return self._of_window(codes.astype(np.int64), segment, first, -1)
+
+    def _cut(self, whole: NDArray[Any], segment: Segment, first: int) -> NDArray[Any]:
+        """Return what a window of a segment has of a track, but for what comes before the track."""
         begin = segment.start + first - 1
-        ticks = ticks_of(phases[max(0, begin) : begin + self._window + 1], self._clock)
-        if begin < segment.start:  # every stretch begins from silence, which has no beat
-            ticks = np.concatenate([[0], ticks[-self._window :]])
-        return ticks
+        return whole[max(0, begin) : begin + self._window + 1]
+
+    def _of_window(self, told: NDArray[np.int64], segment: Segment, first: int, none: int) -> NDArray[np.int64]:
+        """Return what a window is told; every stretch begins from silence, of which there is nothing to tell."""
+        if first:
+            return told
+        return np.concatenate([np.full_like(told[-1:], none), told[-self._window :]])
 
     def _load(self, number: int) -> tuple[int, Segment, Frames]:
         segment = self._segment(number)
