@@ -9,6 +9,7 @@ Weights are kept as float16; the representation is ``fullband`` with the bundled
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from noizenet.store.model import Model, save
 
 GENRES = ["acoustic", "ambient", "dance", "electronic", "jazz", "metal", "orchestral", "pop", "rock"]
 """In the order of the numbers that train.py knows them by."""
+STYLES = Path(__file__).parent / "styles.tsv"
 LOOKBACK, PHRASE, PHASES = (4, 8, 16), 16, 32
 """As in network.py."""
 
@@ -108,6 +110,16 @@ def measured(rows: Sequence[Mapping[str, Any]], representation: Representation) 
     }  # fmt: skip
 
 
+def trained_on() -> dict[str, Any]:
+    """Return what the training tracks of styles.tsv are; transposed versions count once."""
+    with STYLES.open(encoding="utf-8", newline="") as table:
+        tracks = [r for r in csv.DictReader(table, delimiter="\t") if r["split"] == "train"]
+    return {
+        "licence": "as the packages' copyright files say; see the card", "train_tracks": len(tracks),
+        "train_hours": sum(float(r["seconds"]) for r in tracks) / 3600, "content": sorted(r["content"] for r in tracks),
+    }  # fmt: skip
+
+
 def convert(weights: Path, tempi: Mapping[str, Sequence[float]]) -> Model:
     """Return the model that saved weights are.
 
@@ -126,6 +138,7 @@ def convert(weights: Path, tempi: Mapping[str, Sequence[float]]) -> Model:
     rows = [json.loads(line) for line in weights.with_suffix(".jsonl").read_text().splitlines()]
     options = options_of(rows[0]["options"])
     representation = create({"name": "fullband", "codec": "noizenet-2"}, sample_rate=44_100, channels=2)
+    representation = representation.fit(())  # notes which version of codec and book the codes are of
     architecture = Architecture(options, "classes", representation.levels, representation.dim, len(GENRES))
     saved = torch.load(weights, map_location="cpu", weights_only=True)
     arrays = arrays_of({k: v.float().numpy() for k, v in saved.items()}, architecture)
@@ -137,7 +150,7 @@ def convert(weights: Path, tempi: Mapping[str, Sequence[float]]) -> Model:
         raise UsageError(f"tempi: {unknown[0]!r} is none of {', '.join(GENRES)}")
     about = {
         "recipe": "token-lstm", "genres": GENRES, "seed": rows[0].get("seed"),
-        "metrics": measured(rows, representation), "corpus": {"train_hours": rows[0].get("hours", 0.0)},
+        "metrics": measured(rows, representation), "corpus": trained_on(),
         "tempi": {g: [float(t) for t in tempi.get(g, [])] for g in GENRES},
     }  # fmt: skip
     return Model(Weights(architecture, arrays), representation, GENRES, about)
