@@ -68,7 +68,7 @@ def test_what_is_bundled_is_small_enough_to_ship() -> None:
     files = [p for kind in ("models", "codecs") for f in bundled(kind).values() for p in f.rglob("*.safetensors")]
     sizes = [p.stat().st_size for p in files]
     assert max(sizes) <= 25e6
-    assert sum(sizes) <= 40e6
+    assert sum(sizes) <= 60e6
 
 
 def test_a_zip_of_the_folder(folder: Path, tmp_path: Path) -> None:
