@@ -95,7 +95,8 @@ def check(python: str, wheel: Path, venv: Path, torch: str, *, tests: bool) -> s
         ("install", [str(binaries / "pip"), "install", "--quiet", "--no-compile", f"{wheel}[test]"]),
     ]
     if tests:
-        steps.append(("tests", [str(binaries / "pytest"), "tests", "-q", "-m", "fast", "-p", "no:cacheprovider"]))
+        own = ["-m", "fast", "-p", "no:cacheprovider", "-n", str(os.cpu_count() or 1), "--dist", "loadfile"]
+        steps.append(("tests", [str(binaries / "pytest"), "tests", "-q", *own]))
     for name, command in steps[:3]:
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             return f"failed ({name})"
