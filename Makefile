@@ -25,9 +25,10 @@ test: setup
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-# The fast half of the tests, with the built wheel, on every other Python from 3.10 to 3.13 that is here.
+# The fast half of the tests, with the built wheel, on every other Python from 3.10 to 3.13 that is here. MINUTES=20: as
+# many as end by then; the others are named.
 test-pythons: setup
-	$(BIN)/python tools/pythons.py
+	$(BIN)/python tools/pythons.py $(if $(MINUTES),--minutes $(MINUTES))
 
 # The numerical tests as on a processor without AVX-512 and bfloat16.
 test-capped: setup
