@@ -26,6 +26,7 @@ from noizenet.corpus.corpus import Corpus  # noqa: E402
 from noizenet.corpus.synth.song import render  # noqa: E402
 from noizenet.corpus.synthetic import build_synthetic  # noqa: E402
 from noizenet.kernels.cache import load_librosa  # noqa: E402
+from noizenet.representation.base import Representation  # noqa: E402
 from noizenet.representation.codec_weights import CodecShape  # noqa: E402
 from noizenet.store.model import Model  # noqa: E402
 from noizenet.training.codec_training import train_codec  # noqa: E402
@@ -176,6 +177,17 @@ def noizenet(*arguments: object, **options: object) -> subprocess.CompletedProce
 
 def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def check_together_is_alone(representation: Representation, codes: np.ndarray) -> None:
+    """Decode the codes [S, n, K] of S streams together, in unequal pieces: each sounds as it does alone."""
+    together, alone = ([representation.decoder() for _ in codes] for _ in range(2))
+    for first, last in ((0, 1), (1, 19), (19, codes.shape[1])):
+        made = type(together[0]).push_together(together, codes[:, first:last])
+        for decoder, part, sound in zip(alone, codes, made, strict=True):
+            assert np.array_equal(decoder.push(part[first:last]), sound)
+    for a, b in zip(alone, together, strict=True):
+        assert np.array_equal(a.finish(), b.finish())
 
 
 def die_while_writing(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, tone
+from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, check_together_is_alone, tone
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -258,13 +258,7 @@ class TestTokens:
     def test_streams_decoded_together_are_those_alone(self, codec: Path) -> None:
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=22_050, channels=1)
         codes = np.random.default_rng(1).integers(0, r.levels, (3, 50, r.dim)).astype(np.int16)
-        together, alone = ([r.decoder() for _ in codes] for _ in range(2))
-        for first, last in ((0, 1), (1, 19), (19, 50)):
-            made = type(together[0]).push_together(together, codes[:, first:last])
-            for decoder, part, sound in zip(alone, codes, made, strict=True):
-                assert np.array_equal(decoder.push(part[first:last]), sound)
-        for a, b in zip(alone, together, strict=True):
-            assert np.array_equal(a.finish(), b.finish())
+        check_together_is_alone(r, codes)
 
 
 class TestTwoChannels:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import quick_train, tone
+from conftest import check_together_is_alone, quick_train, tone
 
 from noizenet.audio.resample import resample
 from noizenet.audio.waveform import Waveform
@@ -192,13 +192,7 @@ class TestStreams:
 
     def test_together_is_alone(self) -> None:
         r, codes = FullbandTokens(), self.codes(3)
-        together, alone = ([r.decoder() for _ in codes] for _ in range(2))
-        for first, last in ((0, 1), (1, 19), (19, 60)):
-            made = type(together[0]).push_together(together, codes[:, first:last])
-            for decoder, part, sound in zip(alone, codes, made, strict=True):
-                assert np.array_equal(decoder.push(part[first:last]), sound)
-        for a, b in zip(alone, together, strict=True):
-            assert np.array_equal(a.finish(), b.finish())
+        check_together_is_alone(r, codes)
 
     def test_nothing_decodes_to_nothing(self) -> None:
         decoder = FullbandTokens().decoder()

@@ -242,7 +242,7 @@ class TestNetwork:
         stepper = Stepper(make(lookback_beats=(16,)), codes(1))
         stepper.set_pace(20 / 60 / (22_050 / 1024))
         stepper.warm(codes(1200))
-        back = stepper.engine.coming(1).back[0]  # type: ignore[attr-defined]
+        back = stepper.engine.beat_schedule(1).back[0]  # type: ignore[attr-defined]
         assert back[0] >= 0
 
     def test_it_starts_as_if_nothing_were_told(self) -> None:

@@ -36,7 +36,7 @@ from noizenet.training.encoded import EncodedTracks
 from noizenet.training.loop import train
 from noizenet.training.options import TrainingOptions, configure
 from noizenet.training.plan import Budget
-from noizenet.training.step import mistaken, train_step, unseen
+from noizenet.training.step import corrupt_lookback, drop_lookback, train_step
 from noizenet.training.windows import Batch, WindowReader
 
 OPTIONS = (
@@ -162,18 +162,18 @@ class TestReading:
         torch.manual_seed(0)
         back = torch.randint(0, 12, (400, 5, 2, 3))
         back[:, 0] = -1
-        kept = unseen(back, 0.25)
+        kept = drop_lookback(back, 0.25)
         assert kept is not None
         lost = (kept == -1).flatten(1).all(1)
         assert 0.15 < lost.float().mean() < 0.35
         assert torch.equal(kept[~lost], back[~lost])
-        changed = mistaken(back, 0.3)
+        changed = corrupt_lookback(back, 0.3)
         assert changed is not None
         assert (changed[:, 0] == -1).all()
         assert (changed[:, 1:] >= 0).all()
         assert 0.1 < float((changed != back).float().mean()) < 0.4
-        assert unseen(None, 0.5) is None
-        assert mistaken(None, 0.5) is None
+        assert drop_lookback(None, 0.5) is None
+        assert corrupt_lookback(None, 0.5) is None
 
 
 class TestLearning:
@@ -278,7 +278,7 @@ class TestGoingOn:
     def test_what_was_heard_of_it_is_looked_back_on(self, taught: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "song.wav", accented(20.0, 132.0, 2, 22_050), 22_050)
         stream = Stream(load(taught), noizenet.Controls(seed_audio=tmp_path / "song.wav", seed_seconds=15.0))
-        coming = stream._stepper.engine.coming(1)  # type: ignore[attr-defined]
+        coming = stream._stepper.engine.beat_schedule(1)  # type: ignore[attr-defined]
         assert stream.tempo == pytest.approx(132, rel=0.02)
         assert (coming.back >= 0).all()
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from network import BOOKS, LOOKBACK, PHASES, POSITIONS, Options
+from network import LOOKBACK, PHASES, POSITIONS, Options
 from torch import Tensor
 
-TRAIN, VALIDATION, TEST = range(3)
+TRAIN, VALIDATION = 0, 1
+"""As the table of styles has them; 2 is the test split, which nothing here reads."""
 FEWEST_FRAMES_WITH_BEAT = 32
 
 
@@ -188,6 +189,3 @@ def corrupt(codes: Tensor, share: float) -> Tensor:
     flat = codes.flatten(0, 1)
     elsewhere = flat[torch.randperm(len(flat), device=codes.device)].view_as(codes)
     return torch.where(torch.rand(codes.shape, device=codes.device) < own, elsewhere, codes)
-
-
-__all__ = ["BOOKS", "TEST", "TRAIN", "VALIDATION", "Data", "Lanes", "Piece", "Told", "corrupt"]

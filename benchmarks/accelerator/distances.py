@@ -28,9 +28,8 @@ def latents(codes: Array) -> Array:
     return embed(codes[:, :8].astype(np.int16), load_codec("noizenet-2"))
 
 
-def features(codes: Array) -> Array:
-    """Return what describes each window, [windows, 3 · D]."""
-    z = latents(codes)
+def features(z: Array) -> Array:
+    """Return what describes each window of latents [T, D], [windows, 3 · D]."""
     z = z[: len(z) // WINDOW * WINDOW].reshape(-1, WINDOW, z.shape[1])
     return np.concatenate([z.mean(1), z.std(1), np.abs(np.diff(z, axis=1)).mean(1)], 1)
 
@@ -41,9 +40,8 @@ def frechet(x: Array, y: Array) -> float:
     return float(np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a + b - 2 * linalg.sqrtm(a @ b).real))
 
 
-def alike(codes: Array, seconds: float) -> float:
-    """Return the mean cosine of frames so many seconds apart, less the track's mean."""
-    z = latents(codes)
+def alike(z: Array, seconds: float) -> float:
+    """Return the mean cosine of latents [T, D] so many seconds apart, less their mean."""
     z = z - z.mean(0)
     z /= np.linalg.norm(z, axis=1, keepdims=True) + 1e-6
     lag = round(seconds * RATE)
@@ -53,9 +51,10 @@ def alike(codes: Array, seconds: float) -> float:
 def described(streams: list[Array]) -> dict[str, float]:
     """Return the figures that need no comparison."""
     same = [((c[1:, :8] == c[:-1, :8]).sum(1) >= 7).mean() for c in streams]
-    flux = [np.abs(np.diff(latents(c), axis=0)).mean() for c in streams]
+    decoded = [latents(c) for c in streams]
+    flux = [np.abs(np.diff(z, axis=0)).mean() for z in decoded]
     found = {"held": np.mean(same), "flux": np.mean(flux)}
-    found |= {f"alike, {s} s": np.nanmean([alike(c, s) for c in streams]) for s in (4, 16)}
+    found |= {f"alike, {s} s": np.nanmean([alike(z, s) for z in decoded]) for s in (4, 16)}
     return {k: round(float(v), 3) for k, v in found.items()}
 
 
@@ -70,7 +69,7 @@ def main() -> None:
         codes, lengths, splits = f["codes"], f["lengths"], f["info"][:, 1]
     tracks = np.split(codes, np.cumsum(lengths)[:-1])
     held = [t for t, s in zip(tracks, splits, strict=True) if s]
-    training = np.concatenate([features(t) for t, s in zip(tracks, splits, strict=True) if not s])
+    training = np.concatenate([features(latents(t)) for t, s in zip(tracks, splits, strict=True) if not s])
     mean, spread = training.mean(0), training.std(0) + 1e-6
     _, scale, axes = np.linalg.svd((training - mean) / spread, full_matrices=False)
 
@@ -82,7 +81,7 @@ def main() -> None:
     sets = {"held-out": held} | {p.stem: list(np.load(p)["codes"]) for p in a.played}
     rng = np.random.default_rng(0)
     for name, streams in sets.items():
-        own = np.concatenate([reduced(features(c)) for c in streams])
+        own = np.concatenate([reduced(features(latents(c))) for c in streams])
         most = min(len(own), 360)  # a distance of fewer windows is larger: as many of each
         own = own[rng.choice(len(own), most, replace=False)]
         short = [c[: round(30 * RATE)] for c in streams]

@@ -48,9 +48,8 @@ class Clock:
         self._skip = -1
         self._lost_s = 0.0
         self._bytes = 0  # of all packets
-        self._holes: deque[float] = deque(
-            [0.0], maxlen=3
-        )  # bytes before the latest packets, whose frames may come late
+        # Bytes before the latest packets, whose frames may come late.
+        self._holes: deque[float] = deque([0.0], maxlen=3)
         self.only_stamps = False
         """Whether the latest gap is one of the time stamps alone, with no byte missing."""
 

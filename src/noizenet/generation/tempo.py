@@ -67,9 +67,7 @@ def beat_of_song(sound: Waveform, *, phrases: bool = False) -> tuple[float, floa
         if len(times):
             cut = (len(long) - len(last)) / sound.sample_rate  # seconds from one excerpt's start to the other's
             apart = cut + found.times[-1] - times
-            nearest = int(
-                np.abs(apart).argmin()
-            )  # trackers leave out beats at the ends: there may be some between them
+            nearest = int(np.abs(apart).argmin())  # trackers leave out beats at the ends: some may lie between
             number = int(find_phrases(long, sound.sample_rate, times)[nearest])
             number, turn = number + round(apart[nearest] * found.tempo / 60), PHRASE
     return found.tempo, float((number - before * found.tempo / 60) % turn)

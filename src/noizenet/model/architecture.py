@@ -63,17 +63,17 @@ class ModelOptions:
         0, "phases of a beat that a network over codes is told, so that it plays in time; 0: none", low=0, high=256
     )
     phrase: int = option(
-        0, "beats of a phrase that a network with a clock tells apart: 16, four bars of four beats, or 0 for none",
+        0, "beats of the phrase in which the position is an input of a network with a clock: 16, or 0 for none",
         low=0, high=16,
     )  # fmt: skip
     lookback_beats: tuple[int, ...] = option(
-        (), "beats ago of which a network with a clock is told the codes, for instance [4, 8, 16]; none: of none"
+        (), "distances in beats of past codes that are inputs of a network with a clock, for instance [4, 8, 16]"
     )
     depth_shared: bool = option(
-        False, "a code of a token network says the same to all codes after it in the frame, instead of to each its own"
+        False, "token networks: one embedding a code for all later codes of the frame, instead of one for each pair"
     )
     depth_block: str = option(
-        "none", "layer in front of each code's logits in a token network", choices=("none", "gated")
+        "none", "token networks: hidden layer before each code's output projection", choices=("none", "gated")
     )
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ LISTS = ("current", "clock", "history", "steps")
 """What of the memory has no rows of layers."""
 
 
-class Coming(NamedTuple):
+class BeatSchedule(NamedTuple):
     """What is told of the next frames.
 
     `ticks` and `places` [n] are those of :class:`~noizenet.model.network.Beat`, `back` [n, L] the frames so many beats
@@ -113,11 +113,11 @@ class TokenEngine(Engine):
         self.memory["clock"] = np.array([now if phase is None else phase, 0.0])
         self.pace = beats_per_frame
 
-    def coming(self, count: int) -> Coming:
+    def beat_schedule(self, count: int) -> BeatSchedule:
         """Return what will be told of the next `count` frames; the clock stays where it is."""
         if not self.pace:
             none = np.zeros(count, np.int64)
-            return Coming(none, none, np.full((count, self._lookbacks), -1, np.int64), np.full(count, NOWHERE))
+            return BeatSchedule(none, none, np.full((count, self._lookbacks), -1, np.int64), np.full(count, NOWHERE))
         o, clock = self._a.options, self.memory["clock"]
         beats = clock[0] + (clock[1] + np.arange(count) + 0.5) * self.pace
         ticks = 1 + np.floor(beats % 1.0 * o.clock).astype(np.int64) % o.clock
@@ -125,9 +125,9 @@ class TokenEngine(Engine):
         steps, back = steps_of(beats), np.zeros((count, 0), np.int64)
         if self._lookbacks:
             back = frames_before(np.concatenate([self.memory["steps"], steps]), o.lookback_beats, count, self._reach)
-        return Coming(ticks, places, back, steps)
+        return BeatSchedule(ticks, places, back, steps)
 
-    def _go_on(self, coming: Coming) -> None:
+    def _advance_clock(self, coming: BeatSchedule) -> None:
         """Let the clock run on by the frames of which this was told."""
         if self.pace:
             self.memory["clock"][1] += len(coming.ticks)
@@ -178,9 +178,9 @@ class TokenEngine(Engine):
         given = none if forced is None else np.ascontiguousarray(forced, np.int64)
         leaps = jumps.astype(np.int64) if jumps.size else none
         out = np.zeros((streams, count, books), np.int64)
-        coming = [e.coming(count) for e in engines]
+        coming = [e.beat_schedule(count) for e in engines]
         for engine, next_frames in zip(engines, coming, strict=True):
-            engine._go_on(next_frames)
+            engine._advance_clock(next_frames)
         memory = {k: np.stack([e.memory[k] for e in engines], 0 if k in LISTS else 1) for k in self.memory}
         past = memory.get("history", np.zeros((streams, 0, books), np.int16))
         history = np.concatenate([past, np.zeros((streams, count, books), np.int16)], 1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from noizenet.model.engine_tokens import Coming, TokenEngine
+from noizenet.model.engine_tokens import BeatSchedule, TokenEngine
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import F32, Weights
 
@@ -23,7 +23,7 @@ def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
     memory = stepper.engine.memory
     parts: dict[str, NDArray[Any]] = {"h": _top(memory.get("h")), "c": _top(memory.get("c"))}
     if isinstance(stepper.engine, TokenEngine) and weights.architecture.options.cell == "lstm":
-        parts |= _gates(weights, memory, stepper.engine.coming(1))
+        parts |= _gates(weights, memory, stepper.engine.beat_schedule(1))
     return {name: [round(float(v), 3) for v in part[:SHOWN]] for name, part in parts.items() if len(part)}
 
 
@@ -34,7 +34,7 @@ def _top(state: NDArray[Any] | None) -> NDArray[Any]:
     return state[-1] if state.ndim > 1 else state[-SHOWN:]
 
 
-def _gates(weights: Weights, memory: dict[str, NDArray[Any]], coming: Coming) -> dict[str, F32]:
+def _gates(weights: Weights, memory: dict[str, NDArray[Any]], coming: BeatSchedule) -> dict[str, F32]:
     options = weights.architecture.options
     rows = (np.arange(4)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
     x = _embedded(weights, memory["current"])

@@ -20,7 +20,9 @@ from noizenet.model.numeric import GRU, draw_class, settle, surprise_of_class
 
 
 @compiled_as_written
-def gate(weights: Any, scales: Any, biases: Any, up: Any, down: Any, norm: Any, x: Any, y: Any, wide: Any) -> None:
+def add_gated_layer(
+    weights: Any, scales: Any, biases: Any, up: Any, down: Any, norm: Any, x: Any, y: Any, wide: Any
+) -> None:
     """Add a gated layer to each row of x [n, D]: x + W_down (silu(a) · b), a and b being W_up times the normed x.
 
     The norm divides by the root mean square and multiplies by `norm` [D]. Scratch: y [n, D], wide [n, 2 D].
@@ -42,7 +44,7 @@ def gate(weights: Any, scales: Any, biases: Any, up: Any, down: Any, norm: Any, 
 
 
 @compiled_as_written
-def recall(codes: Any, history: Any, back: Any, past: Any) -> None:
+def embed_lookbacks(codes: Any, history: Any, back: Any, past: Any) -> None:
     """Set past [S, L · E] to the sums of the embeddings of what was played at rows `back` [S, L] of the history."""
     E = codes.shape[2]
     for s in range(past.shape[0]):
@@ -112,7 +114,7 @@ def run_tokens(
                 for e in range(E):
                     x[s, e] += row[e]
         if lookbacks > 0:
-            recall(codes, history, back[:, t], past)
+            embed_lookbacks(codes, history, back[:, t], past)
             add_products(weights, scales, layout[2 * layers + 2 * K], E, past, x)
         first = 0
         for layer in range(layers):
@@ -165,7 +167,9 @@ def run_tokens(
                     deep[s, d] = deep[s, d] + colours[s, k, d] + row[d]
             if norms.shape[0] > 0:
                 up = blocks + 2 * k
-                gate(weights, scales, biases, layout[up], layout[up + 1], norms[k], deep[:said], y[:said], wide[:said])
+                add_gated_layer(
+                    weights, scales, biases, layout[up], layout[up + 1], norms[k], deep[:said], y[:said], wide[:said]
+                )
             for s in range(said):
                 for d in range(D):
                     deep[s, d] = max(deep[s, d], float32(0.0))

@@ -199,15 +199,15 @@ class CodecDecoder(Decoder):
         self._latents = self._latents[count:]
         return windows.transpose(0, 2, 1).reshape(count, -1)
 
-    def _heard(self, magnitudes: F32) -> F32:
+    def _synthesize(self, magnitudes: F32) -> F32:
         """Return the mono samples that are done when these magnitudes [n, F] are there as well."""
         return self._search.push(magnitudes)
 
     def _out(self, samples: F32) -> F32:
         self._given += len(samples)
-        return np.clip(self._placed(samples), -1.0, 1.0)
+        return np.clip(self._pan(samples), -1.0, 1.0)
 
-    def _placed(self, samples: F32) -> F32:
+    def _pan(self, samples: F32) -> F32:
         """Return the channels [m, C] of mono samples."""
         return samples[:, None] if self._panner is None else self._panner.push(samples)
 
@@ -222,6 +222,6 @@ def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
         end = at + len(own) * shape.spectra
         numbers = decoder._decoded + np.arange(end - at)
         magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._texture)
-        parts.append(decoder._heard(magnitudes))
+        parts.append(decoder._synthesize(magnitudes))
         decoder._decoded, at = decoder._decoded + end - at, end
     return parts

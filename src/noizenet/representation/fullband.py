@@ -114,14 +114,14 @@ class FullbandDecoder(CodecDecoder):
         self._relative = np.concatenate([self._relative, self._book.decode(frames[:, self._shape.codebooks + 1])])
         super()._take(frames)
 
-    def _heard(self, magnitudes: F32) -> F32:
+    def _synthesize(self, magnitudes: F32) -> F32:
         shape, count = self._shape, len(magnitudes)
         below = reference_levels(magnitudes / np.float32(shape.n_fft / 4), shape.n_fft, shape.sample_rate)
         self._noise.levels(below + self._relative[:count])
         self._relative = self._relative[count:]
-        return super()._heard(magnitudes)
+        return super()._synthesize(magnitudes)
 
-    def _placed(self, samples: F32) -> F32:
+    def _pan(self, samples: F32) -> F32:
         assert self._panner is not None
         doubled = self._upsampler.push(samples)
         return self._panner.push(doubled, self._noise.take(len(doubled) // (RATIO * self._shape.hop)))

@@ -10,7 +10,7 @@ from noizenet.representation.base import Representation
 from noizenet.store.model import Model
 
 _SPOKEN = {1: "mono", 2: "stereo"}
-TOLD = ("clock.", "head.beat.", "phrase.", "head.phrase.", "lookback.", "head.lookback.")
+BEAT_PARTS = ("clock.", "head.beat.", "phrase.", "head.phrase.", "lookback.", "head.lookback.")
 """Parts that hear of time, and add nothing before they are trained."""
 
 
@@ -40,7 +40,7 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     if (known := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
         rows = [known[model.genres.index(g)] if g in model.genres else known.mean(0) for g in genres]
         arrays["genre.weight"] = torch.stack(rows)
-    arrays = {k: v for k, v in network.state_dict().items() if k.startswith(TOLD)} | arrays
+    arrays = {k: v for k, v in network.state_dict().items() if k.startswith(BEAT_PARTS)} | arrays
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(

@@ -85,8 +85,9 @@ class EncodedTracks:
     def phases(self, track: Track, shift: int = 0) -> NDArray[np.float32]:
         """Return how far from beat to beat each of :meth:`frames` is, [T] in [0, 1); NaN where no beat is clear."""
         if (track.key, shift) not in self._phases:
-            beats = self._beats_of(track)
-            kept = self._timed(track, shift, "phases", lambda middles: beats.phases(middles).astype(np.float32))
+            kept = self._timed(
+                track, shift, "phases", np.float32, lambda middles: self._beats_of(track).phases(middles)
+            )
             self._phases[track.key, shift] = kept
         return self._phases[track.key, shift]
 
@@ -96,9 +97,11 @@ class EncodedTracks:
         A phrase of 16 beats begins where a position is a multiple of 16 (see :mod:`noizenet.audio.phrases`).
         """
         if (track.key, shift) not in self._positions:
-            beats, numbers = self._beats_of(track), self._numbers_of(track)
-            kept = self._timed(track, shift, "positions", lambda middles: beats.positions(middles, numbers))
-            self._positions[track.key, shift] = kept
+
+            def positions(middles: NDArray[np.float64]) -> NDArray[np.float64]:
+                return self._beats_of(track).positions(middles, self._numbers_of(track))
+
+            self._positions[track.key, shift] = self._timed(track, shift, "positions", np.float64, positions)
         return self._positions[track.key, shift]
 
     def tempo(self, track: Track) -> float:
@@ -149,18 +152,19 @@ class EncodedTracks:
         return frames
 
     def _timed(
-        self, track: Track, shift: int, what: str, of: Callable[[NDArray[np.float64]], NDArray[Any]]
-    ) -> NDArray[Any]:
+        self, track: Track, shift: int, what: str, kind: type[np.floating],
+        of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ) -> NDArray[Any]:  # fmt: skip
         """Return what `of` makes of the moments of a track's frames in seconds, as it is kept, or made and kept."""
         path, count = self._path(track, what, shift), len(self.frames(track, shift))
-        kept, kind = _load(path), of(np.zeros(0)).dtype
+        kept = _load(path)
         if kept is not None and kept.shape == (count,) and kept.dtype == kind:
             return kept
         samples, each = self._samples(track, shift), self._r.samples_for(1)
         whole = self._r.frames_for(len(samples))
         # Played higher is played faster: a frame's middle lies later in the track as it is.
         middles = (np.arange(whole) + 0.5) * each / self._r.sample_rate * 2 ** (shift / 12)
-        values = of(middles)[sounding(samples, whole, each)]
+        values = of(middles)[sounding(samples, whole, each)].astype(kind)
         values = np.resize(values, count) if len(values) != count else values
         _keep(path, values)
         return values

@@ -55,7 +55,7 @@ class TrainingOptions:
         0.0, "share of windows of which a network with a clock is not told the beat, for guidance", low=0, high=1
     )
     lookback_dropout: float = option(
-        0.5, "share of windows of which a network with lookbacks is not told the codes of some beats ago", low=0, high=1
+        0.5, "share of windows that a network with lookbacks is trained on without the past codes", low=0, high=1
     )
     gain_jitter: float = option(
         0.0, "spread of a random gain on each lane's inputs, in nepers; the targets stay as they are", low=0, high=3

@@ -76,7 +76,7 @@ def untold(ticks: Tensor | None, share: float) -> Tensor | None:
     return None if ticks is None else forget(ticks, share)
 
 
-def mistaken(back: Tensor | None, share: float) -> Tensor | None:
+def corrupt_lookback(back: Tensor | None, share: float) -> Tensor | None:
     """Replace codes of some beats ago [B, T, L, K] as :func:`mistake` does inputs; where nothing lies nothing comes."""
     if back is None or not share:
         return back
@@ -84,7 +84,7 @@ def mistaken(back: Tensor | None, share: float) -> Tensor | None:
     return torch.where((back >= 0) & (changed >= 0), changed, back)
 
 
-def unseen(back: Tensor | None, share: float) -> Tensor | None:
+def drop_lookback(back: Tensor | None, share: float) -> Tensor | None:
     """Keep the codes of some beats ago [B, T, L, K] from a share of the lanes."""
     if back is None or not share:
         return back
@@ -179,7 +179,7 @@ def train_step(
     inputs = mistake(inputs, options.code_noise)
     mix, ticks = forget(mix, options.genre_dropout), untold(beat.ticks, options.clock_dropout)
     places = beat.places if beat.places is None or ticks is None else beat.places * (ticks > 0)  # of the same lanes
-    beat = Beat(ticks, places, unseen(mistaken(beat.back, options.code_noise), options.lookback_dropout))
+    beat = Beat(ticks, places, drop_lookback(corrupt_lookback(beat.back, options.code_noise), options.lookback_dropout))
     inputs = jitter_gain(network, inputs, options.gain_jitter)
     before = carry(network, state, batch.fresh)
     inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16, beat=beat)
