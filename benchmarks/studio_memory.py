@@ -55,7 +55,7 @@ class Visitor:
         said: list[dict[str, Any]] = []
         address = f"{self.home.replace('http', 'ws')}/radio?{query}"
         with connect(address, origin=self.home, max_size=None) as socket:  # type: ignore[arg-type]
-            got, rate, left, asked = 0, RATE, list(moves), 0
+            got, rate, channels, left, asked = 0, RATE, 1, list(moves), 0
             while got < seconds * rate or left:
                 if got >= asked:
                     if left:
@@ -64,13 +64,13 @@ class Visitor:
                     socket.send(json.dumps({"type": "more", "samples": rate // 2}))
                 message = socket.recv(timeout=120)
                 if isinstance(message, bytes):
-                    got += len(message) // 2
+                    got += len(message) // (2 * channels)
                     continue
                 said.append(json.loads(message))
                 if said[-1]["type"] == "impossible":
                     raise SystemExit(said[-1]["why"])
                 if said[-1]["type"] == "hello":
-                    rate = said[-1]["sample_rate"]
+                    rate, channels = said[-1]["sample_rate"], said[-1]["channels"]
             socket.close(4000)  # as the page does that will not come back
         return said
 

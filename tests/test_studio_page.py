@@ -41,15 +41,20 @@ def visit(browser: object, server: Server) -> Iterator[Visit]:
     visit.close()
 
 
-def test_the_page_plays_what_generate_writes(visit: Visit, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", noizenet.bundled_models())
+def test_the_page_plays_what_generate_writes(visit: Visit, server: Server, tmp_path: Path, model: str) -> None:
+    sound = noizenet.load_model(model).representation
+    visit.until("document.querySelectorAll('#model option').length")
+    visit.page.select_option("#model", model)
     visit.page.fill("#seed", "11")
     visit.play()
-    heard = visit.hear(5 * 22_050)
+    heard = visit.hear(5 * sound.sample_rate * sound.channels)
     visit.page.click("#play")
-    seconds = len(heard) / 22_050 + 2
-    noizenet.api.generate("token-lstm", tmp_path / "g.wav", noizenet.Controls(seconds=seconds, seed=11))
-    written, _ = soundfile.read(tmp_path / "g.wav", dtype="int16")
-    assert np.array_equal(heard, written[: len(heard)])
+    seconds = len(heard) / sound.channels / sound.sample_rate + 2
+    noizenet.api.generate(model, tmp_path / "g.wav", noizenet.Controls(seconds=seconds, seed=11))
+    written, rate = soundfile.read(tmp_path / "g.wav", dtype="int16", always_2d=True)
+    assert (rate, written.shape[1]) == (sound.sample_rate, sound.channels)
+    assert np.array_equal(heard, written.ravel()[: len(heard)])
     assert visit.text("status") == "silent"
     assert all(url.startswith((server.home, "data:", "blob:")) for url in visit.requested)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noizenet.api.arguments import a_corpus, a_model, a_path
 from noizenet.api.models import inputs_of
 from noizenet.api.playing import stream
+from noizenet.base.bundled import DEFAULT_MODEL
 from noizenet.base.files import check_outputs, check_own_folder
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
@@ -108,7 +109,7 @@ def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
     return export(a_model(model), folder)
 
 
-def figures(out: Path | str, model: Model | Path | str = "token-lstm", *, seed: int = 0) -> list[Path]:
+def figures(out: Path | str, model: Model | Path | str = DEFAULT_MODEL, *, seed: int = 0) -> list[Path]:
     """Draw the paper's figures; those of sound are views of eight seconds that `model` plays.
 
     What lessons 11 and 12 let one hear is written too, and, where the model is an LSTM over codes, what its gates do

@@ -6,7 +6,14 @@ from importlib import resources
 from pathlib import Path
 
 
+DEFAULT_MODEL = "token-lstm"
+"""The model that plays where none is chosen."""
+
+
 def bundled(kind: str) -> dict[str, Path]:
-    """Return the folders of what is bundled of a kind (``models``, ``codecs``), by name."""
+    """Return the folders of what is bundled of a kind (``models``, ``codecs``), by name; the default model is first."""
     folder = Path(str(resources.files("noizenet"))) / "bundled" / kind
-    return {p.name: p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
+    if not folder.is_dir():
+        return {}
+    folders = sorted(folder.iterdir(), key=lambda p: (p.name != DEFAULT_MODEL, p.name))
+    return {p.name: p for p in folders if p.is_dir()}

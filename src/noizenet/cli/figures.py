@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from noizenet.base.bundled import DEFAULT_MODEL
 from noizenet.cli.output import print_json, say
 
 
 def figures(
     out: Annotated[Path, typer.Argument(help="A folder for the pictures.")],
-    model: Annotated[Path, typer.Option(help="What plays the music of figures 8 to 10.")] = Path("token-lstm"),
+    model: Annotated[Path, typer.Option(help="What plays the music of figures 8 to 10.")] = Path(DEFAULT_MODEL),
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
