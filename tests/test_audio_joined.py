@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from encode import KINDS, encode_all, music
 
 from noizenet.audio.read import AudioReader
+from noizenet.audio.sync import flac_ends, sync_at
 
 SECONDS = 1.5
 
@@ -51,10 +53,22 @@ def test_tags_tables_and_pictures_behind_the_sound_are_no_recording(tmp_path: Pa
     picture = b"\xff\xd8\xff\xe0" + rng.bytes(200_000) + b"\xff\xd9"
     head = b"APETAGEX\xd0\x07\0\0" + (len(picture) + 32).to_bytes(4, "little") + b"\1\0\0\0\0\0\0"
     ape = head + b"\xa0" + bytes(8) + picture + head + b"\x80" + bytes(8)
-    for kind in ("mp3", "wv", "aac", "tta"):
-        assert "lost" not in look(tmp_path / "x", made[kind] + ape)[1], kind
+    alone = {kind: look(tmp_path / "x", made[kind])[0] for kind in ("mp3", "wv", "aac", "tta", "flac", "wav")}
+    for kind in ("mp3", "wv", "aac", "tta", "flac"):
+        seconds, issues, *_ = look(tmp_path / "x", made[kind] + ape)
+        assert "lost" not in issues, kind
+        assert seconds == pytest.approx(alone[kind], abs=0.03), kind  # of an mp3 the padding at the end may stay
     for kind in ("mp3", "flac", "wav"):
-        assert "lost" not in look(tmp_path / "x", made[kind] + b"TAG" + bytes(125))[1], kind
+        seconds, issues, *_ = look(tmp_path / "x", made[kind] + b"TAG" + bytes(125))
+        assert (seconds, "lost" in issues) == (alone[kind], False), kind
+
+
+def test_a_frame_of_flac_is_known_by_its_checksum(made: dict[str, bytes]) -> None:
+    data = made["flac"]
+    starts = [at for at in range(len(data)) if (sync := sync_at(data, at)) is not None and sync.container == "flac"]
+    assert len(starts) > 5
+    for start, end in itertools.pairwise([*starts, len(data)]):
+        assert end in flac_ends(data[: end + 50], start)
 
 
 @pytest.mark.parametrize("kind", ["mp3", "mp2", "aac", "ac3", "eac3"])

@@ -11,7 +11,7 @@ from noizenet.audio.clock import Clock
 from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
 from noizenet.audio.sniff import RAW, Container, Found, find_another
 from noizenet.audio.source import Section, StalledError
-from noizenet.audio.sync import flac_position, sync_at
+from noizenet.audio.sync import flac_ends, flac_position, sync_at
 from noizenet.base.errors import AudioError
 
 CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "ac3", "eac3", "tak"})
@@ -198,8 +198,12 @@ class AVDecoder:
         at = 0 if starts else len(data)
         front_lost = not starts or starts[0] > 0
         while at < len(starts):
-            for k in range(at, min(at + MOST_FALSE, len(starts))):  # what looks like a header may stand in a frame
-                piece = av.Packet(data[starts[at] : ends[k]])
+            # A frame may hold what looks like a header.
+            tries = [(k, ends[k]) for k in range(at, min(at + MOST_FALSE, len(starts)))]
+            if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
+                tries += [(at, end) for end in flac_ends(data, starts[at])[-MOST_FALSE:]]
+            for k, end in tries:
+                piece = av.Packet(data[starts[at] : end])
                 piece.time_base = packet.time_base
                 if (first := flac_position(data, starts[at], self._stream.codec_context.extradata or b"")) is not None:
                     piece.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)

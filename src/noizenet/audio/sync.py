@@ -147,6 +147,19 @@ def flac_position(data: bytes, at: int, streaminfo: bytes) -> int | None:
     return number * most if least == most else None
 
 
+def flac_ends(data: bytes, at: int) -> list[int]:
+    """Return where a FLAC frame may end: its last two bytes are a CRC-16 of all before them; RFC 9639, section 9.3.
+
+    Of other bytes than a frame's end one in 65,536 looks like it.
+    """
+    crc, ends = 0, []
+    for i in range(at, len(data)):
+        crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ data[i]]
+        if crc == 0 and i + 1 - at >= _LEAST_FLAC:
+            ends.append(i + 1)
+    return ends
+
+
 def _coded_size(lead: int) -> int:
     """Return how many bytes a number takes that is coded as UTF-8 does, by its first one; 0 for no first byte."""
     if lead < 0x80:
@@ -170,6 +183,17 @@ def _flac_frame(data: bytes, at: int) -> Sync | None:
     if end >= len(data) or _crc8(data[at:end]) != data[end]:
         return None
     return Sync("flac", 0, 0, 0, ())
+
+
+def _crc16_of_byte(byte: int) -> int:
+    crc = byte << 8
+    for _ in range(8):
+        crc = ((crc << 1) ^ 0x8005) & 0xFFFF if crc & 0x8000 else crc << 1
+    return crc
+
+
+_CRC16 = [_crc16_of_byte(byte) for byte in range(256)]
+_LEAST_FLAC = 10  # bytes: a header of six, a subframe of two, the CRC
 
 
 def _crc8(data: bytes) -> int:

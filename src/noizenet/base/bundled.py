@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-
 DEFAULT_MODEL = "token-lstm"
 """The model that plays where none is chosen."""
 
