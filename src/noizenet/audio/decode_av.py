@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ class AVDecoder:
             # A frame may hold what looks like a header.
             tries = [(k, ends[k]) for k in range(at, min(at + MOST_FALSE, len(starts)))]
             if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
-                tries += [(at, end) for end in flac_ends(data, starts[at])[-MOST_FALSE:]]
+                tries += [(at, end) for end in islice(flac_ends(data, starts[at]), MOST_FALSE)]
             for k, end in tries:
                 piece = av.Packet(data[starts[at] : end])
                 piece.time_base = packet.time_base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 CHAIN = 4
@@ -147,17 +148,16 @@ def flac_position(data: bytes, at: int, streaminfo: bytes) -> int | None:
     return number * most if least == most else None
 
 
-def flac_ends(data: bytes, at: int) -> list[int]:
-    """Return where a FLAC frame may end: its last two bytes are a CRC-16 of all before them; RFC 9639, section 9.3.
+def flac_ends(data: bytes, at: int) -> Iterator[int]:
+    """Yield where a FLAC frame may end: its last two bytes are a CRC-16 of all before them; RFC 9639, section 9.3.
 
     Of other bytes than a frame's end one in 65,536 looks like it.
     """
-    crc, ends = 0, []
+    crc = 0
     for i in range(at, len(data)):
         crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ data[i]]
         if crc == 0 and i + 1 - at >= _LEAST_FLAC:
-            ends.append(i + 1)
-    return ends
+            yield i + 1
 
 
 def _coded_size(lead: int) -> int:
