@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import av
@@ -16,6 +18,9 @@ from noizenet.audio.read import AUDIO_SUFFIXES, AudioReader, converted_blocks, m
 from noizenet.audio.resample import resample
 from noizenet.audio.sniff import sniff
 from noizenet.audio.source import Source
+from noizenet.audio.waveform import Waveform
+from noizenet.audio.write import write
+from noizenet.base.errors import AudioError
 from robustness import sounds
 
 SECONDS = 3.0
@@ -198,3 +203,15 @@ def test_large_frames_are_all_read(tmp_path: Path, rate: int, channels: int) -> 
     part = y[2048 : 2048 + rate // 2, 0]
     at = shift_between(part, x[:, 0], 1024, 2000)
     assert np.corrcoef(part, x[at : at + len(part), 0])[0, 1] > 0.9
+
+
+@pytest.mark.skipif(shutil.which("lame") is None, reason="needs lame")
+@pytest.mark.parametrize("options", [["-b", "410"], ["-b", "330", "--resample", "32"], ["-m", "m", "-b", "350"]])
+@pytest.mark.parametrize("tags", [[], ["--tt", "a title", "--id3v2-only"]])
+def test_an_mp3_of_free_format_is_called_what_it_is(tmp_path: Path, options: list[str], tags: list[str]) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (44_100, 2)).astype(np.float32)
+    write(tmp_path / "a.wav", Waveform(noise, 44_100))
+    command = ["lame", "--quiet", "--freeformat", *options, *tags, str(tmp_path / "a.wav"), str(tmp_path / "free.mp3")]
+    subprocess.run(command, check=True)
+    with pytest.raises(AudioError, match=r"free\.mp3: not a readable recording \(an mp3 of free format"):
+        read(tmp_path / "free.mp3")

@@ -16,7 +16,17 @@ from noizenet.audio.frames import Gap, Piece
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
-from noizenet.audio.sniff import FILM_ADVICE, HEAD_BYTES, Container, Found, describe, film_of, find_another, sniff
+from noizenet.audio.sniff import (
+    FILM_ADVICE,
+    HEAD_BYTES,
+    Container,
+    Found,
+    after_tags,
+    describe,
+    film_of,
+    find_another,
+    sniff,
+)
 from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure, examine
 from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
@@ -94,7 +104,7 @@ class Recording:
             head = self._source.peek(0, HEAD_BYTES)
             if film := film_of(head):
                 raise AudioError(f"{self.path}: not a readable recording ({film}); {FILM_ADVICE}")
-            what = describe(head)
+            what = describe(head) or describe(self._source.peek(after_tags(self._source), HEAD_BYTES))
             raise AudioError(f"{self.path}: not a readable recording ({what or 'no known format of sound'}); {ADVICE}")
         if found.junk:
             self.issues.append(repaired(f"{found.junk:,} bytes before the sound are none of it and were skipped"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noizenet.audio.source import Section, Source
-from noizenet.audio.sync import CHAIN, MOST_FRAME_BYTES, find_chain, next_chain, sync_at
+from noizenet.audio.sync import CHAIN, MOST_FRAME_BYTES, find_chain, is_free_format, next_chain, sync_at
 from noizenet.base.errors import NoizenetError
 
 HEAD_BYTES = CHAIN * MOST_FRAME_BYTES
@@ -177,7 +177,7 @@ def sniff(source: Source) -> Found | None:
         The container and the offset of its first byte: 0, the byte after tags of formats that have none there, or
         the byte after junk. None where there is no sound that is known.
     """
-    at = _behind_tags(source)
+    at = after_tags(source)
     head = source.peek(at, HEAD_BYTES)
     name = _by_magic(head)
     if name is not None:
@@ -262,7 +262,7 @@ def begins_as_sound(path: Path) -> bool:
         with Source(path) as source:
             head = source.peek(0, HEAD_BYTES)
             picture = head[4:8] == b"ftyp" and head[8:12] in _PICTURES
-            return not picture and _by_magic(source.peek(_behind_tags(source), HEAD_BYTES)) is not None
+            return not picture and _by_magic(source.peek(after_tags(source), HEAD_BYTES)) is not None
     except (NoizenetError, OSError):
         return False
 
@@ -274,6 +274,8 @@ def describe(head: bytes) -> str:
             return text
     if film := film_of(head):
         return film
+    if is_free_format(head):
+        return "an mp3 of free format, whose frames do not say how long they are"
     if _is_text(head):
         return "text (a playlist, a document or a page), and no sound"
     if head and not head.strip(b"\0"):
@@ -353,7 +355,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 )
 
 
-def _behind_tags(source: Source) -> int:
+def after_tags(source: Source) -> int:
     """Return the offset after any ID3v2 tags and APEv2 tags at the front."""
     at = 0
     while True:

@@ -80,6 +80,35 @@ def next_chain(data: bytes, at: int, stop: int, container: str = "") -> tuple[in
         at += 1
 
 
+def is_free_format(data: bytes) -> bool:
+    """Whether MPEG audio of free format begins here: no frame says its length; all have the same but for padding.
+
+    Source: ISO/IEC 11172-3, section 2.4.2.3 (a bitrate index of zero).
+    """
+    if not _is_free_header(data, 0):
+        return False
+    slot = 4 if data[1] & 6 == 6 else 1
+    padding = slot * (data[2] >> 1 & 1)
+    first = data.find(data[:2], 24)
+    while 0 <= first < MOST_FRAME_BYTES:
+        at, size = first, first - padding
+        for _ in range(CHAIN - 1):
+            if not (_is_free_header(data, at) and data[at : at + 2] == data[:2]):
+                break
+            at += size + slot * (data[at + 2] >> 1 & 1)
+        else:
+            return True
+        first = data.find(data[:2], first + 1)
+    return False
+
+
+def _is_free_header(data: bytes, at: int) -> bool:
+    head = data[at : at + 8]
+    if len(head) < 8 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head[2] >> 4:
+        return False
+    return _mpeg(bytes((*head[:2], head[2] | 0x10, *head[3:])), 0) is not None
+
+
 def _mpeg(data: bytes, at: int) -> Sync | None:
     """ISO/IEC 11172-3 and 13818-3, section 2.4.2.3."""
     b1, b2, b3 = data[at + 1], data[at + 2], data[at + 3]
