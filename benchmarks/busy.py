@@ -113,9 +113,9 @@ def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> fl
     rng = np.random.default_rng(0)
     frames = rng.integers(0, a.levels, (o.batch, o.window + 1, a.dim)).astype(np.int32)
     m = config.model
-    ticks, places = (np.ones((o.batch, o.window + 1), np.int64) if told else None for told in (m.clock, m.phrase))
+    beat_phase, places = (np.ones((o.batch, o.window + 1), np.int64) if told else None for told in (m.clock, m.phrase))
     back = np.repeat(frames[:, :, None].astype(np.int64), len(m.lookback_beats), 2) if m.lookback_beats else None
-    batch = Batch(frames, rng.integers(0, 4, o.batch), np.zeros(o.batch, bool), ticks, places, back)
+    batch = Batch(frames, rng.integers(0, 4, o.batch), np.zeros(o.batch, bool), beat_phase, places, back)
     state = network.start_state(o.batch).detach()
     bf16 = use_bf16(o.precision, config)
     with ThreadCount(o.threads if adapts else torch.get_num_threads(), adaptive=adapts) as threads:

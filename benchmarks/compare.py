@@ -30,7 +30,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.baselines import linear_prediction, persistence, zeroth_order
 from noizenet.representation.mulaw import MuLaw
 from noizenet.store.model import Model, load
-from noizenet.training.step import carry, to_tensors
+from noizenet.training.step import detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -204,7 +204,7 @@ def bits(model: Model, test: list[Batch]) -> float:
     total = 0.0
     for batch in test:
         inputs, targets, mix, _ = to_tensors(batch, network.architecture.genres)
-        nats, _, state = network.nats(inputs, targets, mix, carry(network, state, batch.fresh))
+        nats, _, state = network.compute_loss(inputs, targets, mix, detach_state(network, state, batch.fresh))
         total += float(nats) / math.log(2)
     return total / len(test)
 
@@ -215,13 +215,13 @@ def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
     reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
     train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)
     held = [b.frames[..., 0].astype(np.int64) for b in test]
-    lanes = np.concatenate([held[0][:, :1], *(h[:, 1:] for h in held)], axis=1)
+    rows = np.concatenate([held[0][:, :1], *(h[:, 1:] for h in held)], axis=1)
     return {
         "sample_rate": corpus.sample_rate,
         "uniform": 8.0,
-        "zeroth order (histogram of classes)": float(zeroth_order(train[:, 1:], lanes, 256).mean()),
-        "persistence (histogram of differences)": float(persistence(train, lanes, 256).mean()),
-        "linear prediction (order 32, from the last 1,024 samples)": float(linear_prediction(lanes, r.values()).mean()),
+        "zeroth order (histogram of classes)": float(zeroth_order(train[:, 1:], rows, 256).mean()),
+        "persistence (histogram of differences)": float(persistence(train, rows, 256).mean()),
+        "linear prediction (order 32, from the last 1,024 samples)": float(linear_prediction(rows, r.values()).mean()),
     }
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     found["network alone, fp32, × real time"] = median(lambda: network(model))
     found["decoder alone, × real time"] = median(lambda: decoder(model))
     for p in PRECISIONS:
-        found[f"{BATCH} streams together, {p}, × real time"] = median(lambda p=p: together(model, p))  # type: ignore[misc]
+        found[f"{BATCH} streams together, {p}, × real time"] = median(lambda p=p: generate_batch(model, p))  # type: ignore[misc]
     found["first sound after, s"] = sorted(first_sound(o.model) for _ in range(ROUNDS))[ROUNDS // 2]
     if o.hour:
         found |= hour(o.model)
@@ -82,14 +82,14 @@ def decoder(model: Model) -> float:
     return SECONDS / (time.process_time() - begun)
 
 
-def together(model: Model, precision: str) -> float:
+def generate_batch(model: Model, precision: str) -> float:
     controls = [
         noizenet.Controls(seconds=SECONDS, seed=i, genre=model.genres[i % 6], watch="off", precision=precision)
         for i in range(BATCH)
     ]
     streams = Stream.many(model, controls)
     begun = time.process_time()
-    for _ in Stream.together(streams):
+    for _ in Stream.generate_batch(streams):
         pass
     return BATCH * SECONDS / (time.process_time() - begun)
 

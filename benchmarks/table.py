@@ -26,8 +26,8 @@ import noizenet
 from noizenet.audio.waveform import Waveform
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.controls import CONTROLS, control
-from noizenet.evaluation.material import of_folder
-from noizenet.evaluation.run import Backdrop, Options, backdrop, evaluate
+from noizenet.evaluation.recording import of_folder
+from noizenet.evaluation.run import Options, ReferenceSet, evaluate, reference_set
 from noizenet.store.model import Model, load
 from noizenet.training import RECIPES
 from noizenet.training.loop import train
@@ -71,7 +71,7 @@ def main() -> None:
         **{name: lambda folder, name=name: play_control(corpus, name, folder, o) for name in CONTROLS},
         "markov": lambda folder: play_markov(corpus, folder, o),
         **{name: lambda folder, name=name: play_recipe(corpus, name, folder, o) for name in RECIPES},
-        "token-lstm, anew": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.start="),
+        "token-lstm, anew": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.init_from="),
     }
     if (o.checkout / "model.py").exists():
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
@@ -90,7 +90,7 @@ def main() -> None:
             if not once(made, asked):
                 model = make(folder)
                 made.write_text(asked)
-            scene = scene or backdrop(corpus, options, progress)
+            scene = scene or reference_set(corpus, options, progress)
             judge(name, corpus, folder, model, options, scene)
             (folder / "judged.txt").write_text(asked)
         write_table(o.out, list(contenders))
@@ -104,10 +104,10 @@ def progress(what: str, share: float) -> None:
     print(f"\r{share:4.0%} {what[:60]:60}", end="", file=sys.stderr, flush=True)
 
 
-def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, scene: Backdrop) -> None:
+def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, scene: ReferenceSet) -> None:
     made, skipped = of_folder(folder / "streams", corpus.genres)
     begun = time.perf_counter()
-    evaluate(name, corpus, made, folder, options, behind=scene, model=model, skipped=skipped, on_progress=progress)
+    evaluate(name, corpus, made, folder, options, is_worse=scene, model=model, skipped=skipped, on_progress=progress)
     print(f"\n{name}: judged in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 

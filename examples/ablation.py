@@ -37,7 +37,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "one sample looked up besides": ("model.embedded=1",),
     "2 logistics": ("model.mixtures=2",),
     "12 logistics": ("model.mixtures=12",),
-    "no sketch": ("model.sketch=false",),
+    "no sketch": ("model.coarse_features=false",),
     "one tier: 8 samples, with a sketch of them": ("model.tiers=[[8, 256]]",),
     "tiers of 8 and 64 samples": ("model.tiers=[[8, 256], [64, 384]]",),
     "tiers of 16 and 128 samples": ("model.tiers=[[16, 384], [128, 384]]",),
@@ -60,7 +60,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "window 1024, batch 8": ("training.window=1024", "training.batch=8"),
     "segments of 2 seconds": ("training.segment_seconds=2",),
     "segments of 20 seconds": ("training.segment_seconds=20",),
-    "no mishearing": ("model.mishearing=0",),
+    "no random_tilt": ("model.random_tilt=0",),
     "no gain jitter": ("training.gain_jitter=0",),
     "gain jitter 0.1": ("training.gain_jitter=0.1",),
     "input noise of half a class": ("training.input_noise=0.5",),
@@ -70,7 +70,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 def run(corpus: Path, folder: Path, settings: tuple[str, ...], minutes: float) -> tuple[float, int, float, int]:
     seeds = [int(s.removeprefix("seed=")) for s in settings if s.startswith("seed=")]
-    sets = ("training.settling_seconds=0", *(s for s in settings if not s.startswith("seed=")))
+    sets = ("training.calibration_seconds=0", *(s for s in settings if not s.startswith("seed=")))
     model = train_anew(corpus, folder, sets, minutes, seed=seeds[0] if seeds else 0)
     m = model.training["metrics"]
     return held_out_bits(model, Corpus(corpus)), m["steps"], m["audio_hours"] * 60, model.network.parameter_count()

@@ -19,9 +19,9 @@ from pathlib import Path
 import noizenet
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.material import Recording, Sounding, blocks_of, of_corpus, sound
-from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measure import MetricInputs
 from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED, NEW
+from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, blocks_of, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
 BUNDLED, REAL_S, WHOLE_S = "token-lstm", 120.0, 1800.0
@@ -45,15 +45,17 @@ def main() -> None:
     kept = noizenet.build_corpus(aside, o.out / "aside-corpus")
     begun = time.perf_counter()
     corpus = noizenet.build_corpus(learn, o.out / "corpus")
-    adapted = noizenet.train(corpus, o.out / "adapted", minutes=o.minutes, set=(f"training.start={BUNDLED}", threads))
+    adapted = noizenet.train(
+        corpus, o.out / "adapted", minutes=o.minutes, set=(f"training.init_from={BUNDLED}", threads)
+    )
     play(adapted, corpus.genres, o.out / "first", 1, 10.0)
     to_playing = (time.perf_counter() - begun) / 60
-    fresh = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.start=", threads))
+    fresh = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.init_from=", threads))
     bundled = noizenet.load_model(BUNDLED)
     tagger = load_tagger(tagger_wheel())
-    held = [sound(r, tagger) for r in of_corpus(kept, kept.tracks, REAL_S)]
-    train = [sound(r, tagger) for r in of_corpus(corpus, corpus.split("train"), REAL_S)]
-    learned = [sound(r, tagger) for r in of_corpus(corpus, corpus.split("train"), WHOLE_S)]
+    held = [analyze(r, tagger) for r in of_corpus(kept, kept.tracks, REAL_S)]
+    train = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), REAL_S)]
+    learned = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), WHOLE_S)]
     sides = {"the artist's training tracks": train}
     for name, model, genres in (
         ("bundled, as it is", bundled, bundled.genres), ("bundled, adapted", adapted, corpus.genres),
@@ -65,8 +67,8 @@ def main() -> None:
     print(f"{long:.0f} minutes to learn from, {aside_long:.0f} kept aside; {to_playing:.1f} from folder to playing\n")
     print("| | " + " | ".join(MEASURES) + " |", "|---" * (len(MEASURES) + 1) + "|", sep="\n")
     for name, side in sides.items():
-        to_held = Evidence(held, held, side, {}, corpus, tagger=True)
-        to_learned = Evidence(learned, held, side, {}, corpus, tagger=True)
+        to_held = MetricInputs(held, held, side, {}, corpus, tagger=True)
+        to_learned = MetricInputs(learned, held, side, {}, corpus, tagger=True)
         cells = []
         for measure in MEASURES.values():
             try:
@@ -99,9 +101,9 @@ def play(model: noizenet.Model, genres: list[str], folder: Path, streams: int, s
     return [path for path, _ in takes]
 
 
-def hear(path: Path, tagger: Tagger) -> Sounding:
+def hear(path: Path, tagger: Tagger) -> AnalyzedRecording:
     rate = noizenet.read(path).sample_rate
-    return sound(Recording(str(path), "", rate, partial(blocks_of, path)), tagger)
+    return analyze(Recording(str(path), "", rate, partial(blocks_of, path)), tagger)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python examples/clock.py MODEL CORPUS [--pulses 0,1.5,3,4.5] [--streams 48] [--seconds 26]
 
 The first row is held-out music, the second the same through the model's codec, the third what the model plays when it
-is told nothing of a beat; then at tempi drawn from each genre's pieces, for several settings of the pulse. Tempo
-clarity is the median over the streams of a genre (the highest autocorrelation of the onset strength at lags of 0.25 to
-2 s); distances are to the training music, as in ``noizenet evaluate``. Unwatched streams, genres in turn, the same
-seeds.
+is told nothing of a beat; then at tempi drawn from each genre's pieces, for several settings of the beat_guidance.
+Tempo clarity is the median over the streams of a genre (the highest autocorrelation of the onset strength at lags of
+0.25 to 2 s); distances are to the training music, as in ``noizenet evaluate``. Unwatched streams, genres in turn, the
+same seeds.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import argparse
 
 import numpy as np
 import torch
-from temperatures import backdrop, heard, scores, together
+from temperatures import heard, reference_set, scores, together
 
 import noizenet
-from noizenet.corpus.spread import spread
+from noizenet.corpus.excerpts import excerpt_starts
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.overtime import tempo_clarity
 from noizenet.evaluation.tagger import load_tagger
@@ -39,38 +39,38 @@ def main() -> None:
         held = Validation(corpus, corpus.split("validation"), model.representation, window=96, seconds=240, seed=0,
                           clock=told)  # fmt: skip
         print(f"{name}: {held.measure(model.network, bf16=False)['bits_per_second']:.1f} bits a second", flush=True)
-    evidence = backdrop(corpus, tagger, o.seconds)
+    inputs = reference_set(corpus, tagger, o.seconds)
     print("| | Fréchet, tagger | Fréchet, crafted | genre accuracy | " + " | ".join(corpus.genres) + " |")
     print("|---" * (4 + len(corpus.genres)) + "|")
     each = max(1, o.streams // len(corpus.genres))
     stretches = [
         (g, corpus.waveform(t, round(at * corpus.sample_rate), round(o.seconds * corpus.sample_rate)))
         for g in corpus.genres
-        for t, at in spread([t for t in corpus.held_out() if t.genre == g], each, o.seconds)
+        for t, at in excerpt_starts([t for t in corpus.held_out() if t.genre == g], each, o.seconds)
     ]
     r = model.representation
     rows = {
         "held-out music": stretches,
         "the same through the codec": [(g, r.decode(r.encode(w))) for g, w in stretches],
         "without a beat": play(model, o.streams, o.seconds, 0.0, 0.0),
-        **{f"pulse {p:g}": play(model, o.streams, o.seconds, None, p) for p in map(float, o.pulses.split(","))},
+        **{f"beat_guidance {p:g}": play(model, o.streams, o.seconds, None, p) for p in map(float, o.pulses.split(","))},
     }
     for name, takes in rows.items():
         side = [heard(g, w.samples, w.sample_rate, tagger) for g, w in takes]
-        cells = scores(evidence, side)
+        cells = scores(inputs, side)
         for genre in corpus.genres:
-            clarity = [tempo_clarity(s.heard).mean() for (g, _), s in zip(takes, side, strict=True) if g == genre]
+            clarity = [tempo_clarity(s.features).mean() for (g, _), s in zip(takes, side, strict=True) if g == genre]
             cells.append(f"{np.median(clarity):.2f}")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 def play(
-    model: noizenet.Model, streams: int, seconds: float, tempo: float | None, pulse: float
+    model: noizenet.Model, streams: int, seconds: float, tempo: float | None, beat_guidance: float
 ) -> list[tuple[str, noizenet.Waveform]]:
     """Return what a model plays, genre after genre."""
     genres = [model.genres[i % len(model.genres)] for i in range(streams)]
     wishes = [
-        noizenet.Controls(seconds=seconds, seed=i, genre=g, tempo=tempo, pulse=pulse, watch="off")
+        noizenet.Controls(seconds=seconds, seed=i, genre=g, tempo=tempo, beat_guidance=beat_guidance, watch="off")
         for i, g in enumerate(genres)
     ]
     rate = model.representation.sample_rate

@@ -28,9 +28,9 @@ from noizenet.base.bundled import bundled
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.likelihood import mel_distance
-from noizenet.evaluation.material import Recording, middle, of_corpus, sound
-from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measure import MetricInputs
 from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER
+from noizenet.evaluation.recording import Recording, analyze, middle, of_corpus
 from noizenet.evaluation.tagger import load_tagger
 from noizenet.representation.base import create
 from noizenet.representation.codec_network import spectra
@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ablation import slug, train_anew
 
 HEARD_S = 20.0
-SMALL = ("model.hidden=256", "training.threads=1", "training.start=")
+SMALL = ("model.hidden=256", "training.threads=1", "training.init_from=")
 CODECS: dict[str, dict[str, Any]] = {
     "product, 43 Hz, 4 × 256": {},
     "residual, 43 Hz, 4 × 256": {"quantiser": "residual", "code_size": 64},
@@ -178,23 +178,23 @@ class Bench:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus, self._tagger = corpus, load_tagger(tagger_wheel())
-        self._train = [sound(r, self._tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
+        self._train = [analyze(r, self._tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
         self._tracks = corpus.held_out()
         self.held = [corpus.waveform(t, *middle(t, HEARD_S, corpus.sample_rate)) for t in self._tracks]
 
     def judge(self, made: list[Waveform]) -> dict[str, float]:
         """Return the figures of round trips, one of each held-out excerpt."""
         heard = [
-            sound(Recording(t.name, t.genre, w.sample_rate, lambda w=w: iter([w.samples])), self._tagger)  # type: ignore[misc]
+            analyze(Recording(t.name, t.genre, w.sample_rate, lambda w=w: iter([w.samples])), self._tagger)  # type: ignore[misc]
             for t, w in zip(self._tracks, made, strict=True)
         ]
-        evidence = Evidence(self._train, heard, heard, {}, self.corpus, tagger=True)
+        inputs = MetricInputs(self._train, heard, heard, {}, self.corpus, tagger=True)
         pairs = list(zip(self.held, made, strict=True))
         return {
             "mel": float(np.mean([mel_distance(a, b) for a, b in pairs])),
             "spectral": float(np.mean([spectral_distance(a.samples, b.samples) for a, b in pairs])),
-            "tagger": FRECHET_TAGGER.score(evidence, heard).value,
-            "crafted": FRECHET_CRAFTED.score(evidence, heard).value,
+            "tagger": FRECHET_TAGGER.score(inputs, heard).value,
+            "crafted": FRECHET_CRAFTED.score(inputs, heard).value,
         }
 
     @staticmethod

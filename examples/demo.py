@@ -111,9 +111,7 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
         )
         facts[recipe] = {"training": model.training["metrics"], "weights": model.network.parameter_count()}
     step("playing")
-    facts["paper-lstm"]["generated"] = play(
-        out, "paper-lstm", "", noizenet.Controls(SECONDS, seed_audio=out / "real.wav")
-    )
+    facts["paper-lstm"]["generated"] = play(out, "paper-lstm", "", noizenet.Controls(SECONDS, prompt=out / "real.wav"))
     for genre in corpus.genres:
         facts["sample-lstm"][genre] = play(out, "sample-lstm", f"-{genre}", noizenet.Controls(SECONDS, genre=genre))
     echo, _ = noizenet.reproduce(out / "paper-lstm", out / "real.wav", out / "echo.wav")

@@ -18,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from ablation import slug, train_anew
 
-BARE = ("training.start=", "training.threads=1", "training.transpose=0")
+BARE = ("training.init_from=", "training.threads=1", "training.transpose=0")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "two layers": ("model.residual=false",),
     "two layers, residual (the recipe)": (),

@@ -20,24 +20,24 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ablation import held_out_bits, slug, train_anew
 from streams import measure
 
-UNSETTLED = "training.settling_seconds=0"
-BARE = ("model.sketch=false", "training.gain_jitter=0", UNSETTLED)
+UNSETTLED = "training.calibration_seconds=0"
+BARE = ("model.coarse_features=false", "training.gain_jitter=0", UNSETTLED)
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": BARE,
     "none, and no LPC": (*BARE, "model.lpc_order=0", "model.mixtures=3"),
     "none, categorical head": (*BARE, "model.head=categorical", "model.embedded=2"),
     "input noise, half a class": (*BARE, "training.input_noise=0.5"),
     "input noise, two classes": (*BARE, "training.input_noise=2"),
-    "own samples (parallel scheduled sampling, half)": (*BARE, "training.own_samples=0.5"),
+    "own samples (parallel scheduled sampling, half)": (*BARE, "training.scheduled_sampling=0.5"),
     "gain jitter 0.1": (*BARE, "training.gain_jitter=0.1"),
-    "sketch": ("training.gain_jitter=0", "model.mishearing=0", UNSETTLED),
-    "sketch and gain jitter 0.03": ("model.mishearing=0", UNSETTLED),
-    "sketch and mishearing 0.15": ("training.gain_jitter=0", UNSETTLED),
-    "sketch, gain jitter 0.03 and mishearing 0.15": (UNSETTLED,),
-    "sketch and settling": ("training.gain_jitter=0", "model.mishearing=0"),
-    "sketch, gain jitter 0.03 and settling": ("model.mishearing=0",),
-    "sketch, gain jitter 0.03, mishearing 0.15 and settling (the recipe)": (),
-    "sketch, gain jitter 0.1, mishearing 0.15 and settling": ("training.gain_jitter=0.1",),
+    "sketch": ("training.gain_jitter=0", "model.random_tilt=0", UNSETTLED),
+    "sketch and gain jitter 0.03": ("model.random_tilt=0", UNSETTLED),
+    "sketch and random tilt 0.15": ("training.gain_jitter=0", UNSETTLED),
+    "sketch, gain jitter 0.03 and random tilt 0.15": (UNSETTLED,),
+    "sketch and settling": ("training.gain_jitter=0", "model.random_tilt=0"),
+    "sketch, gain jitter 0.03 and settling": ("model.random_tilt=0",),
+    "sketch, gain jitter 0.03, random tilt 0.15 and settling (the recipe)": (),
+    "sketch, gain jitter 0.1, random tilt 0.15 and settling": ("training.gain_jitter=0.1",),
 }
 
 

@@ -22,9 +22,9 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.evaluation.drift import Place, Range, place_of, range_of
 from noizenet.generation.tempo import tempo_of_genre
+from noizenet.model.batch import step_batch
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.together import step_together
 from noizenet.store.model import Model, load
 
 CHUNK_S, MINUTE_S = 5.0, 60.0
@@ -51,7 +51,7 @@ def run(
     tail: list[np.ndarray] = []
     begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
     for n in range(chunks):
-        frames = step_together(steppers, round(CHUNK_S * r.frame_rate), sampling)
+        frames = step_batch(steppers, round(CHUNK_S * r.frame_rate), sampling)
         heard = np.stack([sound[:, 0] for sound in decoders[0].push_together(decoders, frames)])
         for watch, samples in zip(watches, heard, strict=True):
             watch.push(samples)
@@ -135,8 +135,8 @@ def main() -> None:
     o.out.mkdir(parents=True, exist_ok=True)
     model = load(o.model)
     temperature = model.architecture.temperature if o.temperature is None else o.temperature
-    guidance = model.architecture.guidance if o.guidance is None else o.guidance
-    sampling = Sampling(temperature, 0, o.top_p, guidance, pulse=model.architecture.pulse)
+    genre_guidance = model.architecture.genre_guidance if o.genre_guidance is None else o.genre_guidance
+    sampling = Sampling(temperature, 0, o.top_p, genre_guidance, beat_guidance=model.architecture.beat_guidance)
     rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, sampling, o.seed)
     rows.to_csv(o.out / "streams.csv", index=False)
     (o.out / "table.md").write_text(text + "\n")

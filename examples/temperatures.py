@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 import noizenet
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.material import Recording, Sounding, of_corpus, sound
-from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measure import MetricInputs
 from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
+from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 from noizenet.generation.stream import Stream
 
@@ -31,52 +31,55 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     o = parser.parse_args()
     model, corpus, tagger = noizenet.load_model(o.model), noizenet.load_corpus(o.corpus), load_tagger(tagger_wheel())
-    evidence = backdrop(corpus, tagger, o.seconds)
+    inputs = reference_set(corpus, tagger, o.seconds)
     print("| temperature | guidance | top-p | Fréchet, tagger | Fréchet, crafted | genre accuracy |")
     print("|---" * 6 + "|")
     for text in ("", *o.points.split(",")):
-        temperature, guidance, top_p = ([*text.split(":"), "", ""])[:3]
-        side = [] if text else list(evidence.held)
+        temperature, genre_guidance, top_p = ([*text.split(":"), "", ""])[:3]
+        side = [] if text else list(inputs.held)
         genres = [model.genres[i % len(model.genres)] for i in range(o.streams if text else 0)]
         controls = [
             noizenet.Controls(
                 seconds=o.seconds, seed=i, genre=genre, temperature=float(temperature),
-                guidance=float(guidance) if guidance else None, top_p=float(top_p) if top_p else None, watch="off",
+                genre_guidance=float(genre_guidance) if genre_guidance else None,
+                top_p=float(top_p) if top_p else None, watch="off",
             )
             for i, genre in enumerate(genres)
         ]  # fmt: skip
         rate = model.representation.sample_rate
-        for genre, samples in zip(genres, together(model, controls), strict=True):
-            side.append(heard(genre, samples, rate, tagger))
-        cells = scores(evidence, side)
+        for genre, samples in zip(genres, generate_batch(model, controls), strict=True):
+            side.append(features(genre, samples, rate, tagger))
+        cells = scores(inputs, side)
         print(
-            f"| {temperature or 'held-out music'} | {guidance or '–'} | {top_p or '–'} | " + " | ".join(cells) + " |",
+            f"| {temperature or 'held-out music'} | {genre_guidance or '–'} | {top_p or '–'} | "
+            + " | ".join(cells)
+            + " |",
             flush=True,
         )
 
 
-def backdrop(corpus: noizenet.Corpus, tagger: Tagger, seconds: float) -> Evidence:
+def reference_set(corpus: noizenet.Corpus, tagger: Tagger, seconds: float) -> MetricInputs:
     """Return the training music to measure distances to, and held-out music to judge beside it."""
-    train = [sound(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
-    held = [sound(r, tagger) for r in of_corpus(corpus, corpus.held_out(), seconds)]
-    return Evidence(train, held, held, {}, corpus, tagger=True)
+    train = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
+    held = [analyze(r, tagger) for r in of_corpus(corpus, corpus.held_out(), seconds)]
+    return MetricInputs(train, held, held, {}, corpus, tagger=True)
 
 
-def scores(evidence: Evidence, side: list[Sounding]) -> list[str]:
+def scores(inputs: MetricInputs, side: list[AnalyzedRecording]) -> list[str]:
     """Return both Fréchet distances and the genre accuracy, each with its interval, as cells of a table."""
-    found = [measure.score(evidence, side) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
+    found = [measure.score(inputs, side) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
     return [f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})" for e in found]
 
 
-def heard(genre: str, samples: NDArray[np.float32], rate: int, tagger: Tagger) -> Sounding:
-    return sound(Recording(genre, genre, rate, lambda: iter([samples])), tagger)
+def features(genre: str, samples: NDArray[np.float32], rate: int, tagger: Tagger) -> AnalyzedRecording:
+    return analyze(Recording(genre, genre, rate, lambda: iter([samples])), tagger)
 
 
-def together(model: noizenet.Model, controls: list[noizenet.Controls]) -> list[NDArray[np.float32]]:
+def generate_batch(model: noizenet.Model, controls: list[noizenet.Controls]) -> list[NDArray[np.float32]]:
     """Return the samples of streams that are made together."""
     if not controls:
         return []
-    blocks = list(Stream.together(Stream.many(model, controls)))
+    blocks = list(Stream.generate_batch(Stream.many(model, controls)))
     return [np.concatenate([b[i].samples for b in blocks]) for i in range(len(controls))]
 
 

@@ -32,7 +32,7 @@ def main() -> None:
     for temperature in map(float, o.temperatures.split(",")):
         cells = []
         rescues = 0
-        for watch in ("off", "mend"):
+        for watch in ("off", "recover"):
             alive, dead = [], 0
             for i in range(o.streams):
                 controls = noizenet.Controls(

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RATE = 8_000
 QUICK = (
     "training.batch=4", "training.window=64", "training.segment_seconds=1", "training.validation_seconds=1",
-    "training.validate_every=10", "training.settling_seconds=0.2", "model.hidden=24", "training.threads=1",
+    "training.validate_every=10", "training.calibration_seconds=0.2", "model.hidden=24", "training.threads=1",
 )  # fmt: skip
 SAMPLES = ("model.tiers=[[4, 16], [16, 24]]", "model.tier_inputs=16", "model.width=16", "model.lookback=16")
 TOKENS = ("model.embedding=24", "model.depth_width=24", "training.start=")

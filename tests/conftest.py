@@ -45,7 +45,7 @@ QUICK = (
     "training.segment_seconds=1",
     "training.validation_seconds=1",
     "training.validate_every=10",
-    "training.settling_seconds=0.2",
+    "training.calibration_seconds=0.2",
     "model.hidden=24",
     "training.threads=1",
 )

@@ -13,11 +13,11 @@ from test_settling import START, still
 from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus
 from noizenet.store.model import load
+from noizenet.training.calibration import ROUNDS, calibrate
 from noizenet.training.log import read_metrics
 from noizenet.training.loop import Trainer, train
 from noizenet.training.options import configure
 from noizenet.training.plan import CALIBRATION_SHARE, Budget, Plan, Progress
-from noizenet.training.settling import ROUNDS, settle
 
 
 class Clock:
@@ -120,19 +120,19 @@ class TestSettlingInTime:
         def playing(share: float, note: str) -> None:
             clock.now += 0.1  # for each chunk of some steps, whatever the machine
 
-        settled = settle(still(), START, self.TARGET, 6000, 0, playing, lambda: end - clock.now)
+        settled = calibrate(still(), START, self.TARGET, 6000, 0, playing, lambda: end - clock.now)
         assert clock.now <= end + 0.1 + 1e-6
-        whole = settle(still(), START, self.TARGET, 6000, 0)
+        whole = calibrate(still(), START, self.TARGET, 6000, 0)
         if seconds == 1000:
             assert settled.rounds == ROUNDS
-            assert np.array_equal(settled.pull, whole.pull)
+            assert np.array_equal(settled.logit_bias, whole.logit_bias)
         elif seconds == 0.5:
             assert settled.rounds < ROUNDS
         if settled.rounds:
-            assert settled.pull.any()
+            assert settled.logit_bias.any()
             assert settled.by_genre(["a", "b", "c"]).keys() == {"a", "b", "c"}
         else:
-            assert not settled.pull.any()
+            assert not settled.logit_bias.any()
             assert settled.by_genre(["a", "b", "c"]) == {}
 
 

@@ -19,23 +19,23 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
-from noizenet.evaluation.material import Recording, sound
 from noizenet.evaluation.overtime import ONSET_RATE
+from noizenet.evaluation.recording import Recording, analyze
 from noizenet.generation.instrument import Instrument, replay
 from noizenet.generation.stream import Stream
 from noizenet.generation.tempo import beat_of_song, tempo_of_genre
 from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.batch import step_batch
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.together import step_together
 from noizenet.model.tokens import TokenNetwork
 from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import Model, load
 from noizenet.training.adapting import begin_from
 from noizenet.training.encoded import EncodedTracks
-from noizenet.training.step import untold
+from noizenet.training.step import drop_beat
 from noizenet.training.windows import WindowReader
 
 PHASES = 8
@@ -70,7 +70,7 @@ def clocked(token_model: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def timeless(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uncond_beat(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A token model without a clock, trained for a moment."""
     folder = tmp_path_factory.mktemp("timeless") / "m"
     quick_train(corpus, folder, "token-lstm", f"representation.codec={codec}", "model.clock=0")
@@ -144,18 +144,20 @@ class TestReading:
         for track in corpus.tracks:
             for shift in range(-2, 3):
                 frames, phases = encoded.frames(track, shift), encoded.phases(track, shift)
-                ticks = np.where(np.isnan(phases), 0, 1 + np.floor(np.nan_to_num(phases) * PHASES)).astype(np.int64)
+                beat_phase = np.where(np.isnan(phases), 0, 1 + np.floor(np.nan_to_num(phases) * PHASES)).astype(
+                    np.int64
+                )
                 for i in range(len(frames) - 63):
-                    known.setdefault(frames[i : i + 64].tobytes(), []).append(ticks[i : i + 64].tobytes())
+                    known.setdefault(frames[i : i + 64].tobytes(), []).append(beat_phase[i : i + 64].tobytes())
         found = 0
         for _ in range(40):
             batch = reader.next()
-            assert batch.ticks is not None
-            assert batch.ticks.shape == batch.frames.shape[:2]
-            assert not batch.ticks[batch.fresh, 0].any()
-            for frames, ticks in zip(batch.frames, batch.ticks, strict=True):
-                assert ticks[1:].tobytes() in known[frames[1:].tobytes()]
-                found += int((ticks > 0).sum())
+            assert batch.beat_phase is not None
+            assert batch.beat_phase.shape == batch.frames.shape[:2]
+            assert not batch.beat_phase[batch.fresh, 0].any()
+            for frames, beat_phase in zip(batch.frames, batch.beat_phase, strict=True):
+                assert beat_phase[1:].tobytes() in known[frames[1:].tobytes()]
+                found += int((beat_phase > 0).sum())
         assert found > 500
 
     def test_it_goes_with_codes_only(self, corpus: Corpus) -> None:
@@ -166,12 +168,12 @@ class TestReading:
             ModelOptions(head="categorical", clock=8)
 
     def test_a_share_of_lanes_is_not_told(self) -> None:
-        ticks = torch.ones(400, 5, dtype=torch.int64)
-        kept = untold(ticks, 0.25)
+        beat_phase = torch.ones(400, 5, dtype=torch.int64)
+        kept = drop_beat(beat_phase, 0.25)
         assert kept is not None
         assert kept.eq(kept[:, :1]).all()
         assert 0.6 < kept[:, 0].float().mean() < 0.9
-        assert untold(None, 0.5) is None
+        assert drop_beat(None, 0.5) is None
 
 
 class TestNetwork:
@@ -184,11 +186,11 @@ class TestNetwork:
         stepper.set_genre(mix)
         stepper.set_pace(pace, 0.25)
         ours = np.concatenate([stepper.predict(part) for part in (given[1:8], given[8:])])
-        ticks = 1 + np.floor((0.25 + (np.arange(2000) + 0.5) * pace) % 1 * PHASES).astype(np.int64)
+        beat_phase = 1 + np.floor((0.25 + (np.arange(2000) + 0.5) * pace) % 1 * PHASES).astype(np.int64)
         x = torch.from_numpy(given.astype(np.int64))[None]
         with torch.inference_mode():
             arguments = x[:, :-1], torch.from_numpy(mix)[None], network.start_state(1), x[:, 1:]
-            theirs, _ = network(*arguments, torch.from_numpy(ticks)[None])
+            theirs, _ = network(*arguments, torch.from_numpy(beat_phase)[None])
             untold_of, _ = network(*arguments)
         assert np.abs(ours - theirs[0].numpy()).max() < 1e-4
         assert np.abs(ours - untold_of[0].numpy()).max() > 0.1
@@ -215,12 +217,12 @@ class TestNetwork:
             one.reset(seed)
             one.set_genre(mix)
             one.set_pace(0.1, 0.5)
-            drawn.append(one.run(1, Sampling(guidance=1.5, pulse=0.7))[0, 0])
+            drawn.append(one.run(1, Sampling(genre_guidance=1.5, beat_guidance=0.7))[0, 0])
         assert np.abs(np.bincount(drawn, minlength=LEVELS) / count - p / p.sum()).max() < 0.04
 
     @pytest.mark.parametrize("guidance", [0.0, 1.5])
-    def test_cuts_company_and_forks_change_nothing(self, guidance: float) -> None:
-        network, sampling = make(), Sampling(guidance=guidance, pulse=2.0)
+    def test_cuts_company_and_forks_change_nothing(self, genre_guidance: float) -> None:
+        network, sampling = make(), Sampling(genre_guidance=genre_guidance, beat_guidance=2.0)
         first = Stepper(network, codes(1), 0)
         steppers = [first, *(first.fork() for _ in range(3))]
         for i, stepper in enumerate(steppers):
@@ -230,14 +232,14 @@ class TestNetwork:
         for stepper in steppers:
             fork = stepper.fork()
             alone.append(np.concatenate([fork.run(n, sampling) for n in (1, 13, 26)]))
-        assert np.array_equal(np.stack(alone), step_together(steppers, 40, sampling))
+        assert np.array_equal(np.stack(alone), step_batch(steppers, 40, sampling))
         saved = steppers[0].save()
         after = steppers[0].run(20, sampling)
         steppers[0].restore(saved)
         assert np.array_equal(after, steppers[0].run(20, sampling))
 
-    def test_beginning_from_a_network_without_one(self, timeless: Path) -> None:
-        model = load(timeless)
+    def test_beginning_from_a_network_without_one(self, uncond_beat: Path) -> None:
+        model = load(uncond_beat)
         options = dataclasses.replace(model.architecture.options, clock=8)
         network = make_network(dataclasses.replace(model.architecture, options=options)).eval()
         begin_from(model, network, model.representation, model.genres)
@@ -265,21 +267,23 @@ class TestPlaying:
                                                    tmp_path: Path) -> None:  # fmt: skip
         made = {}
         for name, wish in {"a": ("--tempo", "100"), "b": ("--tempo", "100"), "c": ("--tempo", "150"),
-                           "d": ("--tempo", "100", "--pulse", "0"), "e": ("--tempo", "0")}.items():  # fmt: skip
+                           "d": ("--tempo", "100", "--beat_guidance", "0"), "e": ("--tempo", "0")}.items():  # fmt: skip
             code, _, err = cli("generate", clocked, tmp_path / f"{name}.wav", "--seconds", "2", *wish)
             assert code == 0, err
             made[name] = (tmp_path / f"{name}.wav").read_bytes()
         assert made["a"] == made["b"]
         assert len(set(made.values())) == 4
 
-    @pytest.mark.parametrize("wish", [{"tempo": 500.0}, {"tempo": float("nan")}, {"tempo": -1.0}, {"pulse": 99.0}])
+    @pytest.mark.parametrize(
+        "wish", [{"tempo": 500.0}, {"tempo": float("nan")}, {"tempo": -1.0}, {"beat_guidance": 99.0}]
+    )
     def test_wrong_wishes(self, wish: dict[str, float]) -> None:
-        with pytest.raises(UsageError, match=r"tempo|pulse"):
+        with pytest.raises(UsageError, match=r"tempo|beat_guidance"):
             noizenet.Controls(**wish)  # type: ignore[arg-type]
 
-    def test_models_without_one_say_so(self, sample_model: Path, timeless: Path) -> None:
-        for path in (sample_model, timeless):
-            for wish in ({"tempo": 120.0}, {"pulse": 1.0}):
+    def test_models_without_one_say_so(self, sample_model: Path, uncond_beat: Path) -> None:
+        for path in (sample_model, uncond_beat):
+            for wish in ({"tempo": 120.0}, {"beat_guidance": 1.0}):
                 with pytest.raises(UsageError, match="no clock"):
                     Stream(load(path), noizenet.Controls(**wish))  # type: ignore[arg-type]
             assert Stream(load(path), noizenet.Controls(tempo=0.0)).tempo == 0
@@ -290,21 +294,21 @@ class TestPlaying:
         assert tempo == pytest.approx(132, rel=0.01)
         turn = (phase + 0.4 * tempo / 60 + 0.5) % 1 - 0.5  # at the first click
         assert abs(turn) < 0.25
-        stream = Stream(load(clocked), noizenet.Controls(seed_audio=tmp_path / "song.wav", seed_seconds=15.0))
+        stream = Stream(load(clocked), noizenet.Controls(prompt=tmp_path / "song.wav", prompt_seconds=15.0))
         assert stream.tempo == pytest.approx(132, rel=0.02)
         soundfile.write(tmp_path / "hum.wav", hum(20.0), RATE)
-        assert Stream(load(clocked), noizenet.Controls(seed_audio=tmp_path / "hum.wav", tempo=77.0)).tempo == 77
+        assert Stream(load(clocked), noizenet.Controls(prompt=tmp_path / "hum.wav", tempo=77.0)).tempo == 77
 
     def test_it_is_moved_and_replayed(self, clocked: Path) -> None:
         model = load(clocked)
         instrument = Instrument(model, noizenet.Controls(seconds=None, tempo=90.0, seed=2))
         played = [next(instrument).samples for _ in range(4)]
-        instrument.set(tempo=180.0, pulse=1.0)
-        assert (instrument.settings()["tempo"], instrument.settings()["pulse"]) == (180.0, 1.0)
+        instrument.set(tempo=180.0, beat_guidance=1.0)
+        assert (instrument.settings()["tempo"], instrument.settings()["beat_guidance"]) == (180.0, 1.0)
         played += [next(instrument).samples for _ in range(4)]
         instrument.mark("here")
         played += [next(instrument).samples for _ in range(2)]
-        instrument.go_back("here")
+        instrument.restore("here")
         played += [next(instrument).samples for _ in range(2)]
         again = np.concatenate([b.samples for b in replay(model, instrument.recipe())])
         assert np.array_equal(np.concatenate([*played, instrument.made().reshape(-1)])[: len(again)], again)
@@ -323,13 +327,13 @@ def test_the_bundled_model_plays_in_time() -> None:
                  for i in range(2) for g in ("electronic", "pop", "acoustic")]  # fmt: skip
         streams = Stream.many(model, takes)
         parts: list[list[np.ndarray]] = [[] for _ in takes]
-        for blocks in Stream.together(streams):
+        for blocks in Stream.generate_batch(streams):
             for part, block in zip(parts, blocks, strict=True):
                 part.append(block.samples)
         found = []
         for part in parts:
             x = np.concatenate(part)
-            onsets = sound(Recording("", "", rate, lambda x=x: iter([x])), None).heard.onsets  # type: ignore[misc]
+            onsets = analyze(Recording("", "", rate, lambda x=x: iter([x])), None).features.onsets  # type: ignore[misc]
             y, lag = onsets - onsets.mean(), round(ONSET_RATE * 60 / tempo)
             near = [float((y[:-k] * y[k:]).mean() / (y * y).mean()) for k in range(lag - 1, lag + 2)]
             found.append(max(near))

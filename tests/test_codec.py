@@ -98,7 +98,7 @@ class TestNumbers:
             middle, _ = network.decode(latent)
         ours = encode(sound, weights)
         assert (codes[0].numpy() == ours).mean() > 0.995  # a tie may fall either way
-        decoder = CodecDecoder(weights, texture=0.0)
+        decoder = CodecDecoder(weights, noise_fill=0.0)
         heard = np.concatenate([decoder.push(codes[0].numpy()), decoder.finish()])[:, 0]
         wanted = np.maximum(np.exp(middle[0].numpy()) - weights.shape.floor, 0) * weights.shape.n_fft / 4
         assert convergence_db(wanted.T, heard, weights.shape.n_fft, weights.shape.hop) < -3
@@ -252,8 +252,8 @@ class TestTokens:
         unsure = np.full((40, weights.shape.bands), 0.5, np.float32)
         logs = np.log(decoder.magnitudes(middle, unsure, frames, 1.0) / (weights.shape.n_fft / 4) + 1e-9)
         assert abs(logs.std() - 0.64) < 0.1  # of the log of a Rayleigh variable: pi / sqrt(24)
-        for spread, texture in ((np.zeros_like(unsure), 1.0), (unsure, 0.0)):
-            assert np.ptp(decoder.magnitudes(middle, spread, frames, texture)) < 1e-6
+        for spread, noise_fill in ((np.zeros_like(unsure), 1.0), (unsure, 0.0)):
+            assert np.ptp(decoder.magnitudes(middle, spread, frames, noise_fill)) < 1e-6
 
     def test_streams_decoded_together_are_those_alone(self, codec: Path) -> None:
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=22_050, channels=1)

@@ -72,10 +72,10 @@ def test_it_says_the_same(modules: dict[str, ModuleType], tmp_path: Path, option
     stepper.set_pace(pace, 0.0)
     ours = stepper.predict(codes[1:].astype(np.int16))
     beats = (np.arange(COUNT) + 0.5) * pace
-    ticks = 1 + np.floor(beats % 1 * 32).astype(int)
-    places, ago = modules["data"].beats_of(ticks, np.floor(beats))
+    beat_phase = 1 + np.floor(beats % 1 * 32).astype(int)
+    places, ago = modules["data"].beats_of(beat_phase, np.floor(beats))
     back = np.where(ago[..., None] >= 0, codes[1:][np.maximum(ago, 0)], -1)
-    told = [torch.from_numpy(np.asarray(x, np.int64))[None] for x in (ticks, places, back)]
+    told = [torch.from_numpy(np.asarray(x, np.int64))[None] for x in (beat_phase, places, back)]
     x = torch.from_numpy(codes)[None]
     with torch.inference_mode():
         state = network.start[None]  # type: ignore[index]

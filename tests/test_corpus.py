@@ -24,10 +24,10 @@ from noizenet.audio.read import read
 from noizenet.base.errors import CorpusError, LockedError, NoizenetError, UsageError
 from noizenet.corpus.build import build, read_problems
 from noizenet.corpus.corpus import Corpus, Track
+from noizenet.corpus.excerpts import excerpt_starts
 from noizenet.corpus.fma import KNOWN_BAD_CLIPS, FmaSource
 from noizenet.corpus.fma_tables import read_genres, read_tracks
 from noizenet.corpus.split import Unit, assign_splits
-from noizenet.corpus.spread import spread
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synth.styles import STYLES
 from noizenet.corpus.synthetic import build_synthetic
@@ -294,7 +294,7 @@ class TestOpening:
 @given(lengths=st.lists(st.floats(0.5, 400), min_size=1, max_size=12), count=st.integers(1, 60))
 def test_stretches_are_spread_over_all_tracks(lengths: list[float], count: int) -> None:
     tracks = [Track(str(i), "", "", "", "", 0, s, 0, 0, "", "", "") for i, s in enumerate(lengths)]
-    places = spread(tracks, count, 5.0)
+    places = excerpt_starts(tracks, count, 5.0)
     assert len(places) == count
     for track, start in places:
         assert 0 <= start <= max(0.0, track.seconds - 5.0)

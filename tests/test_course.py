@@ -321,10 +321,14 @@ class TestRecurrence:
             x = x + said if layer and a.options.residual else said
         genre = mix @ w["genre.weight"]
         for k in range(a.dim):
-            deep = x @ w[f"head.say.{k}.weight"].T + w[f"head.say.{k}.bias"] + genre @ w[f"head.colour.{k}.weight"].T
+            deep = (
+                x @ w[f"head.in_proj.{k}.weight"].T
+                + w[f"head.in_proj.{k}.bias"]
+                + genre @ w[f"head.genre_proj.{k}.weight"].T
+            )
             for j in range(k):
-                deep = deep + w[f"head.given.{k * (k - 1) // 2 + j}.weight"][codes[:, j]]
-            logits = np.maximum(deep, 0) @ w[f"head.out.{k}.weight"].T + w[f"head.out.{k}.bias"]
+                deep = deep + w[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"][codes[:, j]]
+            logits = np.maximum(deep, 0) @ w[f"head.out_proj.{k}.weight"].T + w[f"head.out_proj.{k}.bias"]
             assert np.abs(logits - theirs[:, k]).max() < 1e-3  # theirs is float32
 
 

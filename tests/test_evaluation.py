@@ -17,8 +17,8 @@ from noizenet.evaluation import overtime
 from noizenet.evaluation.bundle import MAGIC, read_bundle
 from noizenet.evaluation.copying import Copying, Excerpts, compare
 from noizenet.evaluation.distance import Gaussian, frechet, frechet_distance, kernel_distance
+from noizenet.evaluation.features import Features, extract_features
 from noizenet.evaluation.genre import GenreClassifier
-from noizenet.evaluation.listen import Heard, listen
 from noizenet.evaluation.tagger import FRAMES, MELS, SIZE, TAGS, Tagger, log_mel
 
 RATE = 16_000
@@ -37,20 +37,20 @@ def song(seed: int, seconds: float = 24.0, base: float = 220.0, beat_s: float = 
     return np.concatenate(notes).astype(np.float32)
 
 
-def hear(name: str, samples: np.ndarray, genre: str = "a") -> Heard:
-    return listen(name, genre, [samples[i : i + RATE] for i in range(0, len(samples), RATE)], RATE, None)
+def hear(name: str, samples: np.ndarray, genre: str = "a") -> Features:
+    return extract_features(name, genre, [samples[i : i + RATE] for i in range(0, len(samples), RATE)], RATE, None)
 
 
 @pytest.fixture(scope="module")
-def songs() -> list[Heard]:
+def songs() -> list[Features]:
     return [hear(f"s{i}", song(i)) for i in range(16)]
 
 
-def points(recordings: list[Heard]) -> np.ndarray:
+def points(recordings: list[Features]) -> np.ndarray:
     return np.concatenate([r.crafted for r in recordings]).astype(float)
 
 
-def groups(recordings: list[Heard]) -> np.ndarray:
+def groups(recordings: list[Features]) -> np.ndarray:
     return np.repeat(np.arange(len(recordings)), [len(r.crafted) for r in recordings])
 
 
@@ -76,7 +76,7 @@ def test_the_extrapolated_distance_of_equal_sets_is_near_nothing() -> None:
     assert moved.value == pytest.approx(16 * 0.25, rel=0.15)
 
 
-def test_distances_rise_as_noise_is_mixed_in(songs: list[Heard]) -> None:
+def test_distances_rise_as_noise_is_mixed_in(songs: list[Features]) -> None:
     real = points(songs)
     g = np.random.default_rng(2)
     frechets, kernels = [], []
@@ -108,7 +108,7 @@ def test_genres_are_told_apart_and_a_swap_is_seen() -> None:
         GenreClassifier(points(low), ["low"] * len(points(low)))
 
 
-def resemblance(excerpts: Excerpts, made: list[Heard], held: list[Heard]) -> Copying:
+def resemblance(excerpts: Excerpts, made: list[Features], held: list[Features]) -> Copying:
     return compare([excerpts.nearest(r) for r in made], [excerpts.nearest(r) for r in held])
 
 

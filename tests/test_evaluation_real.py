@@ -18,9 +18,9 @@ import noizenet
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.controls import CONTROLS
 from noizenet.evaluation.judge import judge
-from noizenet.evaluation.material import Recording, Sounding, sound
-from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measure import MetricInputs
 from noizenet.evaluation.measures import FRECHET_CRAFTED, KERNEL_CRAFTED
+from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze
 
 pytestmark = pytest.mark.slow
 FOLDER = os.environ.get("NOIZENET_REAL_MUSIC", "")
@@ -32,12 +32,14 @@ class Real:
     """Stretches of real music: what is learned from, what is held out, and how to hear the latter again."""
 
     corpus: Corpus
-    train: list[Sounding]
-    held: list[Sounding]
+    train: list[AnalyzedRecording]
+    held: list[AnalyzedRecording]
     recordings: list[Recording]
 
-    def evidence(self, made: list[Sounding], controls: dict[str, list[Sounding]] | None = None) -> Evidence:
-        return Evidence(self.train, self.held, made, controls or {}, self.corpus)
+    def inputs(
+        self, made: list[AnalyzedRecording], controls: dict[str, list[AnalyzedRecording]] | None = None
+    ) -> MetricInputs:
+        return MetricInputs(self.train, self.held, made, controls or {}, self.corpus)
 
 
 def stretch(corpus: Corpus, track: Track, at: int) -> Recording:
@@ -54,7 +56,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
         pytest.skip("NOIZENET_REAL_MUSIC names no folder; fill one with ../shared/data/fetch-corpus --tiny")
     corpus = noizenet.build_corpus(Path(FOLDER), tmp_path_factory.mktemp("real") / "corpus", sample_rate=16_000)
     cut = [stretch(corpus, t, i) for t in corpus.tracks for i in range(int(t.seconds) // STRETCH_S)]
-    return Real(corpus, [sound(r, None) for r in cut[::2]], [sound(r, None) for r in cut[1::2]], cut[1::2])
+    return Real(corpus, [analyze(r, None) for r in cut[::2]], [analyze(r, None) for r in cut[1::2]], cut[1::2])
 
 
 def noisy(recording: Recording, amount: float) -> Recording:
@@ -67,28 +69,28 @@ def noisy(recording: Recording, amount: float) -> Recording:
 
 
 def test_distances_rise_as_noise_is_mixed_in(real: Real) -> None:
-    sides = [real.held] + [[sound(noisy(r, a), None) for r in real.recordings] for a in (0.003, 0.02, 0.1)]
+    sides = [real.held] + [[analyze(noisy(r, a), None) for r in real.recordings] for a in (0.003, 0.02, 0.1)]
     for measure in (FRECHET_CRAFTED, KERNEL_CRAFTED):
-        values = [measure.score(real.evidence(side), side).value for side in sides]
+        values = [measure.score(real.inputs(side), side).value for side in sides]
         assert values == sorted(values), measure.title
 
 
 def test_distances_rise_as_music_is_swapped_for_another_genres(real: Real) -> None:
-    electronic = [s for s in real.held if s.heard.genre == "electronic"]
-    acoustic = [s for s in real.held if s.heard.genre == "acoustic"]
+    electronic = [s for s in real.held if s.features.genre == "electronic"]
+    acoustic = [s for s in real.held if s.features.genre == "acoustic"]
     reference = replace_train(real, "electronic")
     count = min(len(electronic), len(acoustic))
     values = []
     for swapped in (0, count // 3, 2 * count // 3, count):
         made = electronic[: count - swapped] + acoustic[:swapped]
         # The kernel distance: of one genre there are too few stretches here for a Fréchet distance.
-        values.append(KERNEL_CRAFTED.score(reference.evidence(made), made).value)
+        values.append(KERNEL_CRAFTED.score(reference.inputs(made), made).value)
     assert values == sorted(values)
     assert values[-1] > 2 * values[0]
 
 
 def replace_train(real: Real, genre: str) -> Real:
-    return replace(real, train=[s for s in real.train if s.heard.genre == genre])
+    return replace(real, train=[s for s in real.train if s.features.genre == genre])
 
 
 def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: Real) -> None:
@@ -100,13 +102,13 @@ def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: 
             for seed in range(8):
                 samples = np.concatenate(list(CONTROLS[name](real.corpus, tracks, 30.0, seed)))
                 one = Recording(f"{name} {genre} {seed}", genre, 16_000, lambda samples=samples: iter([samples]))
-                controls[name].append(sound(one, None))
-    found = {f.name: f for f in judge(real.evidence(real.held, controls)).figures}
+                controls[name].append(analyze(one, None))
+    found = {f.name: f for f in judge(real.inputs(real.held, controls)).figures}
     for name in ("frechet-crafted", "kernel-crafted", "tempo-clarity"):
-        assert found[name].blind == [], name
+        assert found[name].insensitive == [], name
     for name in ("genre", "key-clarity", "onset-rate", "self-similarity-4"):
-        assert "white noise" not in found[name].blind, name
-    assert found["alive"].blind == ["shuffled windows"]  # they live; they are not music
+        assert "white noise" not in found[name].insensitive, name
+    assert found["alive"].insensitive == ["shuffled windows"]  # they live; they are not music
     assert found["alive"].real is not None
     assert found["alive"].real.value >= 0.99
     for figure in found.values():
@@ -114,7 +116,7 @@ def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: 
 
 
 def test_replayed_training_music_is_told_from_new_music(real: Real) -> None:
-    replayed = judge(real.evidence(real.train[:8]), ["copying"])
-    new = judge(real.evidence(real.held), ["copying"])
+    replayed = judge(real.inputs(real.train[:8]), ["copying"])
+    new = judge(real.inputs(real.held), ["copying"])
     assert replayed.details["copying"]["verdict"] == "copies"
     assert new.details["copying"]["verdict"] != "copies"

@@ -252,7 +252,7 @@ class TestRefused:
     def test_the_same_codec_elsewhere_is_the_same(self, tmp_path: Path) -> None:
         shutil.copytree(bundled("codecs")["noizenet-2"], tmp_path / "copy")
         here, there = (
-            FullbandTokens(codec=c, texture=t) for c, t in (("noizenet-2", 1.0), (str(tmp_path / "copy"), 0.5))
+            FullbandTokens(codec=c, noise_fill=t) for c, t in (("noizenet-2", 1.0), (str(tmp_path / "copy"), 0.5))
         )
         assert here.same_frames(there)
         assert not here.same_frames(CodecTokens())
@@ -307,7 +307,7 @@ def test_a_token_network_learns_and_plays_it(corpus: Corpus, tmp_path: Path) -> 
     assert (model.representation.name, model.representation.dim) == ("fullband", 10)
     controls = [Controls(seconds=1.0, seed=seed) for seed in (0, 1)]
     alone = [np.concatenate([w.samples for w in Stream(model, c)]) for c in controls]
-    blocks = [[w.samples for w in pair] for pair in Stream.together(Stream.many(model, controls))]
+    blocks = [[w.samples for w in pair] for pair in Stream.generate_batch(Stream.many(model, controls))]
     for a, parts in zip(alone, zip(*blocks, strict=True), strict=True):
         assert a.shape == (44_100, 2)
         assert np.array_equal(a, np.concatenate(parts))

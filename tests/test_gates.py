@@ -63,10 +63,10 @@ def test_the_gates_are_those_of_the_torch_network() -> None:
     shown = visible(stepper, weights)
     assert network.clock is not None
     beats = (0.3 + (np.arange(30) + 0.5) * 0.05) % 1
-    ticks = torch.from_numpy(1 + np.floor(beats * PHASES).astype(int))[None]
+    beat_phase = torch.from_numpy(1 + np.floor(beats * PHASES).astype(int))[None]
     before = torch.from_numpy(np.concatenate([np.zeros((1, BOOKS)), codes[:-1]]).astype(np.int64))[None]
     with torch.inference_mode():
-        x = network.heard(before, ticks)
+        x = network.heard(before, beat_phase)
         queues = network.stack.queues(network.start_state(1))
         _, after = network.stack(x[:, :29], queues)
         cell = network.stack.layers()[0].kernel

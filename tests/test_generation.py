@@ -17,8 +17,8 @@ from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.echo import frame_chunks
 from noizenet.generation.controls import Controls, parse_injection
-from noizenet.generation.genre import parse_mix, parse_path, spell_mix
-from noizenet.generation.seeds import seed_of
+from noizenet.generation.genre import format_mix, parse_mix, parse_path
+from noizenet.generation.prompts import prompt_of
 from noizenet.generation.stream import Stream
 from noizenet.representation import REPRESENTATIONS
 from noizenet.representation.base import create
@@ -68,25 +68,25 @@ def test_endless_play_is_the_same_stream(sampler: Model) -> None:
 
 @pytest.mark.parametrize("kind", ["normal", "perlin"])
 def test_noise_seeds_shape_the_start(sampler: Model, kind: str) -> None:
-    a = play(sampler, seconds=0.5, seed_noise=kind, seed_seconds=0.5, genre="waltz")
+    a = play(sampler, seconds=0.5, prompt_noise=kind, prompt_seconds=0.5, genre="waltz")
     assert not np.array_equal(a, play(sampler, seconds=0.5, genre="waltz"))
-    both = play(sampler, seconds=0.5, seed_noise=kind, seed_seconds=0.5, include_seed=True, genre="waltz")
+    both = play(sampler, seconds=0.5, prompt_noise=kind, prompt_seconds=0.5, include_prompt=True, genre="waltz")
     assert len(both) == RATE
     assert np.array_equal(both[RATE // 2 :], a)
-    heard = seed_of(Controls(seed_noise=kind, seed_seconds=0.5), sampler.representation, 0.0).sound
+    heard = prompt_of(Controls(prompt_noise=kind, prompt_seconds=0.5), sampler.representation, 0.0).sound
     assert heard is not None
     assert np.abs(both[: RATE // 2] - heard.samples).max() < 0.03
 
 
 def test_a_song_is_gone_on_from(sampler: Model, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song.wav", tone(3.0, 44_100), 44_100)
-    a = play(sampler, seconds=1.0, seed_audio=tmp_path / "song.wav", seed_seconds=1.0, include_seed=True, genre="waltz")
+    a = play(sampler, seconds=1.0, prompt=tmp_path / "song.wav", prompt_seconds=1.0, include_prompt=True, genre="waltz")
     heard = noizenet.read(tmp_path / "song.wav", sample_rate=RATE).samples[-RATE:]
     assert np.abs(a[:RATE] - heard).max() < 0.03
-    short = play(sampler, seconds=0.2, seed_audio=tmp_path / "song.wav", seed_seconds=60.0, genre="waltz")
+    short = play(sampler, seconds=0.2, prompt=tmp_path / "song.wav", prompt_seconds=60.0, genre="waltz")
     assert len(short) == round(0.2 * RATE)
     with pytest.raises(NoizenetError, match=r"none\.wav"):
-        play(sampler, seed_audio=tmp_path / "none.wav")
+        play(sampler, prompt=tmp_path / "none.wav")
 
 
 def test_genres_mix_and_move(sampler: Model) -> None:
@@ -113,7 +113,7 @@ def test_log_magnitude_plays_exact_lengths(corpus: Corpus, tmp_path: Path) -> No
         assert len(play(model, seconds=seconds)) == round(seconds * RATE)
     song = tmp_path / "s.wav"
     soundfile.write(song, tone(2.0), RATE)
-    assert len(play(model, seconds=0.7, seed_audio=song, seed_seconds=1.0)) == round(0.7 * RATE)
+    assert len(play(model, seconds=0.7, prompt=song, prompt_seconds=1.0)) == round(0.7 * RATE)
 
 
 class TestWishes:
@@ -123,7 +123,7 @@ class TestWishes:
         g = list(self.genres)
         assert parse_mix("b:c", g).tolist() == [0, 1, 0]
         assert parse_mix("a:1,b:c:3", g).tolist() == [0.25, 0.75, 0]
-        assert spell_mix(parse_mix("a:1,d:3", g), g) == "a:0.25,d:0.75"
+        assert format_mix(parse_mix("a:1,d:3", g), g) == "a:0.25,d:0.75"
         assert parse_path(None, "a>d", g, True, 0).at(0.5).tolist() == [0.5, 0, 0.5]
         assert parse_path(None, "a>d>a", g, True, 0).at(0.5).tolist() == [0, 0, 1]
         assert parse_path(None, None, g, True, 7).at(0).sum() == 1
@@ -152,8 +152,8 @@ class TestWishes:
         "wrong",
         [
             {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"temperature": -1}, {"top_p": 0},
-            {"seconds": None, "morph": "a>b"}, {"seed_audio": Path("x"), "seed_noise": "normal"},
-            {"seed_noise": "pink"}, {"seed_seconds": 0}, {"seed": -1}, {"inject_every": float("inf")},
+            {"seconds": None, "morph": "a>b"}, {"prompt": Path("x"), "prompt_noise": "normal"},
+            {"prompt_noise": "pink"}, {"prompt_seconds": 0}, {"seed": -1}, {"inject_every": float("inf")},
         ],
     )  # fmt: skip
     def test_wrong_controls(self, wrong: dict[str, object]) -> None:
@@ -206,18 +206,18 @@ class TestReproduce:
         assert np.allclose(chunks, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed_seconds", [0.37, 1.0, 1.903])
+@pytest.mark.parametrize("prompt_seconds", [0.37, 1.0, 1.903])
 @pytest.mark.parametrize("kind", ["samples", "codes", "spectra"])
 def test_with_its_seed_a_piece_is_as_long_as_both(
-    kind: str, seed_seconds: float, request: pytest.FixtureRequest, tmp_path: Path
+    kind: str, prompt_seconds: float, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     fixtures = {"samples": "sample_model", "codes": "token_model", "spectra": "paper_model"}
     model = load(request.getfixturevalue(fixtures[kind]))
     rate = model.representation.sample_rate
     soundfile.write(tmp_path / "song.wav", tone(3.0, 44_100), 44_100)
-    wishes = {"seconds": 0.8, "seed_audio": tmp_path / "song.wav", "seed_seconds": seed_seconds}
-    both = play(model, include_seed=True, **wishes)
-    assert len(both) == round(0.8 * rate) + round(seed_seconds * rate)
+    wishes = {"seconds": 0.8, "prompt": tmp_path / "song.wav", "prompt_seconds": prompt_seconds}
+    both = play(model, include_prompt=True, **wishes)
+    assert len(both) == round(0.8 * rate) + round(prompt_seconds * rate)
     after = play(model, **wishes)
     starts = [i for i in range(len(both) - len(after) + 1) if np.array_equal(both[i : i + 200], after[:200])]
     assert any(np.array_equal(both[i : i + len(after)], after) for i in starts)
@@ -225,4 +225,4 @@ def test_with_its_seed_a_piece_is_as_long_as_both(
 
 def test_without_a_seed_there_is_none_to_include() -> None:
     with pytest.raises(UsageError, match="no seed to put in front"):
-        Controls(include_seed=True)
+        Controls(include_prompt=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noizenet.base.errors import UsageError
-from noizenet.generation.genre import GenrePath, parse_mix, parse_path, spell_mix, spell_path
+from noizenet.generation.genre import GenreSchedule, format_mix, parse_mix, parse_path, spell_path
 
 ODD = st.text(alphabet=st.sampled_from(list('ab,:>" .0\u00e9\u0301é')), min_size=0, max_size=6)
 NAMES = (
@@ -20,7 +20,7 @@ GENRES = st.lists(NAMES, min_size=1, max_size=5, unique=True)
 
 
 @st.composite
-def paths(draw: st.DrawFn) -> tuple[list[str], GenrePath]:
+def paths(draw: st.DrawFn) -> tuple[list[str], GenreSchedule]:
     genres = draw(GENRES)
     weight = st.sampled_from([0.0, 0.25, 1.0, 3.0, 7.5])
     mixes = []
@@ -28,12 +28,12 @@ def paths(draw: st.DrawFn) -> tuple[list[str], GenrePath]:
         weights = np.array(draw(st.lists(weight, min_size=len(genres), max_size=len(genres))), np.float32)
         weights[draw(st.integers(0, len(genres) - 1))] += 1
         mixes.append(weights / weights.sum())
-    return genres, GenrePath(tuple(mixes))
+    return genres, GenreSchedule(tuple(mixes))
 
 
 @settings(max_examples=400, deadline=None)
 @given(paths())
-def test_what_is_spelt_is_read_back(case: tuple[list[str], GenrePath]) -> None:
+def test_what_is_spelt_is_read_back(case: tuple[list[str], GenreSchedule]) -> None:
     genres, path = case
     text = spell_path(path, genres)
     read = parse_path(*((None, text) if path.moves else (text, None)), genres, True, 0)
@@ -49,7 +49,7 @@ def test_a_genre_is_found_by_its_whole_name(genres: list[str], data: st.DataObje
     mix = parse_mix(genres[i], genres)
     assert mix[i] == 1
     assert mix.sum() == 1
-    assert spell_mix(mix, genres) == genres[i]
+    assert format_mix(mix, genres) == genres[i]
 
 
 @settings(max_examples=300, deadline=None)

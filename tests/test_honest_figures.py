@@ -14,12 +14,12 @@ from noizenet.base.errors import UsageError
 from noizenet.evaluation.aliveness import Report
 from noizenet.evaluation.copying import Excerpts, Pair, compare
 from noizenet.evaluation.distance import Gaussian, frechet, frechet_distance, kernel_distance, units_of
+from noizenet.evaluation.features import CHROMA, MEL_BANDS, Features
 from noizenet.evaluation.genre import GenreClassifier
 from noizenet.evaluation.intervals import LEAST_RECORDINGS, proportion, resampled, share
 from noizenet.evaluation.judge import judge
-from noizenet.evaluation.listen import CHROMA, MEL_BANDS, Heard
-from noizenet.evaluation.material import Sounding
-from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measure import MetricInputs
+from noizenet.evaluation.recording import AnalyzedRecording
 
 D = 8
 
@@ -213,20 +213,23 @@ def test_a_classifier_needs_sound_numbers_and_recordings() -> None:
     assert 0 <= flat.accuracy.value <= 1
 
 
-def heard(name: str, genre: str, seed: int, stretches: int) -> Heard:
+def features(name: str, genre: str, seed: int, stretches: int) -> Features:
     g = np.random.default_rng(seed)
     fine = g.normal(size=(24 * stretches, CHROMA + MEL_BANDS))
     fine /= np.linalg.norm(fine, axis=1, keepdims=True)
-    return Heard(
+    return Features(
         name, genre, g.normal(size=(stretches, 64)).astype(np.float32), np.zeros((0, 200), np.float32),
         fine.astype(np.float32), np.abs(g.normal(size=187 * stretches)).astype(np.float32),
         g.normal(-20, 3, stretches).astype(np.float32), g.normal(1000, 200, stretches).astype(np.float32), 0,
     )  # fmt: skip
 
 
-def soundings(count: int, stretches: int, seed: int = 0) -> list[Sounding]:
+def soundings(count: int, stretches: int, seed: int = 0) -> list[AnalyzedRecording]:
     report = Report(3.0 * stretches, 0.0, None)
-    return [Sounding(heard(f"r{i}", "ab"[i % 2], seed + i, stretches), report, f"artist {i}") for i in range(count)]
+    return [
+        AnalyzedRecording(features(f"r{i}", "ab"[i % 2], seed + i, stretches), report, f"artist {i}")
+        for i in range(count)
+    ]
 
 
 CASES = {
@@ -240,14 +243,14 @@ CASES = {
         dataclasses.replace(
             s,
             heard=dataclasses.replace(
-                s.heard, crafted=np.ones_like(s.heard.crafted), fine=np.zeros_like(s.heard.fine),
-                onsets=np.zeros_like(s.heard.onsets), level=np.full_like(s.heard.level, -20.0),
+                s.features, crafted=np.ones_like(s.features.crafted), fine=np.zeros_like(s.features.fine),
+                onsets=np.zeros_like(s.features.onsets), level=np.full_like(s.features.level, -20.0),
             ),
         )
         for s in soundings(8, 20)
     ],
     "not finite": [
-        dataclasses.replace(s, heard=dataclasses.replace(s.heard, crafted=np.full_like(s.heard.crafted, np.nan)))
+        dataclasses.replace(s, heard=dataclasses.replace(s.features, crafted=np.full_like(s.features.crafted, np.nan)))
         for s in soundings(8, 20)
     ],
     "as real": soundings(8, 20, 500),
@@ -260,18 +263,18 @@ def test_degenerate_sets_give_figures_or_reasons(made: str, train: str, monkeypa
     """Every measure either gives a finite figure or says why there is none, whatever it is given."""
     for name, few in (("distance.BOOTSTRAPS", 2), ("distance.DRAWS", 1), ("distance.KERNEL_DRAWS", 2)):
         monkeypatch.setattr(f"noizenet.evaluation.{name}", few)
-    evidence = Evidence(CASES[train], CASES["as real"], CASES[made], {"odd": CASES["constant"]}, corpus=None)  # type: ignore[arg-type]
-    found = judge(evidence)
+    inputs = MetricInputs(CASES[train], CASES["as real"], CASES[made], {"odd": CASES["constant"]}, corpus=None)  # type: ignore[arg-type]
+    found = judge(inputs)
     for figure in found.figures:
         assert math.isfinite(figure.made.value), figure
         assert figure.made.value >= 0, figure
         for other in (figure.real, *figure.beside.values()):
             assert other is None or math.isfinite(other.value), figure
         assert math.isnan(figure.made.low) == math.isnan(figure.made.high)
-    for why in found.unsaid.values():
+    for why in found.skipped.values():
         assert len(why) > 10
     names = {f.name for f in found.figures}
     assert ("frechet-crafted" in names) == (
         made in ("identical", "constant", "as real") and train in ("identical", "constant", "as real")
     )
-    assert Excerpts([s.heard for s in CASES[made]]).nearest(CASES["as real"][0].heard) is not None
+    assert Excerpts([s.features for s in CASES[made]]).nearest(CASES["as real"][0].features) is not None

@@ -10,7 +10,7 @@ import pytest
 
 import noizenet
 from noizenet.base.errors import UsageError
-from noizenet.evaluation.aliveness import cause_of_death
+from noizenet.evaluation.aliveness import failure_mode
 from noizenet.generation.controls import Controls
 from noizenet.generation.instrument import MARKS, Instrument, replay
 from noizenet.store.model import Model, load
@@ -33,7 +33,7 @@ def played(instrument: Instrument) -> np.ndarray:
 
 
 def test_without_a_move_it_is_the_stream(model: Model) -> None:
-    ours = take(Instrument(model, ENDLESS, cause_of_death), 10)
+    ours = take(Instrument(model, ENDLESS, failure_mode), 10)
     controls = Controls(seconds=len(ours) / model.representation.sample_rate + 1, seed=3)  # an end is decoded otherwise
     theirs = np.concatenate([b.samples.reshape(-1) for b in noizenet.stream(model, controls)])
     assert np.array_equal(ours, theirs[: len(ours)])
@@ -55,9 +55,9 @@ def test_a_marked_moment_is_returned_to_and_left_another_way(model: Model) -> No
     take(instrument, 5)
     instrument.mark("here")
     first = take(instrument, 8)
-    instrument.go_back("here")
+    instrument.restore("here")
     second = take(instrument, 8)
-    instrument.go_back("here")
+    instrument.restore("here")
     third = take(instrument, 8)
     assert not np.array_equal(first, second)
     assert not np.array_equal(second, third)
@@ -71,7 +71,7 @@ def test_no_jump_where_paths_meet(model: Model) -> None:
     instrument.mark("here")
     take(instrument, 6)
     before = take(instrument, 1)
-    instrument.go_back("here")
+    instrument.restore("here")
     after = take(instrument, 3)
     join = abs(float(after[0]) - float(before[-1]))
     own = np.abs(np.diff(np.concatenate([before, after]))).max()
@@ -79,26 +79,24 @@ def test_no_jump_where_paths_meet(model: Model) -> None:
 
 
 def test_a_recipe_plays_it_again(model: Model) -> None:
-    instrument = Instrument(model, ENDLESS, cause_of_death)
+    instrument = Instrument(model, ENDLESS, failure_mode)
     parts = [take(instrument, 3)]
     instrument.set(temperature=1.5, genre=instrument.genres[1])
     parts.append(take(instrument, 4))
     instrument.mark("a")
     instrument.set(inject_every=0.1, inject_amount=0.2)
     parts.append(take(instrument, 5))
-    instrument.surprise()
+    instrument.reset_state()
     parts.append(take(instrument, 5))
-    instrument.go_back("a")
+    instrument.restore("a")
     instrument.set(genre=f"{instrument.genres[0]}:0.3,{instrument.genres[2]}:0.7", top_p=0.9)
     parts.append(take(instrument, 9))
     parts.append(played(instrument))
     recipe = json.loads(json.dumps(instrument.recipe()))
-    again = np.concatenate([b.samples.reshape(-1) for b in replay(model, recipe, cause_of_death)])
+    again = np.concatenate([b.samples.reshape(-1) for b in replay(model, recipe, failure_mode)])
     whole = np.concatenate(parts)
     assert np.array_equal(again, whole)
-    some = np.concatenate(
-        [b.samples.reshape(-1) for b in replay(model, recipe, cause_of_death, start=777, samples=9000)]
-    )
+    some = np.concatenate([b.samples.reshape(-1) for b in replay(model, recipe, failure_mode, start=777, samples=9000)])
     assert np.array_equal(some, whole[777:9777])
 
 
@@ -106,7 +104,7 @@ def test_a_song_is_gone_on_from_in_a_replay_too(token_model: Path, tmp_path: Pat
     model = load(token_model)
     song = tmp_path / "song.wav"
     noizenet.write(song, noizenet.Waveform(np.random.default_rng(0).normal(0, 0.1, 30_000).astype(np.float32), 22_050))
-    instrument = Instrument(model, Controls(seconds=None, seed=1, seed_audio=song, seed_seconds=1.0))
+    instrument = Instrument(model, Controls(seconds=None, seed=1, prompt=song, prompt_seconds=1.0))
     first = np.concatenate([take(instrument, 5), played(instrument)])
     recipe = json.loads(json.dumps(instrument.recipe()))
     assert np.array_equal(first, np.concatenate([b.samples.reshape(-1) for b in replay(model, recipe)]))

@@ -24,17 +24,17 @@ def _few_excerpts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_uniform_costs_its_entropy() -> None:
     g = np.random.default_rng(0)
-    train, lanes = (g.integers(0, 16, (50, 4000)) for _ in range(2))
+    train, rows = (g.integers(0, 16, (50, 4000)) for _ in range(2))
     values = np.linspace(-1, 1, 16)
-    assert zeroth_order(train, lanes, 16).mean() == pytest.approx(4, abs=0.01)
-    assert persistence(train, lanes, 16).mean() == pytest.approx(4, abs=0.3)  # differences say nothing either
-    assert 3.9 < linear_prediction(lanes[:2], values).mean() < 4.6
+    assert zeroth_order(train, rows, 16).mean() == pytest.approx(4, abs=0.01)
+    assert persistence(train, rows, 16).mean() == pytest.approx(4, abs=0.3)  # differences say nothing either
+    assert 3.9 < linear_prediction(rows[:2], values).mean() < 4.6
 
 
 def test_what_repeats_costs_persistence_nothing_and_a_histogram_all() -> None:
-    lanes = np.repeat(np.random.default_rng(0).integers(0, 256, (200, 1)), 2000, 1)
-    assert persistence(lanes, lanes, 256).max() < 0.01
-    assert zeroth_order(lanes, lanes, 256).mean() > 6
+    rows = np.repeat(np.random.default_rng(0).integers(0, 256, (200, 1)), 2000, 1)
+    assert persistence(rows, rows, 256).max() < 0.01
+    assert zeroth_order(rows, rows, 256).mean() > 6
 
 
 def test_linear_prediction_finds_the_noise_under_a_resonance() -> None:
@@ -46,11 +46,11 @@ def test_linear_prediction_finds_the_noise_under_a_resonance() -> None:
         x[t] = 1.9 * x[t - 1] - 0.95 * x[t - 2] + noise[t]
     width = 2 / 1024
     values = -1 + width * (np.arange(1024) + 0.5)
-    lanes = np.clip(((x + 1) / width).astype(int), 0, 1023)[None]
+    rows = np.clip(((x + 1) / width).astype(int), 0, 1023)[None]
     ideal = 0.5 * math.log2(2 * math.pi * math.e * (0.004**2 + width**2 / 12)) - math.log2(width)
-    found = linear_prediction(lanes, values).mean()
+    found = linear_prediction(rows, values).mean()
     assert ideal - 0.05 < found < ideal + 0.6  # quantising noise is amplified by the prediction
-    assert found < persistence(lanes, lanes, 1024).mean() - 0.5
+    assert found < persistence(rows, rows, 1024).mean() - 0.5
 
 
 def test_a_models_bits_are_its_own(corpus: Corpus, sample_model: Path) -> None:
@@ -100,8 +100,8 @@ def test_the_beat_is_told_as_in_validation(corpus: Corpus, token_model: Path, mo
     tracks = corpus.split("train")[:1]
     excerpts = _excerpts(model, corpus, tracks, 1, [])
     phases = find_beats(corpus.mono(tracks[0]), corpus.sample_rate)
-    assert excerpts.ticks.shape == (1, excerpts.lanes.shape[1] - 1)
-    assert set(np.unique(excerpts.ticks)) <= set(range(clock + 1))
+    assert excerpts.beat_phase.shape == (1, excerpts.rows.shape[1] - 1)
+    assert set(np.unique(excerpts.beat_phase)) <= set(range(clock + 1))
     # Where a track has no silence, its frames are told what training is told of them.
     reader = WindowReader(
         corpus, tracks, model.representation, batch=1, window=8, segment_seconds=60.0, seed=0, clock=clock

@@ -18,9 +18,9 @@ import noizenet.api as api
 from noizenet.audio.card import Card
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import AudioError, UsageError
-from noizenet.generation.ahead import Ahead, Pace
 from noizenet.generation.controls import Controls
-from noizenet.generation.keeper import Keeper
+from noizenet.generation.monitor import StreamMonitor
+from noizenet.generation.prefetch import Pace, Prefetcher
 from noizenet.generation.stream import Stream
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model, load
@@ -42,7 +42,7 @@ class TestWatch:
         alive = lambda samples, rate: ""  # noqa: E731
         sounds = [
             listen(Stream(model, Controls(seconds=4.3, seed=2, watch=watch), alive))
-            for watch in ("off", "report", "mend")
+            for watch in ("off", "report", "recover")
         ]
         assert np.array_equal(sounds[0], sounds[1])
         assert np.array_equal(sounds[0], sounds[2])
@@ -65,7 +65,7 @@ class TestWatch:
 
     def test_the_dead_are_sent_back_and_warmed(self, model: Model) -> None:
         looks = iter(["", "", "tone", "", "", "", "noise", "", "", "", ""])
-        stream = Stream(model, Controls(seconds=12.0, seed=1, watch="mend"), lambda s, rate: next(looks))
+        stream = Stream(model, Controls(seconds=12.0, seed=1, watch="recover"), lambda s, rate: next(looks))
         plain = Stream(model, Controls(seconds=12.0, seed=1, watch="off"))
         mended, untouched = listen(stream), listen(plain)
         assert stream.watch is not None
@@ -81,39 +81,39 @@ class TestWatch:
         rate = 8000
         second = np.zeros(rate, np.float32)
         verdict = ""
-        keeper = Keeper(lambda s, r: verdict, rate, None, 0.8, mend=True)
+        monitor = StreamMonitor(lambda s, r: verdict, rate, None, 0.8, recover=True)
         stepper = Stepper(model.weights, model.representation.silence())
         for _ in range(4):
-            keeper.look(second, stepper)
-        assert keeper.temperature(0.1) == 0.1
+            monitor.look(second, stepper)
+        assert monitor.temperature(0.1) == 0.1
         lasted = []
         for verdict in ("silence", "tone", "noise"):
-            keeper.look(second, stepper)
-            died = keeper.report.seconds
+            monitor.look(second, stepper)
+            died = monitor.report.seconds
             warm = verdict != "noise"
-            assert keeper.temperature(0.1) == (0.8 if warm else pytest.approx(0.09))
-            assert keeper.temperature(1.0) == pytest.approx(1.1 if warm else 0.8)
+            assert monitor.temperature(0.1) == (0.8 if warm else pytest.approx(0.09))
+            assert monitor.temperature(1.0) == pytest.approx(1.1 if warm else 0.8)
             verdict = ""
-            while keeper.temperature(0.1) != 0.1:
-                keeper.look(second, stepper)
-            lasted.append(keeper.report.seconds - died)
+            while monitor.temperature(0.1) != 0.1:
+                monitor.look(second, stepper)
+            lasted.append(monitor.report.seconds - died)
         assert lasted == [10, 20, 40]
         for _ in range(31):
-            keeper.look(second, stepper)
+            monitor.look(second, stepper)
         verdict = "tone"
-        keeper.look(second, stepper)
+        monitor.look(second, stepper)
         for _ in range(9):
-            keeper.look(second, stepper)
+            monitor.look(second, stepper)
             verdict = ""
-        assert keeper.temperature(0.1) != 0.1
-        keeper.look(second, stepper)
-        assert keeper.temperature(0.1) == 0.1  # healthy for half a minute before: as short as the first
+        assert monitor.temperature(0.1) != 0.1
+        monitor.look(second, stepper)
+        assert monitor.temperature(0.1) == 0.1  # healthy for half a minute before: as short as the first
 
     def test_rescues_repeat_from_the_seed(self, model: Model) -> None:
         def judge(samples: np.ndarray, rate: int) -> str:
             return "tone" if samples.sum() > 0 else ""
 
-        a, b = (listen(Stream(model, Controls(seconds=8.0, seed=4, watch="mend"), judge)) for _ in range(2))
+        a, b = (listen(Stream(model, Controls(seconds=8.0, seed=4, watch="recover"), judge)) for _ in range(2))
         assert np.array_equal(a, b)
 
     def test_a_likelihood_far_from_trainings_is_seen(self, model: Model) -> None:
@@ -139,7 +139,7 @@ def blocks(count: int, wait: float = 0.0) -> Iterator[Waveform]:
 
 class TestAhead:
     def test_blocks_come_in_order_and_end(self) -> None:
-        assert [round(float(b.samples[0]) * 100) for b in Ahead(blocks(50))] == list(range(50))
+        assert [round(float(b.samples[0]) * 100) for b in Prefetcher(blocks(50))] == list(range(50))
 
     def test_no_more_than_asked_lies_ready(self) -> None:
         made = 0
@@ -150,7 +150,7 @@ class TestAhead:
                 made += 1
                 yield b
 
-        ahead = Ahead(counted(), seconds=0.5)
+        ahead = Prefetcher(counted(), seconds=0.5)
         for count in (5, 6):
             deadline = time.monotonic() + 60
             while made < count and time.monotonic() < deadline:
@@ -165,7 +165,7 @@ class TestAhead:
             yield from blocks(2)
             raise AudioError("no more")
 
-        ahead = Ahead(failing())
+        ahead = Prefetcher(failing())
         assert len([next(ahead), next(ahead)]) == 2
         for _ in range(2):
             with pytest.raises(AudioError, match="no more"):
@@ -264,7 +264,7 @@ class TestCard:
 class TestOddSeeds:
     def remarks(self, model: Model, path: Path, samples: np.ndarray, rate: int, seconds: float = 0.5) -> list[str]:
         soundfile.write(path, samples, rate)
-        return Stream(model, Controls(seconds=0.2, seed_audio=path, seed_seconds=seconds)).remarks
+        return Stream(model, Controls(seconds=0.2, prompt=path, prompt_seconds=seconds)).remarks
 
     def test_each_is_named(self, model: Model, tmp_path: Path) -> None:
         rate, path = model.representation.sample_rate, tmp_path / "song.wav"

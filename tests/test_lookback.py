@@ -11,12 +11,12 @@ import torch
 from noizenet.base.errors import ConfigError
 from noizenet.kernels.products import reduce_precision
 from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.batch import step_batch
 from noizenet.model.gates import SHOWN, visible
 from noizenet.model.lookback import NOWHERE, frames_before, steps_of
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.together import step_together
 from noizenet.model.tokens import TokenNetwork
 from noizenet.model.weights import PRECISIONS, Weights, expected_shapes
 
@@ -29,7 +29,7 @@ COMBINATIONS = [
 ]
 
 MATRICES = ("weight_ih_l0", "weight_hh_l0")
-MULTIPLIED = ("lookback", "head.say", "head.out", "head.up", "head.down")
+MULTIPLIED = ("lookback", "head.in_proj", "head.out_proj", "head.up", "head.down")
 """What the loop multiplies with, and so keeps in fewer bits."""
 
 
@@ -66,7 +66,7 @@ def told(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> lis
     o, n = network.architecture.options, len(given)
     known = ~np.isnan(positions)
     phase = np.floor(np.nan_to_num(positions) % 1 * PHASES).astype(int)
-    back = np.full((n, len(o.lookback_beats), BOOKS), -1)
+    lookback_codes = np.full((n, len(o.lookback_beats), BOOKS), -1)
     steps = np.floor(np.nan_to_num(positions) * 32)
     for t, (i, beats) in itertools.product(range(n), enumerate(o.lookback_beats)):
         wanted = steps[t] - 32 * beats
@@ -74,9 +74,12 @@ def told(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> lis
         if known[t] and before and steps[before[0]] <= wanted:
             found = next((u for u in before if steps[u] >= wanted), None)
             if found is not None and steps[found] - wanted < 16:
-                back[t, i] = given[found]
+                lookback_codes[t, i] = given[found]
     place = np.floor(np.nan_to_num(positions)).astype(int) % 16
-    return [torch.from_numpy(x)[None] for x in (np.where(known, 1 + phase, 0), np.where(known, 1 + place, 0), back)]
+    return [
+        torch.from_numpy(x)[None]
+        for x in (np.where(known, 1 + phase, 0), np.where(known, 1 + place, 0), lookback_codes)
+    ]
 
 
 def logits_of(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -211,8 +214,8 @@ class TestNetwork:
 
     @pytest.mark.parametrize("precision", ["fp32", "int8"])
     @pytest.mark.parametrize("guidance", [0.0, 1.5])
-    def test_cuts_company_and_forks_change_nothing(self, guidance: float, precision: str) -> None:
-        network, sampling = make(**ALL), Sampling(guidance=guidance, pulse=2.0)
+    def test_cuts_company_and_forks_change_nothing(self, genre_guidance: float, precision: str) -> None:
+        network, sampling = make(**ALL), Sampling(genre_guidance=genre_guidance, beat_guidance=2.0)
         first = Stepper(network, codes(1), 0, precision=precision)
         steppers = [first, *(first.fork() for _ in range(4))]
         for i, stepper in enumerate(steppers):
@@ -220,12 +223,12 @@ class TestNetwork:
             stepper.set_genre(np.eye(3, dtype=np.float32)[i % 3])
             stepper.set_pace((0.05, 0.08, 0.0, 0.11, 0.3)[i], 0.9 * i)
             if i == 3:
-                stepper.warm(codes(60, 9))
+                stepper.prefill(codes(60, 9))
         alone = []
         for stepper in steppers:
             fork = stepper.fork()
             alone.append(np.concatenate([fork.run(k, sampling) for k in (1, 13, 26, 1, 1, 258)]))
-        together = [step_together(steppers, k, sampling) for k in (40, 1, 259)]
+        together = [step_batch(steppers, k, sampling) for k in (40, 1, 259)]
         assert np.array_equal(np.stack(alone), np.concatenate(together, 1))
         assert len(np.unique(np.stack(alone)[:, -50:], axis=0)) == 5
         saved, fork = steppers[3].save(), steppers[3].fork()
@@ -241,9 +244,9 @@ class TestNetwork:
     def test_at_the_slowest_tempo_it_still_looks_back_sixteen_beats(self) -> None:
         stepper = Stepper(make(lookback_beats=(16,)), codes(1))
         stepper.set_pace(20 / 60 / (22_050 / 1024))
-        stepper.warm(codes(1200))
-        back = stepper.engine.beat_schedule(1).back[0]  # type: ignore[attr-defined]
-        assert back[0] >= 0
+        stepper.prefill(codes(1200))
+        lookback_codes = stepper.engine.beat_schedule(1).lookback_codes[0]  # type: ignore[attr-defined]
+        assert lookback_codes[0] >= 0
 
     def test_it_starts_as_if_nothing_were_told(self) -> None:
         torch.manual_seed(0)

@@ -19,9 +19,9 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.controls import CONTROLS, control
 from noizenet.evaluation.intervals import Estimate, resampled
 from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.material import Recording, Sounding, sound
-from noizenet.evaluation.measure import Evidence, behind
-from noizenet.evaluation.run import Options, backdrop
+from noizenet.evaluation.measure import MetricInputs, is_worse
+from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze
+from noizenet.evaluation.run import Options, reference_set
 
 
 def recording(name: str, samples: np.ndarray, genre: str = "", artist: str = "") -> Recording:
@@ -31,9 +31,9 @@ def recording(name: str, samples: np.ndarray, genre: str = "", artist: str = "")
     return Recording(name, genre, RATE, blocks, artist)
 
 
-def side(seeds: range, genres: dict[str, float], seconds: float = 24.0) -> list[Sounding]:
+def side(seeds: range, genres: dict[str, float], seconds: float = 24.0) -> list[AnalyzedRecording]:
     return [
-        sound(recording(f"{g}{i}", song(i, seconds, base=base), g, f"artist {i}"), None)
+        analyze(recording(f"{g}{i}", song(i, seconds, base=base), g, f"artist {i}"), None)
         for g, base in genres.items()
         for i in seeds
     ]
@@ -48,14 +48,14 @@ GENRES = {"low": 110.0, "high": 880.0}
 
 
 @pytest.fixture(scope="module")
-def evidence() -> Evidence:
+def inputs() -> MetricInputs:
     """Real music, as good as real, and noise."""
-    noise = list[Sounding]()
+    noise = list[AnalyzedRecording]()
     for i in range(16):
         samples = np.random.default_rng(i).normal(0, 0.1, 24 * RATE).astype(np.float32)
-        noise.append(sound(recording(f"n{i}", samples, [*GENRES][i % 2]), None))
+        noise.append(analyze(recording(f"n{i}", samples, [*GENRES][i % 2]), None))
     made = side(range(30, 38), GENRES)
-    return Evidence(
+    return MetricInputs(
         side(range(8), GENRES),
         side(range(10, 20), GENRES),
         made,
@@ -65,8 +65,8 @@ def evidence() -> Evidence:
 
 
 @pytest.fixture(scope="module")
-def found(evidence: Evidence) -> Judgement:
-    return judge(evidence)
+def found(inputs: MetricInputs) -> Judgement:
+    return judge(inputs)
 
 
 def figures(found: Judgement) -> dict[str, object]:
@@ -76,10 +76,10 @@ def figures(found: Judgement) -> dict[str, object]:
 def test_noise_is_behind_real_music_where_a_measure_sees_it(found: Judgement) -> None:
     by_name = {f.name: f for f in found.figures}
     for name in ("alive", "frechet-crafted", "kernel-crafted", "genre", "tempo-clarity", "key-clarity"):
-        assert by_name[name].blind == [], name
-        assert not behind(by_name[name].better, by_name[name].real, by_name[name].made) or name != "alive"
+        assert by_name[name].insensitive == [], name
+        assert not is_worse(by_name[name].better, by_name[name].real, by_name[name].made) or name != "alive"
     # Noise copies nothing: that measure cannot tell it from music, and says so.
-    assert by_name["copying"].blind == ["noise"]
+    assert by_name["copying"].insensitive == ["noise"]
 
 
 def test_every_figure_has_an_interval_and_a_count(found: Judgement) -> None:
@@ -90,23 +90,23 @@ def test_every_figure_has_an_interval_and_a_count(found: Judgement) -> None:
 
 
 def test_what_cannot_be_said_is_said(found: Judgement) -> None:
-    assert "two minutes" in found.unsaid["drift of the level from first to last minute"]
-    assert "no model is known" in found.unsaid["likelihood of held-out music"]
-    assert "tagger" in found.unsaid["Fréchet distance, tagger"]
+    assert "two minutes" in found.skipped["drift of the level from first to last minute"]
+    assert "no model is known" in found.skipped["likelihood of held-out music"]
+    assert "tagger" in found.skipped["Fréchet distance, tagger"]
 
 
-def test_halves_are_by_artist(evidence: Evidence) -> None:
-    first, second = evidence.held_halves()
+def test_halves_are_by_artist(inputs: MetricInputs) -> None:
+    first, second = inputs.held_halves()
     assert first
     assert second
     assert not {s.artist for s in first} & {s.artist for s in second}
-    alone = dataclasses.replace(evidence, held=[dataclasses.replace(s, artist="one") for s in evidence.held])
+    alone = dataclasses.replace(inputs, held=[dataclasses.replace(s, artist="one") for s in inputs.held])
     assert all(alone.held_halves())
 
 
-def test_one_recording_and_silence_are_not_made_into_figures(evidence: Evidence) -> None:
-    silence = [sound(recording("s", np.zeros(24 * RATE, np.float32), "low"), None)]
-    found = judge(dataclasses.replace(evidence, made=silence, _kept={}))
+def test_one_recording_and_silence_are_not_made_into_figures(inputs: MetricInputs) -> None:
+    silence = [analyze(recording("s", np.zeros(24 * RATE, np.float32), "low"), None)]
+    found = judge(dataclasses.replace(inputs, made=silence, _kept={}))
     names = {f.name for f in found.figures}
     assert "frechet-crafted" not in names
     assert "genre" not in names
@@ -127,10 +127,10 @@ def test_resampling_keeps_the_value_in_its_interval() -> None:
 
 def test_behind_means_outside_the_interval() -> None:
     real = Estimate(1.0, 0.8, 1.2, 9)
-    assert behind("lower", real, Estimate(1.3, 0, 0, 1))
-    assert not behind("lower", real, Estimate(1.1, 0, 0, 1))
-    assert behind("higher", real, Estimate(0.7, 0, 0, 1))
-    assert not behind("higher", real, Estimate(0.9, 0, 0, 1))
+    assert is_worse("lower", real, Estimate(1.3, 0, 0, 1))
+    assert not is_worse("lower", real, Estimate(1.1, 0, 0, 1))
+    assert is_worse("higher", real, Estimate(0.7, 0, 0, 1))
+    assert not is_worse("higher", real, Estimate(0.9, 0, 0, 1))
 
 
 @pytest.mark.parametrize("name", CONTROLS)
@@ -204,10 +204,10 @@ def test_a_model_is_judged_and_the_report_repeats(
 
 
 def test_the_echo_is_the_one_that_reproduce_writes(sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
-    from noizenet.evaluation.ofmodel import ECHO
+    from noizenet.evaluation.model_metrics import ECHO
 
     model = noizenet.load_model(sample_model)
-    found = ECHO.details(Evidence([], [], [], {}, corpus, model))["echo"]
+    found = ECHO.details(MetricInputs([], [], [], {}, corpus, model))["echo"]
     track = [*corpus.split("validation"), *corpus.split("test")][0]
     noizenet.write(tmp_path / "song.wav", noizenet.Waveform(corpus.samples(track)[:, 0], corpus.sample_rate))
     made, _ = noizenet.reproduce(model, tmp_path / "song.wav", tmp_path / "echo.wav", genre=track.genre)
@@ -220,4 +220,4 @@ def test_a_backdrop_needs_both_sides(corpus: Corpus) -> None:
     only = Corpus(corpus.folder)
     only.tracks = [t for t in only.tracks if t.split == "train"]
     with pytest.raises(UsageError, match="only one kind"):
-        backdrop(only, Options("crafted"))
+        reference_set(only, Options("crafted"))

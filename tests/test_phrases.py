@@ -133,9 +133,9 @@ class TestReading:
         seen = 0
         for _ in range(20):
             batch = reader.next()
-            assert batch.places is not None
-            assert batch.back is not None
-            assert batch.back.shape == (2, 65, 2, 3)
+            assert batch.phrase_beat is not None
+            assert batch.lookback_codes is not None
+            assert batch.lookback_codes.shape == (2, 65, 2, 3)
             for lane in range(2):
                 held, (_, at) = reader._held[lane], reader._lanes[lane]
                 assert held is not None
@@ -143,10 +143,10 @@ class TestReading:
                 positions, frames = encoded.positions(*version), encoded.frames(*version)
                 begin = held[1].start + (at - 1) * 64
                 own = positions[begin : begin + 64]
-                assert np.array_equal(batch.places[lane, 1:], places_of(own, 16))
+                assert np.array_equal(batch.phrase_beat[lane, 1:], places_of(own, 16))
                 for i, beats in enumerate((1, 4)):
                     for t in range(0, 64, 5):
-                        codes = batch.back[lane, 1 + t, i]
+                        codes = batch.lookback_codes[lane, 1 + t, i]
                         if codes[0] >= 0:
                             near = np.flatnonzero(np.abs(positions - own[t] + beats) < 0.2)
                             assert (frames[near] == codes).all(1).any()
@@ -154,24 +154,24 @@ class TestReading:
                         else:
                             assert np.isnan(own[t]) or own[t] - beats < np.nanmin(positions) + 0.2
                 if batch.fresh[lane]:
-                    assert batch.places[lane, 0] == 0
-                    assert (batch.back[lane, 0] == -1).all()
+                    assert batch.phrase_beat[lane, 0] == 0
+                    assert (batch.lookback_codes[lane, 0] == -1).all()
         assert seen > 500
 
     def test_a_share_of_lanes_is_not_told_and_codes_are_replaced_by_codes(self) -> None:
         torch.manual_seed(0)
-        back = torch.randint(0, 12, (400, 5, 2, 3))
-        back[:, 0] = -1
-        kept = drop_lookback(back, 0.25)
+        lookback_codes = torch.randint(0, 12, (400, 5, 2, 3))
+        lookback_codes[:, 0] = -1
+        kept = drop_lookback(lookback_codes, 0.25)
         assert kept is not None
         lost = (kept == -1).flatten(1).all(1)
         assert 0.15 < lost.float().mean() < 0.35
-        assert torch.equal(kept[~lost], back[~lost])
-        changed = corrupt_lookback(back, 0.3)
+        assert torch.equal(kept[~lost], lookback_codes[~lost])
+        changed = corrupt_lookback(lookback_codes, 0.3)
         assert changed is not None
         assert (changed[:, 0] == -1).all()
         assert (changed[:, 1:] >= 0).all()
-        assert 0.1 < float((changed != back).float().mean()) < 0.4
+        assert 0.1 < float((changed != lookback_codes).float().mean()) < 0.4
         assert drop_lookback(None, 0.5) is None
         assert corrupt_lookback(None, 0.5) is None
 
@@ -189,23 +189,23 @@ class TestLearning:
 
     def test_what_comes_back_after_four_beats_is_predicted_by_what_was_there(self) -> None:
         """Every lane repeats other codes, so that nothing but the codes of four beats ago can tell what comes."""
-        lanes, frames, period = 16, 120, 40  # 0.1 beats a frame
+        rows, frames, period = 16, 120, 40  # 0.1 beats a frame
         rng = np.random.default_rng(0)
 
         def batch() -> Batch:
-            cycle = rng.integers(0, LEVELS, (lanes, period, BOOKS))
+            cycle = rng.integers(0, LEVELS, (rows, period, BOOKS))
             whole = np.tile(cycle, (1, 4, 1))[:, : frames + 1].astype(np.int32)
             at = np.arange(frames + 1)
-            ticks = np.tile(1 + np.floor((at + 0.5) * 0.1 % 1 * 8).astype(int), (lanes, 1))
-            back = np.full((lanes, frames + 1, 1, BOOKS), -1)
-            back[:, period:, 0] = whole[:, :-period]
-            return Batch(whole, rng.integers(0, 3, lanes), np.ones(lanes, bool), ticks, None, back)
+            beat_phase = np.tile(1 + np.floor((at + 0.5) * 0.1 % 1 * 8).astype(int), (rows, 1))
+            lookback_codes = np.full((rows, frames + 1, 1, BOOKS), -1)
+            lookback_codes[:, period:, 0] = whole[:, :-period]
+            return Batch(whole, rng.integers(0, 3, rows), np.ones(rows, bool), beat_phase, None, lookback_codes)
 
         bits = {}
         for beats in ((), (4,)):
             network = make(lookback_beats=beats).train()
             optimizer = torch.optim.Adam(network.parameters(), 0.01)
-            options, state = TrainingOptions(), network.start_state(lanes).detach()
+            options, state = TrainingOptions(), network.start_state(rows).detach()
             for _ in range(150):
                 train_step(network, optimizer, batch(), state, options, bf16=False)
             # Played, too: the loop is told what it heard, with the clock on.
@@ -213,10 +213,10 @@ class TestLearning:
             cycle = rng.integers(0, LEVELS, (period, BOOKS)).astype(np.int16)
             stepper = Stepper(network, cycle[:1])
             stepper.set_pace(0.1, 0.0)
-            stepper.warm(np.tile(cycle, (2, 1)))
-            stepper.take_surprise()
-            stepper.warm(np.tile(cycle, (2, 1)))
-            bits[beats] = stepper.take_surprise() or 0.0
+            stepper.prefill(np.tile(cycle, (2, 1)))
+            stepper.pop_nll()
+            stepper.prefill(np.tile(cycle, (2, 1)))
+            bits[beats] = stepper.pop_nll() or 0.0
             if beats:
                 said = stepper.run(period, Sampling(0.0))
                 assert (said == cycle).mean() > 0.8
@@ -238,7 +238,8 @@ class TestLearning:
         assert np.array_equal(parts[0.5], parts[0.11])
         streams = Stream.many(model, [noizenet.Controls(seconds=4.0, seed=s, tempo=150.0) for s in (2, 3)])
         both = [
-            np.concatenate(x) for x in zip(*[[b.samples for b in bs] for bs in Stream.together(streams)], strict=True)
+            np.concatenate(x)
+            for x in zip(*[[b.samples for b in bs] for bs in Stream.generate_batch(streams)], strict=True)
         ]
         assert np.array_equal(both[1], parts[0.5])
         monkeypatch.setattr("noizenet.evaluation.likelihood.TRAINING_EXCERPTS", 2)
@@ -277,10 +278,10 @@ class TestGoingOn:
 
     def test_what_was_heard_of_it_is_looked_back_on(self, taught: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "song.wav", accented(20.0, 132.0, 2, 22_050), 22_050)
-        stream = Stream(load(taught), noizenet.Controls(seed_audio=tmp_path / "song.wav", seed_seconds=15.0))
+        stream = Stream(load(taught), noizenet.Controls(prompt=tmp_path / "song.wav", prompt_seconds=15.0))
         coming = stream._stepper.engine.beat_schedule(1)  # type: ignore[attr-defined]
         assert stream.tempo == pytest.approx(132, rel=0.02)
-        assert (coming.back >= 0).all()
+        assert (coming.lookback_codes >= 0).all()
 
 
 def test_the_graphs_for_other_programs_hear_it_too(tmp_path: Path, token_model: Path) -> None:
@@ -305,18 +306,18 @@ def test_the_graphs_for_other_programs_hear_it_too(tmp_path: Path, token_model: 
     stack, depth = (ort.InferenceSession(tmp_path / "graphs" / f"{n}.onnx") for n in ("stack", "depth"))
     rng, a = np.random.default_rng(0), architecture
     codes = rng.integers(0, a.levels, (2, 5, a.dim))
-    ticks, places = rng.integers(0, 33, (2, 4)), rng.integers(0, 17, (2, 4))
-    back = rng.integers(0, a.levels, (2, 4, 2, a.dim))
-    back[0, 2] = -1
+    beat_phase, phrase_beat = rng.integers(0, 33, (2, 4)), rng.integers(0, 17, (2, 4))
+    lookback_codes = rng.integers(0, a.levels, (2, 4, 2, a.dim))
+    lookback_codes[0, 2] = -1
     mix = np.full((2, a.genres), 1 / a.genres, np.float32)
     state = network.start_state(2).detach()
     x = torch.from_numpy(codes)
     with torch.inference_mode():
-        told = [torch.from_numpy(part) for part in (ticks, places, back)]
+        told = [torch.from_numpy(part) for part in (beat_phase, phrase_beat, lookback_codes)]
         wanted, _ = network(x[:, :-1], torch.from_numpy(mix), state, x[:, 1:], *told)
     now = state.numpy()
     for t in range(4):
-        beat = {"tick": ticks[:, t], "place": places[:, t], "back": back[:, t]}
+        beat = {"tick": beat_phase[:, t], "place": phrase_beat[:, t], "back": lookback_codes[:, t]}
         h, now = stack.run(None, {"codes": codes[:, t], "state": now, **beat})
         (logits,) = depth.run(None, {"h": h, "codes": codes[:, t + 1], "mix": mix, **beat})
         assert np.abs(logits - wanted[:, t].numpy()).max() < 1e-4
@@ -328,6 +329,6 @@ def test_the_bundled_model_plays_what_it_played_before_there_were_lookbacks() ->
     stepper = Stepper(model.weights, model.representation.silence(), 3)
     stepper.set_genre(np.eye(len(model.genres), dtype=np.float32)[0])
     stepper.set_pace(0.09, 0.3)
-    codes = stepper.run(120, Sampling(1.2, guidance=1.0, pulse=2.0))
+    codes = stepper.run(120, Sampling(1.2, genre_guidance=1.0, beat_guidance=2.0))
     assert set(stepper.save().memory) == {"h", "c", "current", "clock"}
     assert hashlib.sha256(codes.astype("<i2").tobytes()).hexdigest()[:32] == "b2474828f9c6ad13cdfee23f1f4edff7"

@@ -90,7 +90,7 @@ def test_controls_of_wrong_types_are_told(field: str) -> None:
     for value in (b"x", [None], {}, object(), np.zeros(3)):
         with pytest.raises(UsageError, match=field.split("_", maxsplit=1)[0]):
             noizenet.Controls(**{field: value})
-    assert noizenet.Controls(seed_audio="song.wav").seed_audio == Path("song.wav")  # type: ignore[arg-type]
+    assert noizenet.Controls(prompt="song.wav").prompt == Path("song.wav")  # type: ignore[arg-type]
     assert noizenet.Controls(temperature=np.float32(0.5), seed=np.int64(3)).seed == 3  # type: ignore[arg-type]
 
 
@@ -102,12 +102,12 @@ NUMBERS = {
         "top-k",
         "guidance",
         "tempo",
-        "pulse",
+        "beat_guidance",
         "seed-seconds",
         "seed",
         "count",
     ),
-    "play": ("seconds", "temperature", "top-p", "top-k", "guidance", "tempo", "pulse", "seed-seconds", "seed"),
+    "play": ("seconds", "temperature", "top-p", "top-k", "guidance", "tempo", "beat_guidance", "seed-seconds", "seed"),
 }
 
 

@@ -13,8 +13,8 @@ from noizenet.base.registry import Registry
 from noizenet.cli import COMMANDS
 from noizenet.corpus import CORPORA
 from noizenet.evaluation import METRICS
-from noizenet.evaluation.measure import Evidence
-from noizenet.generation import NOISE_SEEDS
+from noizenet.evaluation.measure import MetricInputs
+from noizenet.generation import PROMPT_NOISES
 from noizenet.model import CELLS, HEADS
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.representation import REPRESENTATIONS
@@ -22,7 +22,7 @@ from noizenet.training import OPTIMIZERS, RECIPES, SCHEDULES
 from noizenet.training.options import configure
 from noizenet.views import VIEWS
 
-ALL = [COMMANDS, CORPORA, METRICS, NOISE_SEEDS, CELLS, HEADS, REPRESENTATIONS, OPTIMIZERS, SCHEDULES, VIEWS]
+ALL = [COMMANDS, CORPORA, METRICS, PROMPT_NOISES, CELLS, HEADS, REPRESENTATIONS, OPTIMIZERS, SCHEDULES, VIEWS]
 
 
 @pytest.mark.parametrize("registry", ALL, ids=lambda r: r.what)
@@ -133,7 +133,7 @@ def test_heads_have_a_loss_and_sample(name: str) -> None:
     h = torch.randn(2, 5, 6)
     if name == "depth":  # is told the codes before each
         output = head(h, torch.randint(0, 9, (2, 5, 1)))
-        assert torch.equal(head.likeliest(output)[..., 0], output.argmax(-1))
+        assert torch.equal(head.mode(output)[..., 0], output.argmax(-1))
     else:
         output = head.around(h, torch.zeros(2, 5, 1)) if name == "mixture" else head(h)
         assert head.mean(output, torch.linspace(-1, 1, 9)).shape == (2, 5, 9 if name == "point" else 1)
@@ -175,9 +175,9 @@ def test_schedules_stay_between_zero_and_one(name: str) -> None:
         assert 0 < schedule(float(progress), history) <= 1
 
 
-@pytest.mark.parametrize("name", NOISE_SEEDS)
+@pytest.mark.parametrize("name", PROMPT_NOISES)
 def test_noise_seeds_are_repeatable_and_bounded(name: str) -> None:
-    make = NOISE_SEEDS.load(name)
+    make = PROMPT_NOISES.load(name)
     a, b, c = (make(np.random.default_rng(s), 20_000, 22_050) for s in (1, 1, 2))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
@@ -196,6 +196,6 @@ class TestMeasures:
         assert isinstance(measure.unit, str)
 
     def test_without_anything_to_judge_it_says_why_not(self, name: str) -> None:
-        nothing = Evidence([], [], [], {}, corpus=None)  # type: ignore[arg-type]
+        nothing = MetricInputs([], [], [], {}, corpus=None)  # type: ignore[arg-type]
         with pytest.raises(UsageError):
             METRICS.load(name).figure(name, nothing)

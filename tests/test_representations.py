@@ -68,9 +68,9 @@ class TestContract:
     def test_a_cut_with_lead_gives_the_frames_of_the_whole(self, name: str, channels: int, song: Waveform) -> None:
         r, w = make(name, channels, song)
         whole = r.encode(w)
-        start = 10 * r.granule if r.samples_for(1) > 1 else 1000 * r.granule
-        first = r.samples_for(start - r.lead)
-        cut = r.encode(Waveform(w.samples[first:], w.sample_rate))[r.lead :]
+        start = 10 * r.frame_multiple if r.samples_for(1) > 1 else 1000 * r.frame_multiple
+        first = r.samples_for(start - r.left_context)
+        cut = r.encode(Waveform(w.samples[first:], w.sample_rate))[r.left_context :]
         assert np.allclose(cut[:20], whole[start : start + 20], atol=1e-5)
 
     def test_it_survives_being_stored(self, name: str, channels: int, song: Waveform) -> None:

@@ -202,7 +202,7 @@ def test_weights_of_the_wrong_kind(folder: Path, what: str) -> None:
     [
         {}, {"cell": "gru", "layers": 3, "genre_embedding": 0}, {"head": "point"},
         {"tiers": ((4, 9), (16, 12)), "head": "mixture"},
-        {"tiers": ((2, 9), (4, 5), (16, 12)), "head": "categorical", "sketch": False, "embedded": 2, "depth": 3},
+        {"tiers": ((2, 9), (4, 5), (16, 12)), "head": "categorical", "coarse_features": False, "embedded": 2, "depth": 3},
         {"tiers": ((8, 9),), "head": "mixture", "prediction": "fixed", "cell": "rnn", "genre_embedding": 0},
         {"tiers": ((8, 9),), "head": "mixture", "prediction_order": 0, "depth": 0, "tier_context": 3},
     ],

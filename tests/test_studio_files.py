@@ -407,8 +407,8 @@ class TestQueue:
             with pytest.raises(RefusedError, match="already") as caught:
                 train_job(settings, queue, self.wish(name=name))
             assert caught.value.status == 409
-        queue.act(job.key, "stop")
-        queue.act(job.key, "forget")
+        queue.transition(job.key, "stop")
+        queue.transition(job.key, "forget")
         assert not queue.folder(job.key).exists()
         train_job(settings, queue, self.wish(name="Caf\u00e9"))
 
@@ -456,8 +456,8 @@ class TestQueue:
         assert job.state == FAILED
         assert "cannot be read" in job.problem
         with pytest.raises(UsageError):
-            queue.act("k", "resume")
-        queue.act("k", "forget")
+            queue.transition("k", "resume")
+        queue.transition("k", "forget")
         assert not queue.all()
         queue.close()
 
@@ -483,7 +483,7 @@ class TestQueue:
         with pytest.raises(DiskFullError):
             train_job(settings, queue, self.wish(name="other"))
         assert [p.name for p in settings.folder("jobs").iterdir()] == [job.key]
-        assert queue.act(job.key, "pause").state == "paused"
+        assert queue.transition(job.key, "pause").state == "paused"
         assert "full" in capsys.readouterr().err
         monkeypatch.setattr(jobs_module, "write_json", write_json)
         monkeypatch.undo()

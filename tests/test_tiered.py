@@ -18,8 +18,9 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.generation.controls import Controls
 from noizenet.generation.stream import Stream
-from noizenet.model import CELLS, sketch
+from noizenet.model import CELLS, coarse
 from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.batch import step_batch
 from noizenet.model.features import LPC_FLOOR, LPC_WINDOW, lpc_taper
 from noizenet.model.kernel_tiered import class_of, draw_mixture
 from noizenet.model.lpc import predictors
@@ -27,8 +28,7 @@ from noizenet.model.mixture import MixtureHead, draw
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.tiered import TieredNetwork, mishear
-from noizenet.model.together import step_together
+from noizenet.model.tiered import TieredNetwork, random_tilt
 from noizenet.representation.linear import Linear
 from noizenet.representation.mulaw import MuLaw
 from noizenet.store.model import load
@@ -36,7 +36,7 @@ from noizenet.store.model import load
 TOLERANCE = 1e-4
 VARIANTS = {
     "mixture": {},
-    "no-sketch": {"sketch": False, "prediction": "fixed", "prediction_order": 7},
+    "no-sketch": {"coarse_features": False, "prediction": "fixed", "prediction_order": 7},
     "no-lpc": {"lpc_order": 0, "mixtures": 4},
     "no-prediction": {"prediction_order": 0, "depth": 0},
     "tables": {"embedded": 3, "depth": 2},
@@ -59,7 +59,7 @@ def make(
     network = make_network(Architecture(o, "classes", levels, 1, genres), torch.from_numpy(values))
     assert isinstance(network, TieredNetwork)
     with torch.no_grad():  # away from the quiet beginning: every part has a say
-        for p in (*network.parameters(), *(b for name, b in network.named_buffers() if name == "sketch.pull")):
+        for p in (*network.parameters(), *(b for name, b in network.named_buffers() if name == "coarse.logit_bias")):
             p.add_(shake * torch.randn_like(p))
     return network.eval()
 
@@ -89,7 +89,7 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, variant: str) ->
         )
         bits = float(network.head.loss(whole[0], torch.from_numpy(frames))) / math.log(2)
     assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
-    assert stepper.take_surprise() == pytest.approx(bits, rel=0.05)  # looked at every 16th sample
+    assert stepper.pop_nll() == pytest.approx(bits, rel=0.05)  # looked at every 16th sample
 
 
 def test_sixteen_bits() -> None:
@@ -123,8 +123,8 @@ def test_chunks_with_carried_state_equal_the_whole() -> None:
 def test_no_output_knows_what_comes_later() -> None:
     """Changing a sample changes no prediction before it, except through the sketch of its own step."""
     x = torch.from_numpy(song(65)).long()[None]
-    for sketching in (False, True):
-        network = make(sketch=sketching)
+    for has_coarse in (False, True):
+        network = make(coarse_features=has_coarse)
         for at in (17, 33, 40):
             changed = x.clone()
             changed[0, at] += 9
@@ -132,7 +132,7 @@ def test_no_output_knows_what_comes_later() -> None:
                 args = torch.tensor([[1.0, 0, 0]]), network.start_state(1)
                 a, _ = network(x[:, :-1], *args, x[:, 1:])
                 b, _ = network(changed[:, :-1], *args, changed[:, 1:])
-            same = at if not sketching else (at - 1) // 16 * 16
+            same = at if not has_coarse else (at - 1) // 16 * 16
             assert torch.equal(a[:, :same], b[:, :same])
             assert not torch.allclose(a[:, at:], b[:, at:])
 
@@ -140,7 +140,7 @@ def test_no_output_knows_what_comes_later() -> None:
 def test_the_start_is_learned_and_every_weight_has_a_gradient() -> None:
     network = make(embedded=1).train()
     x = torch.from_numpy(song(33)).long()[None]
-    nats, _, _ = network.nats(x[:, :-1], x[:, 1:], torch.tensor([[1.0, 0, 0]]), network.start_state(1))
+    nats, _, _ = network.compute_loss(x[:, :-1], x[:, 1:], torch.tensor([[1.0, 0, 0]]), network.start_state(1))
     nats.backward()
     for name, p in network.named_parameters():
         assert p.grad is not None, name
@@ -242,7 +242,7 @@ def test_streams_together_are_the_streams_alone(cell: str, variant: str) -> None
         stream.set_genre(np.eye(3)[i % 3])
         streams.append(stream)
     alone = [s.fork() for s in streams]
-    together = np.concatenate([step_together(streams, n) for n in (37, 200)], 1)
+    together = np.concatenate([step_batch(streams, n) for n in (37, 200)], 1)
     for i, s in enumerate(alone):
         frames = s.run(237)
         same = (frames == together[i]).all(-1)
@@ -250,9 +250,9 @@ def test_streams_together_are_the_streams_alone(cell: str, variant: str) -> None
         assert same.mean() > 0.6  # rounding may part them late, never early
     assert len({t.tobytes() for t in together}) == 5
     with pytest.raises(UsageError, match="as far from"):
-        step_together([streams[0], first], 3)
+        step_batch([streams[0], first], 3)
     with pytest.raises(UsageError, match="share one"):
-        step_together([streams[0], Stepper(network, np.full((1, 1), 128))], 3)
+        step_batch([streams[0], Stepper(network, np.full((1, 1), 128))], 3)
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.02), ("int8", 0.05)])
@@ -298,24 +298,24 @@ def test_lpc_solves_the_normal_equations() -> None:
 def test_the_sketch_measures_what_it_says() -> None:
     rate, hz = 8000, 500.0
     wave = torch.from_numpy(0.5 * np.sin(2 * np.pi * hz * np.arange(4000) / rate)).float()
-    level, bright, sharp = sketch.measure(wave).tolist()
+    level, bright, sharp = coarse.measure(wave).tolist()
     assert level == pytest.approx(20 * math.log10(0.5 / math.sqrt(2)), abs=0.05)
     assert bright == pytest.approx(20 * math.log10(2 * math.sin(math.pi * hz / rate)), abs=0.05)
     assert sharp == pytest.approx(bright, abs=0.05)  # the differences of a sine are a sine
-    louder = sketch.measure(1.5 * wave)
+    louder = coarse.measure(1.5 * wave)
     assert louder[0] - level == pytest.approx(20 * math.log10(1.5), abs=0.01)
-    assert sketch.classify(sketch.measure(torch.zeros(64))).tolist() == [0, 6, 21]
-    classes = sketch.classify(torch.tensor([[99.0] * 3, [-200.0] * 3]))
+    assert coarse.classify(coarse.measure(torch.zeros(64))).tolist() == [0, 6, 21]
+    classes = coarse.classify(torch.tensor([[99.0] * 3, [-200.0] * 3]))
     assert classes.tolist() == [[47, 23, 23], [0, 0, 0]]
-    noise = sketch.measure(torch.randn(1 << 16, generator=torch.Generator().manual_seed(0)))
+    noise = coarse.measure(torch.randn(1 << 16, generator=torch.Generator().manual_seed(0)))
     assert noise.tolist() == pytest.approx([0, 10 * math.log10(2), 10 * math.log10(3)], abs=0.1)
 
 
 def test_mishearing_changes_colour_only() -> None:
     torch.manual_seed(0)
     wave = torch.randn(4, 4096)
-    assert torch.equal(mishear(wave, 0.0), wave)
-    heard = mishear(wave, 0.3)
+    assert torch.equal(random_tilt(wave, 0.0), wave)
+    heard = random_tilt(wave, 0.3)
     spectra = [torch.fft.rfft(x) for x in (wave, heard)]
     ratio = spectra[1] / spectra[0]
     assert ratio.imag.abs().max() < 1e-3 * ratio.real.max()  # no phase moves

@@ -21,11 +21,11 @@ from noizenet.evaluation.likelihood import likelihood
 from noizenet.generation.stream import Stream
 from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture, ModelOptions
+from noizenet.model.batch import step_batch
 from noizenet.model.network import Network, make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stack import Stack
 from noizenet.model.stepper import Stepper
-from noizenet.model.together import step_together
 from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import load
@@ -34,7 +34,7 @@ from noizenet.training.collection import check_collection
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.log import read_metrics
 from noizenet.training.speech import speech_in
-from noizenet.training.step import forget, mistake
+from noizenet.training.step import corrupt_codes, drop_condition
 from noizenet.training.windows import WindowReader
 
 BOOKS, LEVELS = 3, 12
@@ -79,7 +79,7 @@ def test_the_cost_of_a_frame_is_the_sum_over_its_codes_each_given_those_before()
     x = torch.from_numpy(codes(30).astype(np.int64))[None]
     mix = torch.tensor([[1.0, 0, 0]])
     with torch.inference_mode():
-        nats, output, _ = network.nats(x[:, :-1], x[:, 1:], mix, network.start_state(1))
+        nats, output, _ = network.compute_loss(x[:, :-1], x[:, 1:], mix, network.start_state(1))
         logs = torch.log_softmax(output.reshape(29, BOOKS, LEVELS), -1)
     by_hand = -sum(logs[t, k, x[0, t + 1, k]] for t in range(29) for k in range(BOOKS)) / 29
     assert float(nats) == pytest.approx(float(by_hand), rel=1e-5)
@@ -122,10 +122,10 @@ def test_only_frames_of_one_code_fit_other_heads() -> None:
 def test_mistakes_are_codes_of_the_same_book() -> None:
     torch.manual_seed(0)
     inputs = torch.stack([torch.randint(10 * k, 10 * k + 10, (8, 50)) for k in range(3)], -1)
-    changed = mistake(inputs, 0.3)
+    changed = corrupt_codes(inputs, 0.3)
     assert torch.equal(changed // 10, inputs // 10)
     assert 0.1 < float((changed != inputs).float().mean()) < 0.5
-    assert torch.equal(mistake(inputs, 0.0), inputs)
+    assert torch.equal(corrupt_codes(inputs, 0.0), inputs)
 
 
 class TestModel:
@@ -160,18 +160,18 @@ class TestModel:
     def test_what_streams_cannot_share_they_do_each_alone(self, token_model: Path) -> None:
         model = load(token_model)
         controls = [noizenet.Controls(seconds=1.0, seed=i, temperature=1.0 + i, watch="off") for i in range(2)]
-        blocks = list(Stream.together([Stream(model, c) for c in controls]))
+        blocks = list(Stream.generate_batch([Stream(model, c) for c in controls]))
         for i, c in enumerate(controls):
             alone = np.concatenate([b.samples for b in noizenet.stream(model, c)])
             assert np.array_equal(np.concatenate([b[i].samples for b in blocks]), alone)
         short = [Stream(model, noizenet.Controls(seconds=1.0 + i, watch="off")) for i in range(2)]
         with pytest.raises(UsageError, match="same length"):
-            list(Stream.together(short))
+            list(Stream.generate_batch(short))
 
     def test_a_song_goes_on_without_a_click(self, token_model: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "song.wav", tone(3.0), RATE)
         controls = noizenet.Controls(
-            seconds=2.0, seed=1, genre="waltz", seed_audio=tmp_path / "song.wav", seed_seconds=2.0, include_seed=True
+            seconds=2.0, seed=1, genre="waltz", prompt=tmp_path / "song.wav", prompt_seconds=2.0, include_prompt=True
         )
         sound = np.concatenate([b.samples for b in noizenet.stream(token_model, controls)])
         join = 2 * RATE
@@ -182,7 +182,7 @@ class TestModel:
         """Another noise, another beginning; the same noise the same: it is heard, not only a number to draw from."""
         sounds = {}
         for noise in (None, "normal", "perlin"):
-            controls = noizenet.Controls(seconds=1.0, seed=3, genre="waltz", seed_noise=noise, watch="off")
+            controls = noizenet.Controls(seconds=1.0, seed=3, genre="waltz", prompt_noise=noise, watch="off")
             sounds[noise] = np.concatenate([b.samples for b in noizenet.stream(token_model, controls)])
         assert not np.array_equal(sounds["normal"], sounds["perlin"])
         assert not np.array_equal(sounds["normal"], sounds[None])
@@ -262,7 +262,7 @@ class TestBeginning:
         network = make_network(model.architecture)
         with pytest.raises(UsageError, match=r"stereo.*--channels 1"):
             begin_from(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
-        begin_from(model, network, dataclasses.replace(model.representation, texture=0.5), model.genres)
+        begin_from(model, network, dataclasses.replace(model.representation, noise_fill=0.5), model.genres)
         options = dataclasses.replace(model.architecture.options, hidden=32)
         with pytest.raises(UsageError, match="shape"):
             begin_from(
@@ -288,7 +288,7 @@ class TestBeginning:
             folder = tmp_path / f"m{bool(start)}"
             quick_train(
                 corpus, folder, "token-lstm", f"representation.codec={codec}", f"training.start={start}",
-                "training.start_rate=0.125", "training.schedule=constant", "training.warmup_steps=0", epochs=0.2,
+                "training.init_lr_scale=0.125", "training.schedule=constant", "training.warmup_steps=0", epochs=0.2,
             )  # fmt: skip
             rates.append({r["learning_rate"] for r in read_metrics(folder) if "learning_rate" in r})
         assert rates == [{0.002}, {0.00025}]
@@ -321,18 +321,18 @@ def test_a_dilated_layer_goes_on_from_its_state_so_many_frames_ago() -> None:
 
 @pytest.mark.parametrize("guidance", [0.0, 1.5])
 @pytest.mark.parametrize("cell", CELLS)
-def test_many_streams_together_are_each_alone(cell: str, guidance: float) -> None:
+def test_many_streams_together_are_each_alone(cell: str, genre_guidance: float) -> None:
     network = make(cell, residual=True, dilations=(1, 4))
     first = Stepper(network, codes(1), 0)
     steppers = [first, *(first.fork() for _ in range(3))]
     for i, stepper in enumerate(steppers):
         stepper.reset(i)
         stepper.set_genre(np.eye(3, dtype=np.float32)[i % 3])
-    sampling = Sampling(top_p=0.95, guidance=guidance)
+    sampling = Sampling(top_p=0.95, genre_guidance=genre_guidance)
     alone = [s.fork().run(50, sampling) for s in steppers]
-    together = step_together(steppers, 50, sampling)
+    together = step_batch(steppers, 50, sampling)
     assert np.array_equal(np.stack(alone), together)
-    assert steppers[0].take_surprise() == pytest.approx(_surprise(network, alone[0]), rel=0.05)
+    assert steppers[0].pop_nll() == pytest.approx(_surprise(network, alone[0]), rel=0.05)
 
 
 def test_each_code_may_be_sampled_its_own_way() -> None:
@@ -370,7 +370,7 @@ def test_guidance_goes_beyond_the_genre_by_its_share() -> None:
         one = first.fork()
         one.reset(i)
         one.set_genre(mix[0].numpy())
-        drawn.append(one.run(1, Sampling(guidance=1.5))[0, 0])
+        drawn.append(one.run(1, Sampling(genre_guidance=1.5))[0, 0])
     share = np.bincount(drawn, minlength=LEVELS) / len(drawn)
     assert np.abs(share - wanted).max() < 4 * np.sqrt(0.25 / len(drawn))
     plain = torch.softmax(told[0, 0, :LEVELS].double(), -1).numpy()
@@ -380,19 +380,19 @@ def test_guidance_goes_beyond_the_genre_by_its_share() -> None:
 def test_a_share_of_windows_is_not_told_its_genre() -> None:
     torch.manual_seed(0)
     mix = torch.eye(4).repeat(500, 1)
-    kept = forget(mix, 0.25)
+    kept = drop_condition(mix, 0.25)
     told = kept.sum(1)
     assert set(told.tolist()) == {0.0, 1.0}
     assert 0.7 < told.mean() < 0.8
     assert torch.equal(kept[told > 0], mix[told > 0])
-    assert torch.equal(forget(mix, 0.0), mix)
+    assert torch.equal(drop_condition(mix, 0.0), mix)
 
 
 def _surprise(network: Network, played: np.ndarray) -> float:
     stepper = Stepper(network, codes(1), 0)
     stepper.set_genre(np.eye(3, dtype=np.float32)[0])
-    stepper.warm(played)
-    return stepper.take_surprise() or 0.0
+    stepper.prefill(played)
+    return stepper.pop_nll() or 0.0
 
 
 class TestCollections:

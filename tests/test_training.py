@@ -30,7 +30,7 @@ from noizenet.store.model import load
 from noizenet.training import OPTIMIZERS, checkpoint, loop
 from noizenet.training.adapting import begin_from
 from noizenet.training.fitting import fitted
-from noizenet.training.guard import BETTER, MAX_RECOVERIES, Guard
+from noizenet.training.guard import BETTER, MAX_RECOVERIES, DivergenceGuard
 from noizenet.training.log import read_metrics
 from noizenet.training.loop import Trainer, train
 from noizenet.training.options import configure
@@ -301,7 +301,7 @@ class TestGuard:
         optimizer = torch.optim.Adam(network.parameters(), 0.1)
 
         def problems(losses: list[float], *, recovered: bool = False, warmup: int = 0) -> list[str]:
-            guard = Guard(network, optimizer, warmup)
+            guard = DivergenceGuard(network, optimizer, warmup)
             if recovered:
                 guard.recover(network, optimizer, "x")
             return [p for loss in losses if (p := guard.verdict(loss, 1.0, 2.0))]
@@ -318,14 +318,14 @@ class TestGuard:
 
     def test_weights_worse_than_guessing_are_not_remembered(self) -> None:
         network = make_network(configure_architecture())
-        guard = Guard(network, torch.optim.Adam(network.parameters(), 0.1))
+        guard = DivergenceGuard(network, torch.optim.Adam(network.parameters(), 0.1))
         good = {k: v.clone() for k, v in network.state_dict().items()}
         for loss in [2.0] + 100 * [2.5]:
             guard.verdict(loss, 1.0, 2.0)
         with torch.no_grad():
             for p in network.parameters():
                 p.add_(1)
-        guard.remember(network, torch.optim.Adam(network.parameters(), 0.1))
+        guard.snapshot(network, torch.optim.Adam(network.parameters(), 0.1))
         assert all(torch.equal(v, good[k]) for k, v in guard.weights.items())
 
     def test_chance_is_the_loss_of_guessing(self, corpus: Corpus) -> None:
@@ -344,7 +344,7 @@ class TestGuard:
     def test_divergence_goes_back_to_good_weights(self) -> None:
         network = make_network(configure_architecture())
         optimizer = torch.optim.Adam(network.parameters(), 0.1)
-        guard = Guard(network, optimizer)
+        guard = DivergenceGuard(network, optimizer)
         good = {k: v.clone() for k, v in network.state_dict().items()}
         for _ in range(30):
             assert guard.verdict(1.0, 1.0) == ""
@@ -449,7 +449,9 @@ def test_sixteen_bits_train_and_play(corpus: Corpus, tmp_path: Path) -> None:
     assert len(np.unique(sound)) > 300  # finer than 256 classes
 
 
-@pytest.mark.parametrize("option", ["training.own_samples=0.5", "training.input_noise=1.0", "training.gain_jitter=0.2"])
+@pytest.mark.parametrize(
+    "option", ["training.scheduled_sampling=0.5", "training.input_noise=1.0", "training.gain_jitter=0.2"]
+)
 def test_what_is_done_to_inputs_is_learned_with_and_repeats(corpus: Corpus, tmp_path: Path, option: str) -> None:
     plain, *twice = (
         quick_train(corpus, tmp_path / name, "sample-lstm", *sets, epochs=0.05)

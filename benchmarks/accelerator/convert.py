@@ -62,7 +62,7 @@ def options_of(o: Mapping[str, Any]) -> ModelOptions:
 def arrays_of(state: State, a: Architecture) -> dict[str, F32]:
     """Return the arrays of a TokenNetwork from those of network.Network."""
     o, books, levels, width = a.options, range(a.dim), a.levels, a.options.depth_width
-    arrays = {"genre.weight": state["head.genre.weight"], "clock.weight": state["clock.weight"]}
+    arrays = {"genre.weight": state["head.genre.weight"], "phase_embedding.weight": state["clock.weight"]}
     arrays["start"] = state["start"].reshape(o.layers, 2, o.hidden)
     for i in range(o.layers):
         for part in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
@@ -72,21 +72,24 @@ def arrays_of(state: State, a: Architecture) -> dict[str, F32]:
     colour = state["head.colour.weight"].reshape(a.dim, width, -1)
     for k in books:
         arrays[f"codes.{k}.weight"] = state["codes"].reshape(a.dim, levels, -1)[k]
-        arrays[f"head.say.{k}.weight"], arrays[f"head.say.{k}.bias"] = said["weight"][k], said["bias"][k, :, 0]
-        arrays[f"head.colour.{k}.weight"] = colour[k]
-        arrays[f"head.out.{k}.weight"], arrays[f"head.out.{k}.bias"] = state["head.out"][k].T, state["head.bias"][k]
-        arrays[f"head.beat.{k}.weight"] = state["head.beat.weight"].reshape(PHASES + 1, a.dim, width)[:, k]
+        arrays[f"head.in_proj.{k}.weight"], arrays[f"head.in_proj.{k}.bias"] = said["weight"][k], said["bias"][k, :, 0]
+        arrays[f"head.genre_proj.{k}.weight"] = colour[k]
+        arrays[f"head.out_proj.{k}.weight"], arrays[f"head.out_proj.{k}.bias"] = (state["head.out"][k].T,)
+        state["head.bias"][k]
+        arrays[f"head.phase_embedding.{k}.weight"] = state["head.beat.weight"].reshape(PHASES + 1, a.dim, width)[:, k]
         if o.phrase:
-            arrays[f"head.phrase.{k}.weight"] = state["head.bar.weight"].reshape(PHRASE + 1, a.dim, width)[:, k]
+            arrays[f"head.phrase_embedding.{k}.weight"] = state["head.bar.weight"].reshape(PHRASE + 1, a.dim, width)[
+                :, k
+            ]
         if o.depth_block == "gated":
             arrays[f"head.norm.{k}"] = state["head.n"][k]
             arrays |= {f"head.{part}.{k}.weight": state[f"head.{part}"][k].T for part in ("up", "down")}
         for j in range(k if not o.depth_shared else 0):
-            arrays[f"head.given.{k * (k - 1) // 2 + j}.weight"] = given[j, :, k]
+            arrays[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"] = given[j, :, k]
     for j in range(a.dim - 1 if o.depth_shared else 0):
-        arrays[f"head.given.{j}.weight"] = given[j, :, 0]
+        arrays[f"head.code_embeddings.{j}.weight"] = given[j, :, 0]
     if o.phrase:
-        arrays["phrase.weight"] = state["bar.weight"]
+        arrays["phrase_embedding.weight"] = state["bar.weight"]
     if o.lookback_beats:
         arrays["lookback.weight"] = state["back.weight"]
         none = np.zeros((len(LOOKBACK), a.dim, levels, width), np.float32)  # where the head is told nothing of them

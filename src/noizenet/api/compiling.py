@@ -45,15 +45,15 @@ def _compile_playing() -> None:
     for folder in bundled_models().values():
         next(stream(folder, Controls(seconds=0.2)))
         pair = Stream.many(load(folder), [Controls(seconds=0.2, seed=seed) for seed in (0, 1)])
-        next(Stream.together(pair))
+        next(Stream.generate_batch(pair))
 
 
 def _compile_networks() -> None:
     """Play networks of random weights; what their sizes are does not matter."""
     from noizenet.model.architecture import Architecture
+    from noizenet.model.batch import step_batch
     from noizenet.model.network import make_network
     from noizenet.model.stepper import Stepper
-    from noizenet.model.together import step_together
     from noizenet.model.weights import Weights
     from noizenet.representation.base import create
     from noizenet.training.options import configure
@@ -65,10 +65,10 @@ def _compile_networks() -> None:
         weights = Weights.of(make_network(architecture))
         stepper = Stepper(weights, representation.silence())
         frames = stepper.run(64)
-        stepper.warm(frames)
+        stepper.prefill(frames)
         stepper.predict(frames)
         if architecture.options.tiers:
-            step_together([stepper, stepper.fork()], 64)
+            step_batch([stepper, stepper.fork()], 64)
 
 
 def _compile_watching() -> None:
@@ -76,9 +76,9 @@ def _compile_watching() -> None:
     import numpy as np
 
     from noizenet.audio.beats import find_beats
-    from noizenet.evaluation.listen import STRETCH, listen
+    from noizenet.evaluation.features import STRETCH, extract_features
     from noizenet.evaluation.tagger import RATE_HZ
 
     noise = np.random.default_rng(0).standard_normal(2 * STRETCH).astype(np.float32) * np.float32(0.1)
-    listen("noise", "", [noise], RATE_HZ, None)
+    extract_features("noise", "", [noise], RATE_HZ, None)
     find_beats(noise, RATE_HZ)

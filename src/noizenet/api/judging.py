@@ -88,7 +88,7 @@ def evaluate(
     dict
         What ``report.json`` holds.
     """
-    from noizenet.evaluation import material
+    from noizenet.evaluation import recording as recordings
     from noizenet.evaluation.run import Options
     from noizenet.evaluation.run import evaluate as run
 
@@ -98,8 +98,8 @@ def evaluate(
         audio = a_path(audio, "audio")
     if not 1 <= a_number(streams, "streams", whole=True) <= MOST_STREAMS:
         raise UsageError(f"streams: {streams} is not between 1 and {MOST_STREAMS:,}")
-    if audio is None and not a_number(seconds, "seconds") >= material.SHORTEST_S:
-        raise UsageError(f"seconds: {seconds:g} are too few: measures hear {material.SHORTEST_S:g} s at once")
+    if audio is None and not a_number(seconds, "seconds") >= recordings.SHORTEST_S:
+        raise UsageError(f"seconds: {seconds:g} are too few: measures hear {recordings.SHORTEST_S:g} s at once")
     if audio is None and seconds > MOST_SECONDS:
         raise UsageError(f"seconds: {seconds:g} are too many (at most {MOST_SECONDS:,.0f})")
     options = Options(embedding, a_number(real_seconds, "real seconds"), a_number(seed, "seed", whole=True))
@@ -118,12 +118,12 @@ def evaluate(
         takes = _takes(player, folder, streams, seconds, seed)
         cost = _play_streams(player, takes, streams * seconds, _part(on_progress, 0.0, PLAYING_SHARE))
     if audio is not None:
-        made, skipped = material.of_folder(folder, loaded.genres, exclude=out)
+        made, skipped = recordings.of_folder(folder, loaded.genres, exclude=out)
     else:  # by what was asked for, never by the files' names; what an earlier evaluation left is not this model's
-        heard = [material.of_file(p, p.relative_to(folder).as_posix(), c.genre or "") for p, c in takes]
-        made = [m for m in heard if isinstance(m, material.Recording)]
-        skipped = [m for m in heard if not isinstance(m, material.Recording)]
-    warnings = [f"{text}: what it scores says nothing of a model" for text in material.overlap(loaded, made)]
+        heard = [recordings.of_file(p, p.relative_to(folder).as_posix(), c.genre or "") for p, c in takes]
+        made = [m for m in heard if isinstance(m, recordings.Recording)]
+        skipped = [m for m in heard if not isinstance(m, recordings.Recording)]
+    warnings = [f"{text}: what it scores says nothing of a model" for text in recordings.overlap(loaded, made)]
     warnings += [f"{m.name}: {text}" for m in made for text in m.issues]
     return run(
         title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
@@ -143,7 +143,7 @@ def _part(
 
 def _takes(model: Model, folder: Path, streams: int, seconds: float, seed: int) -> list[tuple[Path, Controls]]:
     """Return what to play into which file: folders are genres by number, since a name may be no folder's name."""
-    from noizenet.evaluation.material import write_table
+    from noizenet.evaluation.recording import write_table
 
     told = model.genres if model.architecture.genre_size else []
     places = [f"{number:03d}" for number in range(len(told))] or ["any"]

@@ -14,12 +14,12 @@ from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import AudioWriter, write_pcm
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import check_outputs
-from noizenet.evaluation.aliveness import Aliveness, Report, cause_of_death
+from noizenet.evaluation.aliveness import Aliveness, Report, failure_mode
 from noizenet.generation.controls import Controls
 from noizenet.generation.genre import spell_path
 
 if TYPE_CHECKING:
-    from noizenet.generation.keeper import WatchReport
+    from noizenet.generation.monitor import WatchReport
     from noizenet.generation.stream import Stream
     from noizenet.store.model import Model
 
@@ -64,7 +64,7 @@ def stream(model: Model | Path | str, controls: Controls) -> Stream:
     """Play: an iterator of waveform blocks, endless where ``controls.seconds`` is None."""
     from noizenet.generation.stream import Stream
 
-    return Stream(a_model(model), controls_of(controls), cause_of_death)
+    return Stream(a_model(model), controls_of(controls), failure_mode)
 
 
 def play(
@@ -91,10 +91,10 @@ def play(
     -------
     Playing
     """
-    from noizenet.generation.ahead import Ahead
+    from noizenet.generation.prefetch import Prefetcher
 
     blocks = stream(model, controls)
-    ahead = Ahead(blocks)
+    ahead = Prefetcher(blocks)
     state = Playing(blocks.sample_rate, blocks.channels, remarks=blocks.remarks)
 
     def passing() -> Iterator[Waveform]:
@@ -176,7 +176,7 @@ def generate_together(
     if not isinstance(takes, Sequence) or not all(_is_take(t) for t in takes):
         raise UsageError("takes: expected pairs of a path and controls")
     takes = [(a_path(path, "out"), controls_of(c)) for path, c in takes]
-    check_outputs([path for path, _ in takes], [*(c.seed_audio for _, c in takes), *inputs_of(model)])
+    check_outputs([path for path, _ in takes], [*(c.prompt for _, c in takes), *inputs_of(model)])
     if any(c.seconds is None for _, c in takes):
         raise UsageError("a file needs a length: give seconds")
     loaded, made = a_model(model), list[Generated]()
@@ -260,15 +260,15 @@ def _group(
 
     from noizenet.generation.stream import Stream
 
-    streams = Stream.many(model, [controls for _, controls in takes], cause_of_death)
+    streams = Stream.many(model, [controls for _, controls in takes], failure_mode)
     begun, total = time.perf_counter(), 0.0
     watches = [Aliveness(s.sample_rate) for s in streams]
     with _Files(finished) as files:
         writers = files.writers
         for (path, c), blocks in zip(takes, streams, strict=True):
-            expected = round(((c.seconds or 0.0) + c.seed_seconds) * blocks.sample_rate)
+            expected = round(((c.seconds or 0.0) + c.prompt_seconds) * blocks.sample_rate)
             writers.append(AudioWriter(path, blocks.sample_rate, blocks.channels, expected))
-        for together in Stream.together(streams):
+        for together in Stream.generate_batch(streams):
             files.write(together)
             for watch, block in zip(watches, together, strict=True):
                 watch.push(block.samples)

@@ -72,8 +72,8 @@ def ticks_of(phases: NDArray[np.floating], clock: int) -> NDArray[np.int64]:
     ndarray
         1 to `clock`; 0 where there is nothing to tell.
     """
-    ticks = np.where(np.isnan(phases), 0, 1 + np.floor(np.nan_to_num(phases) * clock)).astype(np.int64)
-    return np.minimum(ticks, clock)
+    beat_phase = np.where(np.isnan(phases), 0, 1 + np.floor(np.nan_to_num(phases) * clock)).astype(np.int64)
+    return np.minimum(beat_phase, clock)
 
 
 def places_of(positions: NDArray[np.floating], phrase: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from noizenet.base.errors import ConfigError, suggest
 from noizenet.base.regular import read_regular
+from noizenet.base.renamed import KEYS, renamed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -82,7 +83,7 @@ def from_dict(cls: type[C], values: Mapping[str, Any], section: str) -> C:
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in renamed(values, KEYS.get(section, {})).items():
         if key not in names:
             raise ConfigError(f"{section}.{key}: unknown key; {suggest(key, names)}")
         wants_float = _matches(0.5, hints[key])

@@ -17,30 +17,34 @@ Temperature = Annotated[
 ]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Sampling: keep the likeliest classes up to this sum.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Sampling: keep the k likeliest classes.")]
-Guidance = Annotated[
+GenreGuidance = Annotated[
     float | None,
-    typer.Option("--guidance", help="How firmly to keep to the genre; by default the model's own, 0 leaves it free."),
+    typer.Option(
+        "--genre-guidance", help="Guidance scale of the genre, 0 to 20; by default the model's own, 0 for none."
+    ),
 ]
 Tempo = Annotated[
     float | None,
-    typer.Option("--tempo", help="Beats a minute; by default as a piece of the genre, 0 leaves time to the network."),
+    typer.Option("--tempo", help="Beats a minute; by default the tempo of a piece of the genre, 0 sets no beat."),
 ]
-Pulse = Annotated[
+BeatGuidance = Annotated[
     float | None,
-    typer.Option("--pulse", help="How firmly to keep to the beat; by default the model's own, 0 leaves it free."),
+    typer.Option(
+        "--beat-guidance", help="Guidance scale of the beat, 0 to 20; by default the model's own, 0 for none."
+    ),
 ]
 CodeTemperatures = Annotated[
     str | None,
     typer.Option("--code-temperatures", help="One factor of the temperature for each code of a frame: 1,1,0.9,…"),
 ]
 CodeTopP = Annotated[str | None, typer.Option("--code-top-p", help="One top-p for each code of a frame: 1,0.95,…")]
-SeedAudio = Annotated[Path | None, typer.Option("--seed-audio", help="A song to go on from.")]
-SeedNoise = Annotated[str | None, typer.Option("--seed-noise", help="Begin from noise: normal or perlin.")]
-SeedSeconds = Annotated[float, typer.Option("--seed-seconds", help="How much the network hears first.")]
+Prompt = Annotated[Path | None, typer.Option("--prompt", help="A recording to continue.")]
+PromptNoise = Annotated[str | None, typer.Option("--prompt-noise", help="Continue noise: normal or perlin.")]
+PromptSeconds = Annotated[float, typer.Option("--prompt-seconds", help="Length of the prompt, in seconds.")]
 Inject = Annotated[str | None, typer.Option("--inject-noise", help="EVERY:AMOUNT, seconds and strength.")]
-Watch = Annotated[str, typer.Option("--watch", help="Is it alive? off, report, or mend: rescue it when it dies.")]
+Watch = Annotated[str, typer.Option("--watch", help="Monitor of degenerate output: off, report or recover.")]
 Precision = Annotated[str, typer.Option("--precision", help="Weights while playing: fp32, bf16 or int8.")]
-Seed = Annotated[int, typer.Option("--seed", help="Same seed, same sound.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed: the same seed gives the same samples.")]
 
 
 def make_controls(inject: str | None = None, **values: Any) -> Controls:

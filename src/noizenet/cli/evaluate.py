@@ -68,10 +68,10 @@ def _skipped(report: dict[str, Any]) -> list[str]:
     return [f"{len(skipped)} of {len(skipped) + len(report['streams'])} files skipped: {told}"]
 
 
-def _withheld(unsaid: dict[str, str]) -> list[str]:
+def _withheld(skipped: dict[str, str]) -> list[str]:
     """Return a line for each reason for which figures are not given, with their names."""
     names: dict[str, list[str]] = {}
-    for name, why in unsaid.items():
+    for name, why in skipped.items():
         names.setdefault(why, []).append(name)
     return [f"not given: {', '.join(those)}: {why}" for why, those in names.items()]
 

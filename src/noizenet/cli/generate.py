@@ -24,20 +24,20 @@ def generate(
     morph: Annotated[str | None, typer.Option(help='From one genre to another: "A>B".')] = None,
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
-    guidance: c.Guidance = None,
+    genre_guidance: c.GenreGuidance = None,
     tempo: c.Tempo = None,
-    pulse: c.Pulse = None,
+    beat_guidance: c.BeatGuidance = None,
     code_temperatures: c.CodeTemperatures = None,
     code_top_p: c.CodeTopP = None,
     top_k: c.TopK = None,
-    seed_audio: c.SeedAudio = None,
-    seed_noise: c.SeedNoise = None,
-    seed_seconds: c.SeedSeconds = 5.0,
-    include_seed: Annotated[
+    prompt: c.Prompt = None,
+    prompt_noise: c.PromptNoise = None,
+    prompt_seconds: c.PromptSeconds = 5.0,
+    include_prompt: Annotated[
         bool,
         typer.Option(
-            "--include-seed",
-            help="Put the seed in front, as the model's representation renders it (not the song itself).",
+            "--include-prompt",
+            help="Put the prompt in front, as the model's representation renders it (not the recording itself).",
         ),
     ] = False,
     inject_noise: c.Inject = None,
@@ -55,11 +55,11 @@ def generate(
     from noizenet.base.errors import InterruptedRunError, UsageError
 
     controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, guidance=guidance,
-        tempo=tempo, pulse=pulse,
+        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, genre_guidance=genre_guidance,
+        tempo=tempo, beat_guidance=beat_guidance,
         code_temperatures=code_temperatures, code_top_p=code_top_p,
-        top_p=top_p, top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds,
-        include_seed=include_seed, watch=watch, precision=precision, seed=seed,
+        top_p=top_p, top_k=top_k, prompt=prompt, prompt_noise=prompt_noise, prompt_seconds=prompt_seconds,
+        include_prompt=include_prompt, watch=watch, precision=precision, seed=seed,
     )  # fmt: skip
     if not 1 <= count <= 1000:
         raise UsageError(f"count: {count} is not between 1 and 1,000")

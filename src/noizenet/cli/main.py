@@ -14,7 +14,9 @@ import typer
 from noizenet._version import __version__
 from noizenet.base import process
 from noizenet.base.errors import NoizenetError
+from noizenet.base.renamed import modern_arguments
 from noizenet.cli import COMMANDS, compiling
+from noizenet.cli.output import remark
 
 # Typer's own base of "wrong use"; where it is defined depends on Typer's version.
 _WrongUse: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -72,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     streams = sys.stdout, sys.stderr
     try:
+        arguments, remarks = modern_arguments(sys.argv[1:] if arguments is None else arguments)
+        remark(remarks)
         result = build_app()(args=arguments, standalone_mode=False)
         if result == INTERRUPTED:  # some versions of Typer turn Ctrl-C into this number, without a word
             return _complain("interrupted", INTERRUPTED)

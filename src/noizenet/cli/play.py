@@ -22,18 +22,18 @@ def play(
     genre: c.Genre = None,
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
-    guidance: c.Guidance = None,
+    genre_guidance: c.GenreGuidance = None,
     tempo: c.Tempo = None,
-    pulse: c.Pulse = None,
+    beat_guidance: c.BeatGuidance = None,
     code_temperatures: c.CodeTemperatures = None,
     code_top_p: c.CodeTopP = None,
     top_k: c.TopK = None,
-    seed_audio: c.SeedAudio = None,
-    seed_noise: c.SeedNoise = None,
-    seed_seconds: c.SeedSeconds = 5.0,
+    prompt: c.Prompt = None,
+    prompt_noise: c.PromptNoise = None,
+    prompt_seconds: c.PromptSeconds = 5.0,
     inject_noise: c.Inject = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; plays without end if left out.")] = None,
-    watch: c.Watch = "mend",
+    watch: c.Watch = "recover",
     precision: c.Precision = "fp32",
     seed: c.Seed = 0,
 ) -> None:
@@ -43,10 +43,10 @@ def play(
     if out not in ("", "-"):
         raise UsageError(f"--out {out}: only - (standard output) is possible; 'noizenet generate' writes files")
     controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, temperature=temperature, guidance=guidance,
-        tempo=tempo, pulse=pulse,
+        inject_noise, seconds=seconds, genre=genre, temperature=temperature, genre_guidance=genre_guidance,
+        tempo=tempo, beat_guidance=beat_guidance,
         code_temperatures=code_temperatures, code_top_p=code_top_p, top_p=top_p,
-        top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch,
+        top_k=top_k, prompt=prompt, prompt_noise=prompt_noise, prompt_seconds=prompt_seconds, watch=watch,
         precision=precision, seed=seed,
     )  # fmt: skip
     pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None

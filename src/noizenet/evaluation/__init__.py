@@ -5,7 +5,7 @@ A measure says its unit, its better direction and its source, and is tested on c
 
 from noizenet.base.registry import Registry
 
-_MUSIC, _MODEL = "noizenet.evaluation.measures", "noizenet.evaluation.ofmodel"
+_MUSIC, _MODEL = "noizenet.evaluation.measures", "noizenet.evaluation.model_metrics"
 METRICS = Registry(
     "measure",
     {

@@ -115,7 +115,7 @@ class Aliveness:
         return self._report
 
     def _judge(self, stretch: NDArray[np.float32]) -> None:
-        cause = self._last_cause = cause_of_death(stretch, self._rate)
+        cause = self._last_cause = failure_mode(stretch, self._rate)
         if cause:
             self._mark(max(self._at, self._dead_until), self._at + len(stretch), cause)
 
@@ -138,7 +138,7 @@ def measure(blocks: Iterable[Waveform]) -> Report:
     return watch.finish() if watch else Report(0.0, 0.0, None)
 
 
-def cause_of_death(stretch: NDArray[np.float32], sample_rate: int) -> str:
+def failure_mode(stretch: NDArray[np.float32], sample_rate: int) -> str:
     """Return the cause for which a stretch of mono samples is dead, or an empty text."""
     x = stretch.astype(np.float64)
     if np.abs(x).max() < QUIET:

@@ -18,19 +18,19 @@ Classes = NDArray[np.int64]
 F64 = NDArray[np.float64]
 
 
-def zeroth_order(train: Classes, lanes: Classes, levels: int) -> F64:
+def zeroth_order(train: Classes, rows: Classes, levels: int) -> F64:
     """Return bits per sample of each of the lanes [B, T] under the histogram of training's classes [B', T']."""
     counts = np.bincount(train.ravel(), minlength=levels) + 1.0
     bits = -np.log2(counts / counts.sum())
-    return np.asarray(bits[lanes[:, 1:]].mean(1))
+    return np.asarray(bits[rows[:, 1:]].mean(1))
 
 
-def persistence(train: Classes, lanes: Classes, levels: int) -> F64:
+def persistence(train: Classes, rows: Classes, levels: int) -> F64:
     """Return bits of each of the lanes [B, T] under the histogram of training's class differences.
 
     Differences that would leave the classes are cut off, and the rest scaled to 1.
     """
-    last, following = lanes[:, :-1], lanes[:, 1:]
+    last, following = rows[:, :-1], rows[:, 1:]
     jumps = np.bincount((np.diff(train, axis=1) + levels - 1).ravel(), minlength=2 * levels - 1) + 0.1
     cumulative = np.concatenate([[0.0], np.cumsum(jumps)])
     possible = cumulative[2 * levels - 1 - last] - cumulative[levels - 1 - last]
@@ -38,7 +38,7 @@ def persistence(train: Classes, lanes: Classes, levels: int) -> F64:
 
 
 def linear_prediction(
-    lanes: Classes, values: NDArray[np.floating], order: int = 32, back: int = 1024, hop: int = 64
+    rows: Classes, values: NDArray[np.floating], order: int = 32, back: int = 1024, hop: int = 64
 ) -> F64:
     """Return bits of each lane under a logistic distribution around a backward-adaptive linear prediction.
 
@@ -48,7 +48,7 @@ def linear_prediction(
 
     Parameters
     ----------
-    lanes : ndarray
+    rows : ndarray
         Classes [B, T]; T is above ``back + hop``.
     values : ndarray
         What each class stands for, rising, [V].
@@ -56,9 +56,9 @@ def linear_prediction(
     edges = edges_of(values).astype(np.float64)
     values = values.astype(np.float64)
     window = np.hanning(2 * back)[:back]  # newest samples count most
-    bits = np.zeros(len(lanes))
-    for i, lane in enumerate(lanes):
-        x, total, count = values[lane], 0.0, 0
+    bits = np.zeros(len(rows))
+    for i, row in enumerate(rows):
+        x, total, count = values[row], 0.0, 0
         for at in range(back, len(x) - hop, hop):
             past = x[at - back : at]
             seen = past * window
@@ -70,7 +70,7 @@ def linear_prediction(
             true = x[at - back + order : at + hop]
             error = np.abs(true - guess)[: back - order]
             scale = max(float(np.average(error, weights=window[order:])) / (2 * math.log(2)), 1e-5)
-            mean, classes = guess[-hop:], lane[at : at + hop]
+            mean, classes = guess[-hop:], row[at : at + hop]
             p = expit((edges[classes + 1] - mean) / scale) - expit((edges[classes] - mean) / scale)
             total -= float(np.log2(0.999 * p + 0.001 / len(values)).sum())
             count += hop

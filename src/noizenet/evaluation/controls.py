@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError, suggest
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.evaluation.material import Recording
+from noizenet.evaluation.recording import Recording
 
 WINDOW_S, FADE_S = 0.25, 0.01
 PER_GENRE, SECONDS = 2, 60.0

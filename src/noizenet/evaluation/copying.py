@@ -1,8 +1,8 @@
 """Is it new? The nearest excerpt of the training music to every generated second.
 
-An excerpt is eight columns of chroma and mel (see :mod:`noizenet.evaluation.listen`), one second, laid end to end and
-compared by cosine: 1 for the same sound. What counts is how near generated music lies beside how near real music lies
-that no training saw: styles repeat themselves, and a common chord is no theft.
+An excerpt is eight columns of chroma and mel (see :mod:`noizenet.evaluation.extract_features`), one second, laid end to
+end and compared by cosine: 1 for the same sound. What counts is how near generated music lies beside how near real
+music lies that no training saw: styles repeat themselves, and a common chord is no theft.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.evaluation.features import Features
 from noizenet.evaluation.intervals import NAN, Estimate, share
-from noizenet.evaluation.listen import Heard
 
 COLUMNS, STEP = 8, 1
 SECOND = COLUMNS * 0.128
@@ -59,14 +59,14 @@ class Copying:
 class Excerpts:
     """All seconds of the training music, an eighth of a second apart."""
 
-    def __init__(self, recordings: Sequence[Heard]) -> None:
+    def __init__(self, recordings: Sequence[Features]) -> None:
         self._names = [r.name for r in recordings]
         cut = [_excerpts(r.fine, STEP) for r in recordings]
         self._vectors = np.concatenate([np.zeros((0, COLUMNS * 36), np.float32), *cut]).astype(np.float16)
         self._of = np.repeat(np.arange(len(cut)), [len(c) for c in cut])
         self._at = np.concatenate([np.zeros(0, int), *(np.arange(len(c)) * STEP for c in cut)])
 
-    def nearest(self, recording: Heard) -> list[Pair]:
+    def nearest(self, recording: Features) -> list[Pair]:
         """Return the nearest excerpt for every second of a recording; none where the training music has no second."""
         if not len(self._vectors):
             return []

@@ -87,7 +87,7 @@ class Echo:
         self._last = r.silence()
         self._samples = 0
 
-    def listen(self, blocks: Iterable[Samples]) -> Iterator[Sounds]:
+    def extract_features(self, blocks: Iterable[Samples]) -> Iterator[Sounds]:
         """Hear a song's blocks [n, C] at the model's rate; yield what each side makes of it."""
         r = self._model.representation
         for frames in frame_chunks(r, blocks):
@@ -105,7 +105,7 @@ class Echo:
         self._last = frames[-1:]
         output = torch.from_numpy(self._stepper.predict(frames))
         if model.architecture.tokens:
-            codes = model.network.head.likeliest(output).numpy()
+            codes = model.network.head.mode(output).numpy()
             self._errors.add(r.vectors(codes), r.vectors(frames))
             self._repeat_errors.add(r.vectors(before), r.vectors(frames))
             return Sounds(echo.push(codes), repeat.push(before))
@@ -156,7 +156,7 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
         AudioWriter(out, r.sample_rate, r.channels) as writer,
         AudioWriter(persistence_out, r.sample_rate, r.channels) as repeat_writer,
     ):
-        for sounds in echo.listen(converted_blocks(reader, r.sample_rate, r.channels)):
+        for sounds in echo.extract_features(converted_blocks(reader, r.sample_rate, r.channels)):
             writer.write(sounds.echo)
             repeat_writer.write(sounds.persistence)
         if not echo.result().seconds:
@@ -170,16 +170,16 @@ def frame_chunks(representation: Representation, blocks: Iterable[Samples]) -> I
     if r.key:  # dear frames, of which an encoder looks ahead: at once
         yield r.encode(Waveform(np.concatenate([np.zeros((0, r.channels), np.float32), *blocks]), r.sample_rate))
         return
-    hop = r.samples_for(r.granule)
+    hop = r.samples_for(r.frame_multiple)
     chunk = hop * max(1, CHUNK_FRAMES if hop == 1 else CHUNK_FRAMES // 16)
     history = np.zeros((0, r.channels), np.float32)
     rest = history
 
     def encode(samples: Samples) -> Frames:
         nonlocal history
-        lead = len(history) // hop * r.granule
+        lead = len(history) // hop * r.frame_multiple
         joined = np.concatenate([history, samples])
-        history = joined[-(r.lead // r.granule) * hop :]
+        history = joined[-(r.left_context // r.frame_multiple) * hop :]
         return r.encode(Waveform(joined, r.sample_rate))[lead:]
 
     for block in blocks:

@@ -11,28 +11,30 @@ from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation import METRICS
-from noizenet.evaluation.measure import Evidence, Figure, Measure
+from noizenet.evaluation.measure import Measure, MetricInputs, MetricResult
 
 
 @dataclass
 class Judgement:
     """What was found, what could not be said and why, and what the report shows besides, by section."""
 
-    figures: list[Figure] = field(default_factory=list)
-    unsaid: dict[str, str] = field(default_factory=dict)
+    figures: list[MetricResult] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"figures": [asdict(f) for f in self.figures], "unsaid": self.unsaid, **self.details}
+        return {"figures": [asdict(f) for f in self.figures], "unsaid": self.skipped, **self.details}
 
 
-def judge(evidence: Evidence, names: Sequence[str] = (), on_measure: Callable[[str], None] | None = None) -> Judgement:
+def judge(
+    inputs: MetricInputs, names: Sequence[str] = (), on_measure: Callable[[str], None] | None = None
+) -> Judgement:
     """Ask every measure.
 
     Parameters
     ----------
-    evidence : Evidence
+    inputs : Evidence
     names : sequence of str
         Which measures, by their registry names; none: all.
     on_measure : callable, optional
@@ -45,12 +47,12 @@ def judge(evidence: Evidence, names: Sequence[str] = (), on_measure: Callable[[s
             # Matrices of some hundred rows, thousands of times: beside other work, threads that wait for one another
             # would take minutes for what takes seconds alone.
             with threadpool_limits(1, user_api="blas"):
-                figure = measure.figure(name, evidence)
-                details = measure.details(evidence)
+                figure = measure.figure(name, inputs)
+                details = measure.details(inputs)
         except np.linalg.LinAlgError as error:
-            found.unsaid[measure.title] = f"the numbers are too degenerate for it ({error})"
+            found.skipped[measure.title] = f"the numbers are too degenerate for it ({error})"
         except UsageError as error:
-            found.unsaid[measure.title] = str(error)
+            found.skipped[measure.title] = str(error)
         else:
             found.figures.append(figure)
             for section, content in details.items():

@@ -52,24 +52,28 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     if model.architecture.kind != "classes" or not model.architecture.samples:
         raise UsageError("this model predicts no distribution: it has no likelihood to compare")
     check_same_sound(model, corpus)
-    train = _excerpts(model, corpus, corpus.split("train"), TRAINING_EXCERPTS).lanes
+    train = _excerpts(model, corpus, corpus.split("train"), TRAINING_EXCERPTS).windows
     genres, excerpts = dict[str, dict[str, float]](), list[dict[str, list[float]]]()
     apart = list[float]()
     for genre in corpus.genres:
         held = [t for t in corpus.held_out() if t.genre == genre]
         found = _excerpts(model, corpus, held, EXCERPTS, apart)
-        lanes, told = found.lanes, [found.ticks, found.places, found.back]
-        if not len(lanes) or not len(train):
+        windows, told = found.windows, [found.beat_phase, found.phrase_beat, found.lookback_codes]
+        if not len(windows) or not len(train):
             continue
-        rows = {"bits": [_bits(model, lane[None], genre, [x[i : i + 1] for x in told]) for i, lane in enumerate(lanes)]}
+        rows = {
+            "bits": [
+                _bits(model, window[None], genre, [x[i : i + 1] for x in told]) for i, window in enumerate(windows)
+            ]
+        }
         if model.architecture.options.clock:
-            rows["bits_without_beat"] = [_bits(model, lane[None], genre, None) for lane in lanes]
-        rows |= _simple(train, lanes, r.levels, values)
+            rows["bits_without_beat"] = [_bits(model, window[None], genre, None) for window in windows]
+        rows |= _simple(train, windows, r.levels, values)
         excerpts.append({**rows, "track": list(map(float, found.tracks))})
         genres[genre] = {k: float(np.mean(v)) for k, v in rows.items()}
         genres[genre] |= {
             "bits_per_second": genres[genre]["bits"] * r.frame_rate,
-            "seconds": lanes[..., 0].size / r.frame_rate,
+            "seconds": windows[..., 0].size / r.frame_rate,
         }
     if not genres:
         raise UsageError(f"no held-out track is as long as {EXCERPT_S:g} s")
@@ -84,14 +88,14 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
 
 
 def _simple(
-    train: NDArray[np.int64], lanes: NDArray[np.int64], levels: int, values: NDArray[np.float32] | None
+    train: NDArray[np.int64], windows: NDArray[np.int64], levels: int, values: NDArray[np.float32] | None
 ) -> dict[str, list[float]]:
     """Return what the baselines pay for lanes [B, T, K]. Codes have no order: of them only the histogram can be had."""
-    books = range(lanes.shape[2])
-    found = {"zeroth_order": sum(zeroth_order(train[..., k], lanes[..., k], levels) for k in books)}
+    books = range(windows.shape[2])
+    found = {"zeroth_order": sum(zeroth_order(train[..., k], windows[..., k], levels) for k in books)}
     if values is not None:
-        found["persistence"] = persistence(train[..., 0], lanes[..., 0], levels)
-        found["linear_prediction"] = linear_prediction(lanes[..., 0], values)
+        found["persistence"] = persistence(train[..., 0], windows[..., 0], levels)
+        found["linear_prediction"] = linear_prediction(windows[..., 0], values)
     return {k: np.asarray(v).tolist() for k, v in found.items()}
 
 
@@ -116,13 +120,14 @@ def check_same_sound(model: Model, corpus: Corpus) -> None:
 class _Excerpts(NamedTuple):
     """Classes [B, T + 1, K], what is told of the beat in the last T frames, and the number of each's track.
 
-    `ticks` and `places` [B, T] and `back` [B, T, L, K] are those of :class:`~noizenet.model.network.Beat`.
+    `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are those of
+    :class:`~noizenet.model.network.Beat`.
     """
 
-    lanes: NDArray[np.int64]
-    ticks: NDArray[np.int64]
-    places: NDArray[np.int64]
-    back: NDArray[np.int64]
+    windows: NDArray[np.int64]
+    beat_phase: NDArray[np.int64]
+    phrase_beat: NDArray[np.int64]
+    lookback_codes: NDArray[np.int64]
     tracks: list[int]
 
 
@@ -134,11 +139,11 @@ def _excerpts(
     Where `apart` is given, each one's distortion in dB is appended to it.
     """
     r, o = model.representation, model.architecture.options
-    granule = math.lcm(model.network.granule, r.granule)
+    frame_multiple = math.lcm(model.network.frame_multiple, r.frame_multiple)
     samples = round((EXCERPT_S if r.values() is not None else CODES_S) * corpus.sample_rate)
-    frames = r.frames_for(int(samples * r.sample_rate / corpus.sample_rate)) // granule * granule
+    frames = r.frames_for(int(samples * r.sample_rate / corpus.sample_rate)) // frame_multiple * frame_multiple
     long = [t for t in tracks if t.frames > samples + 1]
-    lanes, numbers, beats = [], list[int](), dict[int, tuple[Beats, NDArray[np.int64]]]()
+    windows, numbers, beats = [], list[int](), dict[int, tuple[Beats, NDArray[np.int64]]]()
     told = list[tuple[NDArray[np.int64], ...]]()
     for i in range(count if long else 0):
         number = i * len(long) // count if len(long) > count else i % len(long)
@@ -148,7 +153,7 @@ def _excerpts(
         encoded = r.encode(sound)
         if apart is not None:
             apart.append(mel_distance(sound, r.decode(encoded)))
-        lanes.append(encoded[: frames + 1].astype(np.int64))
+        windows.append(encoded[: frames + 1].astype(np.int64))
         numbers.append(number)
         if not (o.clock and apart is not None):
             told.append(_nothing(model, frames))
@@ -159,13 +164,13 @@ def _excerpts(
             counted = o.phrase or o.lookback_beats
             own = find_phrases(mono, corpus.sample_rate, found.times) if counted else np.arange(len(found.times))
             beats[number] = found, own
-        told.append(_told(model, corpus, track, start, lanes[-1], *beats[number]))
-    if not lanes:
+        told.append(_told(model, corpus, track, start, windows[-1], *beats[number]))
+    if not windows:
         empty = np.zeros((0, frames + 1, r.dim), np.int64)
-        ticks, places, back = (x[None][:0] for x in _nothing(model, frames))
-        return _Excerpts(empty, ticks, places, back, [])
-    ticks, places, back = (np.stack(x) for x in zip(*told, strict=True))
-    return _Excerpts(np.stack(lanes), ticks, places, back, numbers)
+        beat_phase, phrase_beat, lookback_codes = (x[None][:0] for x in _nothing(model, frames))
+        return _Excerpts(empty, beat_phase, phrase_beat, lookback_codes, [])
+    beat_phase, phrase_beat, lookback_codes = (np.stack(x) for x in zip(*told, strict=True))
+    return _Excerpts(np.stack(windows), beat_phase, phrase_beat, lookback_codes, numbers)
 
 
 def _nothing(model: Model, frames: int) -> tuple[NDArray[np.int64], ...]:
@@ -176,32 +181,32 @@ def _nothing(model: Model, frames: int) -> tuple[NDArray[np.int64], ...]:
 
 
 def _told(
-    model: Model, corpus: Corpus, track: Track, start: int, lane: NDArray[np.int64], beats: Beats,
+    model: Model, corpus: Corpus, track: Track, start: int, window: NDArray[np.int64], beats: Beats,
     numbers: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], ...]:  # fmt: skip
     """Return ticks, places and lookbacks of all but the first frame of an excerpt that begins at sample `start`."""
     r, o = model.representation, model.architecture.options
-    ticks, places, back = _nothing(model, len(lane) - 1)
+    beat_phase, phrase_beat, lookback_codes = _nothing(model, len(window) - 1)
     begin = start / corpus.sample_rate
 
     def middles(first: int, last: int) -> NDArray[np.float64]:
         return np.asarray(begin + (np.arange(first, last, dtype=np.float64) + 0.5) / r.frame_rate, np.float64)
 
-    ticks = ticks_of(beats.phases(middles(1, len(lane))), o.clock)
+    beat_phase = ticks_of(beats.phases(middles(1, len(window))), o.clock)
     if o.phrase:
-        places = places_of(beats.positions(middles(1, len(lane)), numbers), o.phrase)
+        phrase_beat = places_of(beats.positions(middles(1, len(window)), numbers), o.phrase)
     if o.lookback_beats:
         # What lies before the excerpt is looked back on, though the network does not hear it.
         count = int(min(LOOKBACK_S, begin) * r.frame_rate)
         samples = round(count / r.frame_rate * corpus.sample_rate)
-        codes = lane
+        codes = window
         if count:
             before = r.encode(corpus.waveform(track, start - samples, samples))[:count].astype(np.int64)
-            count, codes = len(before), np.concatenate([before, lane])
-        steps = steps_of(beats.positions(middles(-count, len(lane)), numbers))
-        rows = frames_before(steps, o.lookback_beats, len(lane) - 1, len(steps))
-        back = np.where(rows[..., None] >= 0, codes[rows.clip(min=0)], -1)
-    return ticks, places, back
+            count, codes = len(before), np.concatenate([before, window])
+        steps = steps_of(beats.positions(middles(-count, len(window)), numbers))
+        rows = frames_before(steps, o.lookback_beats, len(window) - 1, len(steps))
+        lookback_codes = np.where(rows[..., None] >= 0, codes[rows.clip(min=0)], -1)
+    return beat_phase, phrase_beat, lookback_codes
 
 
 def mel_distance(sound: Waveform, kept: Waveform) -> float:
@@ -230,17 +235,17 @@ def mix_of(model: Model, genre: str) -> NDArray[np.float32]:
     return np.full(count, 1 / count, np.float32)
 
 
-def _bits(model: Model, lanes: NDArray[np.int64], genre: str, beat: Sequence[NDArray[np.int64]] | None) -> float:
+def _bits(model: Model, windows: NDArray[np.int64], genre: str, beat: Sequence[NDArray[np.int64]] | None) -> float:
     """Return the cost of lanes [B, T + 1, K]; `beat` holds ticks, places and lookbacks, None tells nothing of them."""
     import torch
 
     network, o = model.network, model.architecture.options
     mix = torch.from_numpy(mix_of(model, genre))
-    frames = torch.from_numpy(lanes)
+    frames = torch.from_numpy(windows)
     parts = zip(beat or (), (o.clock, o.phrase, o.lookback_beats), strict=bool(beat))
     told = [torch.from_numpy(x) if heard else None for x, heard in parts]
     with torch.inference_mode():
-        nats, _, _ = network.nats(
-            frames[:, :-1], frames[:, 1:], mix.expand(len(lanes), -1), network.start_state(len(lanes)), *told
+        nats, _, _ = network.compute_loss(
+            frames[:, :-1], frames[:, 1:], mix.expand(len(windows), -1), network.start_state(len(windows)), *told
         )
     return float(nats) / math.log(2)

@@ -18,18 +18,18 @@ import numpy as np
 from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.intervals import Estimate
-from noizenet.evaluation.material import Sounding
+from noizenet.evaluation.recording import AnalyzedRecording
 from noizenet.store.model import Model
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricResult:
     """One measure's figure.
 
-    ``name`` is the registry's; ``better`` is ``lower`` or ``higher``; ``beside`` are controls or baselines; ``blind``
-    names the controls that the measure does not put behind real music.
+    ``name`` is the registry's; ``better`` is ``lower`` or ``higher``; ``beside`` are controls or baselines;
+    ``insensitive`` names the controls that the measure does not put behind real music.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Figure:
     made: Estimate
     real: Estimate | None = None
     beside: dict[str, Estimate] = field(default_factory=dict)
-    blind: list[str] = field(default_factory=list)
+    insensitive: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Evidence:
+class MetricInputs:
     """What measures judge by.
 
     Parameters
@@ -64,10 +64,10 @@ class Evidence:
         Fixes every resampling.
     """
 
-    train: Sequence[Sounding]
-    held: Sequence[Sounding]
-    made: Sequence[Sounding]
-    controls: Mapping[str, Sequence[Sounding]]
+    train: Sequence[AnalyzedRecording]
+    held: Sequence[AnalyzedRecording]
+    made: Sequence[AnalyzedRecording]
+    controls: Mapping[str, Sequence[AnalyzedRecording]]
     corpus: Corpus
     model: Model | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
@@ -82,11 +82,11 @@ class Evidence:
         kept: T = self._kept[key]
         return kept
 
-    def held_halves(self) -> list[list[Sounding]]:
+    def held_halves(self) -> list[list[AnalyzedRecording]]:
         """Return held-out music in two halves by different artists (by different tracks, where there is one artist)."""
         names = [s.artist for s in self.held]
         if len(set(names)) < 2:
-            names = [s.heard.name for s in self.held]
+            names = [s.features.name for s in self.held]
         order = sorted(set(names))
         return [[s for s, n in zip(self.held, names, strict=True) if order.index(n) % 2 == half] for half in range(2)]
 
@@ -105,7 +105,7 @@ class Measure:
     better: str = "lower"
     source: str
 
-    def figure(self, name: str, evidence: Evidence) -> Figure:
+    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Judge.
 
         Raises
@@ -115,7 +115,7 @@ class Measure:
         """
         raise NotImplementedError
 
-    def details(self, evidence: Evidence) -> dict[str, Any]:
+    def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Return what the report shows besides the figure, by section."""
         return {}
 
@@ -123,29 +123,29 @@ class Measure:
 class MusicMeasure(Measure):
     """A measure of recordings, whoever made them: real music and the controls are scored alike."""
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Score recordings."""
         raise NotImplementedError
 
-    def real(self, evidence: Evidence) -> Estimate:
+    def real(self, inputs: MetricInputs) -> Estimate:
         """Score held-out music as if it had been made."""
-        return self.score(evidence, evidence.held)
+        return self.score(inputs, inputs.held)
 
-    def figure(self, name: str, evidence: Evidence) -> Figure:
+    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Judge what was made, real music, and the controls."""
-        made = self.score(evidence, evidence.made)
+        made = self.score(inputs, inputs.made)
         if not math.isfinite(made.value):
             raise UsageError("it comes out as no number")
-        real, beside = _or_none(lambda: self.real(evidence)), dict[str, Estimate]()
-        for control, sounds in evidence.controls.items():
-            found = _or_none(lambda sounds=sounds: self.score(evidence, sounds))  # type: ignore[misc]
+        real, beside = _or_none(lambda: self.real(inputs)), dict[str, Estimate]()
+        for control, sounds in inputs.controls.items():
+            found = _or_none(lambda sounds=sounds: self.score(inputs, sounds))  # type: ignore[misc]
             if found is not None:
                 beside[control] = found
-        blind = [c for c, found in beside.items() if real is not None and not behind(self.better, real, found)]
-        return Figure(name, self.title, self.unit, self.better, self.source, made, real, beside, blind)
+        insensitive = [c for c, found in beside.items() if real is not None and not is_worse(self.better, real, found)]
+        return MetricResult(name, self.title, self.unit, self.better, self.source, made, real, beside, insensitive)
 
 
-def behind(better: str, real: Estimate, other: Estimate) -> bool:
+def is_worse(better: str, real: Estimate, other: Estimate) -> bool:
     """Tell whether a figure is worse than real music's whole interval."""
     if better == "lower":
         return bool(other.value > np.nanmax([real.value, real.high]))

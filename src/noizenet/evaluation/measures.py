@@ -15,11 +15,11 @@ from noizenet.base.errors import UsageError
 from noizenet.evaluation import overtime
 from noizenet.evaluation.copying import LEAST_HELD, LEAST_MADE, Copying, Excerpts, Pair, compare
 from noizenet.evaluation.distance import frechet_distance, kernel_distance, units_of
+from noizenet.evaluation.features import Features
 from noizenet.evaluation.genre import GenreClassifier, Verdict
 from noizenet.evaluation.intervals import Estimate, at_least_nothing, resampled, share
-from noizenet.evaluation.listen import Heard
-from noizenet.evaluation.material import Sounding
-from noizenet.evaluation.measure import Evidence, MusicMeasure
+from noizenet.evaluation.measure import MetricInputs, MusicMeasure
+from noizenet.evaluation.recording import AnalyzedRecording
 
 EMBEDDINGS = {"tagger": "tagged", "crafted": "crafted"}
 LEAST_VALUES = 10
@@ -34,11 +34,11 @@ class Alive(MusicMeasure):
     title, unit, better = "alive", "share of time", "higher"
     source = "silence, constant, frozen value, one tone, loop or white noise (noizenet.evaluation.aliveness)"
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Mean over recordings."""
         if not side:
             raise UsageError("there is no recording")
-        return share([np.full(1, s.alive.alive) for s in side], evidence.seed)
+        return share([np.full(1, s.alive.alive) for s in side], inputs.seed)
 
 
 class Distance(MusicMeasure):
@@ -56,19 +56,19 @@ class Distance(MusicMeasure):
         else:
             self.source = "unbiased polynomial kernel distance (Bińkowski et al. 2018)"
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Distance to the training music."""
-        if self.embedding == "tagger" and not evidence.tagger:
+        if self.embedding == "tagger" and not inputs.tagger:
             raise UsageError("the tagger was not asked for")
-        reference, of, mean, spread = evidence.once(f"reference {self.embedding}", lambda: self._reference(evidence))
-        points, groups = points_of([s.heard for s in side], self.embedding)
+        reference, of, mean, spread = inputs.once(f"reference {self.embedding}", lambda: self._reference(inputs))
+        points, groups = points_of([s.features for s in side], self.embedding)
         points = (points - mean) / spread
         work = frechet_distance if self.kind == "Fréchet" else kernel_distance
-        return work(reference, points, groups, evidence.seed, real_groups=of)
+        return work(reference, points, groups, inputs.seed, real_groups=of)
 
-    def _reference(self, evidence: Evidence) -> tuple[F64, NDArray[np.int64], F64, F64]:
+    def _reference(self, inputs: MetricInputs) -> tuple[F64, NDArray[np.int64], F64, F64]:
         """Return the training music's points as compared, whose they are, what was taken off and divided by."""
-        points, groups = points_of([s.heard for s in evidence.train], self.embedding)
+        points, groups = points_of([s.features for s in inputs.train], self.embedding)
         if self.embedding == "tagger":  # its numbers share one scale
             return points, groups, np.zeros(points.shape[1]), np.ones(points.shape[1])
         if not len(points):
@@ -83,29 +83,29 @@ class Genre(MusicMeasure):
     title, unit, better = "genre accuracy", "share", "higher"
     source = "logistic regression on embeddings of real training music, over whole recordings"
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Share of recordings that the classifier puts where they were meant."""
-        return self._verdict(evidence, side).accuracy
+        return self._verdict(inputs, side).accuracy
 
-    def details(self, evidence: Evidence) -> dict[str, Any]:
+    def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Who was taken for whom."""
         sides = dict[str, Verdict]()
-        for name, side in (("made", evidence.made), ("real", evidence.held)):
+        for name, side in (("made", inputs.made), ("real", inputs.held)):
             with contextlib.suppress(UsageError):
-                sides[name] = self._verdict(evidence, side)
+                sides[name] = self._verdict(inputs, side)
         return {
             "confusion": {"genres": sides["made"].genres} | {name: v.confusion.tolist() for name, v in sides.items()}
         }
 
-    def _verdict(self, evidence: Evidence, side: Sequence[Sounding]) -> Verdict:
-        name = "tagger" if evidence.tagger else "crafted"
+    def _verdict(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Verdict:
+        name = "tagger" if inputs.tagger else "crafted"
 
         def learn() -> GenreClassifier:
-            points, groups = points_of([s.heard for s in evidence.train], name)
-            return GenreClassifier(points, [evidence.train[g].heard.genre for g in groups], evidence.seed)
+            points, groups = points_of([s.features for s in inputs.train], name)
+            return GenreClassifier(points, [inputs.train[g].features.genre for g in groups], inputs.seed)
 
-        classifier = evidence.once("classifier", learn)
-        pairs = [(s.heard.genre, getattr(s.heard, EMBEDDINGS[name])) for s in side]
+        classifier = inputs.once("classifier", learn)
+        pairs = [(s.features.genre, getattr(s.features, EMBEDDINGS[name])) for s in side]
         return classifier.judge(pairs)
 
 
@@ -115,14 +115,14 @@ class New(MusicMeasure):
     title, unit, better = "seconds nearer to training music than 95 % of held-out music", "share", "lower"
     source = "nearest training second by chroma and mel; 0.05 is as new as held-out music"
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Compare with held-out music."""
-        return self._given(self._compare(evidence, self._nearest(evidence, side)))
+        return self._given(self._compare(inputs, self._nearest(inputs, side)))
 
-    def real(self, evidence: Evidence) -> Estimate:
+    def real(self, inputs: MetricInputs) -> Estimate:
         """Compare one half of held-out music with the other."""
-        halves = [self._nearest(evidence, half) for half in evidence.held_halves()]
-        return self._given(compare(halves[0], halves[1], evidence.seed))
+        halves = [self._nearest(inputs, half) for half in inputs.held_halves()]
+        return self._given(compare(halves[0], halves[1], inputs.seed))
 
     def _given(self, found: Copying) -> Estimate:
         if math.isnan(found.share.value):
@@ -132,9 +132,9 @@ class New(MusicMeasure):
             )
         return found.share
 
-    def details(self, evidence: Evidence) -> dict[str, Any]:
+    def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Return the verdict and the worst pairs."""
-        result = self._compare(evidence, self._nearest(evidence, evidence.made))
+        result = self._compare(inputs, self._nearest(inputs, inputs.made))
         return {
             "copying": {
                 "verdict": result.verdict, "threshold": result.threshold,
@@ -144,12 +144,12 @@ class New(MusicMeasure):
             }
         }  # fmt: skip
 
-    def _compare(self, evidence: Evidence, pairs: Sequence[list[Pair]]) -> Copying:
-        return compare(pairs, self._nearest(evidence, evidence.held), evidence.seed)
+    def _compare(self, inputs: MetricInputs, pairs: Sequence[list[Pair]]) -> Copying:
+        return compare(pairs, self._nearest(inputs, inputs.held), inputs.seed)
 
-    def _nearest(self, evidence: Evidence, side: Sequence[Sounding]) -> list[list[Pair]]:
-        excerpts = evidence.once("excerpts", lambda: Excerpts([s.heard for s in evidence.train]))
-        return [evidence.once(f"near {id(s)}", lambda s=s: excerpts.nearest(s.heard)) for s in side]  # type: ignore[misc]
+    def _nearest(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> list[list[Pair]]:
+        excerpts = inputs.once("excerpts", lambda: Excerpts([s.features for s in inputs.train]))
+        return [inputs.once(f"near {id(s)}", lambda s=s: excerpts.nearest(s.features)) for s in side]  # type: ignore[misc]
 
 
 class OverTime(MusicMeasure):
@@ -157,44 +157,44 @@ class OverTime(MusicMeasure):
 
     better = "lower"
 
-    def __init__(self, title: str, unit: str, source: str, values: Callable[[Heard], F64]) -> None:
+    def __init__(self, title: str, unit: str, source: str, values: Callable[[Features], F64]) -> None:
         self.title, self.unit, self.source, self.values = f"{title}: distance of distributions", unit, source, values
         self.quantity = title
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Wasserstein distance to all held-out music."""
-        return self._against(evidence, side, evidence.held)
+        return self._against(inputs, side, inputs.held)
 
-    def real(self, evidence: Evidence) -> Estimate:
+    def real(self, inputs: MetricInputs) -> Estimate:
         """Wasserstein distance of one half of held-out music, other artists, to the other half."""
-        first, second = evidence.held_halves()
-        return self._against(evidence, first, second)
+        first, second = inputs.held_halves()
+        return self._against(inputs, first, second)
 
-    def details(self, evidence: Evidence) -> dict[str, Any]:
+    def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Quantiles of both sides."""
-        sides = {
-            side: self._all(evidence, sounds) for side, sounds in (("made", evidence.made), ("real", evidence.held))
-        }
+        sides = {side: self._all(inputs, sounds) for side, sounds in (("made", inputs.made), ("real", inputs.held))}
         found = {side: np.quantile(x, np.linspace(0, 1, 41)).round(4).tolist() for side, x in sides.items()}
         return {"distributions": {self.quantity: found | {"unit": self.unit}}}
 
-    def _against(self, evidence: Evidence, side: Sequence[Sounding], reference: Sequence[Sounding]) -> Estimate:
-        real = self._all(evidence, reference)
-        each = [x for x in self._each(evidence, side) if len(x)]
+    def _against(
+        self, inputs: MetricInputs, side: Sequence[AnalyzedRecording], reference: Sequence[AnalyzedRecording]
+    ) -> Estimate:
+        real = self._all(inputs, reference)
+        each = [x for x in self._each(inputs, side) if len(x)]
         values = sum(map(len, each))
         if min(values, len(real)) < LEAST_VALUES:
             raise UsageError(
                 f"{values} values beside {len(real)} of held-out music are too few: at least {LEAST_VALUES} of each "
                 "are needed, of recordings that are long enough and sound"
             )
-        found = resampled(each, lambda x: overtime.wasserstein(x, real), evidence.seed, rounds=50)
+        found = resampled(each, lambda x: overtime.wasserstein(x, real), inputs.seed, rounds=50)
         return at_least_nothing(found)
 
-    def _each(self, evidence: Evidence, side: Sequence[Sounding]) -> list[F64]:
-        return [evidence.once(f"{self.quantity} {id(s)}", lambda s=s: self.values(s.heard)) for s in side]  # type: ignore[misc]
+    def _each(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> list[F64]:
+        return [inputs.once(f"{self.quantity} {id(s)}", lambda s=s: self.values(s.features)) for s in side]  # type: ignore[misc]
 
-    def _all(self, evidence: Evidence, side: Sequence[Sounding]) -> F64:
-        return np.concatenate([np.zeros(0), *self._each(evidence, side)])
+    def _all(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> F64:
+        return np.concatenate([np.zeros(0), *self._each(inputs, side)])
 
 
 class Drift(MusicMeasure):
@@ -207,17 +207,17 @@ class Drift(MusicMeasure):
         self.which, self.unit = which, unit
         self.title = f"drift of the {name} from first to last minute"
 
-    def score(self, evidence: Evidence, side: Sequence[Sounding]) -> Estimate:
+    def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Mean over recordings of two minutes and more."""
-        drifts = [d for d in (overtime.drift(s.heard) for s in side) if d is not None]
+        drifts = [d for d in (overtime.drift(s.features) for s in side) if d is not None]
         if len(drifts) < 2:
             raise UsageError("fewer than two recordings are two minutes long (without their silences)")
         return resampled(
-            [np.abs(d[self.which : self.which + 1]) for d in drifts], lambda x: float(x.mean()), evidence.seed
+            [np.abs(d[self.which : self.which + 1]) for d in drifts], lambda x: float(x.mean()), inputs.seed
         )
 
 
-def points_of(recordings: Sequence[Heard], embedding: str) -> tuple[F64, NDArray[np.int64]]:
+def points_of(recordings: Sequence[Features], embedding: str) -> tuple[F64, NDArray[np.int64]]:
     """Return all stretches' embeddings [N, D], and which recording each is from [N].
 
     Raises

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.beats import clarity
 from noizenet.audio.peaks import pick_peaks
-from noizenet.evaluation.listen import CHROMA, FINE, Heard
+from noizenet.evaluation.features import CHROMA, FINE, Features
 from noizenet.evaluation.tagger import HOP, RATE_HZ
 
 ONSET_RATE = RATE_HZ / HOP
@@ -22,51 +22,51 @@ MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 F64 = NDArray[np.float64]
 
 
-def onset_rate(heard: Heard) -> F64:
+def onset_rate(features: Features) -> F64:
     """Onsets per second in windows of 12 s: peaks of the onset strength that stand out from the half second around."""
     found = []
-    for part in _windows(heard.onsets, ONSET_RATE):
+    for part in _windows(features.onsets, ONSET_RATE):
         peaks = pick_peaks(part, maximum=3, average=16, delta=max(0.03, 0.5 * float(part.std())), wait=4)
         found.append(len(peaks) / WINDOW_S)
     return np.asarray(found, np.float64)
 
 
-def tempo_clarity(heard: Heard) -> F64:
+def tempo_clarity(features: Features) -> F64:
     """How strongly onsets repeat: the highest autocorrelation of the onset strength at lags of 0.25 to 2 s."""
-    return np.asarray([clarity(part, ONSET_RATE) for part in _windows(heard.onsets, ONSET_RATE)], np.float64)
+    return np.asarray([clarity(part, ONSET_RATE) for part in _windows(features.onsets, ONSET_RATE)], np.float64)
 
 
-def key_clarity(heard: Heard) -> F64:
+def key_clarity(features: Features) -> F64:
     """How well the mean chroma of 12 s fits its best key: the highest correlation with the 24 key profiles."""
     profiles = np.stack([np.roll(p, shift) for p in (MAJOR, MINOR) for shift in range(CHROMA)])
     profiles = profiles - profiles.mean(1, keepdims=True)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     found = []
-    for part in _windows(heard.fine[:, :CHROMA], COLUMN_RATE):
+    for part in _windows(features.fine[:, :CHROMA], COLUMN_RATE):
         mean = part.mean(0) - part.mean()
         found.append((profiles @ mean).max() / (np.linalg.norm(mean) + 1e-9))
     return np.asarray(found, np.float64)
 
 
-def loudness_range(heard: Heard) -> F64:
+def loudness_range(features: Features) -> F64:
     """Between the 10th and 95th percentile of the level of stretches of 3 s, in dB; one figure a minute."""
     minute = 20
-    parts = [heard.level[i : i + minute] for i in range(0, len(heard.level) - minute + 1, minute)]
+    parts = [features.level[i : i + minute] for i in range(0, len(features.level) - minute + 1, minute)]
     return np.asarray([np.quantile(p, 0.95) - np.quantile(p, 0.1) for p in parts], np.float64)
 
 
-def centroid(heard: Heard) -> F64:
+def centroid(features: Features) -> F64:
     """Spectral centroid of stretches of 3 s, in Hz."""
-    return heard.centroid.astype(np.float64)
+    return features.centroid.astype(np.float64)
 
 
-def similarity(heard: Heard, lag_s: float) -> F64:
+def similarity(features: Features, lag_s: float) -> F64:
     """Cosine of what is heard in a second and in the second `lag_s` later, chroma and mel together; one a second."""
     size = round(COLUMN_RATE)
-    count, lag = len(heard.fine) // size, round(lag_s * COLUMN_RATE / size)
+    count, lag = len(features.fine) // size, round(lag_s * COLUMN_RATE / size)
     if count <= lag:
         return np.zeros(0)
-    seconds = heard.fine[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
+    seconds = features.fine[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
     seconds /= np.linalg.norm(seconds, axis=1, keepdims=True) + 1e-9
     cosines: F64 = (seconds[:-lag] * seconds[lag:]).sum(1)
     return cosines
@@ -79,12 +79,12 @@ def wasserstein(a: F64, b: F64) -> float:
     return float(wasserstein_distance(a, b)) if len(a) and len(b) else float("nan")
 
 
-def drift(heard: Heard) -> tuple[float, float] | None:
+def drift(features: Features) -> tuple[float, float] | None:
     """Return the change of level (dB) and centroid (Hz) from the first minute to the last; None under two minutes."""
     minute = 20
-    if len(heard.level) < 2 * minute:
+    if len(features.level) < 2 * minute:
         return None
-    return tuple(float(x[-minute:].mean() - x[:minute].mean()) for x in (heard.level, heard.centroid))  # type: ignore[return-value]
+    return tuple(float(x[-minute:].mean() - x[:minute].mean()) for x in (features.level, features.centroid))  # type: ignore[return-value]
 
 
 def _windows(sequence: NDArray[Any], rate: float) -> list[NDArray[Any]]:

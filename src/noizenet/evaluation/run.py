@@ -19,10 +19,10 @@ from noizenet.evaluation import METRICS, report
 from noizenet.evaluation.controls import IN_REPORTS, control
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.material import Recording, Sounding, middle, of_corpus, sound
-from noizenet.evaluation.measure import Evidence
+from noizenet.evaluation.measure import MetricInputs
 from noizenet.evaluation.measures import EMBEDDINGS
 from noizenet.evaluation.pictures import draw_distributions, draw_spectrograms
+from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, middle, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 from noizenet.store.model import Model
 
@@ -58,16 +58,18 @@ class Options:
 
 
 @dataclass
-class Backdrop:
+class ReferenceSet:
     """What everything that is judged by one corpus stands before: heard once, used for each."""
 
-    train: list[Sounding]
-    held: list[Sounding]
-    controls: dict[str, list[Sounding]]
+    train: list[AnalyzedRecording]
+    held: list[AnalyzedRecording]
+    controls: dict[str, list[AnalyzedRecording]]
     tagger: Tagger | None
 
 
-def backdrop(corpus: Corpus, options: Options, on_heard: Callable[[str, float], None] | None = None) -> Backdrop:
+def reference_set(
+    corpus: Corpus, options: Options, on_analyzed: Callable[[str, float], None] | None = None
+) -> ReferenceSet:
     """Hear a corpus's training and held-out music, and the controls.
 
     Raises
@@ -85,15 +87,15 @@ def backdrop(corpus: Corpus, options: Options, on_heard: Callable[[str, float], 
         **{name: control(name, corpus, seed=options.seed) for name in IN_REPORTS},
     }
     count, done = sum(map(len, sides.values())), 0
-    heard: dict[str, list[Sounding]] = {}
+    analyzed: dict[str, list[AnalyzedRecording]] = {}
     for side, recordings in sides.items():
-        heard[side] = []
+        analyzed[side] = []
         for recording in recordings:
-            heard[side].append(sound(recording, tagger))
+            analyzed[side].append(analyze(recording, tagger))
             done += 1
-            if on_heard is not None:
-                on_heard(recording.name, done / count)
-    return Backdrop(heard["train"], heard["held"], {name: heard[name] for name in IN_REPORTS}, tagger)
+            if on_analyzed is not None:
+                on_analyzed(recording.name, done / count)
+    return ReferenceSet(analyzed["train"], analyzed["held"], {name: analyzed[name] for name in IN_REPORTS}, tagger)
 
 
 def evaluate(
@@ -103,7 +105,7 @@ def evaluate(
     out: Path,
     options: Options,
     *,
-    behind: Backdrop | None = None,
+    is_worse: ReferenceSet | None = None,
     model: Model | None = None,
     cost: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
@@ -121,8 +123,8 @@ def evaluate(
     out : Path
         A folder for ``report.json`` and ``report.html``.
     options : Options
-    behind : Backdrop, optional
-        From :func:`backdrop` with the same corpus and options, where many are judged.
+    is_worse : Backdrop, optional
+        From :func:`reference_set` with the same corpus and options, where many are judged.
     model : Model, optional
         What made the music: it is asked for its likelihood and its echo.
     cost : mapping, optional
@@ -138,21 +140,22 @@ def evaluate(
         The report.
     """
     tell = on_progress or (lambda name, share: None)
-    if behind is None:
-        behind = backdrop(corpus, options, lambda name, share: tell(f"hearing {name}", 0.6 * share))
-    sounds, players = list[Sounding](), dict[str, str]()
+    if is_worse is None:
+        is_worse = reference_set(corpus, options, lambda name, share: tell(f"hearing {name}", 0.6 * share))
+    sounds, players = list[AnalyzedRecording](), dict[str, str]()
     pictured = dict[str, tuple[Recording, NDArray[np.float32]]]()  # of each genre the first
     for i, one in enumerate(made):
         keep = _Keep(round(KEPT_S * one.sample_rate))
         passed = replace(one, blocks=lambda one=one, keep=keep: keep.pass_on(one.blocks()))  # type: ignore[misc]
-        sounds.append(sound(passed, behind.tagger))
+        sounds.append(analyze(passed, is_worse.tagger))
         if len(samples := keep.samples()):
             players[one.name] = report.data_url(samples, one.sample_rate)
             if len(pictured) < SHOWN:
                 pictured.setdefault(one.genre, (one, samples[: round(PICTURED_S * one.sample_rate)]))
         tell(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
-    evidence = Evidence(
-        behind.train, behind.held, sounds, behind.controls, corpus, model, cost or {}, behind.tagger is not None,
+    inputs = MetricInputs(
+        is_worse.train, is_worse.held, sounds, is_worse.controls, corpus, model, cost or {},
+        is_worse.tagger is not None,
         options.seed,
     )  # fmt: skip
     done = 0
@@ -162,7 +165,7 @@ def evaluate(
         done += 1
         tell(name, 0.8 + 0.2 * done / len(METRICS))
 
-    found = judge(evidence, on_measure=judged)
+    found = judge(inputs, on_measure=judged)
     unlabelled = sum(not m.genre for m in made)
     if unlabelled:
         note = f"{unlabelled} of {len(made)} recordings carry no genre of this collection: no genre is judged for them"
@@ -211,7 +214,7 @@ class _Keep:
         return np.concatenate([np.zeros(0, np.float32), *self._parts])
 
 
-def _result(title: str, found: Judgement, sounds: Sequence[Sounding], options: Options) -> dict[str, Any]:
+def _result(title: str, found: Judgement, sounds: Sequence[AnalyzedRecording], options: Options) -> dict[str, Any]:
     whole = sum(s.alive.death_s is None for s in sounds)
     figure = next(f for f in found.figures if f.name == "alive")
     real = "" if figure.real is None else f"; held-out music {figure.real.value:.1%}"
@@ -224,8 +227,8 @@ def _result(title: str, found: Judgement, sounds: Sequence[Sounding], options: O
         "whole_streams": whole,
         "streams": [
             {
-                "name": s.heard.name, "genre": s.heard.genre, "alive": s.alive.to_dict(),
-                "silent_stretches": s.heard.silent,
+                "name": s.features.name, "genre": s.features.genre, "alive": s.alive.to_dict(),
+                "silent_stretches": s.features.silent,
             }
             for s in sounds
         ],

@@ -2,7 +2,7 @@
 
 from noizenet.base.registry import Registry
 
-NOISE_SEEDS = Registry(
+PROMPT_NOISES = Registry(
     "noise seed",
     {
         "normal": "noizenet.generation.noise:normal",

@@ -8,22 +8,34 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from noizenet.base.errors import UsageError
-from noizenet.generation import NOISE_SEEDS
+from noizenet.generation import PROMPT_NOISES
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import PRECISIONS
 
-WATCHES = ("off", "report", "mend")
+WATCHES = ("off", "report", "recover")
 KINDS: dict[type, tuple[str, ...]] = {
     Real: (
-        "seconds", "temperature", "top_p", "guidance", "tempo", "pulse", "seed_seconds", "block_seconds",
+        "seconds", "temperature", "top_p", "genre_guidance", "tempo", "beat_guidance", "prompt_seconds",
+        "block_seconds",
         "inject_every", "inject_amount",
     ),
     Integral: ("seed", "top_k"),
-    str: ("genre", "morph", "seed_noise", "watch", "precision"),
-    bool: ("include_seed",),
+    str: ("genre", "morph", "prompt_noise", "watch", "precision"),
+    bool: ("include_prompt",),
 }  # fmt: skip
 WORDS: dict[type, str] = {Real: "a number", Integral: "a whole number", str: "text", bool: "true or false"}
-OPTIONAL = ("seconds", "temperature", "top_p", "top_k", "guidance", "tempo", "pulse", "genre", "morph", "seed_noise")
+OPTIONAL = (
+    "seconds",
+    "temperature",
+    "top_p",
+    "top_k",
+    "genre_guidance",
+    "tempo",
+    "beat_guidance",
+    "genre",
+    "morph",
+    "prompt_noise",
+)
 
 
 @dataclass(frozen=True)
@@ -45,22 +57,22 @@ class Controls:
         make music too bright at 1 (docs/results.md). Only for models that predict a distribution.
     top_k, top_p : int, float, optional
         See :class:`noizenet.model.sampling.Sampling`.
-    guidance : float, optional
+    genre_guidance : float, optional
         How firmly to keep to the genre, 0 to 20; by default the model's own. Only for networks over codes.
     tempo : float, optional
         Beats a minute, 20 to 400; 0 leaves time to the network. By default that of a piece of the genre, or of the song
         that is gone on from. Only for networks with a clock.
-    pulse : float, optional
+    beat_guidance : float, optional
         How firmly to keep to the beat, 0 to 20; by default the model's own. Only for networks with a clock.
     code_temperatures, code_top_p : tuple of float
         One number for each code of a frame; see :class:`noizenet.model.sampling.Sampling`.
-    seed_audio : Path, optional
+    prompt : Path, optional
         A song to go on from.
-    seed_noise : str, optional
+    prompt_noise : str, optional
         ``normal`` or ``perlin``: begin from noise.
-    seed_seconds : float
+    prompt_seconds : float
         How much of the song's end (or how much noise) the network hears first.
-    include_seed : bool
+    include_prompt : bool
         Put what the network heard in front of what it plays: not the song itself, but what the model's representation
         makes of it, as long as the seed is.
     inject_every, inject_amount : float
@@ -69,8 +81,8 @@ class Controls:
     block_seconds : float
         Length of one block of the stream.
     watch : str
-        ``report``: look once a second whether the stream is alive; ``mend``: and rescue it where it is not (see
-        :mod:`noizenet.generation.keeper`); ``off``: do not look.
+        ``report``: look once a second whether the stream is alive; ``recover``: and rescue it where it is not (see
+        :mod:`noizenet.generation.monitor`); ``off``: do not look.
     precision : str
         Of the weights while playing: ``fp32``, ``bf16`` or ``int8``.
     """
@@ -82,15 +94,15 @@ class Controls:
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
-    guidance: float | None = None
+    genre_guidance: float | None = None
     tempo: float | None = None
-    pulse: float | None = None
+    beat_guidance: float | None = None
     code_temperatures: tuple[float, ...] = ()
     code_top_p: tuple[float, ...] = ()
-    seed_audio: Path | None = None
-    seed_noise: str | None = None
-    seed_seconds: float = 5.0
-    include_seed: bool = False
+    prompt: Path | None = None
+    prompt_noise: str | None = None
+    prompt_seconds: float = 5.0
+    include_prompt: bool = False
     inject_every: float = 0.0
     inject_amount: float = 0.0
     block_seconds: float = 0.25
@@ -103,13 +115,13 @@ class Controls:
             raise UsageError(f"seconds: {self.seconds} is not a length between 0 and 10,000,000")
         if self.seconds is None and self.morph is not None:
             raise UsageError("morph: a morph needs a length to be spread over")
-        if self.seed_audio is not None and self.seed_noise is not None:
+        if self.prompt is not None and self.prompt_noise is not None:
             raise UsageError("give either a song or noise to begin from, not both")
-        if self.include_seed and self.seed_audio is None and self.seed_noise is None:
+        if self.include_prompt and self.prompt is None and self.prompt_noise is None:
             raise UsageError("include seed: there is no seed to put in front; give a song or noise to begin from")
-        if self.seed_noise is not None:
-            NOISE_SEEDS.load(self.seed_noise)
-        for name in ("seed_seconds", "block_seconds"):
+        if self.prompt_noise is not None:
+            PROMPT_NOISES.load(self.prompt_noise)
+        for name in ("prompt_seconds", "block_seconds"):
             if not 0 < getattr(self, name) <= 600:
                 raise UsageError(f"{name.replace('_', ' ')}: {getattr(self, name)} is not between 0 and 600 seconds")
         for name in ("inject_every", "inject_amount"):
@@ -139,21 +151,21 @@ class Controls:
             if not isinstance(values, (tuple, list)) or not all(isinstance(v, Real) for v in values):
                 raise UsageError(f"{name.replace('_', ' ')}: {values!r:.80} is not a tuple of numbers")
             object.__setattr__(self, name, tuple(values))
-        if self.seed_audio is not None:
-            if not isinstance(self.seed_audio, (str, Path)) or "\0" in str(self.seed_audio):
-                raise UsageError(f"seed audio: {self.seed_audio!r:.80} is not a path")
-            object.__setattr__(self, "seed_audio", Path(self.seed_audio))
+        if self.prompt is not None:
+            if not isinstance(self.prompt, (str, Path)) or "\0" in str(self.prompt):
+                raise UsageError(f"seed audio: {self.prompt!r:.80} is not a path")
+            object.__setattr__(self, "prompt", Path(self.prompt))
 
-    def sampling(self, temperature: float = 1.0, guidance: float = 0.0, pulse: float = 0.0) -> Sampling:
+    def sampling(self, temperature: float = 1.0, genre_guidance: float = 0.0, beat_guidance: float = 0.0) -> Sampling:
         """Return the sampling controls; what is given here is the model's own, where nothing is asked for."""
         return Sampling(
             temperature if self.temperature is None else self.temperature,
             0 if self.top_k is None else self.top_k,
             1.0 if self.top_p is None else self.top_p,
-            guidance if self.guidance is None else self.guidance,
+            genre_guidance if self.genre_guidance is None else self.genre_guidance,
             self.code_temperatures,
             self.code_top_p,
-            pulse if self.pulse is None else self.pulse,
+            beat_guidance if self.beat_guidance is None else self.beat_guidance,
         )
 
     @property

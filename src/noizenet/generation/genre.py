@@ -27,7 +27,7 @@ QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?::([^,>"]*))?(?=[,>]|\Z)')
 
 
 @dataclass(frozen=True)
-class GenrePath:
+class GenreSchedule:
     """Mixes at equal distances in time; one mix means that nothing changes."""
 
     mixes: tuple[Mix, ...]
@@ -186,7 +186,7 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:79] + "…")
 
 
-def parse_path(genre: str | None, morph: str | None, genres: list[str], conditioned: bool, seed: int) -> GenrePath:
+def parse_path(genre: str | None, morph: str | None, genres: list[str], conditioned: bool, seed: int) -> GenreSchedule:
     """Turn the user's wish into a path.
 
     Without a wish, a model that knows genres plays one of them, picked by the seed.
@@ -196,15 +196,15 @@ def parse_path(genre: str | None, morph: str | None, genres: list[str], conditio
     UsageError
         For both kinds of wish at once, a model that knows no genres, or an unknown genre.
     """
-    wish = genre if genre is not None else morph
+    requested = genre if genre is not None else morph
     if genre is not None and morph is not None:
         raise UsageError("give either a genre or a morph, not both")
-    if wish is not None and not conditioned:
+    if requested is not None and not conditioned:
         raise UsageError("this model was not told genres in training (model.genre_embedding = 0); leave the genre out")
-    if wish is not None and not isinstance(wish, str):
-        raise UsageError(f"genre: {wish!r} is not text")
-    if wish is not None and len(wish) > LONGEST:
-        raise UsageError(f"genre: {len(wish):,} characters are too many (at most {LONGEST:,})")
+    if requested is not None and not isinstance(requested, str):
+        raise UsageError(f"genre: {requested!r} is not text")
+    if requested is not None and len(requested) > LONGEST:
+        raise UsageError(f"genre: {len(requested):,} characters are too many (at most {LONGEST:,})")
     if morph is not None:
         names = _Names(genres)
         stops = names.parse(morph, morph=True)
@@ -214,22 +214,22 @@ def parse_path(genre: str | None, morph: str | None, genres: list[str], conditio
                     f"morph {_short(morph)}: expected genres with > between them, for instance 'ambient>techno'"
                 )
             raise UsageError(f"morph: {_trouble(morph, names, ',>')}")
-        return GenrePath(tuple(_mix(stop, morph, len(genres)) for stop in stops))
+        return GenreSchedule(tuple(_mix(stop, morph, len(genres)) for stop in stops))
     if genre is not None:
-        return GenrePath((parse_mix(genre, genres),))
+        return GenreSchedule((parse_mix(genre, genres),))
     count = len(genres)
     mix = np.zeros(count, np.float32)
     if count:
         mix[np.random.default_rng([seed, 0x67]).integers(count)] = 1.0
-    return GenrePath((mix,))
+    return GenreSchedule((mix,))
 
 
-def spell_mix(mix: Mix, genres: list[str]) -> str:
+def format_mix(mix: Mix, genres: list[str]) -> str:
     """Return a mix as a user would type it: :func:`parse_mix` reads it back, weights to four digits."""
-    return spell_path(GenrePath((mix,)), genres)
+    return spell_path(GenreSchedule((mix,)), genres)
 
 
-def spell_path(path: GenrePath, genres: list[str]) -> str:
+def spell_path(path: GenreSchedule, genres: list[str]) -> str:
     """Return a path as a user would type it, as a genre or as a morph."""
     names = _Names(genres)
     stops = [[(i, float(w)) for i, w in enumerate(mix) if w > 0] for mix in path.mixes]

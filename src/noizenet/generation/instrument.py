@@ -16,17 +16,27 @@ from numpy.typing import NDArray
 
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
+from noizenet.base.renamed import CONTROLS, WATCHES, renamed
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import parse_path, spell_mix
-from noizenet.generation.keeper import Judge
+from noizenet.generation.genre import format_mix, parse_path
+from noizenet.generation.monitor import Judge
 from noizenet.generation.stream import FADE_S, Stream
 from noizenet.model.gates import visible
 from noizenet.model.stepper import Stepper, StepperState
 from noizenet.representation.base import Decoder
 from noizenet.store.model import Model
 
-SETTINGS = ("genre", "temperature", "top_p", "guidance", "tempo", "pulse", "inject_every", "inject_amount")
+SETTINGS = (
+    "genre",
+    "temperature",
+    "top_p",
+    "genre_guidance",
+    "tempo",
+    "beat_guidance",
+    "inject_every",
+    "inject_amount",
+)
 """What a move may set."""
 
 MARKS = 16
@@ -85,6 +95,7 @@ class Instrument(Stream):
         UsageError
             For a control that is not one of :data:`SETTINGS`, or a value that it cannot have; nothing is moved then.
         """
+        values = renamed(values, CONTROLS)
         unknown = [name for name in values if name not in SETTINGS]
         if unknown:
             raise UsageError(f"{unknown[0]!r} cannot be moved; what can: {', '.join(SETTINGS)}")
@@ -92,7 +103,7 @@ class Instrument(Stream):
         path = self.path
         if values.get("genre") is not None:
             path = parse_path(str(values["genre"]), None, self.genres, self.conditioned, controls.seed)
-        self._heed(controls)
+        self._apply_controls(controls)
         if path is not self.path:
             self.path = path
             self._stepper.set_genre(path.at(0.0))
@@ -101,7 +112,7 @@ class Instrument(Stream):
             self._keep_time()
         self._note(set=values)
 
-    def surprise(self) -> None:
+    def reset_state(self) -> None:
         """Send the network to a track's start; the random numbers go on."""
         self._cross_over(lambda: self._stepper.restart())
         self._note(surprise=True)
@@ -113,7 +124,7 @@ class Instrument(Stream):
         self._marks[name] = self._stepper.save(), copy.deepcopy(self._decoder)
         self._note(mark=name)
 
-    def go_back(self, name: str) -> None:
+    def restore(self, name: str) -> None:
         """Return to a moment and take another path from there.
 
         Raises
@@ -141,11 +152,11 @@ class Instrument(Stream):
                 raise UsageError("set: expected names and values")
             self.set(**move["set"])
         elif "surprise" in move:
-            self.surprise()
+            self.reset_state()
         elif "mark" in move:
             self.mark(str(move["mark"]))
         elif "return" in move:
-            self.go_back(str(move["return"]))
+            self.restore(str(move["return"]))
         else:
             raise UsageError("a move sets controls, surprises, marks a moment or returns to one")
 
@@ -165,9 +176,10 @@ class Instrument(Stream):
         """Return where each control of :data:`SETTINGS` stands."""
         c = self._controls
         return {
-            "genre": spell_mix(self.path.at(0.0), self.genres) if self.conditioned else "",
+            "genre": format_mix(self.path.at(0.0), self.genres) if self.conditioned else "",
             "temperature": self._sampling.temperature, "top_p": self._sampling.top_p,
-            "guidance": self._sampling.guidance, "tempo": self.tempo, "pulse": self._sampling.pulse,
+            "genre_guidance": self._sampling.genre_guidance, "tempo": self.tempo,
+            "beat_guidance": self._sampling.beat_guidance,
             "inject_every": c.inject_every, "inject_amount": c.inject_amount,
         }  # fmt: skip
 
@@ -178,7 +190,7 @@ class Instrument(Stream):
     def recipe(self) -> dict[str, Any]:
         """Return what :func:`replay` needs, besides the model."""
         plain = dataclasses.asdict(self._first)
-        plain["seed_audio"] = None if plain["seed_audio"] is None else str(plain["seed_audio"])
+        plain["prompt"] = None if plain["prompt"] is None else str(plain["prompt"])
         return {"format": 1, "controls": plain, "moves": copy.deepcopy(self.moves), "frame": self._played}
 
     def _begin(self) -> None:
@@ -192,10 +204,10 @@ class Instrument(Stream):
         """Change the network's state; what would have been heard fades out under what is heard now."""
         old, decoder = self._stepper.fork(), copy.deepcopy(self._decoder)
         change()
-        count = -(-round(FADE_S * self._r.frame_rate) // self._r.granule) * self._r.granule
+        count = -(-round(FADE_S * self._r.frame_rate) // self._r.frame_multiple) * self._r.frame_multiple
         tail = np.zeros((0, self.channels), np.float32)
         while len(tail) < round(FADE_S * self.sample_rate):
-            tail = np.concatenate([tail, decoder.push(old.run(max(count, self._r.granule), self._sampling))])
+            tail = np.concatenate([tail, decoder.push(old.run(max(count, self._r.frame_multiple), self._sampling))])
         self._fade = tail[: round(FADE_S * self.sample_rate)]
         self._fade_length = len(self._fade)
 
@@ -234,13 +246,14 @@ def replay(
         If the recipe is not one.
     """
     try:
-        values = dict(recipe["controls"])
+        values = renamed(dict(recipe["controls"]), CONTROLS)
         moves: Sequence[Mapping[str, Any]] = list(recipe["moves"])
         places = [int(m["at"]) for m in moves]
         end = int(recipe["frame"])
-        values["seed_audio"] = None if values["seed_audio"] is None else Path(values["seed_audio"])
+        values["prompt"] = None if values["prompt"] is None else Path(values["prompt"])
         for name in ("code_temperatures", "code_top_p"):
             values[name] = tuple(values.get(name, ()))
+        values["watch"] = WATCHES.get(values["watch"], values["watch"])
         controls = Controls(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"this is no recipe of a recording ({type(error).__name__}: {error})") from error

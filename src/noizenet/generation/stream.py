@@ -12,13 +12,13 @@ from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import GenrePath, parse_path
-from noizenet.generation.keeper import HOP_S, Judge, Keeper, WatchReport
-from noizenet.generation.seeds import seed_of
+from noizenet.generation.genre import GenreSchedule, parse_path
+from noizenet.generation.monitor import HOP_S, Judge, StreamMonitor, WatchReport
+from noizenet.generation.prompts import prompt_of
 from noizenet.generation.tempo import beat_of_song, tempo_of_genre
+from noizenet.model.batch import step_batch
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
-from noizenet.model.together import step_together
 from noizenet.representation.base import Decoder, Frames
 from noizenet.store.model import Model
 
@@ -43,7 +43,7 @@ class Stream(Iterator[Waveform]):
     genres : list of str
     conditioned : bool
         Whether the model was told genres.
-    path : GenrePath
+    path : GenreSchedule
         What is played, genre by genre.
     tempo : float
         Beats a minute that the network's clock is set to; 0 where it has none, or time is left to the network.
@@ -67,18 +67,22 @@ class Stream(Iterator[Waveform]):
         self._model, self._packed = model, packed
         r = self._r = model.representation
         a = model.architecture
-        self._heed(controls)
+        self._apply_controls(controls)
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
-        self.path: GenrePath = parse_path(controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed)
+        self.path: GenreSchedule = parse_path(
+            controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed
+        )
         self._total = None if controls.seconds is None else max(1, round(controls.seconds * r.sample_rate))
         self._frames = None if self._total is None else self._frames_needed(self._total)
         self._block = max(1, round(controls.block_seconds * r.frame_rate))
-        self._hop = max(1, round(HOP_S * r.frame_rate / r.granule)) * r.granule
-        self._keeper: Keeper | None = None
+        self._hop = max(1, round(HOP_S * r.frame_rate / r.frame_multiple)) * r.frame_multiple
+        self._monitor: StreamMonitor | None = None
         if judge is not None and controls.watch != "off":
             expected = model.training.get("metrics", {}).get("best_validation_bits_per_frame")
-            self._keeper = Keeper(judge, r.sample_rate, expected, a.temperature, mend=controls.watch == "mend")
+            self._monitor = StreamMonitor(
+                judge, r.sample_rate, expected, a.temperature, recover=controls.watch == "recover"
+            )
         self._unseen: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
         self.remarks: list[str] = []
@@ -88,7 +92,7 @@ class Stream(Iterator[Waveform]):
         self._longest: int | None = None  # frames that the next block may have, where a move cuts it
         self._begin()
 
-    def _heed(self, controls: Controls) -> None:
+    def _apply_controls(self, controls: Controls) -> None:
         """Take controls over, all or (with a UsageError) none."""
         a = self._model.architecture
         if controls.samples_differently and not a.samples:
@@ -97,10 +101,12 @@ class Stream(Iterator[Waveform]):
             )
         if controls.top_k and a.options.head == "mixture":
             raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
-        if controls.guidance and not (a.tokens and a.genre_size):
+        if controls.genre_guidance and not (a.tokens and a.genre_size):
             raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
-        if (controls.tempo or controls.pulse) and not a.options.clock:
-            raise UsageError("tempo, pulse: this model has no clock; leave them out, or train one with model.clock=32")
+        if (controls.tempo or controls.beat_guidance) and not a.options.clock:
+            raise UsageError(
+                "tempo, beat_guidance: this model has no clock; leave them out, or train one with model.clock=32"
+            )
         for name in ("code_temperatures", "code_top_p"):
             given = len(getattr(controls, name))
             if given and given != (a.dim if a.tokens else 0):
@@ -108,7 +114,7 @@ class Stream(Iterator[Waveform]):
                 raise UsageError(f"{name.replace('_', ' ')}: {given} numbers, but {codes}")
         self._controls = controls
         self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
-        self._sampling = controls.sampling(a.temperature, a.guidance, a.pulse)
+        self._sampling = controls.sampling(a.temperature, a.genre_guidance, a.beat_guidance)
 
     def __iter__(self) -> Stream:
         return self
@@ -116,7 +122,7 @@ class Stream(Iterator[Waveform]):
     @property
     def watch(self) -> WatchReport | None:
         """What the watch saw so far; None without one."""
-        return self._keeper.report if self._keeper is not None else None
+        return self._monitor.report if self._monitor is not None else None
 
     def __next__(self) -> Waveform:
         while not self._ready:
@@ -130,7 +136,7 @@ class Stream(Iterator[Waveform]):
         return [cls(model, c, judge, packed) for c in controls]
 
     @staticmethod
-    def together(streams: Sequence[Stream]) -> Iterator[list[Waveform]]:
+    def generate_batch(streams: Sequence[Stream]) -> Iterator[list[Waveform]]:
         """Play streams of one model and one length in lockstep; what each plays is what it would play alone.
 
         Token networks that share their weights (`packed`) read them once for all, and so do their decoders: sixteen
@@ -153,18 +159,18 @@ class Stream(Iterator[Waveform]):
             count = counts.pop()
             if not count:
                 return
-            steppers, samplings = [s._stepper for s in streams], [s._treated() for s in streams]
+            steppers, samplings = [s._stepper for s in streams], [s._effective_sampling() for s in streams]
             alike = all(x == samplings[0] for x in samplings) and not any(s._every for s in streams)
             if alike and len(streams) > 1 and all(s.shares_tokens(steppers[0]) for s in steppers):
-                frames = step_together(steppers, count, samplings[0])
+                frames = step_batch(steppers, count, samplings[0])
             else:
                 frames = np.stack([s._step(count) for s in streams])
             sounds = streams[0]._decoder.push_together([s._decoder for s in streams], frames)
             for stream, sound in zip(streams, sounds, strict=True):
                 stream._accept(count, sound)
-            yield [s._taken() for s in streams]
+            yield [s._drain() for s in streams]
 
-    def _taken(self) -> Waveform:
+    def _drain(self) -> Waveform:
         """Take all that is ready."""
         parts = [*self._ready] or [np.zeros((0, self.channels), np.float32)]
         self._ready.clear()
@@ -173,7 +179,7 @@ class Stream(Iterator[Waveform]):
     def _begin(self) -> None:
         c = self._controls
         a = self._model.architecture
-        seed = seed_of(c, self._r, (a.history + 1) / self._r.frame_rate if a.options.tiers else 0.0)
+        seed = prompt_of(c, self._r, (a.history + 1) / self._r.frame_rate if a.options.tiers else 0.0)
         if self._packed is None:
             self._packed = Stepper(self._model.weights, self._r.silence(), precision=c.precision)
         self._stepper = self._packed.fork()
@@ -181,15 +187,15 @@ class Stream(Iterator[Waveform]):
         self._decoder: Decoder = self._r.decoder()
         self._ready: list[NDArray[np.float32]] = []
         self._stepper.set_genre(self.path.at(0.0))
-        self.tempo, phase = self._beat(seed.sound if seed is not None and c.seed_audio is not None else None)
+        self.tempo, phase = self._beat(seed.sound if seed is not None and c.prompt is not None else None)
         self._keep_time(phase)
         if seed is not None:
             self.remarks += seed.remarks
             frames = self._r.encode(seed.sound)
-            self._stepper.warm(frames)
-            self._stepper.take_surprise()
+            self._stepper.prefill(frames)
+            self._stepper.pop_nll()
             heard = self._decoder.push(frames)  # the decoder hears the seed too: no click at the join
-            if c.include_seed:
+            if c.include_prompt:
                 self._put_in_front(heard, len(frames), len(seed.sound))
 
     def _put_in_front(self, heard: NDArray[np.float32], frames: int, samples: int) -> None:
@@ -237,7 +243,7 @@ class Stream(Iterator[Waveform]):
         count = self._block if left is None else min(self._block, left)
         if self._longest is not None:
             count = min(count, self._longest)
-        if self._keeper is not None:
+        if self._monitor is not None:
             count = min(count, self._hop - self._played % self._hop)
         if self.path.moves and self._frames:
             self._stepper.set_genre(self.path.at(self._played / self._frames))
@@ -245,14 +251,14 @@ class Stream(Iterator[Waveform]):
 
     def _step(self, count: int) -> Frames:
         return self._stepper.run(
-            count, self._treated(), inject_every=self._every, inject_amount=self._controls.inject_amount
+            count, self._effective_sampling(), inject_every=self._every, inject_amount=self._controls.inject_amount
         )
 
     def _accept(self, count: int, samples: NDArray[np.float32]) -> None:
         """Take what the decoder made of `count` frames."""
         self._played += count
         samples = self._faded(samples)
-        self._look(samples)
+        self._watch(samples)
         if self._frames is not None and self._played == self._frames:
             self._finished = True
             samples = np.concatenate([samples, self._decoder.finish()]) if len(samples) else self._decoder.finish()
@@ -262,24 +268,24 @@ class Stream(Iterator[Waveform]):
         if len(samples):
             self._ready.append(samples)
 
-    def _treated(self) -> Sampling:
+    def _effective_sampling(self) -> Sampling:
         """Return the sampling, as warm as the watch wants it."""
-        if self._keeper is None:
+        if self._monitor is None:
             return self._sampling
-        return dataclasses.replace(self._sampling, temperature=self._keeper.temperature(self._sampling.temperature))
+        return dataclasses.replace(self._sampling, temperature=self._monitor.temperature(self._sampling.temperature))
 
-    def _look(self, samples: NDArray[np.float32]) -> None:
+    def _watch(self, samples: NDArray[np.float32]) -> None:
         """Let the watch hear; where it sends the network back, keep the old end for a cross-fade."""
-        if self._keeper is None:
+        if self._monitor is None:
             return
         self._unseen.append(mix_channels(samples, 1)[:, 0])
         if self._played % self._hop:
             return
-        before = self._keeper.look(np.concatenate(self._unseen), self._stepper)
+        before = self._monitor.update(np.concatenate(self._unseen), self._stepper)
         if before is not None and self._r.kind == "classes" and not self._r.key:
             old = self._stepper.fork()
             old.restore(before)
-            count = round(FADE_S * self._r.frame_rate / self._r.granule) * self._r.granule
+            count = round(FADE_S * self._r.frame_rate / self._r.frame_multiple) * self._r.frame_multiple
             self._fade = self._r.decoder().push(old.run(count, self._sampling))
             self._fade_length = len(self._fade)
         self._unseen = []

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
-from noizenet.model.features import LPC_HOP, LPC_WINDOW, SKETCH
+from noizenet.model.features import COARSE, LPC_HOP, LPC_WINDOW
 
 RMS_EPS = 1.1920929e-07
 """Added to the mean square by the norm of a code's gated layer: the epsilon of float32, torch's default."""
@@ -46,8 +46,10 @@ class ModelOptions:
     depth: int = option(1, "further layers of the per-sample network", low=0, high=8)
     lookback: int = option(32, "samples that the per-sample network sees", low=1, high=4096)
     embedded: int = option(0, "latest samples that are also looked up in a table each", low=0, high=32)
-    sketch: bool = option(True, "the slowest tier draws level, brightness and sharpness of its coming step first")
-    mishearing: float = option(
+    coarse_features: bool = option(
+        True, "the slowest tier draws level, brightness and sharpness of its coming step first"
+    )
+    random_tilt: float = option(
         0.0,
         "how much brighter or darker the slowest tier hears its past in training, in nepers an octave",
         low=0,
@@ -125,7 +127,7 @@ class TierShape(NamedTuple):
 
     samples: int
     hidden: int
-    heard: int
+    input_size: int
     ratio: int
     lower: int
 
@@ -196,12 +198,12 @@ class Architecture:
         return self.options.embedding if self.kind == "classes" else self.dim
 
     @property
-    def sketches(self) -> bool:
+    def has_coarse(self) -> bool:
         """Whether the network draws a sketch of what it is about to play."""
-        return bool(self.options.tiers) and self.options.sketch
+        return bool(self.options.tiers) and self.options.coarse_features
 
     @property
-    def pulled(self) -> int:
+    def n_bias_rows(self) -> int:
         """Genres whose sketch is pulled each its own way; 1, all alike, where the model is not told the genre."""
         return self.genres if self.genre_size else 1
 
@@ -216,13 +218,15 @@ class Architecture:
         o, shapes = self.options, list[TierShape]()
         below, lower = 1, o.width
         for samples, hidden in o.tiers:
-            sketched = len(SKETCH) if o.sketch and samples == o.tiers[-1][0] else 0
-            shapes.append(TierShape(samples, hidden, 2 * samples * o.tier_context + sketched, samples // below, lower))
+            coarse_drawn = len(COARSE) if o.coarse_features and samples == o.tiers[-1][0] else 0
+            shapes.append(
+                TierShape(samples, hidden, 2 * samples * o.tier_context + coarse_drawn, samples // below, lower)
+            )
             below, lower = samples, o.tier_inputs
         return shapes
 
     @property
-    def told(self) -> list[int]:
+    def condition_sizes(self) -> list[int]:
         """Sizes of the layers that are told the sketch: the lower tiers', fastest first; the per-sample network's."""
         return [self.options.tier_inputs] * (len(self.options.tiers) - 1) + [self.options.width]
 
@@ -271,12 +275,12 @@ class Architecture:
         return 0.85 if self.options.head == "mixture" else 1.0
 
     @property
-    def guidance(self) -> float:
+    def genre_guidance(self) -> float:
         """Guidance at which free runs are nearest to music (docs/results.md)."""
         return 1.0 if self.tokens and self.genre_size else 0.0
 
     @property
-    def pulse(self) -> float:
+    def beat_guidance(self) -> float:
         """How far beyond its own the clock is followed where free runs are nearest to music (docs/results.md)."""
         return 2.0 if self.options.clock else 0.0
 

@@ -33,7 +33,7 @@ class Engine(ABC):
     ----------
     memory : dict of str to ndarray
         All that the next frame depends on, besides weights, genre and random numbers.
-    surprise : float64 [2]
+    nll_sum : float64 [2]
         Nats of what was drawn or followed, and over how many frames they were summed; classes only.
     """
 
@@ -47,7 +47,7 @@ class Engine(ABC):
         self._cell = CELL_NUMBERS[self._a.options.cell]
         self._gates = GATES[self._a.options.cell]
         self._start = np.asarray(start)
-        self.surprise = np.zeros(2)
+        self.nll_sum = np.zeros(2)
 
     @abstractmethod
     def reset(self) -> None:
@@ -62,15 +62,15 @@ class Engine(ABC):
 
     @abstractmethod
     def run(
-        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
-        jumps: F32, sampling: Sampling, record: F32,
+        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], coarse: NDArray[np.float64],
+        noise: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
-        """Run `count` frames: sampled with `uniforms`, or following `forced`; add `jumps` [count or 0, ...].
+        """Run `count` frames: sampled with `uniforms`, or following `forced`; add `noise` [count or 0, ...].
 
-        `sketches` [:meth:`sketches_in` (count), 3] holds the uniform numbers for what is drawn beside frames.
+        `coarse` [:meth:`coarse_steps` (count), 3] holds the uniform numbers for what is drawn beside frames.
         """
 
-    def sketches_in(self, count: int) -> int:
+    def coarse_steps(self, count: int) -> int:
         """Return how many sketches will be drawn in the next `count` frames."""
         return 0
 
@@ -88,7 +88,7 @@ class Engine(ABC):
         other = copy.copy(self)
         other.memory = {k: v.copy() for k, v in self.memory.items()}
         other.scratch = {k: v.copy() for k, v in self.scratch.items()}
-        other.surprise = self.surprise.copy()
+        other.nll_sum = self.nll_sum.copy()
         return other
 
 
@@ -98,10 +98,10 @@ def biases(weights: Weights, cell: str, kind: int) -> tuple[F32, F32]:
     return (b_ih, b_hh) if kind == GRU else (b_ih + b_hh, b_hh)
 
 
-def class_inputs(forced: NDArray[Any] | None, jumps: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def class_inputs(forced: NDArray[Any] | None, noise: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return frames to follow and jumps as the kernels want classes: int64 [n or 0]."""
     given = np.zeros(0, np.int64) if forced is None else np.ascontiguousarray(forced[:, 0], np.int64)
-    return given, jumps.reshape(-1).astype(np.int64)
+    return given, noise.reshape(-1).astype(np.int64)
 
 
 def class_frames(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:

@@ -71,24 +71,24 @@ class PlainEngine(Engine):
         return float(self._weights.nbytes + (self._table[0].nbytes if len(self._table) else 0))
 
     def run(
-        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
-        jumps: F32, sampling: Sampling, record: F32,
+        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], coarse: NDArray[np.float64],
+        noise: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` frames."""
         m, s = self.memory, self.scratch
         packed = (self._cell, self._gates, self._weights, self._scales, self._biases, self._layout)
         if self._a.kind == "classes":
-            given, leaps = class_inputs(forced, jumps)
+            given, class_noise = class_inputs(forced, noise)
             classes = np.zeros(count, np.int64)
             run_classes(
-                *packed, self._table, self._genre, m["h"], m["c"], m["current"], given, uniforms, leaps,
+                *packed, self._table, self._genre, m["h"], m["c"], m["current"], given, uniforms, class_noise,
                 float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-                s["z"], s["zh"], s["output"], s["plain"], self.surprise, classes, record,
+                s["z"], s["zh"], s["output"], s["plain"], self.nll_sum, classes, record,
             )  # fmt: skip
             return class_frames(classes, self._a.levels)
         rows = np.zeros((0, self._a.dim), np.float32) if forced is None else np.ascontiguousarray(forced, np.float32)
         out = np.zeros((count, self._a.dim), np.float32)
         run_vectors(
-            *packed, self._genre, m["h"], m["c"], m["current"], rows, jumps, s["z"], s["zh"], s["output"], out, record
+            *packed, self._genre, m["h"], m["c"], m["current"], rows, noise, s["z"], s["zh"], s["output"], out, record
         )
         return out

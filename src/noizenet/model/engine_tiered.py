@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from noizenet.kernels.products import COLUMNS, ROWS, Pack, W
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
-from noizenet.model.features import LPC_WINDOW, SKETCH, edges_of, features_of, lpc_taper
+from noizenet.model.features import COARSE, LPC_WINDOW, edges_of, features_of, lpc_taper
 from noizenet.model.kernel_tiered import ADAPT, SAY, SPEAK, TIER, run_tiered
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
@@ -29,11 +29,11 @@ class TieredEngine(Engine):
                 pack.add(weights[f"tiers.{k}.frame.weight"]),
                 pack.add(weights[f"{cell}.kernel.weight_ih_l0"], b_ih),
                 pack.add(weights[f"{cell}.kernel.weight_hh_l0"], b_hh),
-                pack.add(weights[f"tiers.{k}.speak.weight"], weights[f"tiers.{k}.speak.bias"], a.tiers[k].ratio),
+                pack.add(weights[f"tiers.{k}.out_proj.weight"], weights[f"tiers.{k}.out_proj.bias"], a.tiers[k].ratio),
             ]
         fastest, slowest = o.tiers[0][1], o.tiers[-1][1]
-        sketch = [(f"sketch.say.{s}", slowest) for s in range(len(SKETCH))]
-        for name, inputs in (("adapt", fastest), *sketch):
+        coarse = [(f"coarse.out_proj.{s}", slowest) for s in range(len(COARSE))]
+        for name, inputs in (("adapt", fastest), *coarse):
             matrix = weights.get(f"{name}.weight")
             none = np.zeros((0, inputs), np.float32)
             layout.append(pack.add(none) if matrix is None else pack.add(matrix, weights[f"{name}.bias"]))
@@ -42,9 +42,9 @@ class TieredEngine(Engine):
             layout.append(pack.add(weights[f"{name}.weight"], weights[f"{name}.bias"]))
         self._still = [weights[f"tiers.{k}.frame.bias"] for k in range(len(o.tiers))] + [weights["latest.bias"]]
         self._genre_weights = [weights.get(f"tiers.{k}.genre.weight") for k in range(len(o.tiers))]
-        self._genre_weights.append(weights.get("colour.weight"))
+        self._genre_weights.append(weights.get("genre_proj.weight"))
         self._genres = weights.get("genre.weight")
-        self._pull = weights.get("sketch.pull")
+        self._logit_bias = weights.get("coarse.logit_bias")
         self._fixed = np.zeros(0, np.float32)
         if a.order:
             adapt = weights.get("adapt.bias")
@@ -52,7 +52,7 @@ class TieredEngine(Engine):
         self._values = weights["values"]
         self._features, self._edges = features_of(self._values), edges_of(self._values)
         self._starts = [weights[f"tiers.{k}.start"] for k in range(len(o.tiers))]
-        self._tell = _sketch_tables(weights)
+        self._coarse_table = _coarse_tables(weights)
         tables = [weights[f"tables.{i}.weight"] for i in range(o.embedded)]
         self._tables = np.stack(tables) if tables else np.zeros((0, 1, 1), np.float32)
         self._mixture = o.head == "mixture"
@@ -61,7 +61,7 @@ class TieredEngine(Engine):
         self._weights, self._scales, self._biases = pack.arrays()
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
-        heard = max(a.latest, *(tier.heard for tier in a.tiers))
+        heard = max(a.latest, *(tier.input_size for tier in a.tiers))
         widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, heard, 64)
         wide = {k: np.zeros(widest, np.float32) for k in ("x", "z", "zh", "a", "b")}
         narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "plain")}
@@ -84,22 +84,22 @@ class TieredEngine(Engine):
             "place": np.zeros(2, np.int64),
             "taps": np.zeros_like(self._fixed),
             "lpc": np.zeros(self._a.lpc), "error": np.zeros(2),
-            "wish": np.zeros((len(self._tiers) + 1, self._tell[1].shape[-1]), np.float32),
-            "sketched": np.zeros(len(SKETCH), np.int64),
+            "condition": np.zeros((len(self._tiers) + 1, self._coarse_table[1].shape[-1]), np.float32),
+            "coarse_drawn": np.zeros(len(COARSE), np.int64),
             "recent": np.full(len(self._tables), first, np.int64),
         }  # fmt: skip
 
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix."""
-        layers, classes = len(self._still), SKETCH[0].classes
-        rows = np.zeros((layers + len(SKETCH), max(classes, *map(len, self._still))), np.float32)
+        layers, classes = len(self._still), COARSE[0].classes
+        rows = np.zeros((layers + len(COARSE), max(classes, *map(len, self._still))), np.float32)
         for k, (still, weights) in enumerate(zip(self._still, self._genre_weights, strict=True)):
             rows[k, : len(still)] = still
             if self._genres is not None and weights is not None:
                 rows[k, : len(still)] += weights @ (mix @ self._genres)
-        if self._pull is not None:
-            for s, pull in enumerate(self._pull):
-                rows[layers + s, :classes] = mix @ pull if len(mix) == len(pull) else pull[0]
+        if self._logit_bias is not None:
+            for s, logit_bias in enumerate(self._logit_bias):
+                rows[layers + s, :classes] = mix @ logit_bias if len(mix) == len(logit_bias) else logit_bias[0]
         self.genre = rows
 
     def shares_weights(self, other: Engine) -> bool:
@@ -111,7 +111,8 @@ class TieredEngine(Engine):
         """Return what both loops read and never write, as they take it, with a genre's part (or all streams')."""
         return (
             self._cell, self._mixture, self._weights, self._biases, self._layout, self._tiers,
-            self._a.options.tier_context, genre, self._features, self._tables, self._fixed, self._edges, *self._tell,
+            self._a.options.tier_context, genre, self._features, self._tables, self._fixed, self._edges,
+            *self._coarse_table,
         )  # fmt: skip
 
     @property
@@ -131,7 +132,7 @@ class TieredEngine(Engine):
             periods |= {k * TIER + j: (samples, 1) for j in range(TIER)}
             periods[k * TIER + SPEAK] = (below, samples // below)
             below = samples
-        periods |= {bottom + SAY + s: (below, 1) for s in range(len(SKETCH))}
+        periods |= {bottom + SAY + s: (below, 1) for s in range(len(COARSE))}
         rows = [(row[W], row[ROWS] * row[COLUMNS], *periods.get(j, (1, 1))) for j, row in enumerate(self._layout)]
         return np.asarray([row for row in rows if row[1]], np.int64)
 
@@ -141,18 +142,18 @@ class TieredEngine(Engine):
         _, weights, period, parts = self.schedule().T
         return float((weights / period / parts).sum() * self._weights.itemsize) + self._tables[:, 0].nbytes
 
-    def sketches_in(self, count: int) -> int:
+    def coarse_steps(self, count: int) -> int:
         """Count the slowest tier's steps."""
         step, now = int(self._tiers[-1, 0]), int(self.memory["place"][1])
-        return -(-(now + count) // step) - -(-now // step) if self._a.options.sketch else 0
+        return -(-(now + count) // step) - -(-now // step) if self._a.options.coarse_features else 0
 
-    def _sketches_of(self, forced: NDArray[Any]) -> NDArray[np.float64]:
+    def _coarse_of(self, forced: NDArray[Any]) -> NDArray[np.float64]:
         """Return the sketches of steps that begin within frames to follow; of the last, as far as it is known."""
-        if not self._a.options.sketch:
-            return np.zeros((0, len(SKETCH)))
+        if not self._a.options.coarse_features:
+            return np.zeros((0, len(COARSE)))
         import torch
 
-        from noizenet.model.sketch import classify, measure
+        from noizenet.model.coarse import classify, measure
 
         step, now = int(self._tiers[-1, 0]), int(self.memory["place"][1])
         samples = torch.from_numpy(self._values[forced[-now % step :, 0].astype(np.int64)])
@@ -164,36 +165,36 @@ class TieredEngine(Engine):
         return torch.cat(found).double().numpy()
 
     def run(
-        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], sketches: NDArray[np.float64],
-        jumps: F32, sampling: Sampling, record: F32,
+        self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], coarse: NDArray[np.float64],
+        noise: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` samples."""
         m, s = self.memory, self.scratch
-        given, leaps = class_inputs(forced, jumps)
+        given, class_noise = class_inputs(forced, noise)
         out = np.zeros(count, np.int64)
-        sketches = np.ascontiguousarray(sketches, np.float64)
+        coarse = np.ascontiguousarray(coarse, np.float64)
         run: Any = run_tiered
         run(
             *self.packed(self.genre), self._scales, m["h"], m["c"], m["ring"], m["place"], m["taps"], m["recent"],
-            m["wish"], m["sketched"], sketches if forced is None else self._sketches_of(forced), *self.lpc,
-            m["lpc"], m["error"], s["seen"], given, uniforms, leaps,
+            m["condition"], m["coarse_drawn"], coarse if forced is None else self._coarse_of(forced), *self.lpc,
+            m["lpc"], m["error"], s["seen"], given, uniforms, class_noise,
             float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-            s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["plain"], self.surprise, out, record,
+            s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["plain"], self.nll_sum, out, record,
         )  # fmt: skip
         return class_frames(out, self._a.levels)
 
 
-def _sketch_tables(weights: Weights) -> tuple[F32, F32]:
+def _coarse_tables(weights: Weights) -> tuple[F32, F32]:
     """Return the kernel's tables; a row of zeros for the slowest tier, which is not told what it says."""
     o = weights.architecture.options
     tiers, size = len(o.tiers), max(o.tier_inputs, o.width)
-    most = max(scale.classes for scale in SKETCH) if o.sketch else 0
-    given = np.zeros((len(SKETCH), most, most), np.float32)
-    tell = np.zeros((len(SKETCH), tiers + 1, most, size), np.float32)
-    for s, scale in enumerate(SKETCH if o.sketch else ()):
+    most = max(scale.classes for scale in COARSE) if o.coarse_features else 0
+    given = np.zeros((len(COARSE), most, most), np.float32)
+    coarse_table = np.zeros((len(COARSE), tiers + 1, most, size), np.float32)
+    for s, scale in enumerate(COARSE if o.coarse_features else ()):
         if s:
-            given[s, : SKETCH[s - 1].classes, : scale.classes] = weights[f"sketch.given.{s - 1}.weight"]
+            given[s, : COARSE[s - 1].classes, : scale.classes] = weights[f"coarse.previous.{s - 1}.weight"]
         for layer in range(tiers):
-            rows = weights[f"sketch.told.{s}.{layer}.weight"]
-            tell[s, layer if layer < tiers - 1 else tiers, : len(rows), : rows.shape[1]] = rows
-    return given, tell
+            rows = weights[f"coarse.embeddings.{s}.{layer}.weight"]
+            coarse_table[s, layer if layer < tiers - 1 else tiers, : len(rows), : rows.shape[1]] = rows
+    return given, coarse_table

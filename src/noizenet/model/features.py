@@ -35,8 +35,8 @@ class Scale(NamedTuple):
 
 
 LEVEL = Scale(48, -72.0, 1.5)
-SKETCH = (LEVEL, Scale(24, -42.0, 2.0), Scale(24, -42.0, 2.0))
-"""Level, brightness and sharpness; see :mod:`noizenet.model.sketch`."""
+COARSE = (LEVEL, Scale(24, -42.0, 2.0), Scale(24, -42.0, 2.0))
+"""Level, brightness and sharpness; see :mod:`noizenet.model.coarse`."""
 
 
 def lpc_taper() -> NDArray[np.float64]:

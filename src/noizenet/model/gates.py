@@ -39,12 +39,12 @@ def _gates(weights: Weights, memory: dict[str, NDArray[Any]], coming: BeatSchedu
     rows = (np.arange(4)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
     x = _embedded(weights, memory["current"])
     if options.clock:
-        x = x + weights["clock.weight"][coming.ticks[0]]
+        x = x + weights["clock.weight"][coming.beat_phase[0]]
     if options.phrase:
-        x = x + weights["phrase.weight"][coming.places[0]]
+        x = x + weights["phrase.weight"][coming.phrase_beat[0]]
     if options.lookback_beats:
         none = np.zeros_like(x)
-        then = [none if row < 0 else _embedded(weights, memory["history"][row]) for row in coming.back[0]]
+        then = [none if row < 0 else _embedded(weights, memory["history"][row]) for row in coming.lookback_codes[0]]
         x = x + weights["lookback.weight"] @ np.concatenate(then)
     name = "stack.cells.0.kernel"
     z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]

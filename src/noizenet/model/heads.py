@@ -49,7 +49,7 @@ class Head(nn.Module):
         """Draw the next frame from a prediction [B, O]."""
         raise NotImplementedError
 
-    def likeliest(self, output: Tensor) -> Tensor:
+    def mode(self, output: Tensor) -> Tensor:
         """Return the likeliest frame [..., K]."""
         raise NotImplementedError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from noizenet.kernels.functions import compiled
 from noizenet.kernels.products import add_product, begin
-from noizenet.model.numeric import SURPRISE_EVERY, draw_class, recur, surprise_of_class
+from noizenet.model.numeric import SURPRISE_EVERY, draw_class, nll, recur
 
 # Rows of the layout: a layer's input and recurrent matrices in turn, then the head's.
 W_IH, W_HH = 0, 1
@@ -28,15 +28,15 @@ def _upper_layers(
 @compiled
 def run_classes(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, table: Any, genre: Any,
-    h: Any, c: Any, current: Any, forced: Any, uniforms: Any, jumps: Any,
-    temperature: Any, top_k: Any, top_p: Any, z: Any, zh: Any, logits: Any, plain: Any, surprise: Any,
+    h: Any, c: Any, current: Any, forced: Any, uniforms: Any, noise: Any,
+    temperature: Any, top_k: Any, top_p: Any, z: Any, zh: Any, logits: Any, plain: Any, nll_sum: Any,
     out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run ``len(out)`` steps over classes.
 
     table [V, G·H] is each class's input part of the bottom layer, genre [G·H] the genre's. `forced` holds the
-    frames to follow, or is empty to sample. `jumps` are added to the drawn class. `record` [n, V] takes the
-    logits, or is empty. `surprise` takes nats and the number of samples that they are summed over.
+    frames to follow, or is empty to sample. `noise` are added to the drawn class. `record` [n, V] takes the
+    logits, or is empty. `nll_sum` takes nats and the number of samples that they are summed over.
     """
     V, top = table.shape[0], h.shape[0] - 1
     width, head = gates * h.shape[1], layout[2 * h.shape[0]]
@@ -56,10 +56,10 @@ def run_classes(
                 plain[j] = logits[j]
         chosen = forced[t] if forced.shape[0] > 0 else draw_class(logits, uniforms[t], temperature, top_k, top_p)
         if watched:
-            surprise[0] += surprise_of_class(plain, chosen)
-            surprise[1] += 1.0
-        if jumps.shape[0] > 0:
-            chosen = min(max(chosen + jumps[t], 0), V - 1)
+            nll_sum[0] += nll(plain, chosen)
+            nll_sum[1] += 1.0
+        if noise.shape[0] > 0:
+            chosen = min(max(chosen + noise[t], 0), V - 1)
         out[t] = chosen
         current[0] = chosen
 
@@ -67,7 +67,7 @@ def run_classes(
 @compiled
 def run_vectors(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, genre: Any,
-    h: Any, c: Any, current: Any, forced: Any, jumps: Any, z: Any, zh: Any, prediction: Any, out: Any, record: Any,
+    h: Any, c: Any, current: Any, forced: Any, noise: Any, z: Any, zh: Any, prediction: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run ``len(out)`` steps over vectors [D]; the prediction is fed back (or `forced` is followed)."""
     D, top = out.shape[1], h.shape[0] - 1
@@ -83,7 +83,7 @@ def run_vectors(
             if record.shape[0] > 0:
                 record[t, j] = prediction[j]
             value = forced[t, j] if forced.shape[0] > 0 else prediction[j]
-            if jumps.shape[0] > 0:
-                value += jumps[t, j]
+            if noise.shape[0] > 0:
+                value += noise[t, j]
             out[t, j] = value
             current[j] = value

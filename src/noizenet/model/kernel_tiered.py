@@ -11,6 +11,7 @@ from numba import float32
 from noizenet.kernels.functions import compiled, sigmoid
 from noizenet.kernels.products import COLUMNS, ROWS, add_product, begin
 from noizenet.model.features import (
+    COARSE,
     GAIN,
     LEVEL,
     LOG_SCALE_HIGH,
@@ -18,31 +19,30 @@ from noizenet.model.features import (
     LPC_FLOOR,
     LPC_POWER,
     NEPERS,
-    SKETCH,
     SMALLEST_SCALE,
 )
-from noizenet.model.numeric import SURPRISE_EVERY, draw_class, recur, surprise_of_class
+from noizenet.model.numeric import SURPRISE_EVERY, draw_class, nll, recur
 
 # Rows of the layout, TIER of them for each tier, fastest first; then the per-sample network's.
 FRAME, W_IH, W_HH, SPEAK, TIER = range(5)
 ADAPT, SAY = 0, 1
-LATEST, HEAD, LAYERS = range(SAY + len(SKETCH), SAY + len(SKETCH) + 3)
+LATEST, HEAD, LAYERS = range(SAY + len(COARSE), SAY + len(COARSE) + 3)
 
 # Columns of the tiers' table.
 SAMPLES, HIDDEN = range(2)
 
-MEASURES, LEVEL_LOW_DB, LEVEL_STEP_DB = len(SKETCH), LEVEL.low_db, LEVEL.step_db
+MEASURES, LEVEL_LOW_DB, LEVEL_STEP_DB = len(COARSE), LEVEL.low_db, LEVEL.step_db
 
 
 @compiled
 def _step_tier(
     cell: Any, weights: Any, scales: Any, biases: Any, rows: Any, part: Any, speaker: Any, above: Any,
-    genre: Any, wish: Any, window: Any, h: Any, c: Any, x: Any, z: Any, zh: Any,
+    genre: Any, condition: Any, window: Any, h: Any, c: Any, x: Any, z: Any, zh: Any,
 ) -> None:  # fmt: skip
     """Take one step of one tier. `speaker` is the layout row of what the tier above (output `above`) tells it."""
     inputs = rows[FRAME][ROWS]
     for j in range(inputs):
-        x[j] = genre[j] + wish[j]
+        x[j] = genre[j] + condition[j]
     add_product(weights, scales, rows[FRAME], 0, inputs, window, x)
     if above.shape[0] > 0:
         begin(biases, speaker, part, inputs, zh)
@@ -59,7 +59,7 @@ def _step_tier(
 
 @compiled
 def measure(window: Any, count: Any, gain: Any, out: Any) -> None:
-    """Write the scaled sketch of the window's latest samples; see :mod:`noizenet.model.sketch`."""
+    """Write the scaled sketch of the window's latest samples; see :mod:`noizenet.model.coarse`."""
     first = window.shape[0] - 2 * count
     power, change, bend = 0.0, 0.0, 0.0
     last, slope = 0.0, 0.0
@@ -114,7 +114,7 @@ def adapt_lpc(window: Any, taper: Any, gain: Any, lpc: Any, seen: Any, error: An
 
 
 @compiled
-def foresee(lpc: Any, ring: Any, end: Any, gain: Any) -> Any:
+def lpc_predict(lpc: Any, ring: Any, end: Any, gain: Any) -> Any:
     """Return LPC's prediction of the next sample."""
     guess = float32(0.0)
     for j in range(lpc.shape[0]):
@@ -155,7 +155,7 @@ def place_mixture(
 
 
 @compiled
-def remember(chosen: Any, features: Any, ring: Any, at: Any, recent: Any) -> None:
+def push(chosen: Any, features: Any, ring: Any, at: Any, recent: Any) -> None:
     """Take a new class into the ring (at its place `at`) and among the latest classes."""
     length = ring.shape[0] // 4
     for lag in range(recent.shape[0] - 1, 0, -1):
@@ -226,7 +226,7 @@ def class_of(value: Any, edges: Any) -> Any:
 
 
 @compiled
-def _surprise_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
+def _nll_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
     """Return -log P of a class, in nats (never more than about 18: float32 differences)."""
     K = output.shape[0] // 3
     peak, total, inside = output[0], 0.0, 0.0
@@ -246,11 +246,12 @@ def _surprise_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
 @compiled
 def run_tiered(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, tell: Any,
-    scales: Any, h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
+    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, coarse_table: Any,
+    scales: Any, h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, condition: Any, coarse_drawn: Any,
+    coarse: Any,
     taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
-    forced: Any, uniforms: Any, jumps: Any, temperature: Any, top_k: Any, top_p: Any,
-    x: Any, z: Any, zh: Any, a: Any, b: Any, output: Any, plain: Any, surprise: Any, out: Any, record: Any,
+    forced: Any, uniforms: Any, noise: Any, temperature: Any, top_k: Any, top_p: Any,
+    x: Any, z: Any, zh: Any, a: Any, b: Any, output: Any, plain: Any, nll_sum: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run ``len(out)`` samples.
 
@@ -270,8 +271,8 @@ def run_tiered(
         Look-up tables of the latest samples.
     fixed : float32 [order]
         The linear prediction's own taps, oldest sample first.
-    given, tell : float32 [M, L, L], [M, tiers + 1, L, D]
-        The sketch's tables, see :class:`noizenet.model.sketch.Sketch`; empty where there is none.
+    given, coarse_table : float32 [M, L, L], [M, tiers + 1, L, D]
+        The sketch's tables, see :class:`noizenet.model.coarse.CoarseFeatures`; empty where there is none.
     h, c : float32 [tiers, H]
         States.
     ring, place : float32 [2 · 2R], int64 [2]
@@ -279,9 +280,9 @@ def run_tiered(
         next goes, and the number of samples made so far.
     taps, recent : float32 [order], int64 [E]
         The taps in use, oldest sample first; the latest classes, newest first.
-    wish, sketched : float32 [tiers + 1, D], int64 [M]
+    condition, coarse_drawn : float32 [tiers + 1, D], int64 [M]
         What the sketch adds in each layer, and the sketch itself.
-    sketches : float64 [n, M]
+    coarse : float64 [n, M]
         For each of the slowest tier's steps, uniform numbers, or (where `forced`) the sketch's classes.
     taper, hop, own : float64 [window], int, int
         The weights of the past for LPC, how long it is kept, how many distributions lie around the own prediction.
@@ -299,7 +300,7 @@ def run_tiered(
     V = features.shape[0]
     C = layout[bottom + LATEST][ROWS]
     nobody = ring[:0]
-    sketching = tell.shape[2] > 0
+    has_coarse = coarse_table.shape[2] > 0
     drawn = 0
     gain = float32(1.0) / float32(GAIN)
     for t in range(out.shape[0]):
@@ -317,16 +318,16 @@ def run_tiered(
             else:
                 part, above, speaker = 0, nobody, rows[SPEAK]
             window = ring[end - size : end]
-            if sketching and k == count - 1:
+            if has_coarse and k == count - 1:
                 for j in range(size):
                     a[j] = window[j]
                 measure(window, tiers[k, SAMPLES], gain, a[size : size + MEASURES])
                 window = a[: size + MEASURES]
             _step_tier(
-                cell, weights, scales, biases, rows, part, speaker, above, genre[k], wish[k], window,
+                cell, weights, scales, biases, rows, part, speaker, above, genre[k], condition[k], window,
                 h[k, :units], c[k, :units], x, z, zh,
             )  # fmt: skip
-            if sketching and k == count - 1:
+            if has_coarse and k == count - 1:
                 for s in range(MEASURES):
                     row = layout[bottom + SAY + s]
                     logits = z[: row[ROWS]]
@@ -335,17 +336,17 @@ def run_tiered(
                     for j in range(row[ROWS]):
                         logits[j] += genre[count + 1 + s, j]
                         if s > 0:
-                            logits[j] += given[s, sketched[s - 1], j]
+                            logits[j] += given[s, coarse_drawn[s - 1], j]
                     if forced.shape[0] > 0:
-                        sketched[s] = np.int64(sketches[drawn, s])
+                        coarse_drawn[s] = np.int64(coarse[drawn, s])
                     else:
-                        sketched[s] = draw_class(logits, sketches[drawn, s], temperature, 0, top_p)
+                        coarse_drawn[s] = draw_class(logits, coarse[drawn, s], temperature, 0, top_p)
                 drawn += 1
-                for layer in range(wish.shape[0]):
-                    for j in range(wish.shape[1]):
-                        wish[layer, j] = tell[0, layer, sketched[0], j]
+                for layer in range(condition.shape[0]):
+                    for j in range(condition.shape[1]):
+                        condition[layer, j] = coarse_table[0, layer, coarse_drawn[0], j]
                         for s in range(1, MEASURES):
-                            wish[layer, j] += tell[s, layer, sketched[s], j]
+                            condition[layer, j] += coarse_table[s, layer, coarse_drawn[s], j]
             if k == 0 and order > 0:
                 for j in range(order):
                     taps[j] = fixed[j]
@@ -355,13 +356,13 @@ def run_tiered(
         part = now % tiers[0, SAMPLES]
         begin(biases, layout[SPEAK], part, C, a)
         for j in range(C):
-            a[j] += genre[count, j] + wish[count, j]
+            a[j] += genre[count, j] + condition[count, j]
         add_product(weights, scales, layout[SPEAK], part, C, h[0, : tiers[0, HIDDEN]], a)
         guess = float32(0.0)
         if lpc.shape[0] > 0:
             if now % hop == 0:
                 adapt_lpc(ring[end - 2 * taper.shape[0] : end], taper, gain, lpc, seen, error)
-            guess = foresee(lpc, ring, end, gain)
+            guess = lpc_predict(lpc, ring, end, gain)
             size = layout[bottom + LATEST][COLUMNS] - 3
             for j in range(size):
                 x[j] = ring[end - size + j]
@@ -384,7 +385,7 @@ def run_tiered(
         add_product(weights, scales, layout[bottom + HEAD], 0, output.shape[0], a, output)
 
         if mixture:
-            place_mixture(output, own, taps, guess, ring, end, gain, error, sketched[0] if sketching else -1)
+            place_mixture(output, own, taps, guess, ring, end, gain, error, coarse_drawn[0] if has_coarse else -1)
         if record.shape[0] > 0:
             for j in range(output.shape[0]):
                 record[t, j] = output[j]
@@ -400,13 +401,13 @@ def run_tiered(
             chosen = draw_class(output, uniforms[t], temperature, top_k, top_p)
         if watched:
             if mixture:
-                surprise[0] += _surprise_of_mixture(plain, chosen, edges)
+                nll_sum[0] += _nll_of_mixture(plain, chosen, edges)
             else:
-                surprise[0] += surprise_of_class(plain, chosen)
-            surprise[1] += 1.0
-        if jumps.shape[0] > 0:
-            chosen = min(max(chosen + jumps[t], 0), V - 1)
+                nll_sum[0] += nll(plain, chosen)
+            nll_sum[1] += 1.0
+        if noise.shape[0] > 0:
+            chosen = min(max(chosen + noise[t], 0), V - 1)
         out[t] = chosen
-        remember(chosen, features, ring, place[0], recent)
+        push(chosen, features, ring, place[0], recent)
         place[0] = (place[0] + 1) % length
         place[1] = now + 1

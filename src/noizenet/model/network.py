@@ -17,14 +17,14 @@ from noizenet.model.heads import Head
 class Beat(NamedTuple):
     """What a network with a clock is told of the frames to come; None where it has no such part, or is told nothing.
 
-    `ticks` [B, T] tell where in a beat a frame is, 1 to the clock's number of phases, and `places` [B, T] in which beat
-    of a phrase, 1 to 16; 0: nothing is told. `back` [B, T, L, K] are the codes of so many beats ago; -1: nothing lies
-    there.
+    `beat_phase` [B, T] tell where in a beat a frame is, 1 to the clock's number of phases, and `phrase_beat` [B, T] in
+    which beat of a phrase, 1 to 16; 0: nothing is told. `lookback_codes` [B, T, L, K] are the codes of so many beats
+    ago; -1: nothing lies there.
     """
 
-    ticks: Tensor | None = None
-    places: Tensor | None = None
-    back: Tensor | None = None
+    beat_phase: Tensor | None = None
+    phrase_beat: Tensor | None = None
+    lookback_codes: Tensor | None = None
 
 
 class Network(nn.Module):
@@ -36,7 +36,7 @@ class Network(nn.Module):
         Shapes.
     head : Head
         Turns outputs into losses and samples.
-    granule : int
+    frame_multiple : int
         :meth:`forward` takes sequences whose length is a multiple of this.
 
     Notes
@@ -48,7 +48,7 @@ class Network(nn.Module):
 
     architecture: Architecture
     head: Head
-    granule: int = 1
+    frame_multiple: int = 1
 
     @abstractmethod
     def start_state(self, batch: int) -> Tensor:
@@ -58,15 +58,15 @@ class Network(nn.Module):
     def forward(self, frames: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from whole sequences: frames [B, T, ...] → outputs [B, T, O] and the state after."""
 
-    def nats(
-        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None,
-        places: Tensor | None = None, back: Tensor | None = None,
+    def compute_loss(
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, beat_phase: Tensor | None = None,
+        phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the head's loss, the outputs and the state after, for given frames and what follows each of them.
 
         For heads that predict a distribution the loss is the whole exact cost of `targets`, in nats per frame. Where
-        the network has a clock, `ticks` and `places` [B, T] and `back` [B, T, L, K] are what it is told of each target
-        (see :class:`Beat`); no other network heeds them.
+        the network has a clock, `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are what it is
+        told of each target (see :class:`Beat`); no other network heeds them.
         """
         output, after = self(frames, mix, state)
         with torch.autocast(output.device.type, enabled=False):

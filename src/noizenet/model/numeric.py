@@ -25,11 +25,11 @@ def recur(cell: Any, weights: Any, scales: Any, biases: Any, row: Any, h: Any, c
         add_product(weights, scales, row, 0, rows, h, zh)
     else:
         add_product(weights, scales, row, 0, rows, h, z)
-    settle(cell, h, c, z, zh)
+    apply_gates(cell, h, c, z, zh)
 
 
 @compiled
-def settle(cell: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
+def apply_gates(cell: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
     """Update h and c by the gates. z holds the input's part and, but for a GRU (there it is zh), the recurrent one."""
     H = h.shape[0]
     if cell == GRU:
@@ -54,7 +54,7 @@ def settle(cell: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
 
 
 @compiled
-def cut(p: Any, target: Any, count: Any) -> None:
+def truncate(p: Any, target: Any, count: Any) -> None:
     """Zero the small entries of p.
 
     Kept is the least set of largest ones that sums to `target` (count = 0), or the `count` largest. The threshold
@@ -97,12 +97,12 @@ def draw_class(p: Any, uniform: Any, temperature: Any, top_k: Any, top_p: Any) -
     for j in range(V):
         p[j] = exp((p[j] - peak) * scale)
     if 0 < top_k < V:
-        cut(p, 0.0, top_k)
+        truncate(p, 0.0, top_k)
     total = float32(0.0)
     for j in range(V):
         total += p[j]
     if top_p < 1.0:
-        cut(p, top_p * total, 0)
+        truncate(p, top_p * total, 0)
         total = float32(0.0)
         for j in range(V):
             total += p[j]
@@ -128,7 +128,7 @@ def draw_class(p: Any, uniform: Any, temperature: Any, top_k: Any, top_p: Any) -
 
 
 @compiled
-def surprise_of_class(logits: Any, chosen: Any) -> Any:
+def nll(logits: Any, chosen: Any) -> Any:
     """Return -log P of a class under logits, in nats."""
     peak = logits[0]
     for j in range(1, logits.shape[0]):

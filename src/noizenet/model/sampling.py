@@ -24,11 +24,11 @@ class Sampling:
         Keep only the k most likely classes; 0 keeps all.
     top_p : float
         Keep the most likely classes that together hold this probability, in (0, 1] (A. Holtzman et al., 2020).
-    guidance : float
+    genre_guidance : float
         How far the logits go beyond what the genre asks for: they are l(genre) + guidance · (l(genre) - l(any)), after
         J. Ho and T. Salimans, "Classifier-free diffusion guidance", 2022. 0: the network's own. Only networks over
         codes that are told the genre heed it.
-    pulse : float
+    beat_guidance : float
         The same of the beat: how far the logits go beyond what the clock asks for, from those without one. Only
         networks with a clock heed it.
     code_temperatures, code_top_p : tuple of float
@@ -44,10 +44,10 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-    guidance: float = 0.0
+    genre_guidance: float = 0.0
     code_temperatures: tuple[float, ...] = ()
     code_top_p: tuple[float, ...] = ()
-    pulse: float = 0.0
+    beat_guidance: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
@@ -62,10 +62,10 @@ class Sampling:
             raise UsageError(f"code temperatures: {self.code_temperatures} are not between 0 and 100")
         if any(not (math.isfinite(p) and 0 < p <= 1) for p in self.code_top_p):
             raise UsageError(f"code top-p: {self.code_top_p} are not above 0 and at most 1")
-        if not (math.isfinite(self.guidance) and 0 <= self.guidance <= 20):
-            raise UsageError(f"guidance: {self.guidance} is not between 0 and 20")
-        if not (math.isfinite(self.pulse) and 0 <= self.pulse <= 20):
-            raise UsageError(f"pulse: {self.pulse} is not between 0 and 20")
+        if not (math.isfinite(self.genre_guidance) and 0 <= self.genre_guidance <= 20):
+            raise UsageError(f"guidance: {self.genre_guidance} is not between 0 and 20")
+        if not (math.isfinite(self.beat_guidance) and 0 <= self.beat_guidance <= 20):
+            raise UsageError(f"beat_guidance: {self.beat_guidance} is not between 0 and 20")
 
     def by_code(self, codes: int) -> tuple[list[float], list[float]]:
         """Return the temperatures and the top-p of each of `codes` codes."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 from noizenet.model.engine import Engine
-from noizenet.model.features import SKETCH
+from noizenet.model.features import COARSE
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -69,7 +69,7 @@ class Stepper:
     def _use(self, generators: list[np.random.Generator]) -> None:
         """Take random generators: of frames, of injected noise, of sketches."""
         self._generators = generators
-        self._draws, self._jumps, self._sketches = generators
+        self._draws, self._jumps, self._coarse = generators
 
     def restart(self) -> None:
         """Go to a track's start; the random generators go on."""
@@ -116,7 +116,7 @@ class Stepper:
         """
         return self._advance(count, None, sampling, inject_every, inject_amount, record=False)[0]
 
-    def warm(self, frames: NDArray[Any]) -> None:
+    def prefill(self, frames: NDArray[Any]) -> None:
         """Read given frames [n, ...], so that the stream goes on from them."""
         self._advance(len(frames), frames, PLAIN, 0, 0.0, record=False)
 
@@ -158,13 +158,13 @@ class Stepper:
         """Return whether both play one token network's packed weights, so that what is drawn together is the same."""
         return self.engine.shares_tokens(other.engine)
 
-    def take_surprise(self) -> float | None:
+    def pop_nll(self) -> float | None:
         """Return the mean bits per frame of what was drawn or followed since the last call; None for numbers.
 
         Every 16th frame is looked at, under the network's own distribution (temperature 1, nothing cut).
         """
-        nats, frames = self.engine.surprise
-        self.engine.surprise[:] = 0
+        nats, frames = self.engine.nll_sum
+        self.engine.nll_sum[:] = 0
         return float(nats / frames / math.log(2)) if frames else None
 
     @property
@@ -175,10 +175,10 @@ class Stepper:
     def draw(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the uniform numbers that draw the next `count` frames, [count] or [count, K], and sketches [n, 3]."""
         drawn = self._draws.random(count if self._a.dim == 1 else (count, self._a.dim))
-        return drawn, self._sketches.random((self.engine.sketches_in(count), len(SKETCH)))
+        return drawn, self._coarse.random((self.engine.coarse_steps(count), len(COARSE)))
 
     def advance(self, count: int) -> None:
-        """Note that `count` frames were made elsewhere (see :mod:`noizenet.model.together`)."""
+        """Note that `count` frames were made elsewhere (see :mod:`noizenet.model.batch`)."""
         self._position += count
 
     def _advance(
@@ -192,10 +192,10 @@ class Stepper:
         record: bool,
     ) -> tuple[NDArray[Any], F32]:
         recorded = np.zeros((count if record else 0, self._a.outputs), np.float32)
-        jumps = self._noise(count, every, amount)
+        noise = self._noise(count, every, amount)
         drawn = forced is None and self._a.kind == "classes"
-        uniforms, sketches = self.draw(count) if drawn else (np.zeros(0), np.zeros((0, len(SKETCH))))
-        out = self.engine.run(count, forced, uniforms, sketches, jumps, sampling, recorded)
+        uniforms, coarse = self.draw(count) if drawn else (np.zeros(0), np.zeros((0, len(COARSE))))
+        out = self.engine.run(count, forced, uniforms, coarse, noise, sampling, recorded)
         self._position += count
         return out, recorded
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from noizenet.model.architecture import Architecture
+from noizenet.model.coarse import CoarseFeatures, coarse_of, log_rms, measure, scale
 from noizenet.model.features import GAIN, LPC_WINDOW
 from noizenet.model.lpc import predictors
 from noizenet.model.mixture import MixtureHead
 from noizenet.model.network import Network, make_head
-from noizenet.model.sketch import Sketch, log_rms, measure, scale, sketches_of
 from noizenet.model.tiers import Tier
 
 
@@ -48,7 +48,7 @@ class TieredNetwork(Network):
         super().__init__()
         self.architecture = a = architecture
         o = a.options
-        self.granule = o.tiers[-1][0]
+        self.frame_multiple = o.tiers[-1][0]
         self.order, self.history = a.order, a.history
         self.register_buffer("values", torch.zeros(a.levels))
         self.values.copy_(torch.linspace(-1, 1, a.levels) if values is None else values)
@@ -56,13 +56,13 @@ class TieredNetwork(Network):
         if self.genre is not None:
             nn.init.normal_(self.genre.weight, 0, 0.3)
         self.tiers = nn.ModuleList(Tier(o.cell, shape, o.tier_inputs, a.genre_size) for shape in a.tiers)
-        self.sketch = Sketch(o.tiers[-1][1], a.told, a.pulled) if o.sketch else None
+        self.coarse = CoarseFeatures(o.tiers[-1][1], a.condition_sizes, a.n_bias_rows) if o.coarse_features else None
         self.latest = nn.Linear(a.latest, o.width)
         self.tables = nn.ModuleList(nn.Embedding(a.levels, o.width) for _ in range(o.embedded))
         for table in self.tables:
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, 0, 0.05)
-        self.colour = nn.Linear(a.genre_size, o.width, bias=False) if a.genre_size else None
+        self.genre_proj = nn.Linear(a.genre_size, o.width, bias=False) if a.genre_size else None
         self.layers = nn.ModuleList(nn.Linear(o.width, o.width) for _ in range(o.depth))
         self.dropout = nn.Dropout(o.dropout)
         self.head = make_head(a, o.width)
@@ -111,18 +111,18 @@ class TieredNetwork(Network):
         output, after, _ = self._run(frames, mix, state, targets)
         return output, after
 
-    def nats(
-        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None,
-        places: Tensor | None = None, back: Tensor | None = None,
+    def compute_loss(
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, beat_phase: Tensor | None = None,
+        phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the exact cost of samples and sketches in nats per sample, the outputs and the state after."""
         output, after, cost = self._run(frames, mix, state, targets)
         with torch.autocast(output.device.type, enabled=False):
-            return self.head.loss(output, targets) + cost / self.granule, output, after
+            return self.head.loss(output, targets) + cost / self.frame_multiple, output, after
 
     def _run(self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        if frames.shape[1] % self.granule:
-            raise ValueError(f"{frames.shape[1]} frames: not a multiple of the slowest tier's {self.granule}")
+        if frames.shape[1] % self.frame_multiple:
+            raise ValueError(f"{frames.shape[1]} frames: not a multiple of the slowest tier's {self.frame_multiple}")
         o, count = self.architecture.options, frames.shape[1]
         inner, before = self._split(state)
         classes = frames[..., 0].long()
@@ -133,41 +133,41 @@ class TieredNetwork(Network):
         genre = mix @ self.genre.weight if self.genre is not None else None
 
         told, y, after = None, samples, []
-        sketches, cost = None, samples.new_zeros(())
+        coarse, cost = None, samples.new_zeros(())
         for k in reversed(range(len(inner))):
             tier = self.tier_list()[k]
             size = 2 * tier.samples
             if told is not None:
                 heard = self._windows(features, size * o.tier_context, size, count)
             else:
-                past = mishear(samples, o.mishearing) if self.training else samples
+                past = random_tilt(samples, o.random_tilt) if self.training else samples
                 heard = self._windows(describe(past), size * o.tier_context, size, count)
-                if self.sketch is not None:
-                    before_each = self._windows(past, self.granule, self.granule, count)
+                if self.coarse is not None:
+                    before_each = self._windows(past, self.frame_multiple, self.frame_multiple, count)
                     heard = torch.cat([heard, scale(measure(before_each))], -1)
             y, told, new = tier(heard, told, genre, inner[k])
             y, told = self.dropout(y), self.dropout(told)
             after.append(new)
-            if self.sketch is not None:
-                if sketches is None:
-                    sketches = self.sketches_of(targets)
-                    cost = self.sketch.nats(y, sketches, mix if genre is not None else mix.sum(1, keepdim=True))
+            if self.coarse is not None:
+                if coarse is None:
+                    coarse = self.coarse_of(targets)
+                    cost = self.coarse.compute_loss(y, coarse, mix if genre is not None else mix.sum(1, keepdim=True))
                 told_to = k - 1 if k else len(inner) - 1
-                split = told.reshape(len(told), sketches.shape[1], -1, told.shape[-1])
-                told = (split + self.sketch.tell(told_to, sketches)[:, :, None]).reshape(told.shape)
+                split = told.reshape(len(told), coarse.shape[1], -1, told.shape[-1])
+                told = (split + self.coarse.embed(told_to, coarse)[:, :, None]).reshape(told.shape)
 
         heard = self._windows(features, 2 * o.lookback, 2, count)
         guess = log_scale = samples[:, :0]
         if self.architecture.lpc:
             guess, log_scale, level = self._lpc(samples, count)
             heard = torch.cat([heard, torch.stack([GAIN * guess, compand(guess), log_scale / 5 + 1], -1)], -1)
-            if sketches is not None:  # as large as the error was in relation to the past, at the level to come
-                log_scale = log_scale - level + log_rms(sketches[..., 0]).repeat_interleave(self.granule, 1)
+            if coarse is not None:  # as large as the error was in relation to the past, at the level to come
+                log_scale = log_scale - level + log_rms(coarse[..., 0]).repeat_interleave(self.frame_multiple, 1)
         h = self.latest(heard) + told
         for lag, table in enumerate(self.tables):
             h = h + table(classes[:, self.history - lag : self.history - lag + count])
-        if self.colour is not None:
-            h = h + self.colour(genre)[:, None]
+        if self.genre_proj is not None:
+            h = h + self.genre_proj(genre)[:, None]
         h = torch.relu(h)
         for layer in self.deeper():
             h = torch.relu(layer(h))
@@ -176,11 +176,11 @@ class TieredNetwork(Network):
         parts = [s.permute(1, 0, 2).flatten(1).float() for s in reversed(after)]
         return output, torch.cat([*parts, last], 1), cost
 
-    def sketches_of(self, targets: Tensor | None) -> Tensor:
+    def coarse_of(self, targets: Tensor | None) -> Tensor:
         """Return the sketch classes [B, n, 3] of samples to come, classes [B, n · step, 1]."""
         if targets is None:
             raise ValueError("a network that sketches predicts only beside the samples that follow: give targets")
-        return sketches_of(self.values[targets[..., 0].long()], self.granule)
+        return coarse_of(self.values[targets[..., 0].long()], self.frame_multiple)
 
     def _lpc(self, samples: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the past's own prediction of every sample, its error's log scale, and its log level, all [B, T]."""
@@ -241,7 +241,7 @@ def compand(samples: Tensor) -> Tensor:
     return torch.sign(samples) * torch.log1p(255 * samples.abs()) / math.log(256)
 
 
-def mishear(samples: Tensor, spread: float) -> Tensor:
+def random_tilt(samples: Tensor, spread: float) -> Tensor:
     """Return samples [B, N] of which each row went through an equaliser of its own, as loud as it was.
 
     Its slope is normal, with a standard deviation of `spread` nepers an octave. A tier that hears its past so cannot go

@@ -31,12 +31,12 @@ class Tier(nn.Module):
     def __init__(self, cell: str, shape: TierShape, inputs: int, genre: int) -> None:
         super().__init__()
         self.samples, self.lower = shape.samples, shape.lower
-        self.frame = nn.Linear(shape.heard, inputs)
+        self.frame = nn.Linear(shape.input_size, inputs)
         self.genre = nn.Linear(genre, inputs, bias=False) if genre else None
         make: type[Cell] = CELLS.load(cell)
         self.cell = make(inputs, shape.hidden)
         self.start = nn.Parameter(torch.zeros(self.cell.states, shape.hidden))
-        self.speak = nn.Linear(shape.hidden, shape.ratio * shape.lower)
+        self.out_proj = nn.Linear(shape.hidden, shape.ratio * shape.lower)
 
     def forward(self, features: Tensor, told: Tensor | None, genre: Tensor | None, state: Tensor) -> tuple[Tensor, ...]:
         """Run n steps.
@@ -63,4 +63,4 @@ class Tier(nn.Module):
         if told is not None:
             x = x + told
         y, after = self.cell(torch.relu(x), state)
-        return y, self.speak(y).reshape(len(y), -1, self.lower), after
+        return y, self.out_proj(y).reshape(len(y), -1, self.lower), after

@@ -29,21 +29,25 @@ class DepthHead(Head):
         nn.Module.__init__(self)
         o = architecture.options
         self.codebooks, self.levels = architecture.dim, architecture.levels
-        self.say = nn.ModuleList(nn.Linear(inputs, o.depth_width) for _ in range(self.codebooks))
+        self.in_proj = nn.ModuleList(nn.Linear(inputs, o.depth_width) for _ in range(self.codebooks))
         self.shared = o.depth_shared
         tables = range(architecture.given_tables)
-        self.given = nn.ModuleList(nn.Embedding(self.levels, o.depth_width) for _ in tables)
-        self.out = nn.ModuleList(nn.Linear(o.depth_width, self.levels) for _ in range(self.codebooks))
+        self.code_embeddings = nn.ModuleList(nn.Embedding(self.levels, o.depth_width) for _ in tables)
+        self.out_proj = nn.ModuleList(nn.Linear(o.depth_width, self.levels) for _ in range(self.codebooks))
         size = architecture.genre_size
-        colours = (nn.Linear(size, o.depth_width, bias=False) for _ in range(self.codebooks if size else 0))
-        self.colour = nn.ModuleList(colours)
-        for table in self.given:
+        genre_projs = (nn.Linear(size, o.depth_width, bias=False) for _ in range(self.codebooks if size else 0))
+        self.genre_proj = nn.ModuleList(genre_projs)
+        for table in self.code_embeddings:
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, 0, 0.02)
-        self.beat = nn.ModuleList(ticking(o.clock, o.depth_width) for _ in range(self.codebooks if o.clock else 0))
-        self.phrase = nn.ModuleList(ticking(o.phrase, o.depth_width) for _ in range(self.codebooks if o.phrase else 0))
+        self.phase_embedding = nn.ModuleList(
+            zero_embedding(o.clock, o.depth_width) for _ in range(self.codebooks if o.clock else 0)
+        )
+        self.phrase_embedding = nn.ModuleList(
+            zero_embedding(o.phrase, o.depth_width) for _ in range(self.codebooks if o.phrase else 0)
+        )
         lookbacks = range(len(o.lookback_beats) * self.codebooks)
-        self.lookback = nn.ModuleList(ticking(self.levels, o.depth_width) for _ in lookbacks)
+        self.lookback = nn.ModuleList(zero_embedding(self.levels, o.depth_width) for _ in lookbacks)
         blocks = range(self.codebooks if o.depth_block == "gated" else 0)
         self.norm = nn.ParameterList(torch.ones(o.depth_width) for _ in blocks)
         self.up = nn.ModuleList(nn.Linear(o.depth_width, 2 * o.depth_width, bias=False) for _ in blocks)
@@ -54,17 +58,17 @@ class DepthHead(Head):
                 down.weight.mul_(0.3)  # the layer adds little yet
 
     def forward(
-        self, h: Tensor, codes: Tensor | None = None, genre: Tensor | None = None, ticks: Tensor | None = None,
-        places: Tensor | None = None, back: Tensor | None = None,
+        self, h: Tensor, codes: Tensor | None = None, genre: Tensor | None = None, beat_phase: Tensor | None = None,
+        phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Return logits [..., K · V].
 
         `h` is [..., H], `codes` the frame's codes [..., K] (the last of which is not looked at), `genre` [..., E] an
-        embedding; None, like zeros, says that it may be any. `ticks`, `places` [...] and `back` [..., L, K] tell of the
-        frame what :class:`~noizenet.model.network.Beat` says; None says nothing.
+        embedding; None, like zeros, says that it may be any. `beat_phase`, `phrase_beat` [...] and `lookback_codes`
+        [..., L, K] tell of the frame what :class:`~noizenet.model.network.Beat` says; None says nothing.
         """
         assert codes is not None, "the codes of a frame depend on one another: give them"
-        beat = Beat(ticks, places, back)
+        beat = Beat(beat_phase, phrase_beat, lookback_codes)
         return torch.cat([self.logits(k, h, codes, genre, beat) for k in range(self.codebooks)], -1)
 
     def logits(self, k: int, h: Tensor, codes: Tensor, genre: Tensor | None, beat: Beat) -> Tensor:
@@ -73,22 +77,22 @@ class DepthHead(Head):
         A gated layer in front of them is that of N. Shazeer, "GLU variants improve transformer", 2020, after the norm
         of B. Zhang and R. Sennrich, "Root mean square layer normalization", 2019.
         """
-        x: Tensor = self.say[k](h)
+        x: Tensor = self.in_proj[k](h)
         if genre is not None:
-            x = x + self.colour[k](genre)
-        if beat.ticks is not None:
-            x = x + self.beat[k](beat.ticks)
-        if self.phrase and beat.places is not None:
-            x = x + self.phrase[k](beat.places)
-        for i in range(len(self.lookback) // self.codebooks if beat.back is not None else 0):
-            assert beat.back is not None
-            x = x + self.lookback[i * self.codebooks + k](1 + beat.back[..., i, k])
+            x = x + self.genre_proj[k](genre)
+        if beat.beat_phase is not None:
+            x = x + self.phase_embedding[k](beat.beat_phase)
+        if self.phrase_embedding and beat.phrase_beat is not None:
+            x = x + self.phrase_embedding[k](beat.phrase_beat)
+        for i in range(len(self.lookback) // self.codebooks if beat.lookback_codes is not None else 0):
+            assert beat.lookback_codes is not None
+            x = x + self.lookback[i * self.codebooks + k](1 + beat.lookback_codes[..., i, k])
         for j in range(k):
-            x = x + self.given[j if self.shared else k * (k - 1) // 2 + j](codes[..., j])
+            x = x + self.code_embeddings[j if self.shared else k * (k - 1) // 2 + j](codes[..., j])
         if self.norm:
             a, b = self.up[k](F.rms_norm(x.float(), x.shape[-1:], eps=RMS_EPS).to(x.dtype) * self.norm[k]).chunk(2, -1)
             x = x + self.down[k](F.silu(a) * b)
-        y: Tensor = self.out[k](torch.relu(x))
+        y: Tensor = self.out_proj[k](torch.relu(x))
         return y
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
@@ -101,12 +105,12 @@ class DepthHead(Head):
         p = probabilities(output.float().reshape(-1, self.levels), sampling)
         return torch.multinomial(p, 1, generator=generator).reshape(-1, self.codebooks)
 
-    def likeliest(self, output: Tensor) -> Tensor:
+    def mode(self, output: Tensor) -> Tensor:
         """Return each code's likeliest value [..., K]."""
         return output.reshape(*output.shape[:-1], self.codebooks, self.levels).argmax(-1)
 
 
-def ticking(phases: int, size: int) -> nn.Embedding:
+def zero_embedding(phases: int, size: int) -> nn.Embedding:
     """Return a table of what each phase of a beat (or beat, or code) adds: nothing yet, and nothing ever for row 0."""
     table = nn.Embedding(phases + 1, size, padding_idx=0)
     nn.init.zeros_(table.weight)
@@ -125,12 +129,13 @@ class TokenNetwork(Network):
     The state [B, R·S·H] (see :class:`noizenet.model.stack.Stack`) starts where training has put it. The genre is told
     to the head alone: the stack carries what was heard, the head says what a genre makes of it. A mix of zeros means
     any genre; what a genre adds to it can be exaggerated in playing
-    (:attr:`noizenet.model.sampling.Sampling.guidance`) for the cost of a few small products.
+    (:attr:`noizenet.model.sampling.Sampling.genre_guidance`) for the cost of a few small products.
 
     A network with a clock is told where in a beat the frame to come is, in the stack and in the head. How little of a
-    frame's bits depends on it (docs/results.md) is how little of the pulse it would learn to keep by itself. It may
-    also be told in which beat of a phrase that frame lies, and the codes of some beats before it (E. Waite's Lookback
-    RNN, Magenta, 2016, carried to audio): in the stack through one matrix over the embeddings that codes have there.
+    frame's bits depends on it (docs/results.md) is how little of the pulse it would learn to keep by itself. It
+    may also be told in which beat of a phrase that frame lies, and the codes of some beats before it (E. Waite's
+    Lookback RNN, Magenta, 2016, carried to audio): in the stack through one matrix over the embeddings that codes have
+    there.
     """
 
     head: DepthHead
@@ -147,8 +152,8 @@ class TokenNetwork(Network):
         self.stack = Stack(
             o.cell, o.embedding, o.hidden, o.layers, o.dropout, architecture.dilations, residual=o.residual
         )
-        self.clock = ticking(o.clock, o.embedding) if o.clock else None
-        self.phrase = ticking(o.phrase, o.embedding) if o.phrase else None
+        self.phase_embedding = zero_embedding(o.clock, o.embedding) if o.clock else None
+        self.phrase_embedding = zero_embedding(o.phrase, o.embedding) if o.phrase else None
         self.lookback = None
         if o.lookback_beats:
             self.lookback = nn.Linear(len(o.lookback_beats) * o.embedding, o.embedding, bias=False)
@@ -163,43 +168,52 @@ class TokenNetwork(Network):
         return self.start.repeat_interleave(repeats, 0).reshape(1, -1).expand(batch, -1)
 
     def forward(
-        self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None, ticks: Tensor | None = None,
-        places: Tensor | None = None, back: Tensor | None = None,
+        self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None = None,
+        beat_phase: Tensor | None = None,
+        phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Predict from whole sequences [B, T, K], given of what follows each frame `targets` and what is told of it.
 
-        For `ticks`, `places` and `back` see :class:`~noizenet.model.network.Beat`.
+        For `beat_phase`, `phrase_beat` and `lookback_codes` see :class:`~noizenet.model.network.Beat`.
         """
-        y, after = self.stack(self.heard(frames, ticks, places, back), self.stack.queues(state))
-        timed = ticks if self.clock is not None else None
-        return self.head(self.dropout(y), targets, self.told(mix), timed, places, back), self.stack.flat(after)
+        y, after = self.stack(
+            self.embed_inputs(frames, beat_phase, phrase_beat, lookback_codes), self.stack.queues(state)
+        )
+        timed = beat_phase if self.phase_embedding is not None else None
+        return self.head(
+            self.dropout(y), targets, self.embed_genre(mix), timed, phrase_beat, lookback_codes
+        ), self.stack.flat(after)
 
-    def heard(
-        self, codes: Tensor, ticks: Tensor | None, places: Tensor | None = None, back: Tensor | None = None
+    def embed_inputs(
+        self,
+        codes: Tensor,
+        beat_phase: Tensor | None,
+        phrase_beat: Tensor | None = None,
+        lookback_codes: Tensor | None = None,
     ) -> Tensor:
         """Return what the stack hears [..., E] of codes [..., K] and of what is told of the next frame."""
         x: Tensor = sum(table(codes[..., k]) for k, table in enumerate(self.codes))
-        if self.clock is not None and ticks is not None:
-            x = x + self.clock(ticks)
-        if self.phrase is not None and places is not None:
-            x = x + self.phrase(places)
-        if self.lookback is not None and back is not None:
-            there = (back >= 0)[..., None]
+        if self.phase_embedding is not None and beat_phase is not None:
+            x = x + self.phase_embedding(beat_phase)
+        if self.phrase_embedding is not None and phrase_beat is not None:
+            x = x + self.phrase_embedding(phrase_beat)
+        if self.lookback is not None and lookback_codes is not None:
+            there = (lookback_codes >= 0)[..., None]
             then: Tensor = sum(
-                table(back[..., k].clamp(min=0)) * there[..., k, :] for k, table in enumerate(self.codes)
+                table(lookback_codes[..., k].clamp(min=0)) * there[..., k, :] for k, table in enumerate(self.codes)
             )
             x = x + self.lookback(then.flatten(-2))
         return x
 
-    def told(self, mix: Tensor) -> Tensor | None:
+    def embed_genre(self, mix: Tensor) -> Tensor | None:
         """Return the embedding [B, 1, E] of a mix [B, G]; None where the network is not told the genre."""
         return None if self.genre is None else (mix @ self.genre.weight)[:, None]
 
-    def nats(
-        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, ticks: Tensor | None = None,
-        places: Tensor | None = None, back: Tensor | None = None,
+    def compute_loss(
+        self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, beat_phase: Tensor | None = None,
+        phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the exact cost of frames in nats, the logits and the state after."""
-        output, after = self(frames, mix, state, targets, ticks, places, back)
+        output, after = self(frames, mix, state, targets, beat_phase, phrase_beat, lookback_codes)
         with torch.autocast(output.device.type, enabled=False):
             return self.head.loss(output, targets), output, after

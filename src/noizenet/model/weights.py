@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.model.architecture import Architecture
-from noizenet.model.features import SKETCH
+from noizenet.model.features import COARSE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,11 +87,11 @@ def _tokens(a: Architecture) -> Shapes:
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
     if o.clock:
-        shapes["clock.weight"] = (o.clock + 1, o.embedding)
-        shapes |= {f"head.beat.{k}.weight": (o.clock + 1, o.depth_width) for k in range(a.dim)}
+        shapes["phase_embedding.weight"] = (o.clock + 1, o.embedding)
+        shapes |= {f"head.phase_embedding.{k}.weight": (o.clock + 1, o.depth_width) for k in range(a.dim)}
     if o.phrase:
-        shapes["phrase.weight"] = (o.phrase + 1, o.embedding)
-        shapes |= {f"head.phrase.{k}.weight": (o.phrase + 1, o.depth_width) for k in range(a.dim)}
+        shapes["phrase_embedding.weight"] = (o.phrase + 1, o.embedding)
+        shapes |= {f"head.phrase_embedding.{k}.weight": (o.phrase + 1, o.depth_width) for k in range(a.dim)}
     if o.lookback_beats:
         shapes |= _linear("lookback", o.embedding, len(o.lookback_beats) * o.embedding, bias=False)
         tables = len(o.lookback_beats) * a.dim
@@ -100,14 +100,16 @@ def _tokens(a: Architecture) -> Shapes:
         shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding, o.hidden)
     shapes["start"] = (o.layers, 2 if o.cell == "lstm" else 1, o.hidden)
     for k in range(a.dim):
-        shapes |= _linear(f"head.say.{k}", o.depth_width, o.hidden) | _linear(f"head.out.{k}", a.levels, o.depth_width)
+        shapes |= _linear(f"head.in_proj.{k}", o.depth_width, o.hidden) | _linear(
+            f"head.out_proj.{k}", a.levels, o.depth_width
+        )
         if a.genre_size:
-            shapes |= _linear(f"head.colour.{k}", o.depth_width, a.genre_size, bias=False)
+            shapes |= _linear(f"head.genre_proj.{k}", o.depth_width, a.genre_size, bias=False)
         if o.depth_block == "gated":
             shapes[f"head.norm.{k}"] = (o.depth_width,)
             shapes |= _linear(f"head.up.{k}", 2 * o.depth_width, o.depth_width, bias=False)
             shapes |= _linear(f"head.down.{k}", o.depth_width, o.depth_width, bias=False)
-    return shapes | {f"head.given.{i}.weight": (a.levels, o.depth_width) for i in range(a.given_tables)}
+    return shapes | {f"head.code_embeddings.{i}.weight": (a.levels, o.depth_width) for i in range(a.given_tables)}
 
 
 def _tiered(a: Architecture) -> Shapes:
@@ -117,25 +119,25 @@ def _tiered(a: Architecture) -> Shapes:
         shapes["genre.weight"] = (a.genres, a.genre_size)
     for k, tier in enumerate(a.tiers):
         name = f"tiers.{k}"
-        shapes |= _linear(f"{name}.frame", o.tier_inputs, tier.heard)
+        shapes |= _linear(f"{name}.frame", o.tier_inputs, tier.input_size)
         if a.genre_size:
             shapes |= _linear(f"{name}.genre", o.tier_inputs, a.genre_size, bias=False)
         shapes |= _cell(f"{name}.cell", GATES[o.cell], o.tier_inputs, tier.hidden)
         shapes[f"{name}.start"] = (2 if o.cell == "lstm" else 1, tier.hidden)
-        shapes |= _linear(f"{name}.speak", tier.ratio * tier.lower, tier.hidden)
-    if o.sketch:
-        shapes["sketch.pull"] = (len(SKETCH), a.pulled, SKETCH[0].classes)
-        for s, scale in enumerate(SKETCH):
-            shapes |= _linear(f"sketch.say.{s}", scale.classes, o.tiers[-1][1])
+        shapes |= _linear(f"{name}.out_proj", tier.ratio * tier.lower, tier.hidden)
+    if o.coarse_features:
+        shapes["coarse.logit_bias"] = (len(COARSE), a.n_bias_rows, COARSE[0].classes)
+        for s, scale in enumerate(COARSE):
+            shapes |= _linear(f"coarse.out_proj.{s}", scale.classes, o.tiers[-1][1])
             if s:
-                shapes[f"sketch.given.{s - 1}.weight"] = (SKETCH[s - 1].classes, scale.classes)
-            for i, size in enumerate(a.told):
-                shapes[f"sketch.told.{s}.{i}.weight"] = (scale.classes, size)
+                shapes[f"coarse.previous.{s - 1}.weight"] = (COARSE[s - 1].classes, scale.classes)
+            for i, size in enumerate(a.condition_sizes):
+                shapes[f"coarse.embeddings.{s}.{i}.weight"] = (scale.classes, size)
     shapes |= _linear("latest", o.width, a.latest)
     for i in range(o.embedded):
         shapes[f"tables.{i}.weight"] = (a.levels, o.width)
     if a.genre_size:
-        shapes |= _linear("colour", o.width, a.genre_size, bias=False)
+        shapes |= _linear("genre_proj", o.width, a.genre_size, bias=False)
     for i in range(o.depth):
         shapes |= _linear(f"layers.{i}", o.width, o.width)
     shapes |= _linear("head.linear", a.outputs, o.width)

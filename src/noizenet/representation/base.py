@@ -123,12 +123,12 @@ class Representation(ABC):
         return frames
 
     @property
-    def granule(self) -> int:
+    def frame_multiple(self) -> int:
         """Frames that stand for the same samples; cuts are possible only between granules."""
         return 1
 
     @property
-    def lead(self) -> int:
+    def left_context(self) -> int:
         """Frames to read before a cut in a track so that the frame at the cut is the one of the whole track."""
         return 1
 

@@ -36,7 +36,7 @@ class CodecTokens(Representation):
 
     codec: str = option("noizenet-2", "a bundled codec, or a folder")
     digest: str = option("", "of the codec's weights; another version is refused")
-    texture: float = option(1.0, "how much of its fine structure noise-like sound gets back", low=0, high=2)
+    noise_fill: float = option(1.0, "how much of its fine structure noise-like sound gets back", low=0, high=2)
 
     name: ClassVar[str] = "codec"
     kind: ClassVar[str] = "classes"
@@ -86,7 +86,7 @@ class CodecTokens(Representation):
         return self.weights.shape.codebooks + self.channels - 1
 
     @property
-    def lead(self) -> int:
+    def left_context(self) -> int:
         """The encoder looks back, and its first window is half outside."""
         shape = self.weights.shape
         return shape.past + 1 + math.ceil(shape.n_fft / 2 / shape.samples)
@@ -110,7 +110,7 @@ class CodecTokens(Representation):
         if not isinstance(other, CodecTokens):
             return False
         codec = self.codec if self.version == other.version else other.codec  # wherever it lies
-        return self == dataclasses.replace(other, texture=self.texture, codec=codec)
+        return self == dataclasses.replace(other, noise_fill=self.noise_fill, codec=codec)
 
     def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
         """Note which version of the codec it is."""
@@ -125,7 +125,7 @@ class CodecTokens(Representation):
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return CodecDecoder(self.weights, self.texture, stereo=self.channels == 2)
+        return CodecDecoder(self.weights, self.noise_fill, stereo=self.channels == 2)
 
 
 class CodecDecoder(Decoder):
@@ -134,7 +134,7 @@ class CodecDecoder(Decoder):
     Parameters
     ----------
     codec : CodecWeights
-    texture : float
+    noise_fill : float
     options : PhaseOptions
     stereo : bool
         Whether one more code of a frame says where the sound stands.
@@ -143,11 +143,11 @@ class CodecDecoder(Decoder):
     shared: ClassVar[tuple[str, ...]] = ("_shape", "_codec", "_packed")
 
     def __init__(
-        self, codec: CodecWeights, texture: float = 1.0, options: PhaseOptions | None = None, *, stereo: bool = False
+        self, codec: CodecWeights, noise_fill: float = 1.0, options: PhaseOptions | None = None, *, stereo: bool = False
     ) -> None:
         shape = self._shape = codec.shape
         self._panner = panning.Panner(shape.samples, shape.levels, shape.sample_rate) if stereo else None
-        self._codec, self._packed, self._texture = codec, packed(codec), texture
+        self._codec, self._packed, self._texture = codec, packed(codec), noise_fill
         self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
         self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
         self._frames = 0  # taken in

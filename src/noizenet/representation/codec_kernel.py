@@ -61,7 +61,7 @@ class PackedDecoder:
         _decode(*self._packed, self._norms, np.ascontiguousarray(windows), h, normal, up, middle, spread)
         return middle.reshape(-1, shape.bins), spread.reshape(-1, shape.bands)
 
-    def magnitudes(self, middle: F32, spread: F32, frames: NDArray[np.int64], texture: float) -> F32:
+    def magnitudes(self, middle: F32, spread: F32, frames: NDArray[np.int64], noise_fill: float) -> F32:
         """Return magnitudes [n, F]: noise-like bins get the deviations that noise has; logarithm and floor come off.
 
         `frames` [n] says which spectrum of its stream each row is.
@@ -70,10 +70,10 @@ class PackedDecoder:
         share = np.zeros(middle.shape, np.float32)
         weights, scales, _, layout = self._packed
         add_products(weights, scales, layout[-1], shape.bins, spread, share)
-        noise = log_noise(shape) if texture else np.zeros((1, shape.bins), np.float32)
+        noise = log_noise(shape) if noise_fill else np.zeros((1, shape.bins), np.float32)
         out = np.empty_like(middle)
         _magnitudes(
-            middle, share, noise, frames % len(noise), np.float32(texture), np.float32(shape.floor),
+            middle, share, noise, frames % len(noise), np.float32(noise_fill), np.float32(shape.floor),
             np.float32(shape.n_fft / 4), out,
         )  # fmt: skip
         return out
@@ -151,10 +151,10 @@ def _normalise(x: Any, weight: Any, bias: Any, out: Any) -> None:
 
 @compiled
 def _magnitudes(
-    middle: Any, share: Any, noise: Any, rows: Any, texture: Any, floor: Any, full: Any, out: Any
+    middle: Any, share: Any, noise: Any, rows: Any, noise_fill: Any, floor: Any, full: Any, out: Any
 ) -> None:  # fmt: skip
     for i in range(middle.shape[0]):
         grain, log, part, to = noise[rows[i]], middle[i], share[i], out[i]
         for j in range(middle.shape[1]):
-            rough = log[j] + min(part[j], float32(1.0)) * texture * grain[j]
+            rough = log[j] + min(part[j], float32(1.0)) * noise_fill * grain[j]
             to[j] = max(exp(min(rough, float32(0.0))) - floor, float32(0.0)) * full

@@ -82,7 +82,7 @@ class FullbandTokens(CodecTokens):
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return FullbandDecoder(self.weights, self.book, self.texture)
+        return FullbandDecoder(self.weights, self.book, self.noise_fill)
 
 
 class FullbandDecoder(CodecDecoder):
@@ -92,13 +92,13 @@ class FullbandDecoder(CodecDecoder):
     ----------
     codec : CodecWeights
     book : Book
-    texture : float
+    noise_fill : float
     """
 
     shared: ClassVar[tuple[str, ...]] = (*CodecDecoder.shared, "_book")
 
-    def __init__(self, codec: CodecWeights, book: Book, texture: float = 1.0) -> None:
-        super().__init__(codec, texture)
+    def __init__(self, codec: CodecWeights, book: Book, noise_fill: float = 1.0) -> None:
+        super().__init__(codec, noise_fill)
         shape = codec.shape
         self._panner = panning.Panner(RATIO * shape.samples, shape.levels, RATIO * shape.sample_rate)
         self._book = book

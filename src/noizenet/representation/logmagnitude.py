@@ -55,7 +55,7 @@ class LogMagnitude(Representation):
         return self.sample_rate / self.hop
 
     @property
-    def lead(self) -> int:
+    def left_context(self) -> int:
         """A frame looks back over the window."""
         return self.n_fft // self.hop
 

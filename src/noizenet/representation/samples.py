@@ -24,12 +24,12 @@ class SampleClasses(Representation):
         return float(self.sample_rate * self.channels)
 
     @property
-    def granule(self) -> int:
+    def frame_multiple(self) -> int:
         """Left and right of one instant belong together."""
         return self.channels
 
     @property
-    def lead(self) -> int:
+    def left_context(self) -> int:
         """One instant."""
         return self.channels
 

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noizenet._version import __version__
 from noizenet.base.config import from_dict
 from noizenet.base.errors import ConfigError, ModelError, UsageError
 from noizenet.base.files import make_folder, write_bytes, write_json, write_text
 from noizenet.base.regular import open_regular, read_regular
+from noizenet.base.renamed import tensor_name
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.weights import Weights, expected_shapes
 from noizenet.representation.base import Representation, create
@@ -38,7 +40,8 @@ from noizenet.store.codecs import find_codec, keep_codec
 if TYPE_CHECKING:
     from noizenet.model.network import Network
 
-FORMAT = 1
+FORMAT = 2
+"""Of model folders; 1 has other names of tensors and options (:mod:`noizenet.base.renamed`)."""
 WEIGHTS, ABOUT, CARD = PARTS
 MAX_WEIGHT_BYTES = 4 << 30
 MAX_ABOUT_BYTES = 16 << 20
@@ -151,7 +154,8 @@ def load(source: Path | str) -> Model:
         raise ModelError(
             f"{source / WEIGHTS}: does not match model.json (damaged, truncated or changed); copy the model again"
         )
-    return Model(_weights(source, architecture, weights), representation, genres, training)
+    arrays = _arrays(source, weights, about["format"])
+    return Model(_weights(source, architecture, arrays), representation, genres, training)
 
 
 def _most_bytes(architecture: Architecture) -> int:
@@ -207,7 +211,8 @@ def _finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
 
 
-def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
+def _arrays(source: Path, data: bytes, version: int) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a file of weights, under today's names."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
@@ -215,6 +220,10 @@ def _weights(source: Path, architecture: Architecture, data: bytes) -> Weights:
         arrays = from_bytes(data)
     except (SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{source / WEIGHTS}: damaged ({error}); copy the model again") from error
+    return {tensor_name(name): values for name, values in arrays.items()} if version < FORMAT else arrays
+
+
+def _weights(source: Path, architecture: Architecture, arrays: dict[str, NDArray[Any]]) -> Weights:
     found, shapes = {k: v.shape for k, v in arrays.items()}, expected_shapes(architecture)
     if found != shapes:
         wrong = sorted(set(found.items()) ^ set(shapes.items()))[0]

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from noizenet._version import __version__
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.generation.controls import Controls
-from noizenet.studio import duel, recordings, trainings, uploads
+from noizenet.studio import ab_test, recordings, trainings, uploads
 from noizenet.studio.core import SEED_S, Studio
 from noizenet.studio.guard import REPORT_POLICY, Guard
 from noizenet.studio.memory import give_back
@@ -256,11 +256,11 @@ def _uploads(app: FastAPI, studio: Studio) -> None:
         import numpy as np
 
         from noizenet.base.seeds import derive_seed
-        from noizenet.generation import NOISE_SEEDS
+        from noizenet.generation import PROMPT_NOISES
 
         rate = 22_050
         rng = np.random.default_rng(derive_seed(max(0, seed), "seed noise"))
-        samples = NOISE_SEEDS.load(kind)(rng, round(SEED_S * rate), rate)
+        samples = PROMPT_NOISES.load(kind)(rng, round(SEED_S * rate), rate)
         return {"peaks": [round(float(np.abs(p).max()), 3) for p in np.array_split(samples, 400)],
                 "curve": [round(float(v), 4) for v in samples[: rate // 50]]}  # fmt: skip
 
@@ -292,9 +292,9 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
         return trainings.progress(settings, queue, trainings.evaluate_job(settings, queue, wish, model))
 
     @app.post("/api/jobs/{key}/{wish}")
-    def act(key: str, wish: str) -> dict[str, Any]:
+    def transition(key: str, wish: str) -> dict[str, Any]:
         """Pause, resume, stop or forget a job."""
-        return trainings.progress(settings, queue, queue.act(key, wish))
+        return trainings.progress(settings, queue, queue.transition(key, wish))
 
     @app.get("/api/jobs/{key}/log")
     def log(key: str) -> Response:
@@ -328,7 +328,7 @@ def _duels(app: FastAPI, studio: Studio) -> None:
         names = wanted(wish, "a"), wanted(wish, "b")
         genre = wish.get("genre") or None
         with studio.heavy:
-            key = duel.begin(
+            key = ab_test.begin(
                 folder, names, studio.library.packed, None if genre is None else str(genre), studio.settings.limits
             )
             give_back()
@@ -337,7 +337,7 @@ def _duels(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/duels")
     def tally() -> list[dict[str, Any]]:
         """Return how often each was chosen."""
-        return duel.tally(folder)
+        return ab_test.tally(folder)
 
     @app.get("/api/duels/{key}/{side}")
     def side(key: str, side: str) -> Response:
@@ -347,7 +347,7 @@ def _duels(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/duels/{key}")
     def judge(key: str, wish: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
         """Keep a choice, and tell who played."""
-        return duel.judge(folder, key, wanted(wish, "choice"))
+        return ab_test.judge(folder, key, wanted(wish, "choice"))
 
 
 def _file(path: Path, headers: dict[str, str] | None = None) -> Response:

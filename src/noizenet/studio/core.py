@@ -12,15 +12,15 @@ from typing import Any
 
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import TEMPORARY_SUFFIX
-from noizenet.evaluation.aliveness import cause_of_death
+from noizenet.evaluation.aliveness import failure_mode
 from noizenet.generation.controls import Controls
 from noizenet.generation.instrument import Instrument
 from noizenet.studio import recordings, trainings
+from noizenet.studio.decode_sandbox import SlowError
 from noizenet.studio.jobs import Queue
 from noizenet.studio.library import Library
 from noizenet.studio.memory import begin_counting, give_back
 from noizenet.studio.names import inside
-from noizenet.studio.probe import SlowError
 from noizenet.studio.radio import Radio, Session
 from noizenet.studio.refusals import without_paths
 from noizenet.studio.settings import Settings
@@ -128,10 +128,10 @@ class Studio:
         if song is not None and not (song.suffix == ".wav" and song.is_file()):
             raise UsageError("that song is not here any more; drop it in again")
         controls = Controls(
-            seconds=None, seed=seed, genre=asked.get("genre") or None, block_seconds=BLOCK_S, seed_audio=song,
-            seed_noise=asked.get("noise") or None, seed_seconds=SEED_S,
+            seconds=None, seed=seed, genre=asked.get("genre") or None, block_seconds=BLOCK_S, prompt=song,
+            prompt_noise=asked.get("noise") or None, prompt_seconds=SEED_S,
         )  # fmt: skip
-        return Instrument(model, controls, cause_of_death, packed)
+        return Instrument(model, controls, failure_mode, packed)
 
     def problem(self, error: Exception | str) -> str:
         """Return what a visitor is told: one line, without the paths of this computer."""

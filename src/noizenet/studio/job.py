@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from noizenet.base.renamed import renamed
+
 ABOUT = "job.json"
 DAMAGED = "damaged"
 """The kind of a job whose description cannot be read: it is shown, and never run."""
@@ -34,7 +36,7 @@ class Job:
         Of the running process, and when it began: a number alone may be another's by now.
     number : int
         Its place in the order of all jobs; clocks go backwards at times.
-    wish : str
+    action : str
         What was asked of it while it runs: ``pause`` or ``stop``.
     """
 
@@ -46,7 +48,7 @@ class Job:
     state: str = QUEUED
     pid: int = 0
     born: float = 0.0
-    wish: str = ""
+    action: str = ""
     created: float = field(default_factory=time.time)
     problem: str = ""
     number: int = 0
@@ -81,8 +83,8 @@ def _job_of(value: Any) -> Job:
     ValueError, TypeError
         If it is none.
     """
-    job = Job(**value)
-    texts = (job.key, job.kind, job.title, job.state, job.wish, job.problem)
+    job = Job(**renamed(value, {"wish": "action"}))
+    texts = (job.key, job.kind, job.title, job.state, job.action, job.problem)
     numbers = (job.pid, job.born, job.created, job.number)
     if not (all(isinstance(v, str) for v in texts) and all(isinstance(v, (int, float)) for v in numbers)):
         raise ValueError("a value of another type")

@@ -135,7 +135,7 @@ class Queue:
         with self._lock:
             return sorted(self._jobs.values(), key=order_of, reverse=True)
 
-    def act(self, key: str, wish: str) -> Job:
+    def transition(self, key: str, action: str) -> Job:
         """Pause, resume, stop or forget a job.
 
         Raises
@@ -145,24 +145,24 @@ class Queue:
         """
         with self._lock:
             job = self.get(key)
-            if wish == "pause" and job.state == RUNNING:
-                job.wish = "pause"
+            if action == "pause" and job.state == RUNNING:
+                job.action = "pause"
                 self._signal(job, signal.SIGINT)
-            elif wish == "pause" and job.state == QUEUED:
+            elif action == "pause" and job.state == QUEUED:
                 job.state = PAUSED
-            elif wish == "resume" and job.state in (PAUSED, FAILED, STOPPED) and job.kind != DAMAGED:
-                job.state, job.wish, job.problem = QUEUED, "", ""
-            elif wish == "stop" and job.state == RUNNING:
-                job.wish = "stop"
+            elif action == "resume" and job.state in (PAUSED, FAILED, STOPPED) and job.kind != DAMAGED:
+                job.state, job.action, job.problem = QUEUED, "", ""
+            elif action == "stop" and job.state == RUNNING:
+                job.action = "stop"
                 self._signal(job, signal.SIGINT)
-            elif wish == "stop" and job.state in (QUEUED, PAUSED):
+            elif action == "stop" and job.state in (QUEUED, PAUSED):
                 job.state = STOPPED
-            elif wish == "forget" and job.state in (DONE, FAILED, STOPPED):
+            elif action == "forget" and job.state in (DONE, FAILED, STOPPED):
                 del self._jobs[key]
                 shutil.rmtree(self.folder(key), ignore_errors=True)
                 return job
             else:
-                raise UsageError(f"a job that is {job.state} cannot {wish[:20]}")
+                raise UsageError(f"a job that is {job.state} cannot {action[:20]}")
             self._keep(job)
             return job
 
@@ -216,7 +216,7 @@ class Queue:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self._children[job.key] = child
-        job.state, job.pid, job.born, job.wish = RUNNING, child.pid, _born(child.pid), ""
+        job.state, job.pid, job.born, job.action = RUNNING, child.pid, _born(child.pid), ""
         self._keep(job)
 
     def _lives(self, job: Job) -> bool:
@@ -234,14 +234,14 @@ class Queue:
             code = INTERRUPTED  # the machine went down, say: what is there can be gone on with
         if code == 0:
             job.state = DONE
-        elif job.wish:
-            job.state = PAUSED if job.wish == "pause" else STOPPED
+        elif job.action:
+            job.state = PAUSED if job.action == "pause" else STOPPED
         elif code in (INTERRUPTED, *(-n for n in ENDINGS), *(128 + n for n in ENDINGS)):  # unheeded, and heeded
             job.state = PAUSED
             job.problem = "it was interrupted from outside; resume goes on where it was"
         else:
             job.state, job.problem = FAILED, self._last_line(job)
-        job.pid, job.wish = 0, ""
+        job.pid, job.action = 0, ""
         self._keep(job)
 
     def _last_line(self, job: Job) -> str:

@@ -28,8 +28,8 @@ from fastapi import WebSocket, WebSocketDisconnect
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import pcm_bytes
 from noizenet.base.errors import NoizenetError, UsageError
-from noizenet.generation.ahead import Pace
 from noizenet.generation.instrument import SETTINGS, Instrument
+from noizenet.generation.prefetch import Pace
 from noizenet.studio.recordings import Recorder
 from noizenet.studio.refusals import check_sendable, without_paths
 from noizenet.studio.settings import Limits

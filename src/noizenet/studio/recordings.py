@@ -24,7 +24,7 @@ from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import AudioWriter, from_pcm16, pcm_bytes
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import TEMPORARY_SUFFIX, write_json
-from noizenet.evaluation.aliveness import cause_of_death
+from noizenet.evaluation.aliveness import failure_mode
 from noizenet.generation.instrument import Instrument, replay
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model
@@ -127,8 +127,8 @@ class Recorder:
 
     def _recipe(self) -> dict[str, Any]:
         recipe = self._instrument.recipe()
-        if recipe["controls"].get("seed_audio"):
-            recipe["controls"]["seed_audio"] = f".{self._stem}{SEED}"
+        if recipe["controls"].get("prompt"):
+            recipe["controls"]["prompt"] = f".{self._stem}{SEED}"
         return {**self._about, **recipe}
 
     def _note(self) -> None:
@@ -138,7 +138,7 @@ class Recorder:
 
     def _keep_song(self) -> None:
         """Keep the song that was gone on from: the seeds are a cache."""
-        song = self._instrument.recipe()["controls"].get("seed_audio")
+        song = self._instrument.recipe()["controls"].get("prompt")
         if song:
             shutil.copyfile(song, self._folder / f".{self._stem}{SEED}")
 
@@ -250,15 +250,15 @@ def render(model: Model, packed: Stepper, recipe: Mapping[str, Any], path: Path,
         frame = max(int(recipe["frame"]), round(2 * rate * (start + samples)) if recipe.get("recovered") else 0)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"this is no recipe of a recording ({type(error).__name__})") from error
-    if controls.get("seed_audio"):
+    if controls.get("prompt"):
         own = path.with_name(f".{path.stem}{SEED}")
-        song = own if own.is_file() else seeds / Path(str(controls["seed_audio"])).name
+        song = own if own.is_file() else seeds / Path(str(controls["prompt"])).name
         if not song.is_file():
             raise UsageError("the song that this recording goes on from is not here any more")
-        controls["seed_audio"] = str(song)
+        controls["prompt"] = str(song)
     r, made = model.representation, {**recipe, "controls": controls, "frame": frame}
     with AudioWriter(out, r.sample_rate, r.channels, samples) as writer:
-        for block in replay(model, made, cause_of_death, start=start, samples=samples, packed=packed):
+        for block in replay(model, made, failure_mode, start=start, samples=samples, packed=packed):
             writer.write(block.samples)
             if writer.frames >= samples:
                 break

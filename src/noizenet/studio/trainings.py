@@ -103,7 +103,7 @@ def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: 
 def progress(settings: Settings, queue: Queue, job: Job) -> dict[str, Any]:
     """Return how a job stands: its state, losses, time left, problems of the collection, samples."""
     found: dict[str, Any] = {
-        "key": job.key, "kind": job.kind, "title": job.title, "state": job.state, "wish": job.wish,
+        "key": job.key, "kind": job.kind, "title": job.title, "state": job.state, "action": job.action,
         "problem": without_paths(job.problem, settings.roots), "created": job.created, "about": job.about,
     }  # fmt: skip
     if job.kind == "evaluate":

@@ -20,8 +20,8 @@ from typing import Any
 
 from noizenet.audio.read import AUDIO_SUFFIXES
 from noizenet.base.errors import UsageError
+from noizenet.studio.decode_sandbox import SlowError, probe
 from noizenet.studio.names import checked, inside, numbered, safe_name
-from noizenet.studio.probe import SlowError, probe
 from noizenet.studio.quotas import make_room, size_of
 from noizenet.studio.refusals import RefusedError, explain
 from noizenet.studio.settings import Settings
@@ -165,8 +165,8 @@ def accept(settings: Settings, place: list[str], received: Received, patience_s:
     Returns
     -------
     dict
-        What it is (see :func:`~noizenet.studio.probe.probe`), and ``stored``: where it lies below the collection,
-        ``already``: whether the same sound lay there before.
+        What it is (see :func:`~noizenet.studio.decode_sandbox.probe`), and ``stored``: where it lies below the
+        collection, ``already``: whether the same sound lay there before.
 
     Raises
     ------

@@ -10,7 +10,14 @@ from noizenet.representation.base import Representation
 from noizenet.store.model import Model
 
 _SPOKEN = {1: "mono", 2: "stereo"}
-BEAT_PARTS = ("clock.", "head.beat.", "phrase.", "head.phrase.", "lookback.", "head.lookback.")
+BEAT_PARTS = (
+    "phase_embedding.",
+    "head.phase_embedding.",
+    "phrase_embedding.",
+    "head.phrase_embedding.",
+    "lookback.",
+    "head.lookback.",
+)
 """Parts that hear of time, and add nothing before they are trained."""
 
 
@@ -28,13 +35,13 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     mine, theirs = representation.channels, model.representation.channels
     if mine != theirs:
         raise UsageError(
-            f"training.start: this corpus is {_SPOKEN[mine]}, the weights to begin with are {_SPOKEN[theirs]}; "
-            f"build it again with --channels {theirs}, or begin without weights: --set training.start="
+            f"training.init_from: this corpus is {_SPOKEN[mine]}, the weights to begin with are {_SPOKEN[theirs]}; "
+            f"build it again with --channels {theirs}, or begin without weights: --set training.init_from="
         )
     if not representation.same_frames(model.representation):
         raise UsageError(
-            f"training.start: that model's representation is {model.representation.name!r} with other settings than "
-            "this one's: its weights mean something else; leave it out with --set training.start="
+            f"training.init_from: that model's representation is {model.representation.name!r} with other settings "
+            "than this one's: its weights mean something else; leave it out with --set training.init_from="
         )
     arrays = {k: torch.from_numpy(v) for k, v in model.weights.arrays.items()}
     if (known := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
@@ -44,7 +51,7 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(
-            "training.start: that model has another shape than the one to be trained; give the same [model] section, "
-            "or leave it out with --set training.start="
+            "training.init_from: that model has another shape than the one to be trained; give the same [model] "
+            "section, or leave it out with --set training.init_from="
         )
     network.load_state_dict(arrays)

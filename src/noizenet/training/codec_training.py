@@ -22,7 +22,7 @@ from noizenet.corpus.corpus import Corpus, Track
 from noizenet.representation.codec_weights import ABOUT, ARRAYS, CodecShape, save_codec
 from noizenet.training import checkpoint
 from noizenet.training.codec import CodecNetwork
-from noizenet.training.guard import Guard
+from noizenet.training.guard import DivergenceGuard
 from noizenet.training.stopping import Interrupted, stop_requests
 
 CROP_S = 1.5
@@ -74,7 +74,7 @@ class CodecTrainer:
         self.batch, self.learning_rate, self.seed = batch, learning_rate, seed
         self.crops = Crops(corpus, corpus.split("train"), seed)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-        self.guard = Guard(network, self.optimizer, WARMUP_STEPS)
+        self.guard = DivergenceGuard(network, self.optimizer, WARMUP_STEPS)
         self.spent, self.steps = 0.0, 0
         self.recent = {"bins": 0.0, "bands": 0.0}
         self.messages: list[str] = []
@@ -89,14 +89,14 @@ class CodecTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), CLIP))
         self.steps += 1
-        if problem := self.guard.verdict(float(loss.detach()), norm):
+        if problem := self.guard.check(float(loss.detach()), norm):
             self.guard.recover(self.network, self.optimizer, problem)
             self.messages.append(f"step {self.steps}: {problem}; back to the last good weights")
             return
         self.optimizer.step()
         self.recent = {k: 0.98 * self.recent[k] + 0.02 * v for k, v in parts.items()} if self.steps > 50 else parts
         if self.steps % GOOD_EVERY == 0:
-            self.guard.remember(self.network, self.optimizer)
+            self.guard.snapshot(self.network, self.optimizer)
 
     def _identity(self) -> dict[str, Any]:
         content = hashlib.sha256("".join(sorted(t.content + t.split for t in self.corpus.tracks)).encode()).hexdigest()

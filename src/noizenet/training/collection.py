@@ -25,20 +25,22 @@ def check_collection(corpus: Corpus, tracks: Sequence[Track]) -> str:
         If they are too few to learn from, or nearly all silent; the message says what is missing.
     """
     seconds = sum(t.seconds for t in tracks)
-    sounding = sum(t.seconds for t in tracks if t.rms > SILENT_RMS)
+    nonsilent = sum(t.seconds for t in tracks if t.rms > SILENT_RMS)
     if seconds < LEAST_S:
         raise TrainingError(
             f"{corpus.folder}: {seconds:.0f} s to train on are too few to learn music from: at least "
             f"{math.ceil(LEAST_S - seconds)} s more are needed, and {FEW_S / 60:.0f} minutes are a good start; "
             "add recordings and build the corpus again"
         )
-    if sounding < LEAST_S:
+    if nonsilent < LEAST_S:
         raise TrainingError(
-            f"{corpus.folder}: the tracks to train on are nearly all silent ({sounding:.0f} of {seconds:.0f} s lie "
+            f"{corpus.folder}: the tracks to train on are nearly all silent ({nonsilent:.0f} of {seconds:.0f} s lie "
             "above -60 dB); are these the right files?"
         )
-    if sounding < seconds / 2:
-        return f"more than half of the music to train on is silent ({sounding:.0f} of {seconds:.0f} s lie above -60 dB)"
+    if nonsilent < seconds / 2:
+        return (
+            f"more than half of the music to train on is silent ({nonsilent:.0f} of {seconds:.0f} s lie above -60 dB)"
+        )
     spoken, heard = speech_in(corpus, tracks)
     if spoken > SPOKEN_SHARE * heard:
         return (

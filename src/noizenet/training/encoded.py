@@ -30,7 +30,7 @@ STALE_S = 24 * 3600.0
 """Half-written files of this age were left by a killed training."""
 
 
-def sounding(samples: NDArray[np.float32], frames: int, each: int) -> NDArray[np.bool_]:
+def nonsilent(samples: NDArray[np.float32], frames: int, each: int) -> NDArray[np.bool_]:
     """Return which frames to learn from, [frames]: all but what goes on of a silence after its first quarter second.
 
     A network that has heard recordings fade out and stay silent takes silence for a place to stay.
@@ -147,7 +147,7 @@ class EncodedTracks:
             return frames
         samples = self._samples(track, shift)
         frames = self._r.encode(self._r.as_waveform(samples))
-        frames = frames[sounding(samples, len(frames), self._r.samples_for(1))]
+        frames = frames[nonsilent(samples, len(frames), self._r.samples_for(1))]
         _keep(path, frames)
         return frames
 
@@ -164,7 +164,7 @@ class EncodedTracks:
         whole = self._r.frames_for(len(samples))
         # Played higher is played faster: a frame's middle lies later in the track as it is.
         middles = (np.arange(whole) + 0.5) * each / self._r.sample_rate * 2 ** (shift / 12)
-        values = of(middles)[sounding(samples, whole, each)].astype(kind)
+        values = of(middles)[nonsilent(samples, whole, each)].astype(kind)
         values = np.resize(values, count) if len(values) != count else values
         _keep(path, values)
         return values

@@ -20,7 +20,7 @@ import torch
 
 from noizenet.base.errors import TrainingError
 
-SETTLE_STEPS = 20
+RECOVERY_STEPS = 20
 MAX_RECOVERIES = 8
 SMOOTHING = 0.9
 BLOCK = 500
@@ -29,7 +29,7 @@ WORSE, BETTER = 1.02, 0.95
 """Loss ÷ chance that is too high in any run, and in one that had to go back."""
 
 
-class Guard:
+class DivergenceGuard:
     """Remembers good weights and how the loss began.
 
     Parameters
@@ -57,7 +57,7 @@ class Guard:
         self._block, self._losses, self._chances = 0, 0.0, 0.0
         self._take(network, optimizer)
 
-    def remember(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def snapshot(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Keep a copy of weights and optimizer as the last good ones, unless they are worse than guessing."""
         if not self._block or self._ratio() <= self._limit():
             self._take(network, optimizer)
@@ -66,7 +66,7 @@ class Guard:
         self.weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.moments = copy.deepcopy(optimizer.state_dict())
 
-    def verdict(self, loss: float, gradient_norm: float, chance: float = math.inf) -> str:
+    def check(self, loss: float, gradient_norm: float, chance: float = math.inf) -> str:
         """Return what is wrong with a step, or an empty text.
 
         Parameters
@@ -82,9 +82,9 @@ class Guard:
         self._seen += 1
         if math.isfinite(chance) and self._seen > self._warmup and (problem := self._against(loss, chance)):
             return problem
-        if self._seen <= SETTLE_STEPS:
-            self._first += loss / SETTLE_STEPS
-            self._smooth = self._first * SETTLE_STEPS / self._seen
+        if self._seen <= RECOVERY_STEPS:
+            self._first += loss / RECOVERY_STEPS
+            self._smooth = self._first * RECOVERY_STEPS / self._seen
             return ""
         self._smooth = SMOOTHING * self._smooth + (1 - SMOOTHING) * loss
         if loss > 10 * self._first or self._smooth > 2 * self._first:

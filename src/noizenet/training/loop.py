@@ -20,16 +20,16 @@ from noizenet.representation.base import Representation, create
 from noizenet.store.model import ABOUT, Model, load
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
+from noizenet.training.calibration import ROUNDS, STREAMS, calibrate, expected_seconds, target_means
 from noizenet.training.collection import check_collection
 from noizenet.training.fitting import fitted
 from noizenet.training.folder import check_run_folder, run_folder
-from noizenet.training.guard import Guard
+from noizenet.training.guard import DivergenceGuard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
 from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
 from noizenet.training.resume import check_resume_point, restore, write_resume_point
-from noizenet.training.settling import ROUNDS, STREAMS, expected_seconds, heard, settle
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
 from noizenet.training.storing import store
@@ -92,7 +92,7 @@ class Trainer:
         self.history: list[float] = []
         self.step = 0
         o, m = config.training, config.model
-        self.calibrates = bool(o.settling_seconds and config.model.tiers and config.model.sketch)
+        self.calibrates = bool(o.calibration_seconds and config.model.tiers and config.model.coarse_features)
         self.plan = Plan(budget, calibrates=self.calibrates)
         train, held = corpus.split("train"), corpus.split("validation")
         if not train:
@@ -111,11 +111,12 @@ class Trainer:
             self._messages.append(remark)  # before the reader, which would call silent tracks short
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = make_network(self.architecture, self.representation.values()).train()
-        if o.start:
-            begin_from(load(o.start), self.network, self.representation, corpus.genres)
-        if o.window % self.network.granule:
+        if o.init_from:
+            begin_from(load(o.init_from), self.network, self.representation, corpus.genres)
+        if o.window % self.network.frame_multiple:
             raise UsageError(
-                f"training.window: {o.window} is not a multiple of {self.network.granule}, the slowest tier's step"
+                f"training.window: {o.window} is not a multiple of "
+                f"{self.network.frame_multiple}, the slowest tier's step"
             )
         read = corpus.seconds("train") * (2 * o.transpose + 1)
         of_all = read / (read + corpus.seconds("validation") * o.validate)
@@ -135,14 +136,14 @@ class Trainer:
             else None
         )  # fmt: skip
         self.optimizer: torch.optim.Optimizer = OPTIMIZERS.load(o.optimizer)(self.network.parameters(), o)
-        self.guard = Guard(self.network, self.optimizer, o.warmup_steps)
+        self.guard = DivergenceGuard(self.network, self.optimizer, o.warmup_steps)
         self.bf16 = use_bf16(o.precision, config)
         self.every = o.validate_every or self.validations_every()
         self.state = self.network.start_state(o.batch).detach()
         self.best: dict[str, Tensor] = {}
         self.best_measures: dict[str, float] = {}
-        self.settled: dict[str, dict[str, list[float]]] = {}
-        self.settled_measures: dict[str, float] = {}
+        self.calibration: dict[str, dict[str, list[float]]] = {}
+        self.calibrated_measures: dict[str, float] = {}
         self.elapsed = self.calibrated_s = 0.0
         self._shown = 0.0
         self._saved = 0.0
@@ -192,7 +193,7 @@ class Trainer:
         self.elapsed = self.plan.elapsed()
         self._write_resume_point()
         if self.calibrates:
-            self._settle(log)
+            self._calibrate(log)
         model = self._store()
         log.finish()
         return model
@@ -204,7 +205,7 @@ class Trainer:
         if self._threads is not None:
             self._threads.adapt()
         result = self.learn()
-        problem = self.guard.verdict(result.loss, result.gradient_norm, result.chance)
+        problem = self.guard.check(result.loss, result.gradient_norm, result.chance)
         self.step += 1
         if problem:
             self._recover(problem, log)
@@ -239,7 +240,7 @@ class Trainer:
             self.plan.fit_calibration(SLACK * seconds + HEARD_S)
 
     def _settling_samples(self) -> int:
-        return round(self.config.training.settling_seconds / STREAMS * self.representation.frame_rate)
+        return round(self.config.training.calibration_seconds / STREAMS * self.representation.frame_rate)
 
     def _tell_encoding(self, share: float) -> None:
         if self._stop.is_set():
@@ -286,7 +287,7 @@ class Trainer:
         factor = SCHEDULES.load(o.schedule)(self._done(), self.history)
         warm = min(1.0, (self.step + 1) / (o.warmup_steps + 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = o.learning_rate * (o.start_rate if o.start else 1.0) * factor * warm * self.guard.scale
+            group["lr"] = o.learning_rate * (o.init_lr_scale if o.init_from else 1.0) * factor * warm * self.guard.scale
 
     def _recover(self, problem: str, log: MetricsLog) -> None:
         self.guard.recover(self.network, self.optimizer, problem)
@@ -296,7 +297,7 @@ class Trainer:
         log.add(self.step, {"event": message})
 
     def _validate(self, log: MetricsLog) -> None:
-        self.guard.remember(self.network, self.optimizer)
+        self.guard.snapshot(self.network, self.optimizer)
         if self.validation is None:
             return
         begun = self.plan.elapsed()
@@ -333,7 +334,7 @@ class Trainer:
         held = self.history[-1] if self.history else None
         self._on_progress(Progress(self.step, done, loss, held, rate, left, message))
 
-    def _settle(self, log: MetricsLog) -> None:
+    def _calibrate(self, log: MetricsLog) -> None:
         """Pull what the best network plays to training's music; a run stopped meanwhile settles when it is resumed."""
         begun, deadline = self.plan.elapsed(), self.plan.deadline()
         noted = -math.inf
@@ -356,20 +357,22 @@ class Trainer:
             self._tell(min(0.999, done), left, "calibration", note)
 
         show(0.0, "listening to the corpus")
-        target = heard(self.corpus, self.corpus.split("train"), self.representation, self.network.granule, self.seed)
+        target = target_means(
+            self.corpus, self.corpus.split("train"), self.representation, self.network.frame_multiple, self.seed
+        )
         weights = Weights.of_state(self.architecture, self._kept())
         time_left = None if deadline == math.inf else lambda: deadline - self.plan.elapsed()
-        settled = settle(
+        calibration = calibrate(
             weights, self.representation.silence(), target, self._settling_samples(), self.seed, show, time_left
         )
-        self.best = {**self._kept(), "sketch.pull": torch.from_numpy(settled.pull)}
+        self.best = {**self._kept(), "coarse.logit_bias": torch.from_numpy(calibration.logit_bias)}
         self.network.load_state_dict(self.best)
         if self.validation is not None:
-            self.settled_measures = self.validation.measure(self.network, bf16=self.bf16)
-        self.settled = settled.by_genre(self.corpus.genres)
-        if settled.rounds < ROUNDS:
+            self.calibrated_measures = self.validation.measure(self.network, bf16=self.bf16)
+        self.calibration = calibration.by_genre(self.corpus.genres)
+        if calibration.rounds < ROUNDS:
             self._messages.append(
-                f"calibration had time for {settled.rounds} of {ROUNDS} rounds; more minutes make levels truer"
+                f"calibration had time for {calibration.rounds} of {ROUNDS} rounds; more minutes make levels truer"
             )
             log.add(self.step, {"event": self._messages[-1]})
             self._tell(0.999, 0.0, "calibration", "done")

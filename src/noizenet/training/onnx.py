@@ -4,9 +4,9 @@ Three graphs and a description: ``stack.onnx`` (the last frame's codes and the s
 after), ``depth.onnx`` (what they say, the codes of the frame so far and the genre mix → the logits of all codes: run it
 once a code; a mix of zeros is any genre, for guidance). Of a network with a clock both also take `tick` [B], where in a
 beat the frame to come is (1 to the clock's number of phases, or 0 to tell nothing), and where it has been trained so
-`place` [B], in which beat of a phrase (1 to 16, or 0), and `back` [B, L, K], the codes of so many beats before (-1:
-none). Where the codec is ours there is also ``decoder.onnx`` (codes in a window → log-magnitudes and their spread).
-Sampling and phases are left to the program.
+`place` [B], in which beat of a phrase (1 to 16, or 0), and `lookback_codes` [B, L, K], the codes of so many beats
+before (-1: none). Where the codec is ours there is also ``decoder.onnx`` (codes in a window → log-magnitudes and their
+spread). Sampling and phases are left to the program.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class _Stack(nn.Module):
 
     def forward(
         self, codes: Tensor, state: Tensor, tick: Tensor | None = None, place: Tensor | None = None,
-        back: Tensor | None = None,
+        lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         n = self.network
-        h, after = n.stack.step(n.heard(codes, tick, place, back), n.stack.queues(state))
+        h, after = n.stack.step(n.embed_inputs(codes, tick, place, lookback_codes), n.stack.queues(state))
         return h, n.stack.flat(after)
 
 
@@ -48,10 +48,10 @@ class _Depth(nn.Module):
 
     def forward(
         self, h: Tensor, codes: Tensor, mix: Tensor, tick: Tensor | None = None, place: Tensor | None = None,
-        back: Tensor | None = None,
+        lookback_codes: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        told = self.network.told(mix)
-        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0], tick, place, back)
+        told = self.network.embed_genre(mix)
+        logits: Tensor = self.network.head(h, codes, told if told is None else told[:, 0], tick, place, lookback_codes)
         return logits
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from noizenet.base.config import check, from_dict, merge, option, parse_assignment, read_toml, write_toml
 from noizenet.base.errors import ConfigError, UsageError, suggest
+from noizenet.base.renamed import KEYS, remark_on, renamed
 from noizenet.model.architecture import ModelOptions
 from noizenet.store.bundled import bundled_models
 from noizenet.training import OPTIMIZERS, RECIPES, SCHEDULES
@@ -60,17 +61,19 @@ class TrainingOptions:
     gain_jitter: float = option(
         0.0, "spread of a random gain on each lane's inputs, in nepers; the targets stay as they are", low=0, high=3
     )
-    own_samples: float = option(
+    scheduled_sampling: float = option(
         0.0,
         "share of inputs that half of the lanes hear as the network would have drawn them",
         low=0,
         high=1,
     )
-    start: str = option("", "a model to begin from, bundled or a folder; its codes must be the same; empty: begin anew")
-    start_rate: float = option(
+    init_from: str = option(
+        "", "a model to begin from, bundled or a folder; its codes must be the same; empty: begin anew"
+    )
+    init_lr_scale: float = option(
         1.0, "the learning rate's factor where training begins from another model's weights", low=1e-6, high=1
     )
-    settling_seconds: float = option(
+    calibration_seconds: float = option(
         0.0,
         "after training, sound that each genre is played in each of seven rounds to settle its level; 0: none",
         low=0,
@@ -133,7 +136,7 @@ def configure(recipe: str, config: Path | None = None, assignments: tuple[str, .
             what = "a bundled model" if recipe in bundled_models() else "a file or folder"
             raise UsageError(
                 f"model {recipe!r:.80}: is {what} and no recipe; give one ({', '.join(RECIPES)}), and a model to begin "
-                "from as --set training.start=MODEL"
+                "from as --set training.init_from=MODEL"
             )
         raise UsageError(f"unknown recipe {recipe!r:.80}: {suggest(recipe[:80], list(RECIPES))}")
     text = resources.files("noizenet.training").joinpath(f"recipes/{recipe}.toml").read_text(encoding="utf-8")
@@ -159,6 +162,8 @@ def _lay_over(values: dict[str, Any], over: dict[str, Any], origin: str) -> dict
             raise ConfigError(f"{origin}: unknown section {section!r}; {suggest(section, list(SECTIONS))}")
         if not isinstance(content, dict):
             raise ConfigError(f"{origin}: {section} is a section, expected [{section}] with keys below it")
+        remark_on(origin, section, content)
+    over = {section: renamed(content, KEYS.get(section, {})) for section, content in over.items()}
     # Another representation has other keys: those of the recipe's own do not carry over.
     name = over.get("representation", {}).get("name")
     if name is not None and name != values.get("representation", {}).get("name"):

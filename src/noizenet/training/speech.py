@@ -16,7 +16,7 @@ from scipy import signal
 
 from noizenet.audio.resample import resample
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.corpus.spread import spread
+from noizenet.corpus.excerpts import excerpt_starts
 
 RATE_HZ, STRETCH_S, HOP, WINDOW = 8_000, 3.0, 80, 256
 BANDS = np.geomspace(120, 3600, 19)
@@ -70,7 +70,7 @@ def speech_in(corpus: Corpus, tracks: Sequence[Track]) -> tuple[int, int]:
     """Return in how many of some stretches of 3 s, spread evenly over the tracks, there is speech, and of how many."""
     count = round(STRETCH_S * corpus.sample_rate)
     long, found = [t for t in tracks if t.frames >= count], list[bool]()
-    for track, start in spread(long, STRETCHES if long else 0, STRETCH_S):
+    for track, start in excerpt_starts(long, STRETCHES if long else 0, STRETCH_S):
         samples = corpus.mono(track, round(start * corpus.sample_rate), count)
         verdict = sounds_like_speech(at_8_khz(samples, corpus.sample_rate))
         if verdict is not None:

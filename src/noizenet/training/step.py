@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from noizenet.model.features import SKETCH
+from noizenet.model.features import COARSE
 from noizenet.model.network import Beat, Network
 from noizenet.model.sampling import Sampling
 from noizenet.training.options import TrainingOptions
@@ -36,16 +36,16 @@ def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Beat]
     if not frames.is_floating_point():
         frames = frames.int()
     mix = torch.nn.functional.one_hot(torch.from_numpy(batch.genres), max(1, genres)).float()
-    told = (batch.ticks, batch.places, batch.back)
+    told = (batch.beat_phase, batch.phrase_beat, batch.lookback_codes)
     return frames[:, :-1], frames[:, 1:], mix, Beat(*(None if x is None else torch.from_numpy(x[:, 1:]) for x in told))
 
 
-def carry(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
+def detach_state(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
     """Cut the gradient, and send the lanes that begin a new segment to the (learned) start."""
     return torch.where(torch.from_numpy(fresh)[:, None], network.start_state(len(state)), state.detach().float())
 
 
-def disturb(inputs: Tensor, noise: float, levels: int) -> Tensor:
+def add_noise(inputs: Tensor, noise: float, levels: int) -> Tensor:
     """Add Gaussian noise to inputs: its standard deviation is `noise` for numbers, `noise` classes for classes."""
     if not noise:
         return inputs
@@ -54,7 +54,7 @@ def disturb(inputs: Tensor, noise: float, levels: int) -> Tensor:
     return (inputs + (noise * torch.randn(inputs.shape)).round().int()).clamp(0, levels - 1)
 
 
-def mistake(inputs: Tensor, share: float) -> Tensor:
+def corrupt_codes(inputs: Tensor, share: float) -> Tensor:
     """Replace codes [B, T, K] by codes of the same book from elsewhere in the batch: errors are met in training.
 
     Each lane has a share of its own, uniform from 0 to twice `share`.
@@ -66,29 +66,29 @@ def mistake(inputs: Tensor, share: float) -> Tensor:
     return torch.where(hit, elsewhere, inputs)
 
 
-def forget(told: Tensor, share: float) -> Tensor:
+def drop_condition(told: Tensor, share: float) -> Tensor:
     """Turn a share of the rows [B, N] of what is told to zeros: of genre mixes they stand for any genre."""
     return told * (torch.rand(len(told), 1) >= share) if share else told
 
 
-def untold(ticks: Tensor | None, share: float) -> Tensor | None:
+def drop_beat(beat_phase: Tensor | None, share: float) -> Tensor | None:
     """Keep the beat [B, T] from a share of the lanes."""
-    return None if ticks is None else forget(ticks, share)
+    return None if beat_phase is None else drop_condition(beat_phase, share)
 
 
-def corrupt_lookback(back: Tensor | None, share: float) -> Tensor | None:
-    """Replace codes of some beats ago [B, T, L, K] as :func:`mistake` does inputs; where nothing lies nothing comes."""
-    if back is None or not share:
-        return back
-    changed = mistake(back.flatten(2), share).view_as(back)
-    return torch.where((back >= 0) & (changed >= 0), changed, back)
+def corrupt_lookback(lookback_codes: Tensor | None, share: float) -> Tensor | None:
+    """Replace codes of some beats ago [B, T, L, K] as :func:`corrupt_codes` does inputs; -1 stays -1."""
+    if lookback_codes is None or not share:
+        return lookback_codes
+    changed = corrupt_codes(lookback_codes.flatten(2), share).view_as(lookback_codes)
+    return torch.where((lookback_codes >= 0) & (changed >= 0), changed, lookback_codes)
 
 
-def drop_lookback(back: Tensor | None, share: float) -> Tensor | None:
+def drop_lookback(lookback_codes: Tensor | None, share: float) -> Tensor | None:
     """Keep the codes of some beats ago [B, T, L, K] from a share of the lanes."""
-    if back is None or not share:
-        return back
-    return torch.where(torch.rand(len(back), 1, 1, 1) >= share, back, -1)
+    if lookback_codes is None or not share:
+        return lookback_codes
+    return torch.where(torch.rand(len(lookback_codes), 1, 1, 1) >= share, lookback_codes, -1)
 
 
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
@@ -109,7 +109,7 @@ def jitter_gain(network: Network, inputs: Tensor, spread: float) -> Tensor:
     return torch.bucketize(values[inputs.long()] * gain, (values[1:] + values[:-1]) / 2).to(inputs.dtype)
 
 
-def own_samples(
+def scheduled_sampling(
     network: Network, inputs: Tensor, targets: Tensor, mix: Tensor, state: Tensor, probability: float, *, bf16: bool,
     beat: Beat = NOTHING,
 ) -> Tensor:  # fmt: skip
@@ -118,17 +118,17 @@ def own_samples(
     Parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each draw is made
     from the true past. The network so learns to go on from histories that are as wrong as its own will be.
     """
-    lanes = len(inputs) // 2
-    if probability == 0 or lanes == 0 or not network.head.distribution:
+    rows = len(inputs) // 2
+    if probability == 0 or rows == 0 or not network.head.distribution:
         return inputs
     with torch.no_grad(), autocast(bf16):
-        told = (None if x is None else x[:lanes] for x in beat)
-        _, output, _ = network.nats(inputs[:lanes], targets[:lanes], mix[:lanes], state[:lanes], *told)
+        told = (None if x is None else x[:rows] for x in beat)
+        _, output, _ = network.compute_loss(inputs[:rows], targets[:rows], mix[:rows], state[:rows], *told)
     drawn = network.head.sample(output.flatten(0, 1), torch.default_generator, PLAIN)
-    drawn = drawn.reshape(lanes, -1, drawn.shape[-1])[:, :-1]  # the draw for a frame is the input of the next
-    chosen = torch.rand(lanes, drawn.shape[1], 1) < probability
+    drawn = drawn.reshape(rows, -1, drawn.shape[-1])[:, :-1]  # the draw for a frame is the input of the next
+    chosen = torch.rand(rows, drawn.shape[1], 1) < probability
     changed = inputs.clone()
-    changed[:lanes, 1:] = torch.where(chosen, drawn.to(inputs.dtype), inputs[:lanes, 1:])
+    changed[:rows, 1:] = torch.where(chosen, drawn.to(inputs.dtype), inputs[:rows, 1:])
     return changed
 
 
@@ -140,7 +140,7 @@ def chance(network: Network, targets: Tensor) -> float:
     """
     a = network.architecture
     if a.kind == "classes":
-        sketch = sum(math.log(s.classes) for s in SKETCH) / network.granule if a.sketches else 0.0
+        sketch = sum(math.log(s.classes) for s in COARSE) / network.frame_multiple if a.has_coarse else 0.0
         return a.dim * math.log(a.levels) + sketch
     error = targets.square().mean() if a.options.loss == "mse" else targets.abs().mean()
     return float(error) or math.inf
@@ -166,7 +166,7 @@ def train_step(
         As left by the window before, [B, N].
     options : TrainingOptions
         Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``clock_dropout``, ``lookback_dropout``,
-        ``gain_jitter`` and ``own_samples``.
+        ``gain_jitter`` and ``scheduled_sampling``.
     bf16 : bool
 
     Returns
@@ -175,16 +175,22 @@ def train_step(
         Where loss or gradient is not finite, no update was made.
     """
     inputs, targets, mix, beat = to_tensors(batch, network.architecture.genres)
-    inputs = disturb(inputs, options.input_noise, network.architecture.levels)
-    inputs = mistake(inputs, options.code_noise)
-    mix, ticks = forget(mix, options.genre_dropout), untold(beat.ticks, options.clock_dropout)
-    places = beat.places if beat.places is None or ticks is None else beat.places * (ticks > 0)  # of the same lanes
-    beat = Beat(ticks, places, drop_lookback(corrupt_lookback(beat.back, options.code_noise), options.lookback_dropout))
+    inputs = add_noise(inputs, options.input_noise, network.architecture.levels)
+    inputs = corrupt_codes(inputs, options.code_noise)
+    mix, beat_phase = drop_condition(mix, options.genre_dropout), drop_beat(beat.beat_phase, options.clock_dropout)
+    phrase_beat = (
+        beat.phrase_beat if beat.phrase_beat is None or beat_phase is None else beat.phrase_beat * (beat_phase > 0)
+    )  # of the same lanes
+    beat = Beat(
+        beat_phase,
+        phrase_beat,
+        drop_lookback(corrupt_lookback(beat.lookback_codes, options.code_noise), options.lookback_dropout),
+    )
     inputs = jitter_gain(network, inputs, options.gain_jitter)
-    before = carry(network, state, batch.fresh)
-    inputs = own_samples(network, inputs, targets, mix, before, options.own_samples, bf16=bf16, beat=beat)
+    before = detach_state(network, state, batch.fresh)
+    inputs = scheduled_sampling(network, inputs, targets, mix, before, options.scheduled_sampling, bf16=bf16, beat=beat)
     with autocast(bf16):
-        loss, _, after = network.nats(inputs, targets, mix, before, *beat)
+        loss, _, after = network.compute_loss(inputs, targets, mix, before, *beat)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip or float("inf"))

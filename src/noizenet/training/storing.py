@@ -55,9 +55,9 @@ def store(run: Trainer, kept: dict[str, Tensor], command: str) -> Model:
             "audio_hours": run.step * o.batch * o.window / run.representation.frame_rate / 3600,
             "recoveries": run.guard.recoveries,
             **{f"best_validation_{k}": v for k, v in run.best_measures.items()},
-            **{f"settled_validation_{k}": v for k, v in run.settled_measures.items()},
+            **{f"settled_validation_{k}": v for k, v in run.calibrated_measures.items()},
         },
-        "settled": run.settled,
+        "settled": run.calibration,
         "tempi": run.reader.tempi(),
     }
     model = Model(weights, run.representation, list(run.corpus.genres), about)

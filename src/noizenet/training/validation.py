@@ -11,7 +11,7 @@ import torch
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.network import Network
 from noizenet.representation.base import Representation
-from noizenet.training.step import autocast, carry, to_tensors
+from noizenet.training.step import autocast, detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
 LANES = 32
@@ -54,14 +54,14 @@ class Validation:
         ratio = 0.8 * representation.sample_rate / corpus.sample_rate  # silences are left out
         ratio = ratio if representation.key else 1.0
         possible = sum(representation.frames_for(int(t.frames * ratio)) // window for t in tracks)
-        lanes = max(1, min(LANES, windows, possible))
-        steps = max(1, windows // lanes)
+        rows = max(1, min(LANES, windows, possible))
+        steps = max(1, windows // rows)
         segment = steps * window / representation.frame_rate
         reader = WindowReader(
             corpus,
             tracks,
             representation,
-            batch=lanes,
+            batch=rows,
             window=window,
             segment_seconds=segment,
             seed=seed,
@@ -71,7 +71,7 @@ class Validation:
             on_track=on_track,
         )
         self._batches: list[Batch] = [reader.next() for _ in range(steps)]
-        self._used, self._frames_each = steps, lanes * window
+        self._used, self._frames_each = steps, rows * window
         self._per_second = representation.frame_rate
 
     @property
@@ -101,8 +101,8 @@ class Validation:
             for batch in self._batches[: self._used]:
                 inputs, targets, mix, beat = to_tensors(batch, network.architecture.genres)
                 with autocast(bf16):
-                    before = carry(network, state, batch.fresh)
-                    loss, output, state = network.nats(inputs, targets, mix, before, *beat)
+                    before = detach_state(network, state, batch.fresh)
+                    loss, output, state = network.compute_loss(inputs, targets, mix, before, *beat)
                 values = {"loss": float(loss)}
                 if network.architecture.kind == "vectors":
                     error = output.float() - targets

@@ -25,19 +25,19 @@ from noizenet.training.encoded import EncodedTracks
 class Batch(NamedTuple):
     """One window of every lane.
 
-    `frames` [B, T + 1, ...] holds the frame before the window, then the window: inputs are all but the last,
-    targets all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment. `ticks`
-    [B, T + 1], of networks with a clock, tell where between two beats each frame is: 1 to the clock's number of phases,
-    0 where no beat is clear. `places` [B, T + 1] tell in which beat of a phrase, 1 to 16, and `back` [B, T + 1, L, K]
-    the codes of so many beats before; 0 and -1 where there is nothing to tell.
+    `frames` [B, T + 1, ...] holds the frame before the window, then the window: inputs are all but the last, targets
+    all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment. `beat_phase` [B, T
+    + 1], of networks with a clock, tell where between two beats each frame is: 1 to the clock's number of phases, 0
+    where no beat is clear. `phrase_beat` [B, T + 1] tell in which beat of a phrase, 1 to 16, and `lookback_codes` [B, T
+    + 1, L, K] the codes of so many beats before; 0 and -1 where there is nothing to tell.
     """
 
     frames: NDArray[Any]
     genres: NDArray[np.int64]
     fresh: NDArray[np.bool_]
-    ticks: NDArray[np.int64] | None = None
-    places: NDArray[np.int64] | None = None
-    back: NDArray[np.int64] | None = None
+    beat_phase: NDArray[np.int64] | None = None
+    phrase_beat: NDArray[np.int64] | None = None
+    lookback_codes: NDArray[np.int64] | None = None
 
 
 class Segment(NamedTuple):
@@ -106,7 +106,7 @@ class WindowReader:
     ) -> None:
         self._corpus, self._r, self._seed = corpus, representation, seed
         self._batch, self._window = batch, window
-        if window % representation.granule:
+        if window % representation.frame_multiple:
             raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
         self._encoded = EncodedTracks(corpus, representation) if representation.key else None
         if transpose and self._encoded is None:
@@ -139,7 +139,7 @@ class WindowReader:
         self._repeats = (often / often[per_genre > 0].min())[self._genres]
         self._segment_windows = max(1, round(segment_seconds * representation.frame_rate / window))
         self.windows_per_epoch = sum(n // window for n in self._lengths)
-        self._deal = 0  # segments dealt so far, over all epochs
+        self._next_segment = 0  # segments dealt so far, over all epochs
         self._epoch, self._order = -1, list[Segment]()
         self._dealt_before = 0  # segments in the epochs before the current one
         self._lanes: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the deal, window within it)
@@ -152,29 +152,29 @@ class WindowReader:
 
     def next(self) -> Batch:
         """Return the next window of every lane."""
-        frames, ticks, places, back, genres = [], [], [], [], np.zeros(self._batch, np.int64)
+        frames, beat_phase, phrase_beat, lookback_codes, genres = [], [], [], [], np.zeros(self._batch, np.int64)
         fresh = np.zeros(self._batch, bool)
-        for lane in range(self._batch):
-            number, at = self._lanes[lane]
-            held = self._held[lane]
+        for row in range(self._batch):
+            number, at = self._lanes[row]
+            held = self._held[row]
             if held is None and number >= 0:
-                held = self._held[lane] = self._load(number)
+                held = self._held[row] = self._load(number)
             if held is None or at >= held[1].windows:
-                number, at = self._deal, 0
-                self._deal += 1
-                held = self._held[lane] = self._load(number)
+                number, at = self._next_segment, 0
+                self._next_segment += 1
+                held = self._held[row] = self._load(number)
             first = at * self._window
             frames.append(held[2][first : first + self._window + 1])
             if self._clock:
-                ticks.append(self._ticks(held[1], first))
+                beat_phase.append(self._beat_phase(held[1], first))
             if self._phrase:
-                places.append(self._places(held[1], first))
+                phrase_beat.append(self._phrase_beat(held[1], first))
             if self._lookback:
-                back.append(self._back(held[1], first))
-            genres[lane] = self._genres[held[1].track]
-            fresh[lane] = at == 0
-            self._lanes[lane] = (number, at + 1)
-        told = [np.stack(x) if x else None for x in (ticks, places, back)]
+                lookback_codes.append(self._lookback_codes(held[1], first))
+            genres[row] = self._genres[held[1].track]
+            fresh[row] = at == 0
+            self._lanes[row] = (number, at + 1)
+        told = [np.stack(x) if x else None for x in (beat_phase, phrase_beat, lookback_codes)]
         return Batch(np.stack(frames), genres, fresh, *told)
 
     def tempi(self) -> dict[str, list[float]]:
@@ -188,30 +188,30 @@ class WindowReader:
 
     def state(self) -> dict[str, Any]:
         """Return where the reader stands, as plain data."""
-        return {"deal": self._deal, "lanes": [list(lane) for lane in self._lanes]}
+        return {"deal": self._next_segment, "lanes": [list(row) for row in self._lanes]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go to where :meth:`state` was taken."""
-        self._deal = int(state["deal"])
-        lanes = [(int(n), int(at)) for n, at in state["lanes"]]
-        if len(lanes) != self._batch or not all(-1 <= n < self._deal and at >= 0 for n, at in lanes):
+        self._next_segment = int(state["deal"])
+        rows = [(int(n), int(at)) for n, at in state["lanes"]]
+        if len(rows) != self._batch or not all(-1 <= n < self._next_segment and at >= 0 for n, at in rows):
             raise ValueError("reader: not a place in these tracks")
-        self._lanes = lanes
+        self._lanes = rows
         self._held = [None] * self._batch
 
-    def _ticks(self, segment: Segment, first: int) -> NDArray[np.int64]:
+    def _beat_phase(self, segment: Segment, first: int) -> NDArray[np.int64]:
         """Return the ticks of the window of a segment that begins with its `first` frame, which is the one before."""
         assert self._encoded is not None
         phases = self._encoded.phases(*self._tracks[segment.track])
-        return self._of_window(ticks_of(self._cut(phases, segment, first), self._clock), segment, first, 0)
+        return self._aligned(ticks_of(self._cut(phases, segment, first), self._clock), segment, first, 0)
 
-    def _places(self, segment: Segment, first: int) -> NDArray[np.int64]:
+    def _phrase_beat(self, segment: Segment, first: int) -> NDArray[np.int64]:
         """Return the places in a phrase of such a window."""
         assert self._encoded is not None
         positions = self._encoded.positions(*self._tracks[segment.track])
-        return self._of_window(places_of(self._cut(positions, segment, first), self._phrase), segment, first, 0)
+        return self._aligned(places_of(self._cut(positions, segment, first), self._phrase), segment, first, 0)
 
-    def _back(self, segment: Segment, first: int) -> NDArray[np.int64]:
+    def _lookback_codes(self, segment: Segment, first: int) -> NDArray[np.int64]:
         """Return the codes of so many beats before such a window, [T + 1, L, K]."""
         assert self._encoded is not None
         track = self._tracks[segment.track]
@@ -220,14 +220,14 @@ class WindowReader:
             self._before[segment.track] = frames_before(steps, self._lookback, len(steps), len(steps)).astype(np.int32)
         before = self._cut(self._before[segment.track], segment, first)[..., None]
         codes = np.where(before >= 0, self._encoded.frames(*track)[before[..., 0].clip(min=0)], -1)
-        return self._of_window(codes.astype(np.int64), segment, first, -1)
+        return self._aligned(codes.astype(np.int64), segment, first, -1)
 
     def _cut(self, whole: NDArray[Any], segment: Segment, first: int) -> NDArray[Any]:
         """Return what a window of a segment has of a track, but for what comes before the track."""
         begin = segment.start + first - 1
         return whole[max(0, begin) : begin + self._window + 1]
 
-    def _of_window(self, told: NDArray[np.int64], segment: Segment, first: int, none: int) -> NDArray[np.int64]:
+    def _aligned(self, told: NDArray[np.int64], segment: Segment, first: int, none: int) -> NDArray[np.int64]:
         """Return what a window is told; every stretch begins from silence, of which there is nothing to tell."""
         if first:
             return told
@@ -253,7 +253,7 @@ class WindowReader:
         for index, length in enumerate(self._lengths):
             # Another offset in each epoch, so that windows do not always end at the same sounds.
             offset = int(rng.integers(0, min(self._window, length - self._window) + 1)) if epoch else 0
-            offset -= offset % self._r.granule
+            offset -= offset % self._r.frame_multiple
             windows = (length - offset) // self._window
             for first in range(0, windows, self._segment_windows):
                 count = min(self._segment_windows, windows - first)
@@ -269,7 +269,7 @@ class WindowReader:
             whole = self._encoded.frames(*self._tracks[segment.track])
             # Every stretch begins as a stream does, from silence: a stream then begins amid music, not as tracks do.
             return np.concatenate([r.silence(), whole[segment.start : segment.start + count]])
-        lead = min(r.lead, segment.start)
+        lead = min(r.left_context, segment.start)
         first = r.samples_for(segment.start - lead)
         track, _ = self._tracks[segment.track]
         frames = r.encode(self._corpus.waveform(track, first, r.samples_for(lead + count)))

@@ -49,8 +49,8 @@ $("trainform").addEventListener("submit", async (e) => {
   await ask("POST", "/api/trainings", wish).then(() => watch(), () => {});
 });
 
-export function act(job, wish) {
-  return make("button", { type: "button", onclick: () => ask("POST", `/api/jobs/${job.key}/${wish}`).then(() => { watch(); }, () => {}) }, wish);
+export function act(job, action) {
+  return make("button", { type: "button", onclick: () => ask("POST", `/api/jobs/${job.key}/${action}`).then(() => { watch(); }, () => {}) }, action);
 }
 
 const WISHES = { queued: ["pause", "stop"], running: ["pause", "stop"], paused: ["resume", "stop"], failed: ["resume", "forget"], stopped: ["resume", "forget"], done: ["forget"] };
@@ -72,9 +72,9 @@ function card(job) {
   }
   const left = job.state === "running" && job.left_s > 0 ? `, ${minutes(job.left_s)} left` : "";
   const rate = job.state === "running" && job.rate ? `, reads ${job.rate.toFixed(0)} s of sound a second` : "";
-  c.text.textContent = `${job.state}${job.wish ? ` (will ${job.wish})` : ""}: ${job.about.recipe} on ${job.about.collection}, ${minutes(job.spent_s)} of ${job.about.minutes} min${left}${rate}${job.problem ? `. ${job.problem}` : ""}`;
+  c.text.textContent = `${job.state}${job.action ? ` (will ${job.action})` : ""}: ${job.about.recipe} on ${job.about.collection}, ${minutes(job.spent_s)} of ${job.about.minutes} min${left}${rate}${job.problem ? `. ${job.problem}` : ""}`;
   c.bar.value = job.done;
-  const state = `${job.state}${job.wish}`;
+  const state = `${job.state}${job.action}`;
   if (c.state !== state) {
     c.state = state;
     c.buttons.replaceChildren(...WISHES[job.state].map((w) => act(job, w)));

@@ -9,7 +9,7 @@ import numpy as np
 from noizenet.corpus.corpus import Track
 
 
-def spread(tracks: Sequence[Track], count: int, seconds: float) -> list[tuple[Track, float]]:
+def excerpt_starts(tracks: Sequence[Track], count: int, seconds: float) -> list[tuple[Track, float]]:
     """Return where stretches begin that are spread evenly over the whole length of some tracks.
 
     Parameters

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.model.features import SKETCH
+from noizenet.model.batch import step_batch
+from noizenet.model.coarse import coarse_of
+from noizenet.model.features import COARSE
 from noizenet.model.sampling import Sampling
-from noizenet.model.sketch import sketches_of
 from noizenet.model.stepper import Stepper, StepperState
-from noizenet.model.together import step_together
 from noizenet.model.weights import F32, Weights
 from noizenet.representation.base import Representation
 from noizenet.training.windows import WindowReader
@@ -50,10 +50,10 @@ MOST = 0.5
 Means = NDArray[np.float64]
 
 
-class Settled(NamedTuple):
+class Calibration(NamedTuple):
     """The pull [M, G, L]; how far the means [G, M] lay from the target in the first and last round, in dB; rounds."""
 
-    pull: F32
+    logit_bias: F32
     before_db: Means
     after_db: Means
     rounds: int = ROUNDS
@@ -69,24 +69,26 @@ class Settled(NamedTuple):
         }
 
 
-def heard(corpus: Corpus, tracks: Sequence[Track], representation: Representation, step: int, seed: int) -> Means:
+def target_means(
+    corpus: Corpus, tracks: Sequence[Track], representation: Representation, step: int, seed: int
+) -> Means:
     """Return the mean classes of training's music, [genres, M]; NaN for a genre that is not among it."""
-    lanes = 16
+    rows = 16
     reader = WindowReader(
         corpus, tracks, representation,
-        batch=lanes, window=step, segment_seconds=step / representation.frame_rate, seed=derive_seed(seed, "heard"),
+        batch=rows, window=step, segment_seconds=step / representation.frame_rate, seed=derive_seed(seed, "heard"),
     )  # fmt: skip
     values = representation.values()
     assert values is not None
     genres, found = [], []
-    for _ in range(min(WINDOWS // lanes, reader.steps_per_epoch)):
+    for _ in range(min(WINDOWS // rows, reader.steps_per_epoch)):
         batch = reader.next()
         genres.append(batch.genres)
-        found.append(_sketches(values, batch.frames[:, 1:, 0], step)[:, 0])
+        found.append(_coarse(values, batch.frames[:, 1:, 0], step)[:, 0])
     return _moments(np.concatenate(found), np.concatenate(genres), len(corpus.genres))[0]
 
 
-def settle(
+def calibrate(
     weights: Weights,
     start: NDArray[Any],
     target: Means,
@@ -94,7 +96,7 @@ def settle(
     seed: int,
     on_progress: Callable[[float, str], None] = lambda *_: None,
     time_left: Callable[[], float] | None = None,
-) -> Settled:
+) -> Calibration:
     """Find the pull that brings what a network plays to a target.
 
     Parameters
@@ -124,14 +126,16 @@ def settle(
     step = a.options.tiers[-1][0]
     if not a.genre_size:
         target = np.nanmean(target, 0, keepdims=True)
-    owner = np.arange(a.pulled).repeat(STREAMS)
-    tilts = [np.zeros((a.pulled, len(SKETCH)))]
+    owner = np.arange(a.n_bias_rows).repeat(STREAMS)
+    tilts = [np.zeros((a.n_bias_rows, len(COARSE)))]
     errors: list[Means] = []
     states: list[StepperState] = []
     length = max(2, samples // step)
     least = max(2, math.ceil(LEAST_SHARE * length))
     for number in range(ROUNDS):
-        first = Stepper(replace(weights, arrays={**weights.arrays, "sketch.pull": _pull(tilts[-1], target)}), start)
+        first = Stepper(
+            replace(weights, arrays={**weights.arrays, "coarse.logit_bias": _logit_bias(tilts[-1], target)}), start
+        )
         streams = [first.fork() for _ in owner]
         for i, (stream, genre) in enumerate(zip(streams, owner, strict=True)):
             if states:
@@ -147,24 +151,24 @@ def settle(
         states = [stream.save() for stream in streams]
         if number == 0:  # a stream rises from the silence before it
             found = found[:, found.shape[1] // 2 :]
-        mean, variance = _moments(found.reshape(-1, len(SKETCH)), owner.repeat(found.shape[1]), a.pulled)
+        mean, variance = _moments(found.reshape(-1, len(COARSE)), owner.repeat(found.shape[1]), a.n_bias_rows)
         errors.append(np.nan_to_num(mean - target))
         tilts.append(np.clip(tilts[-1] - errors[-1] / (2 * np.maximum(variance, FIRM)), -MOST, MOST))
-    pull = _pull(np.mean((tilts[1:] or tilts)[-KEPT:], 0), target)
-    step_db = np.asarray([scale.step_db for scale in SKETCH])
+    logit_bias = _logit_bias(np.mean((tilts[1:] or tilts)[-KEPT:], 0), target)
+    step_db = np.asarray([scale.step_db for scale in COARSE])
     first_error, last_error = (errors[0], errors[-1]) if errors else 2 * (np.full_like(target, np.nan),)
-    return Settled(pull, first_error * step_db, last_error * step_db, len(errors))
+    return Calibration(logit_bias, first_error * step_db, last_error * step_db, len(errors))
 
 
 def expected_seconds(weights: Weights, start: NDArray[Any], samples: int, clock: Callable[[], float]) -> float:
-    """Return about how long :func:`settle` will take for so many samples a round, from playing a little of it."""
+    """Return about how long :func:`calibrate` will take for so many samples a round, from playing a little of it."""
     a = weights.architecture
     step = a.options.tiers[-1][0]
     first = Stepper(weights, start)
-    streams = [first.fork() for _ in range(a.pulled * STREAMS)]
-    step_together(streams, CHUNK * step, Sampling(a.temperature))  # loops may have to be compiled
+    streams = [first.fork() for _ in range(a.n_bias_rows * STREAMS)]
+    step_batch(streams, CHUNK * step, Sampling(a.temperature))  # loops may have to be compiled
     begun = clock()
-    step_together(streams, CHUNK * step, Sampling(a.temperature))
+    step_batch(streams, CHUNK * step, Sampling(a.temperature))
     return (clock() - begun) * ROUNDS * max(2, samples // step) / CHUNK
 
 
@@ -197,26 +201,26 @@ def _play(streams: Sequence[Stepper], weights: Weights, now: _Round) -> NDArray[
             break
         now.on_progress((now.number + played / now.length) / ROUNDS, f"playing round {now.number + 1} of {ROUNDS}")
         count = min(CHUNK, now.length - played)
-        parts.append(step_together(streams, count * step, Sampling(a.temperature))[..., 0])
+        parts.append(step_batch(streams, count * step, Sampling(a.temperature))[..., 0])
         played += count
-    return _sketches(weights["values"], np.concatenate(parts, 1), step)
+    return _coarse(weights["values"], np.concatenate(parts, 1), step)
 
 
-def _pull(tilts: Means, target: Means) -> F32:
+def _logit_bias(tilts: Means, target: Means) -> F32:
     """Return logits [M, G, L] that rise by a tilt [G, M] a class, 0 at the target."""
-    rise = np.arange(SKETCH[0].classes) - np.nan_to_num(target.T)[..., None]
+    rise = np.arange(COARSE[0].classes) - np.nan_to_num(target.T)[..., None]
     return (tilts.T[..., None] * rise).astype(np.float32)
 
 
-def _sketches(values: F32, classes: NDArray[Any], step: int) -> NDArray[np.int64]:
+def _coarse(values: F32, classes: NDArray[Any], step: int) -> NDArray[np.int64]:
     """Return the sketches [B, n, M] of sound in classes [B, n · step]."""
-    found: NDArray[np.int64] = sketches_of(torch.from_numpy(values[classes.astype(np.int64)]), step).numpy()
+    found: NDArray[np.int64] = coarse_of(torch.from_numpy(values[classes.astype(np.int64)]), step).numpy()
     return found
 
 
 def _moments(found: NDArray[np.int64], owner: NDArray[np.int64], owners: int) -> tuple[Means, Means]:
     """Return mean and variance [owners, M] of sketches [N, M]; NaN where an owner has none."""
-    mean, variance = (np.full((owners, len(SKETCH)), np.nan) for _ in range(2))
+    mean, variance = (np.full((owners, len(COARSE)), np.nan) for _ in range(2))
     for one in np.unique(owner):
         mine = found[owner == one].astype(np.float64)
         mean[one], variance[one] = mine.mean(0), mine.var(0)

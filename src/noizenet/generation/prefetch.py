@@ -40,7 +40,7 @@ class Pace:
         return 1 - 1 / self.real_time_factor if self.real_time_factor else 0.0
 
 
-class Ahead(Iterator[Waveform]):
+class Prefetcher(Iterator[Waveform]):
     """Blocks of a stream, made in a thread up to `seconds` ahead.
 
     Parameters
@@ -69,7 +69,7 @@ class Ahead(Iterator[Waveform]):
         self._thread = threading.Thread(target=self._make, name="noizenet-ahead", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Ahead:
+    def __iter__(self) -> Prefetcher:
         return self
 
     def __next__(self) -> Waveform:

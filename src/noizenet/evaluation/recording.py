@@ -20,7 +20,7 @@ from noizenet.corpus.corpus import Corpus, Track
 from noizenet.corpus.folder import is_model, scan_recordings
 from noizenet.corpus.prepare import content_hash
 from noizenet.evaluation.aliveness import Aliveness, Report
-from noizenet.evaluation.listen import Heard, listen
+from noizenet.evaluation.features import Features, extract_features
 from noizenet.evaluation.tagger import Tagger
 
 BLOCK_S = 1.0
@@ -46,15 +46,15 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Sounding:
-    """A recording that was heard, and whether it lives."""
+class AnalyzedRecording:
+    """Features of a recording, and how long it is alive."""
 
-    heard: Heard
+    features: Features
     alive: Report
     artist: str = ""
 
 
-def sound(recording: Recording, tagger: Tagger | None) -> Sounding:
+def analyze(recording: Recording, tagger: Tagger | None) -> AnalyzedRecording:
     """Hear and watch a recording."""
     watch = Aliveness(recording.sample_rate)
 
@@ -63,8 +63,8 @@ def sound(recording: Recording, tagger: Tagger | None) -> Sounding:
             watch.push(block)
             yield block
 
-    heard = listen(recording.name, recording.genre, watched(), recording.sample_rate, tagger)
-    return Sounding(heard, watch.finish(), recording.artist)
+    features = extract_features(recording.name, recording.genre, watched(), recording.sample_rate, tagger)
+    return AnalyzedRecording(features, watch.finish(), recording.artist)
 
 
 def of_corpus(corpus: Corpus, tracks: Sequence[Track], seconds: float) -> list[Recording]:

@@ -1,4 +1,4 @@
-"""A process of its own that decodes one file, with limits on all that it may use: ``python -m noizenet.studio.probe``.
+"""Decode one file in a process of its own, with limits: ``python -m noizenet.studio.decode_sandbox``.
 
 What a hostile file does to a decoder, it does to this process alone: it has so much memory and processor time, writes
 one file of limited size, opens few files, and on Linux has no network where the system lets it give that up.
@@ -58,7 +58,7 @@ def probe(
         "path": str(path), "most_s": limits.decoded_seconds, "last_s": last_seconds, "cpu_s": limits.decode_cpu_s,
         "memory": limits.decode_bytes, "keep": None if keep is None else str(keep),
     }  # fmt: skip
-    command = [sys.executable, "-m", "noizenet.studio.probe", json.dumps(wish)]
+    command = [sys.executable, "-m", "noizenet.studio.decode_sandbox", json.dumps(wish)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False,

@@ -32,10 +32,10 @@ from noizenet.model.kernel_tiered import (
     adapt_lpc,
     describe,
     draw_mixture,
-    foresee,
+    lpc_predict,
     measure,
     place_mixture,
-    remember,
+    push,
 )
 from noizenet.model.numeric import GRU, LSTM, draw_class
 
@@ -91,17 +91,17 @@ def _recur(cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: An
 
 
 @compiled
-def _relu_sum(y: Any, rows: Any, genre: Any, wish: Any) -> None:
+def _relu_sum(y: Any, rows: Any, genre: Any, condition: Any) -> None:
     for j in range(rows):
         for s in range(y.shape[1]):
-            y[j, s] = max(y[j, s] + genre[j, s] + wish[j, s], float32(0.0))
+            y[j, s] = max(y[j, s] + genre[j, s] + condition[j, s], float32(0.0))
 
 
 @compiled
-def run_together(
+def run_batch(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, tell: Any,
-    h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, wish: Any, sketched: Any, sketches: Any,
+    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, coarse_table: Any,
+    h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, condition: Any, coarse_drawn: Any, coarse: Any,
     taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
     uniforms: Any, temperature: Any, top_k: Any, top_p: Any,
     x: Any, z: Any, zh: Any, a: Any, b: Any, spare: Any, column: Any, row_p: Any, out: Any,
@@ -117,7 +117,7 @@ def run_together(
     bottom = count * TIER
     C = layout[bottom + LATEST][ROWS]
     outputs = layout[bottom + HEAD][ROWS]
-    sketching = tell.shape[2] > 0
+    has_coarse = coarse_table.shape[2] > 0
     drawn = 0
     guesses = np.zeros(S, np.float32)
     gain = float32(1.0) / float32(GAIN)
@@ -131,7 +131,7 @@ def run_together(
             rows = layout[k * TIER : (k + 1) * TIER]
             inputs, width = rows[FRAME][ROWS], rows[W_IH][ROWS]
             window = ring[end - size : end]
-            if sketching and k == count - 1:
+            if has_coarse and k == count - 1:
                 b[:size] = window
                 for s in range(S):
                     measure(window[:, s], tiers[k, SAMPLES], gain, b[size : size + MEASURES, s])
@@ -144,11 +144,11 @@ def run_together(
             else:
                 x[:inputs] = float32(0.0)
             _add_product(weights, rows[FRAME], 0, inputs, window, x, spare)
-            _relu_sum(x, inputs, genre[k], wish[k])
+            _relu_sum(x, inputs, genre[k], condition[k])
             _begin(biases, rows[W_IH], 0, width, z)
             _add_product(weights, rows[W_IH], 0, width, x[:inputs], z, spare)
             _recur(cell, weights, biases, rows[W_HH], h[k, :units], c[k, :units], z, zh, spare)
-            if sketching and k == count - 1:
+            if has_coarse and k == count - 1:
                 for q in range(MEASURES):
                     row = layout[bottom + SAY + q]
                     R = row[ROWS]
@@ -158,15 +158,15 @@ def run_together(
                         for j in range(R):
                             column[j] = z[j, s] + genre[count + 1 + q, j, s]
                             if q > 0:
-                                column[j] += given[q, sketched[q - 1, s], j]
-                        sketched[q, s] = draw_class(column[:R], sketches[drawn, q, s], temperature, 0, top_p)
+                                column[j] += given[q, coarse_drawn[q - 1, s], j]
+                        coarse_drawn[q, s] = draw_class(column[:R], coarse[drawn, q, s], temperature, 0, top_p)
                 drawn += 1
-                for layer in range(wish.shape[0]):
-                    for j in range(wish.shape[1]):
+                for layer in range(condition.shape[0]):
+                    for j in range(condition.shape[1]):
                         for s in range(S):
-                            wish[layer, j, s] = tell[0, layer, sketched[0, s], j]
+                            condition[layer, j, s] = coarse_table[0, layer, coarse_drawn[0, s], j]
                             for q in range(1, MEASURES):
-                                wish[layer, j, s] += tell[q, layer, sketched[q, s], j]
+                                condition[layer, j, s] += coarse_table[q, layer, coarse_drawn[q, s], j]
             if k == 0 and order > 0:
                 for j in range(order):
                     for s in range(S):
@@ -185,7 +185,7 @@ def run_together(
                     adapt_lpc(ring[end - 2 * taper.shape[0] : end, s], taper, gain, lpc[:, s], seen, error[:, s])
             b[:size] = ring[end - size : end]
             for s in range(S):
-                guesses[s] = foresee(lpc[:, s], ring[:, s], end, gain)
+                guesses[s] = lpc_predict(lpc[:, s], ring[:, s], end, gain)
                 describe(guesses[s], error[:, s], gain, b[size : size + 3, s])
             _add_product(weights, layout[bottom + LATEST], 0, C, b[: size + 3], a, spare)
         else:
@@ -194,7 +194,7 @@ def run_together(
             for s in range(S):
                 for j in range(C):
                     a[j, s] += tables[lag, recent[lag, s], j]
-        _relu_sum(a, C, genre[count], wish[count])
+        _relu_sum(a, C, genre[count], condition[count])
         for layer in range(bottom + LAYERS, layout.shape[0]):
             _begin(biases, layout[layer], 0, C, b)
             _add_product(weights, layout[layer], 0, C, a[:C], b, spare)
@@ -207,12 +207,12 @@ def run_together(
             for j in range(outputs):
                 column[j] = z[j, s]
             if mixture:
-                level = sketched[0, s] if sketching else -1
+                level = coarse_drawn[0, s] if has_coarse else -1
                 place_mixture(column[:outputs], own, taps[:, s], guesses[s], ring[:, s], end, gain, error[:, s], level)
                 chosen = draw_mixture(column[:outputs], uniforms[t, s], temperature, top_p, edges, row_p)
             else:
                 chosen = draw_class(column[:outputs], uniforms[t, s], temperature, top_k, top_p)
             out[t, s] = chosen
-            remember(chosen, features, ring[:, s], place[0], recent[:, s])
+            push(chosen, features, ring[:, s], place[0], recent[:, s])
         place[0] = (place[0] + 1) % length
         place[1] = now + 1

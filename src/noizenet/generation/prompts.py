@@ -11,7 +11,7 @@ from noizenet.audio.read import AudioReader, converted_blocks
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import AudioError
 from noizenet.base.seeds import derive_seed
-from noizenet.generation import NOISE_SEEDS
+from noizenet.generation import PROMPT_NOISES
 from noizenet.generation.controls import Controls
 from noizenet.representation.base import Representation
 
@@ -19,14 +19,14 @@ SILENT = 10 ** (-60 / 20)
 CLIPPED_AT, CLIPPED_SHARE = 0.999, 0.001
 
 
-class Seed(NamedTuple):
+class Prompt(NamedTuple):
     """Sound at the representation's rate, and remarks for the user."""
 
     sound: Waveform
     remarks: list[str]
 
 
-def seed_of(controls: Controls, representation: Representation, context_s: float) -> Seed | None:
+def prompt_of(controls: Controls, representation: Representation, context_s: float) -> Prompt | None:
     """Return what the network hears first; None for nothing.
 
     Parameters
@@ -42,20 +42,20 @@ def seed_of(controls: Controls, representation: Representation, context_s: float
         If the song cannot be read, or holds no sound.
     """
     rate, channels = representation.sample_rate, representation.channels
-    count = max(1, round(controls.seed_seconds * rate))
-    if controls.seed_audio is not None:
+    count = max(1, round(controls.prompt_seconds * rate))
+    if controls.prompt is not None:
         return _song(controls, rate, channels, count, context_s)
-    if controls.seed_noise is None:
+    if controls.prompt_noise is None:
         return None
-    make = NOISE_SEEDS.load(controls.seed_noise)
+    make = PROMPT_NOISES.load(controls.prompt_noise)
     rng = np.random.default_rng(derive_seed(controls.seed, "seed noise"))
     columns = [make(rng, count, rate) for _ in range(channels)]
-    return Seed(representation.as_waveform(np.stack(columns, axis=1)), [])
+    return Prompt(representation.as_waveform(np.stack(columns, axis=1)), [])
 
 
-def _song(controls: Controls, rate: int, channels: int, count: int, context_s: float) -> Seed:
+def _song(controls: Controls, rate: int, channels: int, count: int, context_s: float) -> Prompt:
     """Read the last `count` samples of a song, block by block."""
-    path = controls.seed_audio
+    path = controls.prompt
     assert path is not None
     kept = np.zeros((0, channels), np.float32)
     with AudioReader(path) as reader:
@@ -65,12 +65,12 @@ def _song(controls: Controls, rate: int, channels: int, count: int, context_s: f
         issues = [issue.text for issue in reader.issues]
     if not len(kept):
         raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
-    oddities = _oddities(kept, own_rate, rate, controls.seed_seconds, context_s)
-    remarks = [f"{path}: {text}" for text in issues + oddities]
-    return Seed(Waveform(kept[:, 0] if channels == 1 else kept, rate), remarks)
+    warnings = _warnings(kept, own_rate, rate, controls.prompt_seconds, context_s)
+    remarks = [f"{path}: {text}" for text in issues + warnings]
+    return Prompt(Waveform(kept[:, 0] if channels == 1 else kept, rate), remarks)
 
 
-def _oddities(kept: NDArray[np.float32], own_rate: int, rate: int, asked_s: float, context_s: float) -> list[str]:
+def _warnings(kept: NDArray[np.float32], own_rate: int, rate: int, asked_s: float, context_s: float) -> list[str]:
     seconds = len(kept) / rate
     found = []
     if own_rate != rate:

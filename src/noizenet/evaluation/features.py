@@ -33,7 +33,7 @@ F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Heard:
+class Features:
     """One recording, stretch by stretch.
 
     Attributes
@@ -64,7 +64,7 @@ class Heard:
     silent: int
 
 
-def listen(name: str, genre: str, blocks: Iterable[F32], rate: int, tagger: Tagger | None) -> Heard:
+def extract_features(name: str, genre: str, blocks: Iterable[F32], rate: int, tagger: Tagger | None) -> Features:
     """Hear a recording.
 
     Parameters
@@ -99,7 +99,7 @@ def listen(name: str, genre: str, blocks: Iterable[F32], rate: int, tagger: Tagg
                 waiting = []
     if tagger is not None and waiting:
         tagged.append(_tag(tagger, waiting))
-    return Heard(
+    return Features(
         name, genre, _stack(crafted, 2 * (20 + 6) + CHROMA), np.concatenate([np.zeros((0, 200), np.float32), *tagged]),
         np.concatenate([np.zeros((0, CHROMA + MEL_BANDS), np.float32), *fine]),
         np.concatenate([np.zeros(0, np.float32), *onsets]), np.asarray(level, np.float32),

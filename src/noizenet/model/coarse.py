@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noizenet.model.features import LEVEL, NEPERS, SKETCH
+from noizenet.model.features import COARSE, LEVEL, NEPERS
 
 
 def measure(samples: Tensor) -> Tensor:
@@ -36,12 +36,12 @@ def classify(measured: Tensor) -> Tensor:
     """Return the classes [..., 3] of measures [..., 3]."""
     found = [
         ((measured[..., s] - scale.low_db) / scale.step_db).floor().clamp(0, scale.classes - 1)
-        for s, scale in enumerate(SKETCH)
+        for s, scale in enumerate(COARSE)
     ]
     return torch.stack(found, -1).long()
 
 
-def sketches_of(samples: Tensor, step: int) -> Tensor:
+def coarse_of(samples: Tensor, step: int) -> Tensor:
     """Return the sketch classes [B, n, 3] of samples [B, n · step]."""
     return classify(measure(samples.reshape(len(samples), -1, step)))
 
@@ -56,7 +56,7 @@ def scale(measured: Tensor) -> Tensor:
     return measured / measured.new_tensor([30.0, 15.0, 15.0]) + 1
 
 
-class Sketch(nn.Module):
+class CoarseFeatures(nn.Module):
     """Predicts the sketch and tells it.
 
     Parameters
@@ -67,40 +67,46 @@ class Sketch(nn.Module):
         Size of each layer that is told: the lower tiers', fastest first, then the per-sample network's.
     genres : int
         Rows of ``pull`` [3, G, L], which each genre adds to the logits of each measure. Not trained: zeros until
-        they are settled by what the network plays to itself (:mod:`noizenet.training.settling`).
+        they are settled by what the network plays to itself (:mod:`noizenet.training.calibration`).
     """
 
-    pull: Tensor
+    logit_bias: Tensor
 
     def __init__(self, hidden: int, sizes: list[int], genres: int) -> None:
         super().__init__()
-        self.register_buffer("pull", torch.zeros(len(SKETCH), genres, LEVEL.classes))
-        self.say = nn.ModuleList(nn.Linear(hidden, scale.classes) for scale in SKETCH)
-        self.given = nn.ModuleList(
-            nn.Embedding(one.classes, next_one.classes) for one, next_one in itertools.pairwise(SKETCH)
+        self.register_buffer("pull", torch.zeros(len(COARSE), genres, LEVEL.classes))
+        self.out_proj = nn.ModuleList(nn.Linear(hidden, scale.classes) for scale in COARSE)
+        self.previous = nn.ModuleList(
+            nn.Embedding(one.classes, next_one.classes) for one, next_one in itertools.pairwise(COARSE)
         )
-        for table in self.given:
+        for table in self.previous:
             assert isinstance(table, nn.Embedding)
             nn.init.zeros_(table.weight)
-        self.told = nn.ModuleList(nn.ModuleList(_ordered(scale.classes, size) for size in sizes) for scale in SKETCH)
+        self.embeddings = nn.ModuleList(
+            nn.ModuleList(_ordered(scale.classes, size) for size in sizes) for scale in COARSE
+        )
 
-    def nats(self, h: Tensor, classes: Tensor, mix: Tensor) -> Tensor:
+    def compute_loss(self, h: Tensor, classes: Tensor, mix: Tensor) -> Tensor:
         """Return the mean cost of sketches [B, n, 3] after outputs [B, n, H] of the slowest tier, in nats a step.
 
         Each measure is drawn given the one before and the genre mix [B, G].
         """
         total = h.new_zeros((), dtype=torch.float32)
-        for s, say in enumerate(self.say):
-            logits = say(h).float() + (mix.float() @ self.pull[s])[:, None, : SKETCH[s].classes]
+        for s, say in enumerate(self.out_proj):
+            logits = say(h).float() + (mix.float() @ self.logit_bias[s])[:, None, : COARSE[s].classes]
             if s:
-                logits = logits + self.given[s - 1](classes[..., s - 1])
+                logits = logits + self.previous[s - 1](classes[..., s - 1])
             total = total + F.cross_entropy(logits.flatten(0, 1), classes[..., s].flatten())
         return total
 
-    def tell(self, layer: int, classes: Tensor) -> Tensor:
+    def embed(self, layer: int, classes: Tensor) -> Tensor:
         """Return what a layer is told of sketches [B, n, 3]: [B, n, size]."""
         return torch.stack(
-            [tables[layer](classes[..., s]) for s, tables in enumerate(self.told) if isinstance(tables, nn.ModuleList)]
+            [
+                tables[layer](classes[..., s])
+                for s, tables in enumerate(self.embeddings)
+                if isinstance(tables, nn.ModuleList)
+            ]
         ).sum(0)
 
 

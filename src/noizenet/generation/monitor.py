@@ -4,7 +4,7 @@ Once a second the last three seconds are judged. They are dead when the judge sa
 value, one tone, a short loop, white noise), or when the network itself finds what it plays far more likely or far less
 likely than it found its held-out music ("likelihood").
 
-The policy ("mend"), where it is asked for: go back to the newest memory that was saved before the dead stretch began
+The policy ("recover"), where it is asked for: go back to the newest memory that was saved before the dead stretch began
 and that led to nothing dead yet, go on from there with other random numbers, and for ten seconds sample warmer after
 death by stillness, cooler after death by noise: a tenth, and at least as far as the model's own temperature. A stream
 that dies again within half a minute of its treatment is treated twice as long as before: where what was asked for
@@ -50,7 +50,7 @@ class WatchReport:
         }
 
 
-class Keeper:
+class StreamMonitor:
     """Watches one stream; mends it where it may.
 
     Parameters
@@ -60,18 +60,26 @@ class Keeper:
     sample_rate : int
     expected_bits : float, optional
         Bits per frame of held-out music; None leaves likelihood out.
-    home : float
+    default_temperature : float
         The model's own temperature.
-    mend : bool
+    recover : bool
 
     Attributes
     ----------
     report : WatchReport
     """
 
-    def __init__(self, judge: Judge, sample_rate: int, expected_bits: float | None, home: float, *, mend: bool) -> None:
-        self._judge, self._rate, self._expected, self._home, self._mend = judge, sample_rate, expected_bits, home, mend
-        self._heard = np.zeros(0, np.float32)
+    def __init__(
+        self, judge: Judge, sample_rate: int, expected_bits: float | None, default_temperature: float, *, recover: bool
+    ) -> None:
+        self._judge, self._rate, self._expected, self._default_temperature, self._recover = (
+            judge,
+            sample_rate,
+            expected_bits,
+            default_temperature,
+            recover,
+        )
+        self._recent = np.zeros(0, np.float32)
         self._bits: deque[float] = deque(maxlen=round(STRETCH_S / HOP_S))
         self._saved: deque[tuple[float, StepperState]] = deque(maxlen=SAVED)
         self._dead_until = 0.0
@@ -82,9 +90,13 @@ class Keeper:
         """Return the temperature to sample at where `asked` is asked for."""
         if self.report.seconds >= self._treated_until:
             return asked
-        return min(asked * COOLER, self._home) if self._cool else max(asked * WARMER, self._home)
+        return (
+            min(asked * COOLER, self._default_temperature)
+            if self._cool
+            else max(asked * WARMER, self._default_temperature)
+        )
 
-    def look(self, samples: NDArray[np.float32], stepper: Stepper) -> StepperState | None:
+    def update(self, samples: NDArray[np.float32], stepper: Stepper) -> StepperState | None:
         """Take in the last second, [n] mono; return where the stepper stood if it was sent back.
 
         Parameters
@@ -95,20 +107,20 @@ class Keeper:
         """
         r = self.report
         r.seconds += len(samples) / self._rate
-        self._heard = np.concatenate([self._heard, samples])[-round(STRETCH_S * self._rate) :]
-        bits = stepper.take_surprise()
+        self._recent = np.concatenate([self._recent, samples])[-round(STRETCH_S * self._rate) :]
+        bits = stepper.pop_nll()
         if bits is not None:
             self._bits.append(bits)
         cause, noisy = self._cause()
         if not cause:
-            if self._mend:
+            if self._recover:
                 self._saved.append((r.seconds, stepper.save()))
             return None
         fresh = r.seconds - max(r.seconds - STRETCH_S, self._dead_until)
         self._dead_until = r.seconds
         r.dead_s += fresh
         r.causes[cause] = r.causes.get(cause, 0.0) + fresh
-        if not self._mend:
+        if not self._recover:
             return None
         before = stepper.save()
         self._send_back(stepper, noisy)
@@ -116,9 +128,9 @@ class Keeper:
 
     def _cause(self) -> tuple[str, bool]:
         """Return what the last seconds died of, if they did, and whether by noise rather than stillness."""
-        if len(self._heard) < round(STRETCH_S * self._rate):
+        if len(self._recent) < round(STRETCH_S * self._rate):
             return "", False
-        cause = self._judge(self._heard, self._rate)
+        cause = self._judge(self._recent, self._rate)
         if cause or self._expected is None or len(self._bits) < (self._bits.maxlen or 0):
             return cause, cause == "noise"
         ratio = sum(self._bits) / len(self._bits) / max(self._expected, 1e-3)
@@ -136,5 +148,5 @@ class Keeper:
         relapsed = now <= self._treated_until + RELAPSE_S
         self._treatment_s = 2 * self._treatment_s if relapsed else TREAT_S
         self._treated_until, self._cool = now + self._treatment_s, noisy
-        self._heard = np.zeros(0, np.float32)
+        self._recent = np.zeros(0, np.float32)
         self._bits.clear()

@@ -12,14 +12,14 @@ from noizenet.base.errors import UsageError
 from noizenet.evaluation.echo import Echo
 from noizenet.evaluation.intervals import Estimate, resampled
 from noizenet.evaluation.likelihood import check_same_sound, likelihood, mix_of
-from noizenet.evaluation.material import middle
-from noizenet.evaluation.measure import Evidence, Figure, Measure
+from noizenet.evaluation.measure import Measure, MetricInputs, MetricResult
+from noizenet.evaluation.recording import middle
 from noizenet.store.model import Model
 
 ECHO_S, ECHOES = 5.0, 12
 
 
-def the_model(evidence: Evidence) -> Model:
+def the_model(inputs: MetricInputs) -> Model:
     """Return the model that made the music.
 
     Raises
@@ -27,9 +27,9 @@ def the_model(evidence: Evidence) -> Model:
     UsageError
         If none is known.
     """
-    if evidence.model is None:
+    if inputs.model is None:
         raise UsageError("the music came as files: no model is known that made it")
-    return evidence.model
+    return inputs.model
 
 
 class Likelihood(Measure):
@@ -38,24 +38,24 @@ class Likelihood(Measure):
     title, unit, better = "likelihood of held-out music", "bits per sample", "lower"
     source = "exact cost under the model's own distributions; baselines predict the same classes"
 
-    def figure(self, name: str, evidence: Evidence) -> Figure:
+    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Mean over excerpts, genres alike."""
-        found = self._found(evidence)
+        found = self._found(inputs)
         columns = {
-            column: resampled(_by_track(found["excerpts"], column), _mean, evidence.seed)
+            column: resampled(_by_track(found["excerpts"], column), _mean, inputs.seed)
             for column in found["excerpts"][0]
             if column != "track"
         }
         beside = {k.replace("_", " "): v for k, v in columns.items() if k != "bits"}
-        return Figure(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, beside)
+        return MetricResult(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, beside)
 
-    def details(self, evidence: Evidence) -> dict[str, Any]:
+    def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Genre by genre."""
-        return {"likelihood": {k: v for k, v in self._found(evidence).items() if k != "excerpts"}}
+        return {"likelihood": {k: v for k, v in self._found(inputs).items() if k != "excerpts"}}
 
-    def _found(self, evidence: Evidence) -> dict[str, Any]:
-        model = the_model(evidence)
-        return evidence.once("likelihood", lambda: likelihood(model, evidence.corpus))
+    def _found(self, inputs: MetricInputs) -> dict[str, Any]:
+        model = the_model(inputs)
+        return inputs.once("likelihood", lambda: likelihood(model, inputs.corpus))
 
 
 def _by_track(excerpts: Sequence[Mapping[str, list[float]]], column: str) -> list[NDArray[np.float64]]:
@@ -73,19 +73,19 @@ class Reproduction(Measure):
     title, better = "echo: mean square error of the next frame", "lower"
     source = "teacher forcing (the paper's reproduction); persistence repeats the last frame"
 
-    def figure(self, name: str, evidence: Evidence) -> Figure:
+    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Mean over tracks."""
-        rows = self._found(evidence)
+        rows = self._found(inputs)
         model, persistence = (
-            resampled([np.asarray([getattr(r, side)["mse"]]) for r in rows], _mean, evidence.seed)
+            resampled([np.asarray([getattr(r, side)["mse"]]) for r in rows], _mean, inputs.seed)
             for side in ("model", "persistence")
         )
         unit = f"of {rows[0].domain}"
-        return Figure(name, self.title, unit, self.better, self.source, model, None, {"persistence": persistence})
+        return MetricResult(name, self.title, unit, self.better, self.source, model, None, {"persistence": persistence})
 
-    def details(self, evidence: Evidence) -> dict[str, Any]:
+    def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """All three errors of both sides."""
-        rows = self._found(evidence)
+        rows = self._found(inputs)
         errors = ("mse", "mae", "mbe")
         sides = {
             s: {e: _mean(np.asarray([getattr(r, s)[e] for r in rows])) for e in errors}
@@ -95,19 +95,19 @@ class Reproduction(Measure):
             "echo": sides | {"domain": rows[0].domain, "tracks": len(rows), "seconds": sum(r.seconds for r in rows)}
         }
 
-    def _found(self, evidence: Evidence) -> list[Any]:
-        return evidence.once("echo", lambda: _echoes(the_model(evidence), evidence))
+    def _found(self, inputs: MetricInputs) -> list[Any]:
+        return inputs.once("echo", lambda: _echoes(the_model(inputs), inputs))
 
 
-def _echoes(model: Model, evidence: Evidence) -> list[Any]:
-    corpus = evidence.corpus
+def _echoes(model: Model, inputs: MetricInputs) -> list[Any]:
+    corpus = inputs.corpus
     check_same_sound(model, corpus)
     held = corpus.held_out()
     found = []
     for track in held[:: max(1, len(held) // ECHOES)][:ECHOES]:
         first, count = middle(track, ECHO_S, corpus.sample_rate)
         echo = Echo(model, mix_of(model, track.genre))
-        for _ in echo.listen([model.representation.samples_of(corpus.waveform(track, first, count))]):
+        for _ in echo.extract_features([model.representation.samples_of(corpus.waveform(track, first, count))]):
             pass
         found.append(echo.result())
     if len(found) < 2:
@@ -123,16 +123,16 @@ class Cost(Measure):
     ) -> None:
         self.title, self.unit, self.better, self.source, self._read = title, unit, better, source, read
 
-    def figure(self, name: str, evidence: Evidence) -> Figure:
+    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Read it off."""
-        the_model(evidence)
-        value = self._read(evidence.cost)
+        the_model(inputs)
+        value = self._read(inputs.cost)
         if value is None or not np.isfinite(value):
             raise UsageError(
                 "it was not measured: the kernel exposes no counter, or the model's record does not have it"
             )
         made = Estimate(float(value), float("nan"), float("nan"), 1)
-        return Figure(name, self.title, self.unit, self.better, self.source, made)
+        return MetricResult(name, self.title, self.unit, self.better, self.source, made)
 
 
 def _mean(x: Any) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
-from noizenet.model import kernel_together
+from noizenet.model import kernel_batch
 from noizenet.model.engine import class_frames
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.engine_tokens import TokenEngine
@@ -18,7 +18,7 @@ from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import PLAIN, Stepper
 
 
-def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = PLAIN) -> NDArray[Any]:
+def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = PLAIN) -> NDArray[Any]:
     """Generate `count` frames of every stream.
 
     Parameters
@@ -53,16 +53,16 @@ def step_together(steppers: Sequence[Stepper], count: int, sampling: Sampling = 
     memory = {k: np.stack([e.memory[k] for e in engines], -1) for k in first.memory if k != "place"}
     place = first.memory["place"].copy()
     drawn = [s.draw(count) for s in steppers]
-    uniforms, sketches = (np.stack([d[i] for d in drawn], -1) for i in range(2))
+    uniforms, coarse = (np.stack([d[i] for d in drawn], -1) for i in range(2))
     out = np.zeros((count, len(engines)), np.int64)
     widest = max(len(v) for v in first.scratch.values())
     wide = [np.zeros((widest, len(engines)), np.float32) for _ in range(6)]
     genre = np.stack([e.genre for e in engines if isinstance(e, TieredEngine)], -1)
-    run: Any = kernel_together.run_together
+    run: Any = kernel_batch.run_batch
     with threadpool_limits(1, user_api="blas"):  # for products this small, waking threads costs far more than it gains
         run(
             *first.packed(genre), memory["h"], memory["c"], memory["ring"], place, memory["taps"], memory["recent"],
-            memory["wish"], memory["sketched"], sketches, *first.lpc, memory["lpc"],
+            memory["condition"], memory["coarse_drawn"], coarse, *first.lpc, memory["lpc"],
             memory["error"], first.scratch["seen"], uniforms, float(sampling.temperature), int(sampling.top_k),
             float(sampling.top_p), *wide, np.zeros(widest, np.float32), np.zeros(64, np.float32), out,
         )  # fmt: skip
@@ -80,7 +80,7 @@ def _tokens(
         raise UsageError("streams run together only if they share one network (fork them from one)")
     uniforms = np.stack([s.draw(count)[0].reshape(count, -1) for s in steppers])
     none = np.zeros((0, 0, 0), np.float32)
-    codes = first.run_together(engines, count, None, uniforms, none, sampling, none)
+    codes = first.run_batch(engines, count, None, uniforms, none, sampling, none)
     for stepper in steppers:
         stepper.advance(count)
     return codes
