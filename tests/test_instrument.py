@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import event
 
 import noizenet
 from noizenet.base.errors import UsageError
@@ -136,3 +137,40 @@ def test_old_marks_go(token_model: Path) -> None:
     for i in range(MARKS + 3):
         instrument.mark(str(i))
     assert instrument.marks == [str(i) for i in range(3, MARKS + 3)]
+
+
+def test_nothing_is_compiled_while_it_plays(model: Model) -> None:
+    """A kernel is compiled for the types of its arguments: for a whole number where there was a fraction, say."""
+    compiled: list[str] = []
+
+    class Compilations(event.Listener):
+        def on_start(self, event: event.Event) -> None:
+            compiled.append(event.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, event: event.Event) -> None:
+            pass
+
+    instrument = Instrument(model, ENDLESS, failure_mode)
+    take(instrument, 12)
+    instrument.visible()
+    instrument.mark("here")
+    instrument.restore("here")
+    take(instrument, 4)
+    tokens = model.architecture.tokens
+    with event.install_listener("numba:compile", Compilations()):
+        for values in (
+            {"temperature": 1}, {"temperature": 0.7}, {"temperature": np.float32(1.5)}, {"top_p": 1}, {"top_p": 0.5},
+            {"inject_every": 1, "inject_amount": 1}, {"inject_every": 0.1, "inject_amount": 0.3},
+            *([{"genre_guidance": 2}, {"genre_guidance": 0}, {"genre_guidance": 1.5}, {"genre": "b"}] if tokens else []),
+            *([{"tempo": 90}, {"tempo": 90.5}, {"beat_guidance": 3}, {"beat_guidance": 0.5}] if model.architecture.options.clock else []),
+        ):  # fmt: skip
+            if "genre" in values:
+                values = {"genre": model.genres[-1]}
+            instrument.set(**values)
+            take(instrument, 3)
+            instrument.visible()
+        instrument.reset_state()
+        instrument.restore("here")
+        take(instrument, 3)
+    assert compiled == []
+    json.dumps(instrument.recipe())

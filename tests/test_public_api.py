@@ -100,14 +100,24 @@ NUMBERS = {
         "temperature",
         "top-p",
         "top-k",
-        "guidance",
+        "genre-guidance",
         "tempo",
-        "beat_guidance",
-        "seed-seconds",
+        "beat-guidance",
+        "prompt-seconds",
         "seed",
         "count",
     ),
-    "play": ("seconds", "temperature", "top-p", "top-k", "guidance", "tempo", "beat_guidance", "seed-seconds", "seed"),
+    "play": (
+        "seconds",
+        "temperature",
+        "top-p",
+        "top-k",
+        "genre-guidance",
+        "tempo",
+        "beat-guidance",
+        "prompt-seconds",
+        "seed",
+    ),
 }
 
 

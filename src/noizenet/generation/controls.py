@@ -146,14 +146,16 @@ class Controls:
                 right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
                 if not right and not (value is None and name in OPTIONAL):
                     raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {WORDS[kind]}")
+                if right and kind in (Real, Integral):  # kernels would be compiled anew for a number of another type
+                    object.__setattr__(self, name, float(value) if kind is Real else int(value))
         for name in ("code_temperatures", "code_top_p"):
             values = getattr(self, name)
             if not isinstance(values, (tuple, list)) or not all(isinstance(v, Real) for v in values):
                 raise UsageError(f"{name.replace('_', ' ')}: {values!r:.80} is not a tuple of numbers")
-            object.__setattr__(self, name, tuple(values))
+            object.__setattr__(self, name, tuple(map(float, values)))
         if self.prompt is not None:
             if not isinstance(self.prompt, (str, Path)) or "\0" in str(self.prompt):
-                raise UsageError(f"seed audio: {self.prompt!r:.80} is not a path")
+                raise UsageError(f"prompt: {self.prompt!r:.80} is not a path")
             object.__setattr__(self, "prompt", Path(self.prompt))
 
     def sampling(self, temperature: float = 1.0, genre_guidance: float = 0.0, beat_guidance: float = 0.0) -> Sampling:

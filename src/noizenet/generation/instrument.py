@@ -110,7 +110,7 @@ class Instrument(Stream):
         if values.get("tempo") is not None:
             self.tempo = float(values["tempo"])
             self._keep_time()
-        self._note(set=values)
+        self._note(set={name: getattr(controls, name) for name in values})  # plain numbers
 
     def reset_state(self) -> None:
         """Send the network to a track's start; the random numbers go on."""

@@ -50,6 +50,12 @@ class Sampling:
     beat_guidance: float = 0.0
 
     def __post_init__(self) -> None:
+        # Kernels are compiled for the types of their arguments: a whole number would have them compiled anew.
+        for name in ("temperature", "top_p", "genre_guidance", "beat_guidance"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("code_temperatures", "code_top_p"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+        object.__setattr__(self, "top_k", int(self.top_k))
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
             raise UsageError(f"temperature: {self.temperature} is not between 0 and 100")
         if self.top_k < 0:
