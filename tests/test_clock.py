@@ -220,7 +220,7 @@ class TestNetwork:
             drawn.append(one.run(1, Sampling(genre_guidance=1.5, beat_guidance=0.7))[0, 0])
         assert np.abs(np.bincount(drawn, minlength=LEVELS) / count - p / p.sum()).max() < 0.04
 
-    @pytest.mark.parametrize("guidance", [0.0, 1.5])
+    @pytest.mark.parametrize("genre_guidance", [0.0, 1.5])
     def test_cuts_company_and_forks_change_nothing(self, genre_guidance: float) -> None:
         network, sampling = make(), Sampling(genre_guidance=genre_guidance, beat_guidance=2.0)
         first = Stepper(network, codes(1), 0)

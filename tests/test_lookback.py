@@ -213,7 +213,7 @@ class TestNetwork:
             assert np.abs(ours - logits_of(network, given, positions)).max() < 1e-4
 
     @pytest.mark.parametrize("precision", ["fp32", "int8"])
-    @pytest.mark.parametrize("guidance", [0.0, 1.5])
+    @pytest.mark.parametrize("genre_guidance", [0.0, 1.5])
     def test_cuts_company_and_forks_change_nothing(self, genre_guidance: float, precision: str) -> None:
         network, sampling = make(**ALL), Sampling(genre_guidance=genre_guidance, beat_guidance=2.0)
         first = Stepper(network, codes(1), 0, precision=precision)

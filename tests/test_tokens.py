@@ -319,7 +319,7 @@ def test_a_dilated_layer_goes_on_from_its_state_so_many_frames_ago() -> None:
         assert differs.nonzero()[:, 0].tolist() == [4, 7, 10]
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.5])
+@pytest.mark.parametrize("genre_guidance", [0.0, 1.5])
 @pytest.mark.parametrize("cell", CELLS)
 def test_many_streams_together_are_each_alone(cell: str, genre_guidance: float) -> None:
     network = make(cell, residual=True, dilations=(1, 4))

@@ -74,7 +74,7 @@ class CoarseFeatures(nn.Module):
 
     def __init__(self, hidden: int, sizes: list[int], genres: int) -> None:
         super().__init__()
-        self.register_buffer("pull", torch.zeros(len(COARSE), genres, LEVEL.classes))
+        self.register_buffer("logit_bias", torch.zeros(len(COARSE), genres, LEVEL.classes))
         self.out_proj = nn.ModuleList(nn.Linear(hidden, scale.classes) for scale in COARSE)
         self.previous = nn.ModuleList(
             nn.Embedding(one.classes, next_one.classes) for one, next_one in itertools.pairwise(COARSE)
