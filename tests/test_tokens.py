@@ -263,8 +263,11 @@ class TestBeginning:
         with pytest.raises(UsageError, match=r"stereo.*--channels 1"):
             begin_from(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
         begin_from(model, network, dataclasses.replace(model.representation, texture=0.5), model.genres)
+        spectra = create({"name": "log-magnitude"}, sample_rate=22_050, channels=1)
+        with pytest.raises(UsageError, match=r"is 'codec', this one's is 'log-magnitude'.*representation.name=codec"):
+            begin_from(model, network, spectra, model.genres)
         options = dataclasses.replace(model.architecture.options, hidden=32)
-        with pytest.raises(UsageError, match="shape"):
+        with pytest.raises(UsageError, match=f"shape.*--set model.hidden={model.architecture.options.hidden},"):
             begin_from(
                 model, make_network(dataclasses.replace(model.architecture, options=options)), model.representation,
                 model.genres,

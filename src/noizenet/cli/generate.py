@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noizenet.base import process
 from noizenet.cli import controls as c
 from noizenet.cli.output import bar, print_json, print_table, remark, say
 
@@ -66,6 +67,7 @@ def generate(
     if str(out) == "-":
         if count > 1:
             raise UsageError("count: standard output takes one piece; give a file's name")
+        process.check_output()
         blocks = api.stream(model, controls)
         say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
         remark(blocks.remarks)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from noizenet.base import process
 from noizenet.base.errors import UsageError
 from noizenet.cli import controls as c
 from noizenet.cli.output import remark, say, status_line
@@ -49,6 +50,8 @@ def play(
         top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch,
         precision=precision, seed=seed,
     )  # fmt: skip
+    if out == "-":
+        process.check_output()
     pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))

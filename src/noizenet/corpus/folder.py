@@ -161,7 +161,9 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
             return "an encrypted iTunes purchase; only its maker's programs play it", "skipped"
         if path.suffix.lower() not in UNFINISHED and (film := film_in(path)):
             return f"{film}; {FILM_ADVICE}", "skipped"
-        if path.suffix.lower() in UNFINISHED or not begins_as_sound(path):
+        if path.suffix.lower() in UNFINISHED:
+            return "unfinished, by its name: a download that goes on, or was stopped", "ignored"
+        if not begins_as_sound(path):
             return "not an audio file (by its ending and its first bytes)", "ignored"
     return "", ""
 

@@ -49,6 +49,8 @@ class Stream(Iterator[Waveform]):
         Beats a minute that the network's clock is set to; 0 where it has none, or time is left to the network.
     remarks : list of str
         What is odd about the seed.
+    prompt_seconds : float
+        How much of what is given out is the seed, which stands in front.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Stream(Iterator[Waveform]):
         self._unseen: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
         self.remarks: list[str] = []
+        self.prompt_seconds = 0.0
         self._played = 0  # frames
         self._given = 0  # samples
         self._finished = False
@@ -200,6 +203,7 @@ class Stream(Iterator[Waveform]):
         """
         heard = heard[max(0, self._r.samples_for(frames) - samples) :]
         self._ready.append(heard)
+        self.prompt_seconds = samples / self.sample_rate
         if self._total is not None:
             self._total += samples
             self._given = len(heard)
