@@ -30,7 +30,7 @@ from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
-from noizenet.training.collection import check_collection
+from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.log import read_metrics
 from noizenet.training.speech import speech_in
@@ -243,6 +243,12 @@ class TestModel:
 
         monkeypatch.setattr(type(r), "_encode", refuse)
         assert np.array_equal(EncodedTracks(corpus, r).frames(track), before)
+
+
+def test_what_the_recordings_do_not_hold_is_told(corpus: Corpus) -> None:
+    assert check_sound(corpus, create({"name": "mu-law"}, sample_rate=corpus.sample_rate, channels=1)) == ""
+    stereo = create({"name": "fullband", "codec": "noizenet-2"}, sample_rate=corpus.sample_rate, channels=1)
+    assert "--channels 2 --sample-rate 44100" in check_sound(corpus, stereo)
 
 
 class TestBeginning:
