@@ -52,12 +52,12 @@ def check_collection(corpus: Corpus, tracks: Sequence[Track]) -> str:
 
 
 def check_sound(corpus: Corpus, representation: Representation) -> str:
-    """Return a remark where a network is to play what its recordings do not hold: a second channel, high frequencies."""
+    """Return a remark where a network plays more than its recordings hold: a second channel, high frequencies."""
     rate, channels = representation.sample_rate, representation.channels
     if rate <= corpus.sample_rate and channels <= corpus.channels:
         return ""
     return (
-        f"the corpus holds {corpus.channels} channel(s) at {corpus.sample_rate:,} Hz, and the model plays {channels} at "
-        f"{rate:,} Hz: what is not in the recordings cannot be learned; build the corpus again with "
+        f"the corpus holds {corpus.channels} channel(s) at {corpus.sample_rate:,} Hz, and the model plays {channels} "
+        f"at {rate:,} Hz: what is not in the recordings cannot be learned; build the corpus again with "
         f"--channels {channels} --sample-rate {rate}"
     )
