@@ -127,7 +127,7 @@ class Recording:
 
     def _open(self, link: Link) -> Decoder:
         problem: AudioError | None = None
-        if self._kind.demuxer:
+        if self._kind.demuxer and link.raw is None:
             try:
                 return AVDecoder(
                     self._source.section(link.start, link.stop), self._kind, self._structure.options, link.until
@@ -137,7 +137,7 @@ class Recording:
                 if self._kind.name not in SECOND:
                     raise
         try:
-            return SndfileDecoder(self._source.section(link.start, link.stop))
+            return SndfileDecoder(self._source.section(link.start, link.stop), raw=link.raw)
         except AudioError as error:
             raise problem or error from error
 

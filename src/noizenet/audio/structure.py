@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from noizenet.audio.issue import Issue, lost
 from noizenet.audio.sniff import SYNCED, Container, find_another, find_next_file
@@ -14,18 +15,28 @@ MOST_CHUNKS = 100_000
 MOST_LINKS = 1000
 
 
+class Raw(NamedTuple):
+    """How samples without a header are coded: libsndfile's name of the coding, rate in Hz, channels, order of bytes."""
+
+    subtype: str
+    rate: int
+    channels: int
+    order: str
+
+
 @dataclass(frozen=True)
 class Link:
     """A part of a file that is a recording of its own: its first byte, and the byte after its last.
 
     `until` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on after damage is
-    the same recording; `resumes_s` is the second at which it does.
+    the same recording; `resumes_s` is the second at which it does. `raw` says how a link without a header is coded.
     """
 
     start: int
     stop: int
     until: float | None = None
     resumes_s: float | None = None
+    raw: Raw | None = None
 
 
 @dataclass
@@ -283,6 +294,7 @@ def _later(name: str) -> Callable[[Source, int], Structure]:
 
         found: Structure = {
             "wav": structure_chunks.riff,
+            "rifx": structure_chunks.riff,
             "w64": structure_chunks.w64,
             "aiff": structure_chunks.aiff,
             "caf": structure_chunks.caf,
@@ -302,5 +314,5 @@ _LOOKS: dict[str, Callable[[Source, int], Structure]] = {
     "mp4": _mp4,
     "matroska": _matroska,
     **dict.fromkeys(("aac", "ac3", "eac3", "dts", "amr", "shorten"), _frames_only),
-    **{name: _later(name) for name in ("wav", "w64", "aiff", "caf", "mp3", "ogg")},
+    **{name: _later(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg")},
 }
