@@ -238,15 +238,21 @@ def _mp4(source: Source, start: int) -> Structure:
     return structure
 
 
+SEGMENT_PARTS = frozenset({
+    0x1F43B675, 0x1C53BB6B, 0x114D9B74, 0x1254C367, 0x1941A469, 0x1043A770, 0x1549A966, 0x1654AE6B, 0xEC, 0xBF,
+})  # fmt: skip
+"""Elements of a Matroska segment: cluster, cues, seek head, tags, attachments, chapters, info, tracks, padding, CRC."""
+
+
 def _matroska(source: Source, start: int) -> Structure:
     """EBML header and segment; RFC 8794 and RFC 9559."""
     structure = Structure([Link(start, source.size)], ask=True)
     at = start
-    _, header, used = _element(source.peek(at, 12))
+    _, header, used = element(source.peek(at, 12))
     if header is None:
         return structure
     at += used + header
-    ident, size, used = _element(source.peek(at, 12))
+    ident, size, used = element(source.peek(at, 12))
     if ident != 0x18538067:
         return structure
     if size is not None:
@@ -261,8 +267,8 @@ def _matroska(source: Source, start: int) -> Structure:
         return structure
     at += used
     for _ in range(MOST_CHUNKS):  # a live recording: the segment is open, its clusters may not be
-        ident, size, used = _element(source.peek(at, 12))
-        if ident == 0 or size is None:
+        ident, size, used = element(source.peek(at, 12))
+        if ident not in SEGMENT_PARTS or size is None:
             return structure
         at += used + size
         if at >= source.size:
@@ -271,7 +277,7 @@ def _matroska(source: Source, start: int) -> Structure:
     return structure
 
 
-def _element(head: bytes) -> tuple[int, int | None, int]:
+def element(head: bytes) -> tuple[int, int | None, int]:
     """Return an EBML element's id, size (None: unknown) and the bytes that its head takes; (0, None, 0) for none."""
     if not head or not head[0]:
         return 0, None, 0
