@@ -285,3 +285,21 @@ def test_a_compressed_wav_promises_what_it_counts(tmp_path: Path, codec: str, ch
         frames = sum(len(b) for b in reader.blocks())
         assert reader.info.seconds == pytest.approx(frames / 44_100, abs=0.05)
         assert not reader.issues
+
+
+class TestEncryption:
+    KEY = "76a6c65c5ea762046bd749a2e632ccbb"
+
+    @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov"])
+    def test_encrypted_sound_is_called_so(self, tmp_path: Path, movflags: str) -> None:
+        secret = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": self.KEY, "encryption_kid": self.KEY}
+        path = encode(tmp_path / "a.m4a", music(2.0), "m4a", movflags=movflags, **secret)
+        assert path.read_bytes().count(b"enca") == 1
+        with pytest.raises(AudioError, match=r"a\.m4a: not a readable recording \(its sound is encrypted.*get a copy"):
+            AudioReader(path)
+
+    def test_what_is_not_encrypted_may_hold_the_word(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.m4a", music(2.0), "m4a", tags={"title": "enca drms"})
+        with AudioReader(path) as reader:
+            assert sum(map(len, reader.blocks())) >= 2 * RATE
+        assert not reader.issues

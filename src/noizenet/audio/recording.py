@@ -17,6 +17,7 @@ from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
 from noizenet.audio.sniff import (
+    ADVICE,
     FILM_ADVICE,
     HEAD_BYTES,
     Container,
@@ -33,8 +34,6 @@ from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
 from noizenet.base.errors import AudioError
 
 MOST_CHANNELS = 64
-ADVICE = "convert it to wav, flac, ogg or mp3"
-
 COUNTED = ("flac", "tta", "wavpack")
 """Containers whose headers count samples, and whose frames a decoder may leave out without a word."""
 SECOND = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})

@@ -154,6 +154,13 @@ _FILMS: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x01\xba", "an MPEG film (program stream)"),
 )
 
+UNREAD_SUFFIXES = frozenset({
+    ".thd", ".truehd", ".mlp", ".gsm", ".latm", ".loas", ".dff", ".ra", ".aa", ".aax", ".oma", ".at3", ".aa3", ".adx",
+    ".g722",
+})  # fmt: skip
+"""Endings of sound that is not read: its first bytes do not tell it, or no decoder is asked for it."""
+
+ADVICE = "convert it to wav, flac, ogg or mp3"
 FILM_ADVICE = "films of this kind are not read; take its sound out first, for instance: ffmpeg -i FILM -vn SOUND.flac"
 
 

@@ -207,7 +207,7 @@ def _asf(source: Source, start: int) -> Structure:
 def _mp4(source: Source, start: int) -> Structure:
     """Boxes one after another; ISO/IEC 14496-12, section 4.2."""
     links, at, begin, names = [], start, start, set[bytes]()
-    cut = False
+    cut, encrypted = False, list[bool]()
     for _ in range(MOST_CHUNKS):
         head = source.peek(at, 16)
         if len(head) < 8:
@@ -224,6 +224,8 @@ def _mp4(source: Source, start: int) -> Structure:
             links.append(Link(begin, at))
             begin, names = at, set()
         names.add(name)
+        if name == b"moov":
+            encrypted += _encrypted_tracks(source, at + 8, at + size)
         at += size
         if at > source.size:
             cut = True
@@ -235,7 +237,35 @@ def _mp4(source: Source, start: int) -> Structure:
         structure.problem = (
             f"not a readable recording (its table of contents, moov, is missing: {why}; there is no sound without it)"
         )
+    if encrypted and all(encrypted):
+        structure.problem = (
+            "not a readable recording (its sound is encrypted; only programs that hold its key can play it); "
+            "get a copy without encryption"
+        )
     return structure
+
+
+_TRACK_BOXES = frozenset({b"trak", b"mdia", b"minf", b"stbl"})
+_ENCRYPTED = (b"enca", b"drms", b"aavd")
+"""Names of encrypted sound: of Common Encryption (ISO/IEC 23001-7), of iTunes, of Audible."""
+
+
+def _encrypted_tracks(source: Source, at: int, stop: int, *, sound: bool = False) -> list[bool]:
+    """Return for each track of sound below a box whether it is encrypted; ISO/IEC 14496-12, sections 8.4.3, 8.5.2."""
+    found: list[bool] = []
+    for _ in range(MOST_CHUNKS):
+        head = source.peek(at, 24)
+        size, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if at + 8 > stop or size < 8:
+            break
+        if name == b"hdlr":
+            sound = head[16:20] == b"soun"
+        elif name in _TRACK_BOXES:
+            found += _encrypted_tracks(source, at + 8, min(stop, at + size), sound=sound)
+        elif name == b"stsd" and sound:
+            found.append(head[20:24] in _ENCRYPTED)
+        at += size
+    return found
 
 
 SEGMENT_PARTS = frozenset({

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from noizenet.audio.issue import lost, repaired
-from noizenet.audio.sniff import find_another
+from noizenet.audio.sniff import ADVICE, find_another
 from noizenet.audio.source import Source
 from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure
 
@@ -29,9 +29,7 @@ def riff(source: Source, start: int) -> Structure:
     riff_size = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
     structure = Structure([Link(start, source.size)], cut=False)
     if head[:4] == b"FFIR":
-        structure.problem = (
-            "not a readable recording (a wav of the rare kind FFIR); convert it to wav, flac, ogg or mp3"
-        )
+        structure.problem = f"not a readable recording (a wav of the rare kind FFIR); {ADVICE}"
         return structure
     fmt, long_size, counted = b"", None, 0
     at, chunk = start + 12, _read_chunk(source, start + 12, order)
@@ -46,8 +44,7 @@ def riff(source: Source, start: int) -> Structure:
             long_size = int.from_bytes(source.peek(chunk.start + 8, 8), "little")
         elif chunk.name == b"LIST" and source.peek(chunk.start, 4) == b"wavl":
             structure.problem = (
-                "not a readable recording (a wav whose sound lies in a list of pieces and pauses, wavl); "
-                "convert it to wav, flac, ogg or mp3"
+                f"not a readable recording (a wav whose sound lies in a list of pieces and pauses, wavl); {ADVICE}"
             )
             return structure
         at = chunk.start + chunk.size + chunk.size % 2

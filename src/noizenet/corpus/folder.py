@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from noizenet.audio.read import AUDIO_SUFFIXES
-from noizenet.audio.sniff import FILM_ADVICE, begins_as_sound, film_in
+from noizenet.audio.sniff import ADVICE, FILM_ADVICE, UNREAD_SUFFIXES, begins_as_sound, film_in
 from noizenet.base.errors import UsageError
 from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
@@ -162,6 +162,8 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
         if path.suffix.lower() not in UNFINISHED and (film := film_in(path)):
             return f"{film}; {FILM_ADVICE}", "skipped"
         if path.suffix.lower() in UNFINISHED or not begins_as_sound(path):
+            if path.suffix.lower() in UNREAD_SUFFIXES:
+                return f"sound of a kind that is not read ({path.suffix.lower()}, by its ending); {ADVICE}", "skipped"
             return "not an audio file (by its ending and its first bytes)", "ignored"
     return "", ""
 
