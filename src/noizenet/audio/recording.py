@@ -128,13 +128,17 @@ class Recording:
         problem: AudioError | None = None
         if self._kind.demuxer and link.raw is None:
             try:
-                return AVDecoder(
+                decoder = AVDecoder(
                     self._source.section(link.start, link.stop), self._kind, self._structure.options, link.until
                 )
             except AudioError as error:
                 problem = error
                 if self._kind.name not in SECOND:
                     raise
+            else:
+                if decoder.unread and (issue := lost(decoder.unread)) not in self.issues:
+                    self.issues.append(issue)
+                return decoder
         try:
             return SndfileDecoder(self._source.section(link.start, link.stop), raw=link.raw)
         except AudioError as error:
