@@ -156,3 +156,81 @@ def test_a_list_of_pieces_and_pauses_is_refused_by_name(tmp_path: Path) -> None:
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+class TestVoc:
+    """Creative Voice: blocks of sound, silence and repeats."""
+
+    FRONT = b"Creative Voice File\x1a\x1a\0\x0a\x01\x29\x11"
+
+    @staticmethod
+    def block(kind: int, content: bytes) -> bytes:
+        return bytes([kind]) + len(content).to_bytes(3, "little") + content
+
+    def old(self, x: np.ndarray, rate: int) -> bytes:
+        return self.block(1, bytes([256 - round(1e6 / rate), 0]) + x.tobytes())
+
+    def new(self, x: np.ndarray, rate: int, coding: int = 4) -> bytes:
+        head = rate.to_bytes(4, "little") + bytes([8 * x.itemsize, x.shape[1], coding, 0, 0, 0, 0, 0])
+        return self.block(9, head + x.tobytes())
+
+    @staticmethod
+    def tone(seconds: float, rate: int, hz: float = 300.0, channels: int = 1) -> np.ndarray:
+        t = np.arange(round(seconds * rate)) / rate
+        return np.repeat(np.rint(16000 * np.sin(2 * np.pi * hz * t))[:, None], channels, axis=1).astype("<i2")
+
+    def test_one_kind_is_read_as_before(self, tmp_path: Path) -> None:
+        x = self.tone(2.0, 16000, channels=2)
+        more = self.block(2, x[16000:].tobytes())
+        data = self.FRONT + self.new(x[:16000], 16000) + self.block(5, b"a text\0") + more + b"\0"
+        reader, issues, y = look(tmp_path / "a.voc", data)
+        assert not issues
+        assert reader.info.seconds == pytest.approx(2.0)
+        np.testing.assert_array_equal(y, x / np.float32(32768))
+        _, issues, y = look(tmp_path / "a.voc", data[: len(data) * 3 // 4])
+        assert issues == [Issue("lost", "damaged after 1.5 s (the file promises 2.0 s)")]
+
+    def test_a_second_rate_is_played_at_its_own_speed(self, tmp_path: Path) -> None:
+        first, second = self.tone(1.0, 8000), self.tone(1.0, 16000)
+        reader, issues, y = look(
+            tmp_path / "a.voc", self.FRONT + self.new(first, 8000) + self.new(second, 16000) + b"\0"
+        )
+        assert reader.info.sample_rate == 8000
+        assert reader.info.seconds == pytest.approx(2.0)
+        assert [i.kind for i in issues] == ["repaired"]
+        assert "8,000 Hz and 16,000 Hz" in issues[0].text
+        assert len(y) == pytest.approx(16000, abs=20)
+        np.testing.assert_array_equal(y[:8000], first / np.float32(32768))
+        np.testing.assert_allclose(y[8200:15800], first[200:7800] / 32768, atol=0.002)
+
+    def test_a_second_coding_is_decoded_as_its_own(self, tmp_path: Path) -> None:
+        x = self.tone(1.0, 10000)
+        coarse = (x // 256 + 128).astype(np.uint8)
+        _, issues, y = look(tmp_path / "a.voc", self.FRONT + self.old(coarse, 10000) + self.new(x, 10000) + b"\0")
+        assert not issues
+        np.testing.assert_array_equal(y[:10000], (coarse.astype(np.float32) - 128) / 128)
+        np.testing.assert_array_equal(y[10000:], x / np.float32(32768))
+
+    def test_silence_and_repeats_are_told(self, tmp_path: Path) -> None:
+        x = (self.tone(1.0, 10000) // 256 + 128).astype(np.uint8)
+        silence = self.block(3, (4999).to_bytes(2, "little") + bytes([156]))
+        repeat, end = self.block(6, (2).to_bytes(2, "little")), self.block(7, b"")
+        data = self.FRONT + self.old(x, 10000) + silence + repeat + self.old(x, 10000) + end + silence + b"\0"
+        _, issues, y = look(tmp_path / "a.voc", data)
+        assert issues == [
+            Issue("lost", "2 pauses of silence (1.0 s) left out; the sound before and after was joined"),
+            Issue("lost", "a part of 1.0 s that repeats (2 more times, 2.0 s) is read once"),
+        ]
+        assert len(y) == 20000
+
+    def test_what_sox_writes(self, tmp_path: Path) -> None:
+        if not shutil.which("sox"):
+            pytest.skip("needs the sox program")
+        soundfile.write(tmp_path / "a.wav", music(2.0), RATE, subtype="PCM_16")
+        for name, more in (("a.voc", ["-b", "16"]), ("b.voc", ["-b", "8", "-r", "8000", "-c", "1"])):
+            subprocess.run(["sox", "-D", "a.wav", *more, name], cwd=tmp_path, check=True)
+            _, issues, y = look(tmp_path / name)
+            assert not issues
+            whole = soundfile.read(tmp_path / name, dtype="float32", always_2d=True)[0]
+            assert abs(len(y) - len(whole)) <= 1000
+            np.testing.assert_array_equal(y, whole[: len(y)])

@@ -326,7 +326,7 @@ def _later(name: str) -> Callable[[Source, int], Structure]:
     """Import a longer look only when it is needed."""
 
     def look(source: Source, start: int) -> Structure:
-        from noizenet.audio import structure_chunks, structure_frames
+        from noizenet.audio import structure_chunks, structure_frames, structure_voc
 
         found: Structure = {
             "wav": structure_chunks.riff,
@@ -336,6 +336,7 @@ def _later(name: str) -> Callable[[Source, int], Structure]:
             "caf": structure_chunks.caf,
             "mp3": structure_frames.mp3,
             "ogg": structure_frames.ogg,
+            "voc": structure_voc.voc,
         }[name](source, start)
         return found
 
@@ -350,5 +351,5 @@ _LOOKS: dict[str, Callable[[Source, int], Structure]] = {
     "mp4": _mp4,
     "matroska": _matroska,
     **dict.fromkeys(("aac", "ac3", "eac3", "dts", "amr", "shorten"), _frames_only),
-    **{name: _later(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg")},
+    **{name: _later(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg", "voc")},
 }
