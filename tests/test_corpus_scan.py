@@ -234,6 +234,19 @@ def test_sound_is_found_under_any_ending(tmp_path: Path) -> None:
     assert told == dict.fromkeys(("photo.heic", "notes.xyz"), "not an audio file (by its ending and its first bytes)")
 
 
+@pytest.mark.parametrize("ending", [".thd", ".mlp", ".GSM", ".latm"])
+def test_sound_of_a_kind_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"a{ending}").write_bytes(b"\x07\x80\x91\xfe" * 1000)
+    save(tmp_path / "b.wav")
+    (tmp_path / f"c{ending}").write_bytes((tmp_path / "b.wav").read_bytes())  # the content decides
+    paths, problems = scan_recordings(tmp_path)
+    assert [p.name for p in paths] == ["b.wav", f"c{ending}"]
+    (problem,) = problems
+    assert (problem.path, problem.action) == (f"a{ending}", "skipped")
+    assert "not read" in problem.reason
+    assert "convert it to wav, flac" in problem.reason
+
+
 def transport_stream(step: int) -> bytes:
     return b"".join(bytes(step - 188) + b"\x47" + bytes([i]) * 187 for i in range(50))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from noizenet.audio.read import AUDIO_SUFFIXES
-from noizenet.audio.sniff import FILM_ADVICE, begins_as_sound, film_in
+from noizenet.audio.sniff import ADVICE, FILM_ADVICE, UNREAD_SUFFIXES, begins_as_sound, film_in
 from noizenet.base.errors import UsageError
 from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
@@ -164,6 +164,8 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
         if path.suffix.lower() in UNFINISHED:
             return "unfinished, by its name: a download that goes on, or was stopped", "ignored"
         if not begins_as_sound(path):
+            if path.suffix.lower() in UNREAD_SUFFIXES:
+                return f"sound of a kind that is not read ({path.suffix.lower()}, by its ending); {ADVICE}", "skipped"
             return "not an audio file (by its ending and its first bytes)", "ignored"
     return "", ""
 
