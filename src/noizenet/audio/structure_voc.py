@@ -29,12 +29,10 @@ class _Sound(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.rate if self.rate else 0.0
-
-    @property
-    def frames(self) -> int:
-        width = next(w for name, w in _CODINGS.values() if name == self.raw.subtype) if self.raw else 1
-        return (self.stop - self.start) // (width * (self.raw.channels if self.raw else 1))
+        if self.raw is None:
+            return 0.0
+        width = next(w for name, w in _CODINGS.values() if name == self.raw.subtype)
+        return (self.stop - self.start) // (width * self.raw.channels) / self.rate
 
 
 def voc(source: Source, start: int) -> Structure:
@@ -119,5 +117,7 @@ def _tell(structure: Structure, silent: list[float], repeated: list[tuple[int, f
         )
     for times, seconds in repeated:
         if times:
-            more = "without end" if times == _ENDLESS else f"{times} more times, {times * seconds:.1f} s"
-            structure.issues.append(lost(f"a part of {seconds:.1f} s that repeats ({more}) is read once"))
+            long = f" of {seconds:.1f} s" if seconds else ""
+            total = f", {times * seconds:.1f} s" if seconds else ""
+            more = "without end" if times == _ENDLESS else f"{times} more times{total}"
+            structure.issues.append(lost(f"a part{long} that repeats ({more}) is read once"))
