@@ -72,7 +72,7 @@ class AVDecoder:
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
         self.unread = ""
-        """What is said about tracks of sound that are not read; empty where there is no other."""
+        """A remark on the tracks of sound that are not read; empty where there is no other."""
         self._stream = self._choose()
         context = self._stream.codec_context
         self.codec = str(context.codec.name)
@@ -131,7 +131,7 @@ class AVDecoder:
             self._container.close()
             raise AudioError("there is no stream of sound in it that can be decoded")
         chosen = next((s for s in known if _is_default(s)), known[0])
-        self.unread = _tell_unread(len(tracks) - 1, tracks.index(chosen) + 1)
+        self.unread = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
         return chosen
 
     def _promise(self) -> float | None:
@@ -205,6 +205,7 @@ class AVDecoder:
         at = 0 if starts else len(data)
         front_lost = not starts or starts[0] > 0
         while at < len(starts):
+            first = flac_position(data, starts[at], self._stream.codec_context.extradata or b"")
             # A frame may hold what looks like a header.
             tries = [(k, ends[k]) for k in range(at, min(at + MOST_FALSE, len(starts)))]
             if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
@@ -212,7 +213,7 @@ class AVDecoder:
             for k, end in tries:
                 piece = av.Packet(data[starts[at] : end])
                 piece.time_base = packet.time_base
-                if (first := flac_position(data, starts[at], self._stream.codec_context.extradata or b"")) is not None:
+                if first is not None:
                     piece.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
                 try:
                     found = self._frames(self._stream.codec_context.decode(piece))
@@ -269,8 +270,8 @@ def _is_default(stream: Any) -> bool:
     return bool(getattr(getattr(stream, "disposition", None), "value", 0) & 1)  # FFmpeg's AV_DISPOSITION_DEFAULT
 
 
-def _tell_unread(count: int, chosen: int) -> str:
-    """Return what is said about further tracks of sound, "" where there is none."""
+def _unread_tracks(count: int, chosen: int) -> str:
+    """Return a remark on the further tracks of sound, "" where there is none."""
     if not count:
         return ""
     further = "1 further sound track is not read" if count == 1 else f"{count} further sound tracks are not read"

@@ -39,6 +39,11 @@ class Link:
     raw: Raw | None = None
 
 
+def continuation(start: int, stop: int, raw: Raw | None) -> Link:
+    """Return a link without a header that goes on where the one before ends: no recording of its own."""
+    return Link(start, stop, resumes_s=0.0, raw=raw)
+
+
 @dataclass
 class Structure:
     """What the bytes say.

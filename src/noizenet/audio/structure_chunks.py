@@ -7,7 +7,7 @@ from typing import NamedTuple
 from noizenet.audio.issue import lost, repaired
 from noizenet.audio.sniff import ADVICE, find_another
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure
+from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure, continuation
 
 STREAMING_SIZES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """What programs write that do not know a file's length yet, give or take a header."""
@@ -149,8 +149,7 @@ def _add_pieces(structure: Structure, source: Source, pieces: list[_Chunk], per_
         structure.links = [Link(structure.links[0].start, pieces[0].start + pieces[0].size)]
         return
     first = Link(structure.links[0].start, pieces[0].start + pieces[0].size)
-    # They go on where the one before ends: resumes_s keeps them from being counted as other recordings.
-    more = [Link(p.start, min(p.start + p.size, source.size), resumes_s=0.0, raw=raw) for p in pieces[1:]]
+    more = [continuation(p.start, min(p.start + p.size, source.size), raw) for p in pieces[1:]]
     structure.links = [first, *more]
     structure.seconds = (structure.seconds or 0.0) + size / per_second
     structure.cut = pieces[-1].start + pieces[-1].size > source.size

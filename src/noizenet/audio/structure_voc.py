@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from noizenet.audio.issue import lost
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure
+from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure, continuation
 
 _END, _SOUND, _MORE, _SILENCE, _REPEAT, _REPEAT_END, _EXTENDED, _NEW = 0, 1, 2, 3, 6, 7, 8, 9
 _CODINGS = {0: ("PCM_U8", 1), 4: ("PCM_16", 2), 6: ("ALAW", 1), 7: ("ULAW", 1)}
@@ -73,8 +73,7 @@ def voc(source: Source, start: int) -> Structure:
             lost(f"its sound is of {len(kinds)} kinds, and all of it is decoded as the first: a part plays wrong")
         )
         return structure
-    # They go on where the one before ends: resumes_s keeps them from being counted as other recordings.
-    structure.links = [Link(s.start, min(s.stop, source.size), resumes_s=0.0, raw=s.raw) for s in sounds]
+    structure.links = [continuation(s.start, min(s.stop, source.size), s.raw) for s in sounds]
     return structure
 
 

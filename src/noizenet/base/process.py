@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from noizenet.base.errors import NoizenetError
 
@@ -106,15 +106,17 @@ def open_missing_streams() -> None:
             _missing.add(name)
 
 
-def check_output() -> None:
-    """See that standard output is there, for what is to be written to it.
+def binary_output() -> BinaryIO:
+    """Return standard output for bytes.
 
     Raises
     ------
     NoizenetError
+        If it was closed when the process began.
     """
     if "stdout" in _missing:
         raise NoizenetError("standard output is closed, where the sound was to go; give a file, or a pipe")
+    return sys.stdout.buffer
 
 
 def finish_streams() -> OSError | None:

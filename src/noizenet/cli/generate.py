@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,11 +66,11 @@ def generate(
     if str(out) == "-":
         if count > 1:
             raise UsageError("count: standard output takes one piece; give a file's name")
-        process.check_output()
+        pipe = process.binary_output()
         blocks = api.stream(model, controls)
         say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
         remark(blocks.remarks)
-        write_pcm(sys.stdout.buffer, blocks)
+        write_pcm(pipe, blocks)
         return
     takes = [(out, controls)]
     if count > 1:

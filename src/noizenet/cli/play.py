@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,9 +49,7 @@ def play(
         top_k=top_k, seed_audio=seed_audio, seed_noise=seed_noise, seed_seconds=seed_seconds, watch=watch,
         precision=precision, seed=seed,
     )  # fmt: skip
-    if out == "-":
-        process.check_output()
-    pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
+    pipe = process.binary_output() if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))
     remark(playing.remarks)

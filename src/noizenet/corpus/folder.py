@@ -159,10 +159,10 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         if path.suffix.lower() == ".m4p":
             return "an encrypted iTunes purchase; only its maker's programs play it", "skipped"
-        if path.suffix.lower() not in UNFINISHED and (film := film_in(path)):
-            return f"{film}; {FILM_ADVICE}", "skipped"
         if path.suffix.lower() in UNFINISHED:
             return "unfinished, by its name: a download that goes on, or was stopped", "ignored"
+        if film := film_in(path):
+            return f"{film}; {FILM_ADVICE}", "skipped"
         if not begins_as_sound(path):
             if path.suffix.lower() in UNREAD_SUFFIXES:
                 return f"sound of a kind that is not read ({path.suffix.lower()}, by its ending); {ADVICE}", "skipped"

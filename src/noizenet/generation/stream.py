@@ -50,7 +50,7 @@ class Stream(Iterator[Waveform]):
     remarks : list of str
         What is odd about the seed.
     prompt_seconds : float
-        How much of what is given out is the seed, which stands in front.
+        Length of the prompt in front of the music; 0 where none is included.
 
     Raises
     ------
