@@ -93,6 +93,7 @@ def outcomes(made: Path, count: int, seed: int) -> Iterator[Outcome]:
     """Ask `count` times; yield what became of it."""
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
         data = Path(place) / "data"
+        (data / "corpora").mkdir(parents=True)  # by which a studio knows its own folder
         shutil.copytree(made / "sample", data / "models" / "sample")
         (data / "models" / "sample" / "resume.safetensors").unlink(missing_ok=True)
         studio = Studio(data)

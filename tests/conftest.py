@@ -135,7 +135,7 @@ SMALL_CODEC: dict[str, Any] = {
     "code_size": 4, "past": 2, "decoder_past": 2,
 }  # fmt: skip
 CODEC_STEPS = 250
-TOKENS = ("model.embedding=24", "model.depth_width=24", "training.start=")
+TOKENS = ("model.embedding=24", "model.depth_width=24", "training.init_from=")
 
 
 @pytest.fixture(scope="session")

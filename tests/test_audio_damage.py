@@ -349,6 +349,63 @@ class TestGaps:
         assert any(i.kind == "repaired" and i.text.startswith("a gap of 2.0 s") for i in issues), issues
         assert any(i.kind == "lost" and i.text.startswith("damaged at 1") for i in issues), issues
 
+    @pytest.mark.parametrize("place", [0.35, 0.5, 0.62])
+    @pytest.mark.parametrize("kind", ["webm", "mka"])
+    def test_bytes_cut_out_are_damage_and_no_pause(self, tmp_path: Path, kind: str, place: float) -> None:
+        whole = encode(tmp_path / f"whole.{kind}", music(20.0), kind)
+        data = with_gaps(whole, tmp_path / f"gap.{kind}", {2.0: 1.5}).read_bytes()
+        at, count = int(len(data) * place), len(data) // 6
+        (tmp_path / f"both.{kind}").write_bytes(data[:at] + data[at + count :])
+        _, issues, _ = look(tmp_path / f"both.{kind}")
+        pauses = [i for i in issues if i.kind == "repaired"]
+        assert [i.text[:30] for i in pauses] == ["a gap of 1.5 s in its time sta"]  # the one that is a pause
+        assert any(i.kind == "lost" and i.text.startswith("damaged at") for i in issues), issues
+
+    @pytest.mark.parametrize("options", [{}, {"live": "1"}, {"cluster_time_limit": "400"}])
+    def test_whole_blocks_cut_out_are_damage(self, tmp_path: Path, options: dict[str, str]) -> None:
+        import av
+
+        whole = encode(tmp_path / "whole.webm", music(20.0), "webm", **options)
+        data = whole.read_bytes()
+        with av.open(str(whole)) as file:
+            at = [p.pos for p in file.demux(audio=0) if p.pos]
+        heads = [data.rindex(b"\xa3", 0, a) for a in (at[60], at[200])]
+        (tmp_path / "cut.webm").write_bytes(data[: heads[0]] + data[heads[1] :])
+        _, issues, _ = look(tmp_path / "cut.webm")
+        assert any(i.kind == "lost" and i.text.startswith("damaged at 1") for i in issues), issues
+        assert not any("where nothing was recorded" in i.text for i in issues), issues
+
+    @pytest.mark.parametrize("cut", [False, True])
+    def test_blocks_of_several_frames(self, tmp_path: Path, cut: bool) -> None:
+        """As mkvmerge writes them: packets of one block have one place."""
+        import av
+
+        def element(name: bytes, content: bytes) -> bytes:
+            return name + (len(content) | 1 << 28).to_bytes(4, "big") + content
+
+        whole = encode(tmp_path / "whole.webm", music(8.0), "webm")
+        data = whole.read_bytes()
+        with av.open(str(whole)) as file:
+            frames = [bytes(p) for p in file.demux(audio=0) if p.size]
+        front = data[: data.index(b"\x1f\x43\xb6\x75")]
+        at = front.index(b"\x18\x53\x80\x67")
+        made = front[: at + 4] + b"\x01" + b"\xff" * 7 + front[at + 12 :]
+        for begin in range(0, len(frames) - 50, 50):  # a cluster of a second
+            blocks = [element(b"\xe7", (begin * 20 + (2000 if begin >= 150 else 0)).to_bytes(4, "big"))]
+            for i in range(0, 50, 2):
+                one, two = frames[begin + i : begin + i + 2]
+                lace = b"\x01" + b"\xff" * (len(one) // 255) + bytes([len(one) % 255])
+                blocks.append(element(b"\xa3", b"\x81" + (i * 20).to_bytes(2, "big") + b"\x82" + lace + one + two))
+            made += element(b"\x1f\x43\xb6\x75", b"".join(blocks))
+        if cut:
+            at = len(made) * 3 // 4
+            made = made[:at] + made[at + len(made) // 9 :]
+        (tmp_path / "a.webm").write_bytes(made)
+        _, issues, _ = look(tmp_path / "a.webm")
+        pauses = [i.text for i in issues if "where nothing was recorded" in i.text]
+        assert [text[:36] for text in pauses] == ["a gap of 2.0 s in its time stamps at"]
+        assert any(i.text.startswith("damaged at") for i in issues) == cut, issues
+
 
 class TestHeadlessOgg:
     @staticmethod

@@ -285,3 +285,74 @@ def test_a_compressed_wav_promises_what_it_counts(tmp_path: Path, codec: str, ch
         frames = sum(len(b) for b in reader.blocks())
         assert reader.info.seconds == pytest.approx(frames / 44_100, abs=0.05)
         assert not reader.issues
+
+
+class TestEncryption:
+    KEY = "76a6c65c5ea762046bd749a2e632ccbb"
+
+    @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov"])
+    def test_encrypted_sound_is_called_so(self, tmp_path: Path, movflags: str) -> None:
+        secret = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": self.KEY, "encryption_kid": self.KEY}
+        path = encode(tmp_path / "a.m4a", music(2.0), "m4a", movflags=movflags, **secret)
+        assert path.read_bytes().count(b"enca") == 1
+        with pytest.raises(AudioError, match=r"a\.m4a: not a readable recording \(its sound is encrypted.*get a copy"):
+            AudioReader(path)
+
+    def test_what_is_not_encrypted_may_hold_the_word(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.m4a", music(2.0), "m4a", tags={"title": "enca drms"})
+        with AudioReader(path) as reader:
+            assert sum(map(len, reader.blocks())) >= 2 * RATE
+        assert not reader.issues
+
+
+class TestSeveralTracks:
+    @staticmethod
+    def make(path: Path, muxer: str, codec: str, frequencies: list[float], default: int | None = None) -> Path:
+        """Write one track of one second for each frequency."""
+        import av
+
+        t = np.arange(48_000) / 48_000
+        with av.open(str(path), "w", format=muxer) as made:
+            streams = [made.add_stream(codec, rate=48_000, layout="mono") for _ in frequencies]
+            if default is not None:
+                for i, stream in enumerate(streams):
+                    stream.disposition = av.stream.Disposition.default if i == default else av.stream.Disposition(0)
+            packets = []
+            for stream, hz in zip(streams, frequencies, strict=True):
+                stream.bit_rate = 128_000
+                frame = av.AudioFrame.from_ndarray(
+                    np.float32(0.5 * np.sin(2 * np.pi * hz * t))[None], format="fltp", layout="mono"
+                )
+                frame.sample_rate = 48_000
+                resampler = av.AudioResampler(stream.codec_context.format, "mono", 48_000, stream.frame_size or 4096)
+                for part in [*resampler.resample(frame), *resampler.resample(None)]:
+                    packets += stream.encode(part)
+                packets += stream.encode(None)
+            made.mux(packets)
+        return path
+
+    @staticmethod
+    def heard(path: Path) -> tuple[float, list[Issue]]:
+        with AudioReader(path) as reader:
+            y = np.concatenate(list(reader.blocks()))[:, 0]
+        middle = y[len(y) // 4 : len(y) // 4 + 24_000]
+        return float(np.abs(np.fft.rfft(middle * np.hanning(24_000))).argmax() * 2), reader.issues
+
+    @pytest.mark.parametrize(
+        ("muxer", "codec"),
+        [("matroska", "aac"), ("webm", "libopus"), ("mp4", "aac"), ("asf", "wmav2"), ("ogg", "libopus")],
+    )
+    def test_a_further_one_is_told(self, tmp_path: Path, muxer: str, codec: str) -> None:
+        hz, issues = self.heard(self.make(tmp_path / "a", muxer, codec, [500.0, 900.0]))
+        assert hz == 500.0
+        assert issues == [Issue("lost", "1 further sound track is not read")]
+        hz, issues = self.heard(self.make(tmp_path / "b", muxer, codec, [500.0, 900.0, 700.0]))
+        assert hz == 500.0
+        assert issues == [Issue("lost", "2 further sound tracks are not read")]
+
+    def test_the_default_one_is_read(self, tmp_path: Path) -> None:
+        path = self.make(tmp_path / "a", "matroska", "aac", [500.0, 900.0], default=1)
+        assert self.heard(path) == (
+            900.0,
+            [Issue("lost", "track 2 of its sound is read; 1 further sound track is not read")],
+        )

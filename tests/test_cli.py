@@ -268,7 +268,7 @@ def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path:
     ("words", "told"),
     [
         ("train CORPUS OUT --model MODEL", "is a file or folder and no recipe"),
-        ("train CORPUS OUT --model CORPUS", "--set training.start=MODEL"),
+        ("train CORPUS OUT --model CORPUS", "--set training.init_from=MODEL"),
         ("train CORPUS OUT --model mod", "unknown recipe 'mod': known: paper-fft-gru"),
         ("evaluate CORPUS MODEL OUT", "MODEL: is a model's folder, and a corpus is expected here"),
         ("train MODEL OUT", "MODEL: is a model's folder, and a corpus is expected here"),
@@ -308,3 +308,56 @@ def test_bench_prints_ratios(cli: Run) -> None:
     figures = {f["name"]: f for f in json.loads(out)["figures"]}
     assert all(f["value"] > 0 for f in figures.values())
     assert figures["stepping, 64 hidden ÷ eager LSTMCell loop"]["target"] == 10
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells of POSIX")
+@pytest.mark.parametrize("command", ["generate token-lstm - --seconds 1", "play token-lstm --out - --seconds 1"])
+def test_sound_for_a_closed_output_is_a_failure(command: str) -> None:
+    shell = f"{sys.executable} -m noizenet {command} >&-"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "standard output is closed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"NUMBA_NUM_THREADS": "0"}, "NUMBA_NUM_THREADS"), ({"NUMBA_DISABLE_JIT": "1"}, "NUMBA_DISABLE_JIT is set")],
+)
+def test_an_environment_that_numba_cannot_use_is_named(setting: dict[str, str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "noizenet", "generate", "token-lstm", str(tmp_path / "a.wav"), "--seconds", "1"]
+    done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert message in done.stderr
+    assert "damaged" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use cannot be removed there")
+def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = f"cd {gone} && rmdir {gone} && {sys.executable} -P -m noizenet generate token-lstm a.wav --seconds 1"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the working directory is gone" in done.stderr
+
+
+def test_a_studio_is_not_begun_with_models_that_are_not_there(cli: Run, tmp_path: Path, corpus: Corpus) -> None:
+    for wrong in (tmp_path / "nope", corpus.folder):
+        code, _, errors = cli("studio", wrong, "--port", 0, "--data", tmp_path / "data")
+        assert (code, "no such model" in errors) == (2, True), errors
+    code, _, errors = cli("studio", "--host", "999.1.1.1", "--token", "x" * 20, "--data", tmp_path / "data")
+    assert (code, "choose another --host" in errors) == (1, True), errors
+
+
+def test_a_name_that_is_too_long_is_shown_as_a_name(cli: Run, tmp_path: Path) -> None:
+    code, _, errors = cli("generate", "token-lstm", tmp_path / ("z" * 300 + ".wav"), "--seconds", 1)
+    assert (code, "PosixPath" in errors, "choose a shorter one" in errors) == (2, False, True), errors
+
+
+def test_prompts_are_measured_by_what_they_hold(cli: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", np.random.default_rng(0).normal(0, 0.1, 3 * 44_100), 44_100)
+    out = tmp_path / "a.wav"
+    for seconds, said in (("0.001", False), ("2.9", False), ("7", True)):
+        wish = "--prompt", tmp_path / "song.wav", "--prompt-seconds", seconds
+        code, printed, errors = cli("generate", "token-lstm", out, "--seconds", 1, *wish, "--json")
+        assert (code, "asked for" in printed + errors) == (0, said), printed + errors

@@ -86,6 +86,17 @@ class TestFolders:
         again = quick(tmp_path / "music", tmp_path / "music" / "corpus")
         assert len(c.tracks) == len(again.tracks) == 1
 
+    def test_a_corpus_of_other_recordings_is_not_replaced(self, tmp_path: Path) -> None:
+        for name in ("mine/g/a", "mine/g/b", "other/h/c"):
+            save(tmp_path / f"{name}.wav", hz=220.0 + 50 * len(name) + ord(name[-1]))
+        before = quick(tmp_path / "mine", tmp_path / "c")
+        kept = {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()}
+        with pytest.raises(UsageError, match=r"holds a corpus of other recordings \(for instance g/a\.wav"):
+            quick(tmp_path / "other", tmp_path / "c")
+        assert {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()} == kept
+        (tmp_path / "mine" / "g" / "a.wav").rename(tmp_path / "mine" / "g" / "z.wav")
+        assert [t.source for t in quick(tmp_path / "mine", tmp_path / "c").tracks] == ["g/b.wav", "g/z.wav"]
+
     def test_links_are_followed_once(self, tmp_path: Path) -> None:
         save(tmp_path / "src" / "g" / "a.wav")
         (tmp_path / "src" / "g" / "loop").symlink_to(tmp_path / "src")

@@ -230,9 +230,21 @@ def test_sound_is_found_under_any_ending(tmp_path: Path) -> None:
     assert [p.name for p in paths] == ["a.take2", "a.wav", "without"]
     told = {p.path: p.reason for p in problems}
     assert "encrypted" in told.pop("a.m4p")
-    assert told == dict.fromkeys(
-        ("a.crdownload", "photo.heic", "notes.xyz"), "not an audio file (by its ending and its first bytes)"
-    )
+    assert told.pop("a.crdownload").startswith("unfinished, by its name")
+    assert told == dict.fromkeys(("photo.heic", "notes.xyz"), "not an audio file (by its ending and its first bytes)")
+
+
+@pytest.mark.parametrize("ending", [".thd", ".mlp", ".GSM", ".latm"])
+def test_sound_of_a_kind_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"a{ending}").write_bytes(b"\x07\x80\x91\xfe" * 1000)
+    save(tmp_path / "b.wav")
+    (tmp_path / f"c{ending}").write_bytes((tmp_path / "b.wav").read_bytes())  # the content decides
+    paths, problems = scan_recordings(tmp_path)
+    assert [p.name for p in paths] == ["b.wav", f"c{ending}"]
+    (problem,) = problems
+    assert (problem.path, problem.action) == (f"a{ending}", "skipped")
+    assert "not read" in problem.reason
+    assert "convert it to wav, flac" in problem.reason
 
 
 def transport_stream(step: int) -> bytes:

@@ -197,6 +197,7 @@ class TestUploads:
 
     def test_what_is_not_there_cannot_be_removed(self, studio: Server) -> None:
         assert studio.ask("DELETE", "/api/collections/none").status_code == 404
+        assert studio.ask("DELETE", "/api/recordings/none.wav").status_code == 404
         put(studio, "gone/a.wav", wav(1.0))
         assert studio.ask("DELETE", "/api/collections/gone").ok
         assert studio.ask("DELETE", "/api/collections/gone").status_code == 404
@@ -334,6 +335,18 @@ class TestRecordings:
         until(lambda: studio.studio.radio.find(about["session"]) is not None)
         with studio.listen(model=MODEL, session=about["session"]) as socket:
             assert hello(socket)["recording"] is None
+
+    @pytest.mark.parametrize("kind", ["wav", "flac"])
+    def test_a_recording_without_sound_is_not_kept(self, studio: Server, kind: str) -> None:
+        before = sorted(studio.studio.settings.folder("recordings").iterdir())
+        with studio.listen(model=MODEL) as socket:
+            hello(socket)
+            socket.send(json.dumps({"type": "record", "on": True, "format": kind}))
+            told(socket, "recording")
+            socket.send(json.dumps({"type": "record", "on": False}))
+            assert "no recording" in told(socket, "refused")[0]["why"]
+            assert told(socket, "recorded")[0]["name"] is None
+            assert sorted(studio.studio.settings.folder("recordings").iterdir()) == before
 
     def test_a_song_that_was_gone_on_from_is_kept_with_the_recording(self, studio: Server) -> None:
         folder = studio.studio.settings.folder("recordings")

@@ -30,7 +30,7 @@ from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import load
 from noizenet.training.adapting import begin_from
-from noizenet.training.collection import check_collection
+from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.log import read_metrics
 from noizenet.training.speech import speech_in
@@ -208,7 +208,7 @@ class TestModel:
         assert cli("corpus", "build", folder, tmp_path / "c", "--sample-rate", 16_000, "--channels", 2)[0] == 0
         model = quick_train(
             noizenet.load_corpus(tmp_path / "c"), tmp_path / "m", "token-lstm", f"representation.codec={codec}",
-            "training.start=", epochs=1,
+            "training.init_from=", epochs=1,
         )  # fmt: skip
         assert (model.representation.sample_rate, model.representation.channels) == (RATE, 2)
         noizenet.generate(model, tmp_path / "x.wav", noizenet.Controls(seconds=2.0))
@@ -245,6 +245,12 @@ class TestModel:
         assert np.array_equal(EncodedTracks(corpus, r).frames(track), before)
 
 
+def test_what_the_recordings_do_not_hold_is_told(corpus: Corpus) -> None:
+    assert check_sound(corpus, create({"name": "mu-law"}, sample_rate=corpus.sample_rate, channels=1)) == ""
+    stereo = create({"name": "fullband", "codec": "noizenet-2"}, sample_rate=corpus.sample_rate, channels=1)
+    assert "--channels 2 --sample-rate 44100" in check_sound(corpus, stereo)
+
+
 class TestBeginning:
     def test_genres_go_over_by_name(self, token_model: Path) -> None:
         model = load(token_model)
@@ -263,8 +269,11 @@ class TestBeginning:
         with pytest.raises(UsageError, match=r"stereo.*--channels 1"):
             begin_from(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
         begin_from(model, network, dataclasses.replace(model.representation, noise_fill=0.5), model.genres)
+        spectra = create({"name": "log-magnitude"}, sample_rate=22_050, channels=1)
+        with pytest.raises(UsageError, match=r"is 'codec', this one's is 'log-magnitude'.*representation.name=codec"):
+            begin_from(model, network, spectra, model.genres)
         options = dataclasses.replace(model.architecture.options, hidden=32)
-        with pytest.raises(UsageError, match="shape"):
+        with pytest.raises(UsageError, match=f"shape.*--set model.hidden={model.architecture.options.hidden},"):
             begin_from(
                 model, make_network(dataclasses.replace(model.architecture, options=options)), model.representation,
                 model.genres,
@@ -276,7 +285,7 @@ class TestBeginning:
         for start in ("", str(token_model)):
             model = quick_train(
                 corpus, tmp_path / f"m{bool(start)}", "token-lstm", f"representation.codec={codec}",
-                f"training.start={start}", "training.warmup_steps=0", epochs=0.5,
+                f"training.init_from={start}", "training.warmup_steps=0", epochs=0.5,
             )  # fmt: skip
             bits.append(model.training["metrics"]["best_validation_bits_per_frame"])
         assert bits[1] < bits[0]
@@ -287,7 +296,7 @@ class TestBeginning:
         for start in ("", str(token_model)):
             folder = tmp_path / f"m{bool(start)}"
             quick_train(
-                corpus, folder, "token-lstm", f"representation.codec={codec}", f"training.start={start}",
+                corpus, folder, "token-lstm", f"representation.codec={codec}", f"training.init_from={start}",
                 "training.init_lr_scale=0.125", "training.schedule=constant", "training.warmup_steps=0", epochs=0.2,
             )  # fmt: skip
             rates.append({r["learning_rate"] for r in read_metrics(folder) if "learning_rate" in r})

@@ -275,7 +275,8 @@ def _group(
             total += sum(len(block) for block in together) / streams[0].sample_rate
             on_block(total)
         files.commit()
-    pace = total / max(1e-9, time.perf_counter() - begun)
+    made = total - sum(blocks.prompt_seconds for blocks in streams)  # a prompt is decoded, not played
+    pace = made / max(1e-9, time.perf_counter() - begun)
     return [
         Generated(
             Path(path), writer.frames / blocks.sample_rate,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
 from typing import Any
 
+from noizenet.audio.matroska import is_whole, torn_clusters
 from noizenet.audio.sniff import RAW, SEARCH_BYTES, tag_size
 from noizenet.audio.source import Section
 from noizenet.audio.sync import next_chain, sync_at
@@ -50,6 +52,8 @@ class Clock:
         self._bytes = 0  # of all packets
         # Bytes before the latest packets, whose frames may come late.
         self._holes: deque[float] = deque([0.0], maxlen=3)
+        self._places: deque[tuple[int, int]] = deque(maxlen=4)  # of the latest packets: first byte and size
+        self._torn: list[tuple[int, int]] | None = None
         self.only_stamps = False
         """Whether the latest gap is one of the time stamps alone, with no byte missing."""
 
@@ -66,6 +70,7 @@ class Clock:
             self._holes.append(math.inf)
             return
         self._holes.append(packet.pos - self._end if self._end is not None else 0.0)
+        self._places.append((packet.pos, packet.size))
         self._end = max(self._end or 0, packet.pos + packet.size)
         self._bytes += packet.size
 
@@ -130,7 +135,8 @@ class Clock:
             return 0.0
         jump = max(jump, 0.0)
         expected = jump * self._bytes / self._decoded if self._decoded else 0.0
-        self.only_stamps = self._kind in STAMPED and not lost and max(self._holes) < LEAST_SHARE * expected
+        stamps = self._kind in STAMPED and not lost and max(self._holes) < LEAST_SHARE * expected
+        self.only_stamps = stamps and not self._is_cut()
         self._seconds += jump
         return jump
 
@@ -155,6 +161,18 @@ class Clock:
             if self._jump < missing < max(ODD_JUMP_S, 0.5 * self._seconds):
                 return missing
         return self._lost_s
+
+    def _is_cut(self) -> bool:
+        """Whether bytes were cut out at the latest packets: only Matroska's elements show that, where none is left."""
+        if self._kind != "matroska":
+            return False
+        places = list(self._places)
+        if any(not is_whole(self._section, *a, b[0]) for a, b in pairwise(places)):
+            return True
+        if self._torn is None:
+            self._torn = torn_clusters(self._section)
+        first, last = places[0][0], places[-1][0]
+        return any(a < last and first < b for a, b in self._torn)
 
     def _found(self, begin: int) -> int:
         """Return where a packet after damage really is: FFmpeg's position may be short of it."""

@@ -71,6 +71,8 @@ class AVDecoder:
             self._container: Any = _open(section, container.demuxer, {**_options(container.demuxer), **(options or {})})
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
+        self.unread = ""
+        """A remark on the tracks of sound that are not read; empty where there is no other."""
         self._stream = self._choose()
         context = self._stream.codec_context
         self.codec = str(context.codec.name)
@@ -122,11 +124,15 @@ class AVDecoder:
             yield Gap(missing, at_end=True)
 
     def _choose(self) -> Any:
-        for stream in self._container.streams.audio:
-            if stream.codec_context is not None and stream.codec_context.codec.name in CODECS:
-                return stream
-        self._container.close()
-        raise AudioError("there is no stream of sound in it that can be decoded")
+        """Return the track that the file calls the default one, else the first, among those that can be decoded."""
+        tracks = list(self._container.streams.audio)
+        known = [s for s in tracks if s.codec_context is not None and s.codec_context.codec.name in CODECS]
+        if not known:
+            self._container.close()
+            raise AudioError("there is no stream of sound in it that can be decoded")
+        chosen = next((s for s in known if _is_default(s)), known[0])
+        self.unread = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
+        return chosen
 
     def _promise(self) -> float | None:
         if self._kind.name in NO_PROMISE:
@@ -199,6 +205,7 @@ class AVDecoder:
         at = 0 if starts else len(data)
         front_lost = not starts or starts[0] > 0
         while at < len(starts):
+            first = flac_position(data, starts[at], self._stream.codec_context.extradata or b"")
             # A frame may hold what looks like a header.
             tries = [(k, ends[k]) for k in range(at, min(at + MOST_FALSE, len(starts)))]
             if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
@@ -206,7 +213,7 @@ class AVDecoder:
             for k, end in tries:
                 piece = av.Packet(data[starts[at] : end])
                 piece.time_base = packet.time_base
-                if (first := flac_position(data, starts[at], self._stream.codec_context.extradata or b"")) is not None:
+                if first is not None:
                     piece.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
                 try:
                     found = self._frames(self._stream.codec_context.decode(piece))
@@ -257,6 +264,18 @@ class AVDecoder:
                     if not np.abs(np.frombuffer(plane, "<f4", count)).max() < LOSSY_PEAK:
                         return False
         return True
+
+
+def _is_default(stream: Any) -> bool:
+    return bool(getattr(getattr(stream, "disposition", None), "value", 0) & 1)  # FFmpeg's AV_DISPOSITION_DEFAULT
+
+
+def _unread_tracks(count: int, chosen: int) -> str:
+    """Return a remark on the further tracks of sound, "" where there is none."""
+    if not count:
+        return ""
+    further = "1 further sound track is not read" if count == 1 else f"{count} further sound tracks are not read"
+    return further if chosen == 1 else f"track {chosen} of its sound is read; {further}"
 
 
 def _frames_of_flac(data: bytes) -> list[int]:

@@ -9,13 +9,14 @@ from noizenet.audio.decode_av import reason
 from noizenet.audio.fold import default_layout, vorbis_layout
 from noizenet.audio.frames import Gap, Piece
 from noizenet.audio.source import Section, StalledError
+from noizenet.audio.structure import Raw
 from noizenet.base.errors import AudioError
 
 UNKNOWN_FRAMES = 2**62
 
 
 class SndfileDecoder:
-    """One stream of sound of a section of a file, from a frame on.
+    """One stream of sound of a section of a file, from a frame on; `raw` says how samples without a header are coded.
 
     Raises
     ------
@@ -23,12 +24,12 @@ class SndfileDecoder:
         If libsndfile does not open it, or cannot go to that frame; the message has no path.
     """
 
-    def __init__(self, section: Section, start: int = 0) -> None:
+    def __init__(self, section: Section, start: int = 0, raw: Raw | None = None) -> None:
         import soundfile
 
         section.seek(0)
         try:
-            self._file: Any = soundfile.SoundFile(section)
+            self._file: Any = soundfile.SoundFile(section, **_as_raw(raw))
             if start:
                 self._file.seek(start)
         except (soundfile.SoundFileError, RuntimeError, TypeError, OSError, ValueError, StalledError) as error:
@@ -61,3 +62,10 @@ class SndfileDecoder:
                 return
             self._section.progress()
             yield Piece(block, self.rate, self.layout)
+
+
+def _as_raw(raw: Raw | None) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    kind = {"format": "RAW", "subtype": raw.subtype, "endian": raw.order.upper()}
+    return {**kind, "samplerate": raw.rate, "channels": raw.channels}

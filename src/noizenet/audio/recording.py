@@ -17,6 +17,7 @@ from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
 from noizenet.audio.sniff import (
+    ADVICE,
     FILM_ADVICE,
     HEAD_BYTES,
     Container,
@@ -33,8 +34,6 @@ from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
 from noizenet.base.errors import AudioError
 
 MOST_CHANNELS = 64
-ADVICE = "convert it to wav, flac, ogg or mp3"
-
 COUNTED = ("flac", "tta", "wavpack")
 """Containers whose headers count samples, and whose frames a decoder may leave out without a word."""
 SECOND = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})
@@ -127,17 +126,21 @@ class Recording:
 
     def _open(self, link: Link) -> Decoder:
         problem: AudioError | None = None
-        if self._kind.demuxer:
+        if self._kind.demuxer and link.raw is None:
             try:
-                return AVDecoder(
+                decoder = AVDecoder(
                     self._source.section(link.start, link.stop), self._kind, self._structure.options, link.until
                 )
             except AudioError as error:
                 problem = error
                 if self._kind.name not in SECOND:
                     raise
+            else:
+                if decoder.unread and (issue := lost(decoder.unread)) not in self.issues:
+                    self.issues.append(issue)
+                return decoder
         try:
-            return SndfileDecoder(self._source.section(link.start, link.stop))
+            return SndfileDecoder(self._source.section(link.start, link.stop), raw=link.raw)
         except AudioError as error:
             raise problem or error from error
 

@@ -22,9 +22,9 @@ RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
 """Streams of frames without time stamps: how much is lost follows from the bytes."""
 SYNCED = RAW - {"amr"}
 """Those of which :func:`~noizenet.audio.sync.sync_at` knows the frames."""
-LAST = SYNCED | {"wav", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
+LAST = SYNCED | {"wav", "rifx", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
 """Containers after whose last sound there is nothing but tags, tables and pictures."""
-CHAINED = SYNCED | {"wav", "flac", "ogg", "mp4", "wavpack", "matroska"}
+CHAINED = SYNCED | {"wav", "rifx", "flac", "ogg", "mp4", "wavpack", "matroska"}
 """Containers of which several in one file are read as one recording."""
 NEAR_BYTES = 1 << 17
 """Within so many bytes of the end (a page of Ogg is among them) another recording begins."""
@@ -51,6 +51,7 @@ CONTAINERS: dict[str, Container] = {
     c.name: c
     for c in (
         Container("wav", "wav", (".wav", ".wave", ".rf64", ".bwf")),
+        Container("rifx", "", ()),  # a big-endian wav, which FFmpeg decodes as a little-endian one: noise
         Container("w64", "w64", (".w64",)),
         Container("aiff", "aiff", (".aif", ".aiff", ".aifc", ".afc")),
         Container("au", "au", (".au", ".snd")),
@@ -121,6 +122,7 @@ _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     ),
     (b"RIFF", 0, "wav"),
     (b"RF64", 0, "wav"),
+    (b"RIFX", 0, "rifx"),
     (b"FORM", 0, "aiff"),
     (b"ftyp", 4, "mp4"),
     (b".snd\0\0\0", 0, "au"),
@@ -152,6 +154,13 @@ _FILMS: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x01\xba", "an MPEG film (program stream)"),
 )
 
+UNREAD_SUFFIXES = frozenset({
+    ".thd", ".truehd", ".mlp", ".gsm", ".latm", ".loas", ".dff", ".ra", ".aa", ".aax", ".oma", ".at3", ".aa3", ".adx",
+    ".g722",
+})  # fmt: skip
+"""Endings of sound that is not read: its first bytes do not tell it, or no decoder is asked for it."""
+
+ADVICE = "convert it to wav, flac, ogg or mp3"
 FILM_ADVICE = "films of this kind are not read; take its sound out first, for instance: ffmpeg -i FILM -vn SOUND.flac"
 
 
@@ -323,7 +332,11 @@ def _by_magic(head: bytes) -> str | None:
 
 
 def _is_wav(head: bytes) -> bool:
-    return head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FFIR") and head[8:12] == b"WAVE"
+    return head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE"
+
+
+def _is_rifx(head: bytes) -> bool:
+    return head[:4] in (b"RIFX", b"FFIR") and head[8:12] == b"WAVE"
 
 
 def _is_aiff(head: bytes) -> bool:
@@ -348,6 +361,7 @@ def _is_mp4(head: bytes) -> bool:
 
 _TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (_is_wav, "wav"),
+    (_is_rifx, "rifx"),
     (_is_aiff, "aiff"),
     (_is_svx, "sndfile"),
     (_is_ircam, "sndfile"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from noizenet.audio.issue import Issue, lost
 from noizenet.audio.sniff import SYNCED, Container, find_another, find_next_file
@@ -14,18 +15,33 @@ MOST_CHUNKS = 100_000
 MOST_LINKS = 1000
 
 
+class Raw(NamedTuple):
+    """How samples without a header are coded: libsndfile's name of the coding, rate in Hz, channels, order of bytes."""
+
+    subtype: str
+    rate: int
+    channels: int
+    order: str
+
+
 @dataclass(frozen=True)
 class Link:
     """A part of a file that is a recording of its own: its first byte, and the byte after its last.
 
     `until` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on after damage is
-    the same recording; `resumes_s` is the second at which it does.
+    the same recording; `resumes_s` is the second at which it does. `raw` says how a link without a header is coded.
     """
 
     start: int
     stop: int
     until: float | None = None
     resumes_s: float | None = None
+    raw: Raw | None = None
+
+
+def continuation(start: int, stop: int, raw: Raw | None) -> Link:
+    """Return a link without a header that goes on where the one before ends: no recording of its own."""
+    return Link(start, stop, resumes_s=0.0, raw=raw)
 
 
 @dataclass
@@ -196,7 +212,7 @@ def _asf(source: Source, start: int) -> Structure:
 def _mp4(source: Source, start: int) -> Structure:
     """Boxes one after another; ISO/IEC 14496-12, section 4.2."""
     links, at, begin, names = [], start, start, set[bytes]()
-    cut = False
+    cut, encrypted = False, list[bool]()
     for _ in range(MOST_CHUNKS):
         head = source.peek(at, 16)
         if len(head) < 8:
@@ -213,6 +229,8 @@ def _mp4(source: Source, start: int) -> Structure:
             links.append(Link(begin, at))
             begin, names = at, set()
         names.add(name)
+        if name == b"moov":
+            encrypted += _encrypted_tracks(source, at + 8, at + size)
         at += size
         if at > source.size:
             cut = True
@@ -224,18 +242,52 @@ def _mp4(source: Source, start: int) -> Structure:
         structure.problem = (
             f"not a readable recording (its table of contents, moov, is missing: {why}; there is no sound without it)"
         )
+    if encrypted and all(encrypted):
+        structure.problem = (
+            "not a readable recording (its sound is encrypted; only programs that hold its key can play it); "
+            "get a copy without encryption"
+        )
     return structure
+
+
+_TRACK_BOXES = frozenset({b"trak", b"mdia", b"minf", b"stbl"})
+_ENCRYPTED = (b"enca", b"drms", b"aavd")
+"""Names of encrypted sound: of Common Encryption (ISO/IEC 23001-7), of iTunes, of Audible."""
+
+
+def _encrypted_tracks(source: Source, at: int, stop: int, *, sound: bool = False, depth: int = 0) -> list[bool]:
+    """Return for each track of sound below a box whether it is encrypted; ISO/IEC 14496-12, sections 8.4.3, 8.5.2."""
+    found: list[bool] = []
+    for _ in range(MOST_CHUNKS):
+        head = source.peek(at, 24)
+        size, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if at + 8 > stop or size < 8:
+            break
+        if name == b"hdlr":
+            sound = head[16:20] == b"soun"
+        elif name in _TRACK_BOXES and depth < len(_TRACK_BOXES):
+            found += _encrypted_tracks(source, at + 8, min(stop, at + size), sound=sound, depth=depth + 1)
+        elif name == b"stsd" and sound:
+            found.append(head[20:24] in _ENCRYPTED)
+        at += size
+    return found
+
+
+SEGMENT_PARTS = frozenset({
+    0x1F43B675, 0x1C53BB6B, 0x114D9B74, 0x1254C367, 0x1941A469, 0x1043A770, 0x1549A966, 0x1654AE6B, 0xEC, 0xBF,
+})  # fmt: skip
+"""Elements of a Matroska segment: cluster, cues, seek head, tags, attachments, chapters, info, tracks, padding, CRC."""
 
 
 def _matroska(source: Source, start: int) -> Structure:
     """EBML header and segment; RFC 8794 and RFC 9559."""
     structure = Structure([Link(start, source.size)], ask=True)
     at = start
-    _, header, used = _element(source.peek(at, 12))
+    _, header, used = element(source.peek(at, 12))
     if header is None:
         return structure
     at += used + header
-    ident, size, used = _element(source.peek(at, 12))
+    ident, size, used = element(source.peek(at, 12))
     if ident != 0x18538067:
         return structure
     if size is not None:
@@ -250,8 +302,8 @@ def _matroska(source: Source, start: int) -> Structure:
         return structure
     at += used
     for _ in range(MOST_CHUNKS):  # a live recording: the segment is open, its clusters may not be
-        ident, size, used = _element(source.peek(at, 12))
-        if ident == 0 or size is None:
+        ident, size, used = element(source.peek(at, 12))
+        if ident not in SEGMENT_PARTS or size is None:
             return structure
         at += used + size
         if at >= source.size:
@@ -260,7 +312,7 @@ def _matroska(source: Source, start: int) -> Structure:
     return structure
 
 
-def _element(head: bytes) -> tuple[int, int | None, int]:
+def element(head: bytes) -> tuple[int, int | None, int]:
     """Return an EBML element's id, size (None: unknown) and the bytes that its head takes; (0, None, 0) for none."""
     if not head or not head[0]:
         return 0, None, 0
@@ -279,15 +331,17 @@ def _later(name: str) -> Callable[[Source, int], Structure]:
     """Import a longer look only when it is needed."""
 
     def look(source: Source, start: int) -> Structure:
-        from noizenet.audio import structure_chunks, structure_frames
+        from noizenet.audio import structure_chunks, structure_frames, structure_voc
 
         found: Structure = {
             "wav": structure_chunks.riff,
+            "rifx": structure_chunks.riff,
             "w64": structure_chunks.w64,
             "aiff": structure_chunks.aiff,
             "caf": structure_chunks.caf,
             "mp3": structure_frames.mp3,
             "ogg": structure_frames.ogg,
+            "voc": structure_voc.voc,
         }[name](source, start)
         return found
 
@@ -302,5 +356,5 @@ _LOOKS: dict[str, Callable[[Source, int], Structure]] = {
     "mp4": _mp4,
     "matroska": _matroska,
     **dict.fromkeys(("aac", "ac3", "eac3", "dts", "amr", "shorten"), _frames_only),
-    **{name: _later(name) for name in ("wav", "w64", "aiff", "caf", "mp3", "ogg")},
+    **{name: _later(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg", "voc")},
 }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from noizenet.audio.issue import repaired
-from noizenet.audio.sniff import find_another
+from noizenet.audio.issue import lost, repaired
+from noizenet.audio.sniff import ADVICE, find_another
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MOST_CHUNKS, Link, Structure
+from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure, continuation
 
 STREAMING_SIZES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """What programs write that do not know a file's length yet, give or take a header."""
@@ -28,17 +28,25 @@ def riff(source: Source, start: int) -> Structure:
     order = "big" if head[:4] in (b"RIFX", b"FFIR") else "little"
     riff_size = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
     structure = Structure([Link(start, source.size)], cut=False)
+    if head[:4] == b"FFIR":
+        structure.problem = f"not a readable recording (a wav of the rare kind FFIR); {ADVICE}"
+        return structure
     fmt, long_size, counted = b"", None, 0
     at, chunk = start + 12, _read_chunk(source, start + 12, order)
     for _ in range(MOST_CHUNKS):
         if chunk is None or chunk.name == b"data":
             break
         if chunk.name == b"fmt ":
-            fmt = source.peek(chunk.start, 20)
+            fmt = source.peek(chunk.start, min(chunk.size, 40))
         elif chunk.name == b"fact":
             counted = int.from_bytes(source.peek(chunk.start, 4), order)  # type: ignore[arg-type]
         elif chunk.name == b"ds64":
             long_size = int.from_bytes(source.peek(chunk.start + 8, 8), "little")
+        elif chunk.name == b"LIST" and source.peek(chunk.start, 4) == b"wavl":
+            structure.problem = (
+                f"not a readable recording (a wav whose sound lies in a list of pieces and pauses, wavl); {ADVICE}"
+            )
+            return structure
         at = chunk.start + chunk.size + chunk.size % 2
         chunk = _read_chunk(source, at, order)
     if chunk is None or chunk.name != b"data":
@@ -50,14 +58,20 @@ def riff(source: Source, start: int) -> Structure:
     if code not in PLAIN and rate and 0 < counted < 0x7FFFFFFF:
         # A compressed wav counts its samples in its fact chunk; its bytes per second are often wrong.
         per_second = size * rate / counted
-    _judge(structure, source, _Chunk(b"data", chunk.start, size), per_second, order)
+    raw = _raw(fmt, order)
+    data = _Chunk(b"data", chunk.start, size)
+    _judge(structure, source, data, per_second, order, raw)
+    if order == "big" and raw is not None and (fmt[:2] == b"\xff\xfe" or not size):
+        # libsndfile knows no big-endian wav of the extended kind, and takes a length of 0 at its word.
+        stop = data.start + (size if 0 < size <= source.size - data.start else source.size - data.start)
+        structure.links[0] = Link(data.start, stop, raw=raw)
     whole = abs(start + 8 + riff_size - source.size) <= 8
     if structure.cut and whole:
         structure.cut = False  # the outer size is right: only the inner one is wrong
     return structure
 
 
-def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float, order: str) -> None:
+def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float, order: str, raw: Raw | None) -> None:
     """Compare a data chunk's size with the bytes that follow."""
     there = source.size - data.start
     if data.size == 0:
@@ -84,22 +98,62 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
             structure.seconds = structure.seconds + following.seconds if known else None  # type: ignore[operator]
             structure.options = following.options
         return
-    if find_another(source, "wav", rest) is not None:
+    if more := _more_data(source, rest, order):
+        _add_pieces(structure, source, [data, *more], per_second, raw)
+        return
+    kind = "wav" if order == "little" else "rifx"
+    if find_another(source, kind, rest) is not None:
+        if order == "big":  # no decoder of FFmpeg's looks for what follows
+            structure.links = [Link(structure.links[0].start, rest)]
         return
     if per_second and source.size - rest > 0.1 * per_second and not _are_chunks(source, rest, order):
         structure.options["ignore_length"] = "1"
 
 
 def _next_riff(source: Source, at: int, order: str) -> int | None:
-    """Return where another wav begins among the chunks after the sound, if one does."""
+    """Return where another wav of the same order of bytes begins among the chunks after the sound, if one does."""
+    fronts = (b"RIFF", b"RF64", b"BW64") if order == "little" else (b"RIFX",)
     for _ in range(1000):
-        if source.peek(at, 4) in (b"RIFF", b"RF64", b"BW64") and source.peek(at + 8, 4) == b"WAVE":
+        if source.peek(at, 4) in fronts and source.peek(at + 8, 4) == b"WAVE":
             return at
         chunk = _read_chunk(source, at, order)
         if chunk is None or not _plausible(source, chunk):
             return None
         at = chunk.start + chunk.size + chunk.size % 2
     return None
+
+
+def _more_data(source: Source, at: int, order: str) -> list[_Chunk]:
+    """Return further data chunks among the chunks from here on; the last may be cut off."""
+    found: list[_Chunk] = []
+    while len(found) < MOST_LINKS and (chunk := _read_chunk(source, at, order)) is not None:
+        if chunk.name == b"data" and chunk.size:
+            found.append(chunk)
+        elif not _plausible(source, chunk):
+            break
+        at = chunk.start + chunk.size + chunk.size % 2
+    return found
+
+
+def _add_pieces(structure: Structure, source: Source, pieces: list[_Chunk], per_second: float, raw: Raw | None) -> None:
+    """Take several data chunks as one recording, where the later ones can be decoded without a header of their own."""
+    size = sum(p.size for p in pieces[1:])
+    if raw is None or not per_second:
+        long = f", {size / per_second:.1f} s" if per_second else ""
+        structure.issues.append(
+            lost(
+                f"its sound lies in {len(pieces)} pieces (data chunks); only the first is read "
+                f"({size:,} bytes{long} lost)"
+            )
+        )
+        structure.links = [Link(structure.links[0].start, pieces[0].start + pieces[0].size)]
+        return
+    first = Link(structure.links[0].start, pieces[0].start + pieces[0].size)
+    more = [continuation(p.start, min(p.start + p.size, source.size), raw) for p in pieces[1:]]
+    structure.links = [first, *more]
+    structure.seconds = (structure.seconds or 0.0) + size / per_second
+    structure.cut = pieces[-1].start + pieces[-1].size > source.size
+    structure.issues.append(repaired(f"its sound lies in {len(pieces)} pieces (data chunks); all were read as one"))
 
 
 def _are_chunks(source: Source, at: int, order: str) -> bool:
@@ -143,6 +197,28 @@ def _bytes_per_second(fmt: bytes, order: str) -> float:
     if code in PLAIN and channels and bits:
         return float(rate * (align or channels * ((bits + 7) // 8)))
     return float(average)
+
+
+_RAW = {
+    (1, 1): "PCM_U8", (1, 2): "PCM_16", (1, 3): "PCM_24", (1, 4): "PCM_32", (3, 4): "FLOAT", (3, 8): "DOUBLE",
+    (6, 1): "ALAW", (7, 1): "ULAW",
+}  # fmt: skip
+"""libsndfile's names of codings, by the fmt chunk's code and the bytes of a sample."""
+
+
+def _raw(fmt: bytes, order: str) -> Raw | None:
+    """Return how the samples are coded that a fmt chunk describes; None where they are no plain samples."""
+    if len(fmt) < 16:
+        return None
+    code, channels, rate, align = (
+        int.from_bytes(fmt[a:b], order)  # type: ignore[arg-type]
+        for a, b in ((0, 2), (2, 4), (4, 8), (12, 14))
+    )
+    if code == 0xFFFE and len(fmt) >= 40:
+        # The code within is the first field of a GUID; programs differ in its order of bytes, of which one counts.
+        code = max(fmt[24:28])
+    subtype = _RAW.get((code, align // channels)) if channels and align % channels == 0 else None
+    return Raw(subtype, rate, channels, order) if subtype and rate else None
 
 
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"

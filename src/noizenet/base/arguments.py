@@ -26,7 +26,9 @@ def a_path(value: Any, name: str) -> Path:
         raise UsageError(f"{name}: {shortened(value)} cannot be a file's name ({error})") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise UsageError(f"{name}: {shortened(value)}: the name is too long for this file system") from error
+            raise UsageError(
+                f"{name}: {str(value)[:60]}…: the name is too long for this file system; choose a shorter one"
+            ) from error
     return Path(value)
 
 

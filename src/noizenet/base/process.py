@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from noizenet.base.errors import NoizenetError
 
 WAITING = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
 """How long OpenMP's threads wait for one another by spinning, unless the user says otherwise.
@@ -88,6 +90,9 @@ def soften_streams() -> None:
                 reconfigure(errors="backslashreplace")
 
 
+_missing: set[str] = set()
+
+
 def open_missing_streams() -> None:
     """Give standard streams that were closed (``>&-``, pythonw) somewhere to go: nowhere."""
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
@@ -98,6 +103,20 @@ def open_missing_streams() -> None:
                 if handle.fileno() != number and not _is_open(number):
                     os.dup2(handle.fileno(), number)
             setattr(sys, name, handle)
+            _missing.add(name)
+
+
+def binary_output() -> BinaryIO:
+    """Return standard output for bytes.
+
+    Raises
+    ------
+    NoizenetError
+        If it was closed when the process began.
+    """
+    if "stdout" in _missing:
+        raise NoizenetError("standard output is closed, where the sound was to go; give a file, or a pipe")
+    return sys.stdout.buffer
 
 
 def finish_streams() -> OSError | None:

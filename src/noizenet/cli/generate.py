@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noizenet.base import process
 from noizenet.cli import controls as c
 from noizenet.cli.output import bar, print_json, print_table, remark, say
 
@@ -66,10 +66,11 @@ def generate(
     if str(out) == "-":
         if count > 1:
             raise UsageError("count: standard output takes one piece; give a file's name")
+        pipe = process.binary_output()
         blocks = api.stream(model, controls)
         say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
         remark(blocks.remarks)
-        write_pcm(sys.stdout.buffer, blocks)
+        write_pcm(pipe, blocks)
         return
     takes = [(out, controls)]
     if count > 1:

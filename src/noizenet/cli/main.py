@@ -149,6 +149,8 @@ def _complain(text: str, code: int) -> int:
 def _explain(error: OSError, name: str = "") -> int:
     """Complain of what the operating system refused."""
     name = f"{error.filename}: " if error.filename else name
+    if not name and error.errno == errno.ENOENT and not _has_working_folder():
+        return _complain("the working directory is gone; change to one that exists", FAILED)
     if not name and process.finish_streams() is not None:
         name = "standard output: "
     if not name and process.is_full(error):  # files of ours are named
@@ -156,6 +158,13 @@ def _explain(error: OSError, name: str = "") -> int:
     if process.is_full(error):
         return _complain(f"{name}the disk is full; free some room and run the command again", FAILED)
     return _complain(f"{name}{error.strerror or error}", FAILED)
+
+
+def _has_working_folder() -> bool:
+    try:
+        return bool(os.getcwd())  # noqa: PTH109
+    except OSError:
+        return False
 
 
 def _debugging() -> bool:

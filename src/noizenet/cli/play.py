@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from noizenet.base import process
 from noizenet.base.errors import UsageError
 from noizenet.cli import controls as c
 from noizenet.cli.output import remark, say, status_line
@@ -49,7 +49,7 @@ def play(
         top_k=top_k, prompt=prompt, prompt_noise=prompt_noise, prompt_seconds=prompt_seconds, watch=watch,
         precision=precision, seed=seed,
     )  # fmt: skip
-    pipe: BinaryIO | None = sys.stdout.buffer if out == "-" else None
+    pipe = process.binary_output() if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))
     remark(playing.remarks)

@@ -91,6 +91,7 @@ def build(
     with folder_lock(out, "corpus"), _without_leftovers(out, audio):
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
+        _check_same_source(source, out, scan)
         results = _prepare_all(scan.tracks, audio, (sample_rate, channels, min_seconds), workers, progress)
         tracks, problems = _collect(source, scan.tracks, results, sample_rate)
         arranged = arrange(tracks, audio, sample_rate, seed)
@@ -162,6 +163,29 @@ def check_corpus_folder(out: Path) -> None:
     """
     tables = "tracks.csv", "problems.csv", DUPLICATES
     check_own_folder(out, "corpus", ["corpus.json"], ["audio", "source", "download", *tables])
+
+
+def _check_same_source(source: Path, out: Path, scan: Scan) -> None:
+    """See that the corpus in a folder is not one of other recordings: its table would be replaced.
+
+    Recordings may have been added, removed or changed since; where none of them is left it is another source. A source
+    that lies in the folder itself, as of procedural songs, is the corpus's own.
+
+    Raises
+    ------
+    UsageError
+    """
+    if out.resolve() in source.resolve().parents:
+        return
+    try:
+        kept = {t.source for t in Corpus(out).tracks} if (out / "corpus.json").exists() else set()
+    except NoizenetError:  # a damaged corpus is built again
+        return
+    if kept and scan.tracks and kept.isdisjoint(relative_name(t.path, source) for t in scan.tracks):
+        raise UsageError(
+            f"{out}: holds a corpus of other recordings (for instance {escape_name(min(kept))}), none of which is in "
+            f"{source}; choose a new folder, or remove that one first"
+        )
 
 
 def _check_arguments(sample_rate: int, channels: int, min_seconds: float, workers: int | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from noizenet.audio.read import AUDIO_SUFFIXES
-from noizenet.audio.sniff import FILM_ADVICE, begins_as_sound, film_in
+from noizenet.audio.sniff import ADVICE, FILM_ADVICE, UNREAD_SUFFIXES, begins_as_sound, film_in
 from noizenet.base.errors import UsageError
 from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
@@ -159,9 +159,13 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         if path.suffix.lower() == ".m4p":
             return "an encrypted iTunes purchase; only its maker's programs play it", "skipped"
-        if path.suffix.lower() not in UNFINISHED and (film := film_in(path)):
+        if path.suffix.lower() in UNFINISHED:
+            return "unfinished, by its name: a download that goes on, or was stopped", "ignored"
+        if film := film_in(path):
             return f"{film}; {FILM_ADVICE}", "skipped"
-        if path.suffix.lower() in UNFINISHED or not begins_as_sound(path):
+        if not begins_as_sound(path):
+            if path.suffix.lower() in UNREAD_SUFFIXES:
+                return f"sound of a kind that is not read ({path.suffix.lower()}, by its ending); {ADVICE}", "skipped"
             return "not an audio file (by its ending and its first bytes)", "ignored"
     return "", ""
 

@@ -25,7 +25,7 @@ from noizenet.base.files import explain_os_error, write_json
 from noizenet.base.names import plain_text
 from noizenet.corpus.spool import Levels, Spool
 
-PREPARATION = 4
+PREPARATION = 5
 """Goes up when the same recording would be prepared otherwise: kept files of another number are made anew."""
 DITHER_PEAK, DITHER_SMOOTHNESS = 10 ** (-84 / 20), 0.2
 """White noise below this peak (two steps of 16 bits) is the dither of a silent recording; music is smoother."""

@@ -5,6 +5,9 @@ A measure says its unit, its better direction and its source, and is tested on c
 
 from noizenet.base.registry import Registry
 
+EMBEDDINGS = {"tagger": "tagged", "crafted": "crafted"}
+"""What distances are measured in → where a recording has it."""
+
 _MUSIC, _MODEL = "noizenet.evaluation.measures", "noizenet.evaluation.model_metrics"
 METRICS = Registry(
     "measure",

@@ -34,7 +34,7 @@ def judge(
 
     Parameters
     ----------
-    inputs : Evidence
+    inputs : MetricInputs
     names : sequence of str
         Which measures, by their registry names; none: all.
     on_measure : callable, optional

@@ -49,9 +49,9 @@ class MetricInputs:
 
     Parameters
     ----------
-    train, held, made : sequence of Sounding
+    train, held, made : sequence of AnalyzedRecording
         Real training music, real music that no training saw, and what is judged.
-    controls : mapping of str to sequence of Sounding
+    controls : mapping of str to sequence of AnalyzedRecording
         What nobody would call music.
     corpus : Corpus
     model : Model, optional

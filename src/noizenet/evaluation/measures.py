@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.evaluation import overtime
+from noizenet.evaluation import EMBEDDINGS, overtime
 from noizenet.evaluation.copying import LEAST_HELD, LEAST_MADE, Copying, Excerpts, Pair, compare
 from noizenet.evaluation.distance import frechet_distance, kernel_distance, units_of
 from noizenet.evaluation.features import Features
@@ -21,7 +21,6 @@ from noizenet.evaluation.intervals import Estimate, at_least_nothing, resampled,
 from noizenet.evaluation.measure import MetricInputs, MusicMeasure
 from noizenet.evaluation.recording import AnalyzedRecording
 
-EMBEDDINGS = {"tagger": "tagged", "crafted": "crafted"}
 LEAST_VALUES = 10
 """Values of each side that two distributions are compared by. Between two samples of one distribution with a standard
 deviation of 1 the distance is 0.50 on average at 10 values each, 0.31 at 30, 0.18 at 100 (docs/evaluation.md)."""

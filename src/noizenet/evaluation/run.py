@@ -15,12 +15,11 @@ from noizenet.base.errors import UsageError
 from noizenet.base.files import make_folder, write_json, write_text
 from noizenet.base.plain import plain
 from noizenet.corpus.corpus import Corpus
-from noizenet.evaluation import METRICS, report
+from noizenet.evaluation import EMBEDDINGS, METRICS, report
 from noizenet.evaluation.controls import IN_REPORTS, control
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.judge import Judgement, judge
 from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import EMBEDDINGS
 from noizenet.evaluation.pictures import draw_distributions, draw_spectrograms
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, middle, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger

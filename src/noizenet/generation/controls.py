@@ -146,7 +146,7 @@ class Controls:
                 right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
                 if not right and not (value is None and name in OPTIONAL):
                     raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {WORDS[kind]}")
-                if right and kind in (Real, Integral):  # kernels would be compiled anew for a number of another type
+                if right and kind in (Real, Integral):  # recipes hold plain numbers
                     object.__setattr__(self, name, float(value) if kind is Real else int(value))
         for name in ("code_temperatures", "code_top_p"):
             values = getattr(self, name)

@@ -65,12 +65,12 @@ def _song(controls: Controls, rate: int, channels: int, count: int, context_s: f
         issues = [issue.text for issue in reader.issues]
     if not len(kept):
         raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
-    warnings = _warnings(kept, own_rate, rate, controls.prompt_seconds, context_s)
+    warnings = _warnings(kept, own_rate, rate, count, context_s)
     remarks = [f"{path}: {text}" for text in issues + warnings]
     return Prompt(Waveform(kept[:, 0] if channels == 1 else kept, rate), remarks)
 
 
-def _warnings(kept: NDArray[np.float32], own_rate: int, rate: int, asked_s: float, context_s: float) -> list[str]:
+def _warnings(kept: NDArray[np.float32], own_rate: int, rate: int, asked: int, context_s: float) -> list[str]:
     seconds = len(kept) / rate
     found = []
     if own_rate != rate:
@@ -80,8 +80,10 @@ def _warnings(kept: NDArray[np.float32], own_rate: int, rate: int, asked_s: floa
             f"holds {seconds:.3f} s, less than the {context_s:.3f} s that the network looks back on; "
             "what is missing is taken to be its first sample"
         )
-    elif seconds < 0.999 * asked_s:
-        found.append(f"holds {seconds:.2f} s of the {asked_s:g} s asked for (--seed-seconds); all of it was heard")
+    elif len(kept) < 0.999 * asked:
+        found.append(
+            f"holds {seconds:.2f} s of the {asked / rate:g} s asked for (--prompt-seconds); all of it was heard"
+        )
     if np.abs(kept).max() < SILENT:
         found.append("what was heard of it is silent: the music begins as if from nothing")
     clipped = float((np.abs(kept) >= CLIPPED_AT).mean())

@@ -49,6 +49,8 @@ class Stream(Iterator[Waveform]):
         Beats a minute that the network's clock is set to; 0 where it has none, or time is left to the network.
     remarks : list of str
         What is odd about the seed.
+    prompt_seconds : float
+        Length of the prompt in front of the music; 0 where none is included.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class Stream(Iterator[Waveform]):
         self._unseen: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
         self.remarks: list[str] = []
+        self.prompt_seconds = 0.0
         self._played = 0  # frames
         self._given = 0  # samples
         self._finished = False
@@ -206,6 +209,7 @@ class Stream(Iterator[Waveform]):
         """
         heard = heard[max(0, self._r.samples_for(frames) - samples) :]
         self._ready.append(heard)
+        self.prompt_seconds = samples / self.sample_rate
         if self._total is not None:
             self._total += samples
             self._given = len(heard)

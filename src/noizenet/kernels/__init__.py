@@ -1,1 +1,17 @@
 """Compiled parts that representations and networks share."""
+
+import os
+
+from noizenet.base.errors import NoizenetError
+
+try:
+    import numba
+except ImportError:
+    raise
+except Exception as error:
+    _settings = ", ".join(sorted(name for name in os.environ if name.startswith("NUMBA_")))
+    raise NoizenetError(
+        f"numba does not start ({error}); correct or unset what the environment tells it: {_settings or 'nothing'}"
+    ) from error
+if getattr(numba.config, "DISABLE_JIT", 0):
+    raise NoizenetError("NUMBA_DISABLE_JIT is set, and the kernels have to be compiled; unset it")

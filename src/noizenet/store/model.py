@@ -137,6 +137,8 @@ def load(source: Path | str) -> Model:
     ModelError
         If a file is missing, damaged, tampered with or from a newer version; the message names it.
     """
+    import noizenet.kernels  # noqa: F401 - says so where numba cannot be used, before a part of the model asks for it
+
     source = locate(source)
     with _parts(source) as read:
         try:

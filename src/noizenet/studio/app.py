@@ -211,6 +211,8 @@ def _recordings(app: FastAPI, studio: Studio) -> None:
     @app.delete("/api/recordings/{name}")
     def remove(name: str) -> dict[str, str]:
         """Remove a recording and its recipe."""
+        if not inside(folder, name).is_file():
+            raise HTTPException(404, f"no recording {name[:80]!r}")
         recordings.remove(inside(folder, name))
         return {"removed": name}
 

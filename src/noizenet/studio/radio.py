@@ -297,6 +297,10 @@ class Radio:
             return
         try:
             name = await self._run(recorder.finish)
+            if name is None:
+                await socket.send_json(
+                    {"type": "refused", "why": "nothing was played meanwhile: there is no recording"}
+                )
         except NoizenetError as error:
             await socket.send_json({"type": "refused", "why": without_paths(str(error), [self._recordings])[:300]})
             name = None

@@ -114,8 +114,8 @@ class Recorder:
         if time.monotonic() - self._noted >= NOTED_EVERY_S and len(self._instrument.moves) != self._moves:
             self._note()
 
-    def finish(self) -> str:
-        """Make the file, write its recipe, return the name.
+    def finish(self) -> str | None:
+        """Make the file, write its recipe, return the name; None where nothing was recorded, and nothing is kept.
 
         Raises
         ------
@@ -123,6 +123,9 @@ class Recorder:
             If there is no room for it; the next start of the studio tries again.
         """
         self._take.close()
+        if not self.frames:
+            _drop(self._folder, self._stem)
+            return None
         return _finish(self._folder, self._stem, self._recipe())
 
     def _recipe(self) -> dict[str, Any]:
@@ -156,6 +159,12 @@ def _free_stem(folder: Path) -> str:
     raise RefusedError("too many recordings at once; try again", 409)
 
 
+def _drop(folder: Path, stem: str) -> None:
+    """Remove a recording in which there is no sound."""
+    for name in (f".{stem}{TAKE}", f"{stem}.json", f".{stem}{SEED}"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _finish(folder: Path, stem: str, about: dict[str, Any]) -> str:
     """Make a recording's file of its samples; write what is known of it; return the file's name."""
     take, channels = folder / f".{stem}{TAKE}", int(about["channels"])
@@ -181,9 +190,7 @@ def recover(folder: Path) -> list[str]:
         about = read_recipe(folder / f"{stem}.json")
         try:
             if not take.stat().st_size:
-                take.unlink()
-                for path in (folder / f"{stem}.json", folder / f".{stem}{SEED}"):
-                    path.unlink(missing_ok=True)
+                _drop(folder, stem)
                 continue
             # The recipe was written down some moments before the end: it is played until there are enough samples.
             known = {"kind": "wav", "sample_rate": 22_050, "channels": 1, **about, "recovered": True}

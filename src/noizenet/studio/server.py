@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -82,7 +83,8 @@ def _listen(settings: Settings) -> socket.socket:
     except (OSError, UnicodeError) as error:
         listener.close()
         why = getattr(error, "strerror", None) or "no such address"
+        wrong = "port" if getattr(error, "errno", 0) in (errno.EADDRINUSE, errno.EACCES) else "host"
         raise NoizenetError(
-            f"{settings.host}:{settings.port}: cannot listen there ({why}); choose another --port"
+            f"{settings.host}:{settings.port}: cannot listen there ({why}); choose another --{wrong}"
         ) from error
     return listener

@@ -98,6 +98,11 @@ class Settings:
         for path in (self.certificate, self.key):
             if path is not None and not path.is_file():
                 raise UsageError(f"{path}: no such file; HTTPS needs a certificate and its key, both PEM")
+        for path in self.models:
+            if not path.is_file() and not (path / "model.json").is_file():
+                raise UsageError(
+                    f"{path}: no such model; give the folder of one, or its zip (the bundled ones are offered anyway)"
+                )
         # What lies in some of its folders is removed at a start: they must be the studio's own.
         check_own_folder(self.data, "studio", ["corpora"], FOLDERS[: FOLDERS.index("corpora")])
         for name in FOLDERS:

@@ -15,6 +15,7 @@ from typing import Any
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import make_folder, remove_stale
+from noizenet.evaluation import EMBEDDINGS
 from noizenet.store.model import ABOUT
 from noizenet.studio.job import RUNNING, Job
 from noizenet.studio.jobs import Queue
@@ -90,7 +91,9 @@ def evaluate_job(settings: Settings, queue: Queue, wish: dict[str, Any], model: 
     streams, seconds = wish.get("streams", 12), wish.get("seconds", 20)
     if not isinstance(streams, int) or not 1 <= streams <= 240 or not _is_number(seconds) or not 1 <= seconds <= 600:
         raise UsageError("streams: expected 1 to 240; seconds: 1 to 600")
-    embedding = str(wish.get("embedding", "tagger"))
+    embedding = wish.get("embedding", "tagger")
+    if embedding not in EMBEDDINGS:
+        raise UsageError(f"embedding: expected one of {', '.join(EMBEDDINGS)}")
     name = checked(wanted(wish, "model"), "model")
     about = {"model": name, "collection": collection}
     asked = ["--streams", str(streams), "--seconds", f"{seconds:g}", "--embedding", embedding]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
+
 import torch
 
 from noizenet.base.errors import UsageError
+from noizenet.model.architecture import ModelOptions
 from noizenet.model.network import Network
 from noizenet.representation.base import Representation
 from noizenet.store.model import Model
@@ -38,6 +42,12 @@ def begin_from(model: Model, network: Network, representation: Representation, g
             f"training.init_from: this corpus is {_SPOKEN[mine]}, the weights to begin with are {_SPOKEN[theirs]}; "
             f"build it again with --channels {theirs}, or begin without weights: --set training.init_from="
         )
+    if representation.name != model.representation.name:
+        raise UsageError(
+            f"training.init_from: that model's representation is {model.representation.name!r}, this one's is "
+            f"{representation.name!r}; give --set representation.name={model.representation.name}, or leave the model "
+            "out with --set training.init_from="
+        )
     if not representation.same_frames(model.representation):
         raise UsageError(
             f"training.init_from: that model's representation is {model.representation.name!r} with other settings "
@@ -51,7 +61,15 @@ def begin_from(model: Model, network: Network, representation: Representation, g
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(
-            "training.init_from: that model has another shape than the one to be trained; give the same [model] "
-            "section, or leave it out with --set training.init_from="
+            "training.init_from: that model has another shape than the one to be trained; give "
+            f"{_settings(network.architecture.options, model.architecture.options)}, or leave it out with "
+            "--set training.init_from="
         )
     network.load_state_dict(arrays)
+
+
+def _settings(mine: ModelOptions, theirs: ModelOptions) -> str:
+    """Return the assignments that make options of a network those of another."""
+    changed = [f.name for f in fields(mine) if getattr(mine, f.name) != getattr(theirs, f.name)]
+    values = {name: json.dumps(getattr(theirs, name)) for name in changed}
+    return " ".join(f"--set model.{name}={value}" for name, value in values.items()) or "a corpus of as many genres"

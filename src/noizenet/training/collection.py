@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from noizenet.base.errors import TrainingError
 from noizenet.corpus.corpus import Corpus, Track
+from noizenet.representation.base import Representation
 from noizenet.training.speech import speech_in
 
 LEAST_S, FEW_S = 15.0, 300.0
@@ -50,3 +51,15 @@ def check_collection(corpus: Corpus, tracks: Sequence[Track]) -> str:
     if seconds < FEW_S:
         return f"{seconds / 60:.1f} minutes of music are little to learn from: expect fragments of it to come back"
     return ""
+
+
+def check_sound(corpus: Corpus, representation: Representation) -> str:
+    """Return a remark where a network plays more than its recordings hold: a second channel, high frequencies."""
+    rate, channels = representation.sample_rate, representation.channels
+    if rate <= corpus.sample_rate and channels <= corpus.channels:
+        return ""
+    return (
+        f"the corpus holds {corpus.channels} channel(s) at {corpus.sample_rate:,} Hz, and the model plays {channels} "
+        f"at {rate:,} Hz: what is not in the recordings cannot be learned; build the corpus again with "
+        f"--channels {channels} --sample-rate {rate}"
+    )

@@ -21,7 +21,7 @@ from noizenet.store.model import ABOUT, Model, load
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import begin_from
 from noizenet.training.calibration import ROUNDS, STREAMS, calibrate, expected_seconds, target_means
-from noizenet.training.collection import check_collection
+from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.fitting import fitted
 from noizenet.training.folder import check_run_folder, run_folder
 from noizenet.training.guard import DivergenceGuard
@@ -109,6 +109,8 @@ class Trainer:
             self._messages.append(f"{folder}: holds no run to go on with; a new one begins")
         if self.architecture.tokens and (remark := check_collection(corpus, train)):
             self._messages.append(remark)  # before the reader, which would call silent tracks short
+        if remark := check_sound(corpus, self.representation):
+            self._messages.append(remark)
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = make_network(self.architecture, self.representation.values()).train()
         if o.init_from:

@@ -1,0 +1,115 @@
+"""Whether the elements of a Matroska file follow one another without a break; RFC 8794 and RFC 9559."""
+
+from __future__ import annotations
+
+from noizenet.audio.source import Section, Source
+from noizenet.audio.structure import MOST_CHUNKS, SEGMENT_PARTS, element
+
+_CLUSTER = 0x1F43B675
+_GROUP = 0xA0
+_ENTERED = frozenset({_CLUSTER, _GROUP})
+_WITHIN = frozenset({
+    0xE7, 0x5854, 0xA7, 0xAB, 0xA3, _GROUP, 0xAF,  # of a cluster: time, silent tracks, position, sizes, blocks
+    0xA1, 0xA2, 0x75A1, 0x9B, 0xFA, 0xFB, 0xFD, 0xA4, 0x75A2, 0x8E, 0xC8,  # of a group of blocks
+})  # fmt: skip
+_KNOWN = SEGMENT_PARTS | _WITHIN
+_BLOCKS = (0xA3, 0xA1)
+_HEAD = 12
+"""So many bytes hold an element's id and size."""
+_NO_LESS = 64
+"""A block may be smaller than its packet by so many bytes: FFmpeg puts back what all packets begin with."""
+
+
+def is_whole(source: Source | Section, before: int, size: int, after: int) -> bool:
+    """Tell whether nothing but whole elements lies between two packets.
+
+    Where bytes were cut out, the element that began before the cut ends within another one, and what follows it is
+    none; or a cluster ends within another one.
+
+    Parameters
+    ----------
+    source : Source or Section
+    before : int
+        Where the content of a block begins, as the position of its packet tells it.
+    size : int
+        The packet's.
+    after : int
+        Where the content of a later block begins.
+
+    Returns
+    -------
+    bool
+        True also where the first block's own head cannot be found: then nothing is known against it.
+    """
+    at = _end_of_block(source, before, size)
+    if at is None or before == after:  # frames of one block
+        return True
+    for _ in range(MOST_CHUNKS):
+        ident, length, used = element(source.peek(at, _HEAD))
+        if ident not in _KNOWN:
+            return False
+        at += used
+        if ident in _ENTERED:
+            continue
+        if at >= after:
+            return at == after and ident in _BLOCKS
+        if length is None:
+            return False
+        at += length
+    return True
+
+
+def torn_clusters(source: Source | Section) -> list[tuple[int, int]]:
+    """Find clusters that do not end where another part of the file begins.
+
+    Returns
+    -------
+    list of (int, int)
+        The first byte of such a cluster, and of the next one that is sound. A file's last cluster may be cut off, and
+        that of a live recording does not say where it ends: neither is among them.
+    """
+    torn: list[tuple[int, int]] = []
+    _, header, used = element(source.peek(0, _HEAD))
+    if header is None:
+        return torn
+    at = used + header
+    _, length, used = element(source.peek(at, _HEAD))
+    stop = source.size if length is None else min(source.size, at + used + length)
+    at += used
+    last = at
+    for _ in range(MOST_CHUNKS):
+        if at >= stop:
+            return torn
+        ident, length, used = element(source.peek(at, _HEAD))
+        if ident in SEGMENT_PARTS:
+            if length is None:
+                return torn
+            last, at = at, at + used + length
+            continue
+        following = _next_cluster(source, last + 4)
+        torn.append((last, following))
+        last = at = following
+    return torn
+
+
+def _end_of_block(source: Source | Section, at: int, size: int) -> int | None:
+    """Return the end of the block whose content begins here, by the size that stands before it."""
+    head = source.peek(at - 9, min(9, at))
+    for width in range(1, 9):
+        if len(head) <= width or head[-width - 1] not in _BLOCKS:
+            continue
+        _, length, used = element(head[-width - 1 :] + bytes(8))
+        if used == width + 1 and length is not None and length + _NO_LESS >= size:
+            return at + length
+    return None
+
+
+def _next_cluster(source: Source | Section, at: int) -> int:
+    name = _CLUSTER.to_bytes(4, "big")
+    while at < source.size:
+        data = source.peek(at, 1 << 20)
+        found = data.find(name)
+        if found >= 0:
+            return at + found
+        at += max(1, len(data) - 3)
+    return source.size
