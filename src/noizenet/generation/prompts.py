@@ -82,11 +82,11 @@ def _warnings(kept: NDArray[np.float32], own_rate: int, rate: int, asked: int, c
         )
     elif len(kept) < 0.999 * asked:
         found.append(
-            f"holds {seconds:.2f} s of the {asked / rate:g} s asked for (--prompt-seconds); all of it was heard"
+            f"holds {seconds:.2f} s of the {asked / rate:g} s asked for (--prompt-seconds); all of it was used"
         )
     if np.abs(kept).max() < SILENT:
-        found.append("what was heard of it is silent: the music begins as if from nothing")
+        found.append("its used part is silent: the music begins as if from nothing")
     clipped = float((np.abs(kept) >= CLIPPED_AT).mean())
     if clipped > CLIPPED_SHARE:
-        found.append(f"{clipped:.1%} of what was heard is clipped at full scale: expect the music to go on distorted")
+        found.append(f"{clipped:.1%} of the used part is clipped at full scale: expect the music to go on distorted")
     return found
