@@ -147,7 +147,7 @@ def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, 
         genre = genres[i % len(genres)]
         told = genre if model.architecture.genre_size else None
         takes.append((place(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=told, watch="off")))
-    noizenet.generate_together(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
+    noizenet.generate_batch(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
     return model
 
 

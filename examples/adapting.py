@@ -97,7 +97,7 @@ def play(model: noizenet.Model, genres: list[str], folder: Path, streams: int, s
     for i in range(streams):
         genre = genres[i % len(genres)] if model.architecture.genre_size else None
         takes.append((folder / f"{i}.flac", noizenet.Controls(seconds=seconds, seed=i, genre=genre, watch="off")))
-    noizenet.generate_together(model, takes)
+    noizenet.generate_batch(model, takes)
     return [path for path, _ in takes]
 
 

@@ -52,7 +52,7 @@ def run(
     begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
     for n in range(chunks):
         frames = step_batch(steppers, round(CHUNK_S * r.frame_rate), sampling)
-        heard = np.stack([sound[:, 0] for sound in decoders[0].push_together(decoders, frames)])
+        heard = np.stack([sound[:, 0] for sound in decoders[0].push_batch(decoders, frames)])
         for watch, samples in zip(watches, heard, strict=True):
             watch.push(samples)
         if (n + 1) * CHUNK_S <= minute:

@@ -179,11 +179,11 @@ def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-def check_together_is_alone(representation: Representation, codes: np.ndarray) -> None:
+def check_batch_is_alone(representation: Representation, codes: np.ndarray) -> None:
     """Decode the codes [S, n, K] of S streams together, in unequal pieces: each sounds as it does alone."""
     together, alone = ([representation.decoder() for _ in codes] for _ in range(2))
     for first, last in ((0, 1), (1, 19), (19, codes.shape[1])):
-        made = type(together[0]).push_together(together, codes[:, first:last])
+        made = type(together[0]).push_batch(together, codes[:, first:last])
         for decoder, part, sound in zip(alone, codes, made, strict=True):
             assert np.array_equal(decoder.push(part[first:last]), sound)
     for a, b in zip(alone, together, strict=True):

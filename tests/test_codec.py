@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, check_together_is_alone, tone
+from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, check_batch_is_alone, tone
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -258,7 +258,7 @@ class TestTokens:
     def test_streams_decoded_together_are_those_alone(self, codec: Path) -> None:
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=22_050, channels=1)
         codes = np.random.default_rng(1).integers(0, r.levels, (3, 50, r.dim)).astype(np.int16)
-        check_together_is_alone(r, codes)
+        check_batch_is_alone(r, codes)
 
 
 class TestTwoChannels:

@@ -60,7 +60,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "generate": lambda x: noizenet.generate(x, "o.wav", noizenet.Controls(seconds=0.01)),
     "generate out": lambda x: noizenet.generate("token-lstm", x, noizenet.Controls(seconds=0.01)),
     "generate controls": lambda x: noizenet.generate("token-lstm", "o.wav", x),
-    "generate_together": lambda x: noizenet.generate_together("nowhere", [x]),
+    "generate_batch": lambda x: noizenet.generate_batch("nowhere", [x]),
     "stream": lambda x: noizenet.stream("token-lstm", x),
     "reproduce": lambda x: noizenet.reproduce("nowhere", x, "o.wav"),
     "evaluate": lambda x: noizenet.evaluate("nowhere", x, "e"),

@@ -21,7 +21,7 @@ _API = (
     "Controls", "Corpus", "Model", "Waveform",
     "build_corpus",
     "bundled_models", "demo_corpus", "fetch_corpus", "load_corpus", "load_model",
-    "train", "generate", "generate_together", "Generated", "stream", "play", "Playing", "reproduce", "evaluate",
+    "train", "generate", "generate_batch", "Generated", "stream", "play", "Playing", "reproduce", "evaluate",
     "export_onnx", "figures", "view", "aliveness", "read", "write",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 from noizenet.api.judging import aliveness, evaluate, reproduce, view
 from noizenet.api.making import build_corpus, demo_corpus, export_onnx, fetch_corpus, figures, load_corpus, train
 from noizenet.api.models import bundled_models, load_model
-from noizenet.api.playing import Generated, Playing, generate, generate_together, play, stream
+from noizenet.api.playing import Generated, Playing, generate, generate_batch, play, stream
 from noizenet.audio.read import read
 from noizenet.audio.waveform import Waveform
 from noizenet.audio.write import write
@@ -33,7 +33,7 @@ __all__ = [
     "fetch_corpus",
     "figures",
     "generate",
-    "generate_together",
+    "generate_batch",
     "load_corpus",
     "load_model",
     "play",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from noizenet.api.arguments import a_corpus, a_model, a_number, a_path
 from noizenet.api.models import inputs_of
-from noizenet.api.playing import generate_together
+from noizenet.api.playing import generate_batch
 from noizenet.audio.read import AudioReader, mono_blocks
 from noizenet.audio.waveform import Waveform
 from noizenet.base.errors import UsageError
@@ -178,7 +178,7 @@ def _play_streams(
         if on_progress is not None:
             on_progress(f"playing: {made:,.0f} of {total:,.0f} s", made / total)
 
-    generate_together(model, takes, on_block=told_of)
+    generate_batch(model, takes, on_block=told_of)
     took, spent = time.perf_counter() - begun, joules()
     return {
         "generation_real_time": total / took,

@@ -142,10 +142,10 @@ def generate(
     -------
     Generated
     """
-    return generate_together(model, [(out, controls)], on_block=on_block)[0]
+    return generate_batch(model, [(out, controls)], on_block=on_block)[0]
 
 
-def generate_together(
+def generate_batch(
     model: Model | Path | str,
     takes: Sequence[tuple[Path | str, Controls]],
     *,

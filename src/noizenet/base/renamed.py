@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from noizenet.base.errors import ConfigError
+
 T = TypeVar("T")
 
 KEYS: dict[str, dict[str, str]] = {
@@ -59,11 +61,19 @@ TENSORS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     """Return values under today's names.
 
+    Raises
+    ------
+    ConfigError
+        Where one value is given under both of its names.
+
     Examples
     --------
     >>> renamed({"pulse": 1.0, "seed": 3}, CONTROLS)
     {'beat_guidance': 1.0, 'seed': 3}
     """
+    for old, new in names.items():
+        if old in values and new in values:
+            raise ConfigError(f"{new}: is given twice, also under its earlier name {old}; leave one out")
     return {names.get(name, name): value for name, value in values.items()}
 
 

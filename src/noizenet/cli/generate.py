@@ -82,7 +82,7 @@ def generate(
     total = seconds * count
     try:
         with bar("playing") as update:
-            found = api.generate_together(
+            found = api.generate_batch(
                 model, takes, on_block=lambda s: update(min(s, total), total, f"{s:.1f} of {total:g} s")
             )
     except KeyboardInterrupt as error:

@@ -168,7 +168,7 @@ class Stream(Iterator[Waveform]):
                 frames = step_batch(steppers, count, samplings[0])
             else:
                 frames = np.stack([s._step(count) for s in streams])
-            sounds = streams[0]._decoder.push_together([s._decoder for s in streams], frames)
+            sounds = streams[0]._decoder.push_batch([s._decoder for s in streams], frames)
             for stream, sound in zip(streams, sounds, strict=True):
                 stream._accept(count, sound)
             yield [s._drain() for s in streams]

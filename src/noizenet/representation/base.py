@@ -58,7 +58,7 @@ class Decoder(ABC):
         """Take [n, ...] frames, return the [m, C] samples that are ready."""
 
     @classmethod
-    def push_together(cls, decoders: Sequence[Decoder], frames: Frames) -> list[NDArray[np.float32]]:
+    def push_batch(cls, decoders: Sequence[Decoder], frames: Frames) -> list[NDArray[np.float32]]:
         """Push frames [S, n, ...] into S decoders; where they can share work, they do."""
         return [decoder.push(part) for decoder, part in zip(decoders, frames, strict=True)]
 

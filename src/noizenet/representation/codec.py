@@ -156,14 +156,14 @@ class CodecDecoder(Decoder):
 
     def push(self, frames: Frames) -> F32:
         """Take codes [n, K]; return the samples [m, C] that are done."""
-        return self.push_together([self], frames[None])[0]
+        return self.push_batch([self], frames[None])[0]
 
     @classmethod
-    def push_together(cls, decoders: Sequence[Decoder], frames: Frames) -> list[F32]:
+    def push_batch(cls, decoders: Sequence[Decoder], frames: Frames) -> list[F32]:
         """Take codes [S, n, K] of as many streams; what each gets is what it would get alone."""
         own = [d for d in decoders if isinstance(d, CodecDecoder)]
         if len(own) < len(decoders) or any(d._packed is not own[0]._packed for d in own):
-            return super().push_together(decoders, frames)
+            return super().push_batch(decoders, frames)
         for decoder, codes in zip(own, frames, strict=True):
             decoder._take(codes)
         return [d._out(sound) for d, sound in zip(own, _decoded(own), strict=True)]
