@@ -80,12 +80,12 @@ def words(name: str) -> set[str]:
 
 def house_words(source: str, path: str) -> list[str]:
     """Return `name: better` for each identifier of a file that has a word of this house in it."""
-    found = []
-    for name in sorted(names(source)):
-        for word in sorted(words(name) & HOUSE_WORDS.keys()):
-            if (path, "*") not in ALLOWED and (path, word) not in ALLOWED:
-                found.append(f"{name}: {HOUSE_WORDS[word]}")
-    return found
+    return [
+        f"{name}: {HOUSE_WORDS[word]}"
+        for name in sorted(names(source))
+        for word in sorted(words(name) & HOUSE_WORDS.keys())
+        if (path, "*") not in ALLOWED and (path, word) not in ALLOWED
+    ]
 
 
 FILES = sorted(p.relative_to(ROOT / "src" / "noizenet").as_posix() for p in (ROOT / "src" / "noizenet").rglob("*.py"))
