@@ -53,7 +53,7 @@ def stretch(corpus: Corpus, track: Track, at: int) -> Recording:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     if not FOLDER:
-        pytest.skip("NOIZENET_REAL_MUSIC names no folder; fill one with ../shared/data/fetch-corpus --tiny")
+        pytest.skip("NOIZENET_REAL_MUSIC names no folder; fill one with tools/fetch_corpus.py --tiny")
     corpus = noizenet.build_corpus(Path(FOLDER), tmp_path_factory.mktemp("real") / "corpus", sample_rate=16_000)
     cut = [stretch(corpus, t, i) for t in corpus.tracks for i in range(int(t.seconds) // STRETCH_S)]
     return Real(corpus, [analyze(r, None) for r in cut[::2]], [analyze(r, None) for r in cut[1::2]], cut[1::2])
