@@ -228,16 +228,16 @@ class TestSecondDecoder:
     def test_it_goes_on_where_the_first_gives_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = encode(tmp_path / "a.flac", music(4.0), "flac")
         _, _, whole = look(path)
-        pieces = decode_av.AVDecoder.pieces
+        decoded = decode_av.AVDecoder.blocks
 
         def breaks_off(self: decode_av.AVDecoder) -> object:
             self.gave_up = True
-            for k, piece in enumerate(pieces(self)):
+            for k, block in enumerate(decoded(self)):
                 if k == 2:
                     return
-                yield piece
+                yield block
 
-        monkeypatch.setattr(decode_av.AVDecoder, "pieces", breaks_off)
+        monkeypatch.setattr(decode_av.AVDecoder, "blocks", breaks_off)
         _, issues, y = look(path)
         assert issues == []
         assert np.array_equal(y, whole)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from noizenet.audio.fold import (
     ONLY_LFE,
     FoldStatistics,
+    convert_layout,
     default_layout,
     fold,
     fold_matrix,
     layout_name,
-    refit,
     vorbis_layout,
 )
 from noizenet.audio.issue import Issue
@@ -113,12 +113,12 @@ def test_more_than_two_channels_are_not_made() -> None:
 
 def test_a_later_part_of_a_file_is_brought_to_the_firsts_channels() -> None:
     stereo = np.array([[1.0, 2.0]], np.float32)
-    five = refit(stereo, ("FL", "FR"), LAYOUTS["5.1"])
+    five = convert_layout(stereo, ("FL", "FR"), LAYOUTS["5.1"])
     assert five.tolist() == [[1, 2, 0, 0, 0, 0]]
-    assert refit(five, LAYOUTS["5.1"], ("FC",)).shape == (1, 1)
+    assert convert_layout(five, LAYOUTS["5.1"], ("FC",)).shape == (1, 1)
     mono = np.array([[3.0]], np.float32)
-    assert refit(mono, ("FC",), ("FL", "FR")).tolist() == [[3, 3]]
-    assert refit(mono, ("FC",), LAYOUTS["5.1"]).tolist() == [[3, 3, 0, 0, 0, 0]]
+    assert convert_layout(mono, ("FC",), ("FL", "FR")).tolist() == [[3, 3]]
+    assert convert_layout(mono, ("FC",), LAYOUTS["5.1"]).tolist() == [[3, 3, 0, 0, 0, 0]]
 
 
 class TestCancelling:
@@ -188,7 +188,7 @@ class TestCancelling:
         for a, b in zip(edges, edges[1:], strict=False):
             parts.push(stereo[a:b])
         assert np.allclose(whole.energy, parts.energy, rtol=1e-5)
-        assert whole.sounding
+        assert whole.nonsilent
         mid = float(np.square(stereo.mean(axis=1)).sum())
         assert (
             whole.cancels == (mid < 0.05 * max(1, share**2) * float(np.square(x).sum()))
@@ -204,7 +204,7 @@ class TestCancelling:
         silent = FoldStatistics()
         silent.push(np.zeros((100, 2), np.float32))
         assert not silent.cancels
-        assert not silent.sounding
+        assert not silent.nonsilent
 
 
 class TestLevels:

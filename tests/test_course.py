@@ -303,7 +303,7 @@ class TestRecurrence:
     def test_a_trained_models_weights_say_what_the_model_says(self) -> None:
         """The bundled model, run by the course's LSTM in float64, layer after layer, and a head written out here."""
         import noizenet
-        from noizenet.figures.gates import heard, lstm_of
+        from noizenet.figures.gates import embed_codes, lstm_of
         from noizenet.model.stepper import Stepper
 
         model = noizenet.load_model("token-lstm")
@@ -314,7 +314,7 @@ class TestRecurrence:
         stepper.set_genre(mix)
         theirs = stepper.predict(codes).reshape(len(codes), a.dim, a.levels)
 
-        x = heard(w, np.concatenate([model.representation.silence(), codes[:-1]]).astype(np.int64))
+        x = embed_codes(w, np.concatenate([model.representation.silence(), codes[:-1]]).astype(np.int64))
         for layer in range(a.options.layers):
             h0, c0 = w["start"][layer].astype(np.float64)
             said = lstm_of(w, layer).run(x, h0, c0)[0][1:]

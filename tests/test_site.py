@@ -136,10 +136,10 @@ def test_the_commands_of_the_how_tos_run(page: Path, tmp_path: Path) -> None:
 
 
 def test_gates_are_written_for_the_live_figure(tmp_path: Path) -> None:
-    from noizenet.figures.gates import UNITS, can_be_read, write_gates
+    from noizenet.figures.gates import UNITS, has_lstm_gates, write_gates
 
     model = noizenet.load_model("token-lstm")
-    assert can_be_read(model)
+    assert has_lstm_gates(model)
     music = Waveform(np.random.default_rng(0).normal(0, 0.1, 22_050).astype(np.float32), 22_050)
     write_gates(model, music, tmp_path)
     about = json.loads((tmp_path / "gates.json").read_text())

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 
 from noizenet.audio.clock import Clock
-from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
-from noizenet.audio.sniff import RAW, Container, Found, find_another
+from noizenet.audio.frames import DecodedBlock, FormatFilter, FrameJoiner, Gap, PlanePacker, planes_of, take_layout
+from noizenet.audio.sniff import RAW, Container, Found, find_following
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import flac_ends, flac_position, sync_at
 from noizenet.base.errors import AudioError
 
 CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "ac3", "eac3", "tak"})
 """Codecs whose checksums are right in every sound file, and tell damage."""
-NO_PROMISE = RAW | {"ogg", "shorten"}
+NO_DURATION = RAW | {"ogg", "shorten"}
 """Containers that do not say how long they are; FFmpeg's figure is an estimate or the last page's."""
-MOST_ERRORS = 10_000
+MAX_ERRORS = 10_000
 """So many packets in a row that cannot be decoded end a file."""
-MOST_FALSE = 4
+MAX_FALSE = 4
 """So many places in a frame of FLAC may look like another frame's header."""
-MOST_FRAME = 1 << 22
+MAX_FRAME = 1 << 22
 """No frame of a sane file has more samples than that."""
 LOSSY_PEAK = 30.0
 """A lossy decoder that gives samples of 30 dB above full scale was fed with noise."""
@@ -52,7 +52,7 @@ class AVDecoder:
         What they are; its demuxer is forced, and none other can be reached.
     options : dict, optional
         For the demuxer.
-    until : float, optional
+    end_s : float, optional
         The time stamp of the end, in seconds, where the container's last bytes tell it.
 
     Raises
@@ -62,64 +62,66 @@ class AVDecoder:
     """
 
     def __init__(
-        self, section: Section, container: Container, options: dict[str, str] | None = None, until: float | None = None
+        self, section: Section, container: Container, options: dict[str, str] | None = None, end_s: float | None = None
     ) -> None:
         import av
 
-        self._section, self._kind, self._until = section, container, until
+        self._section, self._kind, self._end_s = section, container, end_s
         try:
             self._container: Any = _open(section, container.demuxer, {**_options(container.demuxer), **(options or {})})
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
-        self.unread = ""
+        self.unread_tracks = ""
         """A remark on the tracks of sound that are not read; empty where there is no other."""
         self._stream = self._choose()
         context = self._stream.codec_context
         self.codec = str(context.codec.name)
-        context.options = {"max_samples": str(MOST_FRAME)}
+        context.options = {"max_samples": str(MAX_FRAME)}
         if self.codec in CHECKED:
             context.options = {**context.options, "err_detect": "crccheck+explode"}
         context.thread_count = 1
         self.rate, self.layout = int(context.sample_rate), take_layout(context)
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
-        self.seconds = self._promise()
+        self.seconds = self._declared_seconds()
         self.gave_up = False
-        self.another: Found | None = None  # what follows that is another recording, of another kind
-        self._behind = 0  # the byte after the last packet that was decoded
-        self._packer = Packer()
+        self.following: Found | None = None  # what follows that is another recording, of another kind
+        self._decoded_end = 0  # the byte after the last packet that was decoded
+        self._packer = PlanePacker()
         self.exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
     def close(self) -> None:
         """Let the decoder go."""
         self._container.close()
 
-    def pieces(self) -> Iterator[Piece | Gap]:
+    def blocks(self) -> Iterator[DecodedBlock | Gap]:
         """Decode from the beginning: sound, and gaps where it is missing."""
         clock = Clock(self._kind.name, self._section)
-        joined = Joined(self.layout)
-        trial = Trial(self._kind.name in RAW)
+        joiner = FrameJoiner(self.layout)
+        formats = FormatFilter(self._kind.name in RAW)
         last: Any = None
         for packet, error in self._packets():
-            clock.passed(packet)
+            clock.note_packet(packet)
             frames = [] if error or packet is None else self._decode(packet, clock)
             if frames and packet is not None and packet.pos is not None:
-                self._behind, last = max(self._behind, packet.pos + packet.size), packet
-            for frame in trial.settled(frames, clock):
+                self._decoded_end, last = max(self._decoded_end, packet.pos + packet.size), packet
+            for frame in formats.accept(frames, clock):
                 gap = clock.gap_before(frame)
                 if gap > 0:
-                    if (piece := joined.take()) is not None:
-                        yield piece
+                    if (block := joiner.flush()) is not None:
+                        yield block
                     yield Gap(gap, only_stamps=clock.only_stamps)
-                if (piece := joined.push(frame)) is not None:
-                    yield piece
+                if (block := joiner.push(frame)) is not None:
+                    yield block
                 clock.advance(frame)
                 self._section.progress()
-        if (piece := joined.take()) is not None:
-            yield piece
+        if (block := joiner.flush()) is not None:
+            yield block
         if self._kind.name == "flac" and last is not None:  # which holds all that follows, too
-            self._behind = last.pos + (_frames_of_flac(bytes(last)) or [last.size])[-1] + 1
-        self.another = find_another(self._section, self._kind.name, clock.end or self._behind)
-        missing = clock.missing_at_end(self._until, self._section.size if self.another is None else self.another.start)
+            self._decoded_end = last.pos + (_frames_of_flac(bytes(last)) or [last.size])[-1] + 1
+        self.following = find_following(self._section, self._kind.name, clock.end or self._decoded_end)
+        missing = clock.missing_at_end(
+            self._end_s, self._section.size if self.following is None else self.following.start
+        )
         if missing > 0:
             yield Gap(missing, at_end=True)
 
@@ -131,11 +133,11 @@ class AVDecoder:
             self._container.close()
             raise AudioError("there is no stream of sound in it that can be decoded")
         chosen = next((s for s in known if _is_default(s)), known[0])
-        self.unread = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
+        self.unread_tracks = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
         return chosen
 
-    def _promise(self) -> float | None:
-        if self._kind.name in NO_PROMISE:
+    def _declared_seconds(self) -> float | None:
+        if self._kind.name in NO_DURATION:
             return None
         if self._stream.duration is not None and self._stream.time_base:
             seconds = float(self._stream.duration * self._stream.time_base)
@@ -165,14 +167,14 @@ class AVDecoder:
                 stuck = self._section.tell() == last
                 last = self._section.tell()
                 yield None, error
-                if errors > MOST_ERRORS or (stuck and errors > 3):
+                if errors > MAX_ERRORS or (stuck and errors > 3):
                     self.gave_up = True
                     return
 
     def _decode(self, packet: Any, clock: Clock) -> list[Any]:
         import av
 
-        skipped = clock.skipped(packet)
+        skipped = clock.tag_bytes(packet)
         if skipped >= packet.size > 0:
             return []
         raw = self._kind.name in RAW
@@ -182,16 +184,16 @@ class AVDecoder:
                 if self._kind.name == "flac" and packet.size and packet.duration != sum(f.samples for f in frames):
                     return self._each_frame(packet, clock)
                 if self._sane(frames):
-                    clock.good(packet)
+                    clock.note_decoded(packet)
                     return frames
             except (av.error.FFmpegError, ValueError, MemoryError):
                 if packet.size == 0:  # the flush at the end
                     return []
                 if self._kind.name == "flac":
                     return self._each_frame(packet, clock)
-        rest = self._behind_junk(packet, clock) if raw else None
+        rest = self._after_junk(packet, clock) if raw else None
         if rest is None:
-            clock.lose(packet)
+            clock.note_lost(packet)
         return rest or []
 
     def _each_frame(self, packet: Any, clock: Clock) -> list[Any]:
@@ -207,16 +209,16 @@ class AVDecoder:
         while at < len(starts):
             first = flac_position(data, starts[at], self._stream.codec_context.extradata or b"")
             # A frame may hold what looks like a header.
-            tries = [(k, ends[k]) for k in range(at, min(at + MOST_FALSE, len(starts)))]
+            tries = [(k, ends[k]) for k in range(at, min(at + MAX_FALSE, len(starts)))]
             if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
-                tries += [(at, end) for end in islice(flac_ends(data, starts[at]), MOST_FALSE)]
+                tries += [(at, end) for end in islice(flac_ends(data, starts[at]), MAX_FALSE)]
             for k, end in tries:
-                piece = av.Packet(data[starts[at] : end])
-                piece.time_base = packet.time_base
+                block = av.Packet(data[starts[at] : end])
+                block.time_base = packet.time_base
                 if first is not None:
-                    piece.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
+                    block.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
                 try:
-                    found = self._frames(self._stream.codec_context.decode(piece))
+                    found = self._frames(self._stream.codec_context.decode(block))
                 except (av.error.FFmpegError, ValueError, MemoryError):
                     continue
                 if found:
@@ -227,19 +229,19 @@ class AVDecoder:
                 front_lost = front_lost or not frames
             at += 1
         if front_lost and not (frames and clock.begun):  # what is lost between frames, their positions tell
-            clock.lose(packet)
+            clock.note_lost(packet)
         return frames
 
     def _frames(self, decoded: list[Any]) -> list[Any]:
         return [packed for f in decoded if f.samples for packed in self._packer.packed(f)]
 
-    def _behind_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
+    def _after_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
         """Look into a packet that cannot be decoded: tags or junk may stand before a frame that can."""
         import av
 
         data = bytes(packet)
-        clock.look_for_tags(packet)
-        at = max(0, clock.skipped(packet) - 1)
+        clock.find_tags(packet)
+        at = max(0, clock.tag_bytes(packet) - 1)
         while 0 <= (at := data.find(b"\xff", at + 1)) < len(data) - 8:
             found = sync_at(data, at)
             if found is None or found.container != self._kind.name or at + found.size > len(data):
@@ -248,7 +250,7 @@ class AVDecoder:
                 frames = self._frames(self._stream.codec_context.decode(av.Packet(data[at:])))
             except (av.error.FFmpegError, ValueError, MemoryError):
                 return None
-            clock.good(packet, at)
+            clock.note_decoded(packet, at)
             return frames
         return None
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from noizenet.audio.decode_av import reason
 from noizenet.audio.fold import default_layout, vorbis_layout
-from noizenet.audio.frames import Gap, Piece
+from noizenet.audio.frames import DecodedBlock, Gap
 from noizenet.audio.source import Section, StalledError
-from noizenet.audio.structure import Raw
+from noizenet.audio.structure import RawFormat
 from noizenet.base.errors import AudioError
 
 UNKNOWN_FRAMES = 2**62
@@ -24,7 +24,7 @@ class SndfileDecoder:
         If libsndfile does not open it, or cannot go to that frame; the message has no path.
     """
 
-    def __init__(self, section: Section, start: int = 0, raw: Raw | None = None) -> None:
+    def __init__(self, section: Section, start: int = 0, raw: RawFormat | None = None) -> None:
         import soundfile
 
         section.seek(0)
@@ -48,7 +48,7 @@ class SndfileDecoder:
         """Let the file go."""
         self._file.close()
 
-    def pieces(self) -> Iterator[Piece | Gap]:
+    def blocks(self) -> Iterator[DecodedBlock | Gap]:
         """Decode to the end, or to the first place that cannot be decoded."""
         import soundfile
 
@@ -61,10 +61,10 @@ class SndfileDecoder:
             if not len(block):
                 return
             self._section.progress()
-            yield Piece(block, self.rate, self.layout)
+            yield DecodedBlock(block, self.rate, self.layout)
 
 
-def _as_raw(raw: Raw | None) -> dict[str, Any]:
+def _as_raw(raw: RawFormat | None) -> dict[str, Any]:
     if raw is None:
         return {}
     kind = {"format": "RAW", "subtype": raw.subtype, "endian": raw.order.upper()}

@@ -12,13 +12,13 @@ from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.structure import Link, Structure
 from noizenet.base.errors import AudioError
 
-MOST_SAMPLE = 1e10
+MAX_SAMPLE = 1e10
 """No sound has samples above this (integers of 32 bits reach 2e9): such a sample is as bad as NaN."""
 BARELY_S = 0.05
 """Less than this missing at an end is an encoder's padding."""
 EXACTLY_S = 0.002
 NEAR_END_S = 0.3
-MOST_PLACES = 4
+MAX_PLACES = 4
 """So many places of damage are named one by one."""
 
 
@@ -89,8 +89,8 @@ class Findings:
     def take(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Count a block; samples that are no numbers become zeros."""
         top = np.abs(block).max() if len(block) else 0.0
-        if not top <= MOST_SAMPLE:  # also where it is NaN
-            bad = ~(np.abs(block) <= MOST_SAMPLE)
+        if not top <= MAX_SAMPLE:  # also where it is NaN
+            bad = ~(np.abs(block) <= MAX_SAMPLE)
             rows = np.flatnonzero(bad.any(axis=1))
             if not self._bad:
                 self._bad_first_s = self.at_s + rows[0] / self._rate
@@ -100,7 +100,7 @@ class Findings:
         self._frames += len(block)
         return block
 
-    def conclude(self, structure: Structure, promised_s: float | None, *, exact: bool = False) -> None:
+    def conclude(self, structure: Structure, declared_s: float | None, *, exact: bool = False) -> None:
         """Compare the header, the bytes and what was decoded, and write all of it down.
 
         Where the promise is `exact`, a frame that is missing without a gap is missing all the same.
@@ -112,7 +112,7 @@ class Findings:
         """
         seconds = self.at_s
         if not self._frames:
-            what = f"; the file promises {promised_s:.1f} s" if promised_s else ""
+            what = f"; the file promises {declared_s:.1f} s" if declared_s else ""
             raise AudioError(f"{self._path}: holds no sound (zero length{what})")
         if self._bad == self._frames:
             raise AudioError(
@@ -120,29 +120,29 @@ class Findings:
             )
         if structure.cut and self._gaps and sum(self._gaps[-1]) > seconds - NEAR_END_S:  # the cut's own last packet
             seconds = self._gaps.pop()[0]
-        self._tell_gaps()
-        self._tell_unrecorded()
-        self._tell_bad()
-        self._tell_links()
+        self._report_gaps()
+        self._report_unrecorded()
+        self._report_bad()
+        self._report_links()
         count = len(self._issues)
-        self._tell_length(structure, promised_s, seconds)
-        short = (promised_s or 0.0) - seconds
+        self._report_length(structure, declared_s, seconds)
+        short = (declared_s or 0.0) - seconds
         if exact and not self._gaps and len(self._issues) == count and short > EXACTLY_S:
-            self._issues.append(lost(f"damaged ({_short(short)} of the {promised_s:.1f} s that it promises are lost)"))
+            self._issues.append(lost(f"damaged ({_short(short)} of the {declared_s:.1f} s that it promises are lost)"))
 
-    def _tell_gaps(self) -> None:
-        if len(self._gaps) <= MOST_PLACES:
+    def _report_gaps(self) -> None:
+        if len(self._gaps) <= MAX_PLACES:
             self._issues += [lost(f"damaged at {at:.1f} s ({_short(s)} lost)") for at, s in self._gaps]
             return
-        places = ", ".join(f"{at:.1f}" for at, _ in self._gaps[:MOST_PLACES])
+        places = ", ".join(f"{at:.1f}" for at, _ in self._gaps[:MAX_PLACES])
         total = sum(s for _, s in self._gaps)
         self._issues.append(
-            lost(f"damaged at {places} s and {len(self._gaps) - MOST_PLACES} more places ({_short(total)} lost)")
+            lost(f"damaged at {places} s and {len(self._gaps) - MAX_PLACES} more places ({_short(total)} lost)")
         )
 
-    def _tell_unrecorded(self) -> None:
+    def _report_unrecorded(self) -> None:
         joined = "where nothing was recorded; the sound before and after it was joined"
-        if len(self._unrecorded) <= MOST_PLACES:
+        if len(self._unrecorded) <= MAX_PLACES:
             self._issues += [
                 repaired(f"a gap of {_short(s)} in its time stamps at {at:.1f} s, {joined}")
                 for at, s in self._unrecorded
@@ -156,7 +156,7 @@ class Findings:
             )
         )
 
-    def _tell_bad(self) -> None:
+    def _report_bad(self) -> None:
         if not self._bad:
             return
         samples = "sample" if self._bad == 1 else "samples"
@@ -166,7 +166,7 @@ class Findings:
             lost(f"{self._bad:,} NaN or infinite {samples} {where}, replaced by zeros; all else is kept")
         )
 
-    def _tell_links(self) -> None:
+    def _report_links(self) -> None:
         for why in self._unreadable:
             self._issues.append(lost(f"one of the recordings joined in it cannot be decoded ({why})"))
         kinds = ""
@@ -179,24 +179,24 @@ class Findings:
         elif kinds:
             self._issues.append(repaired(f"sound{kinds}: all was converted to {self._rate:,} Hz"))
 
-    def _tell_length(self, structure: Structure, promised_s: float | None, seconds: float) -> None:
+    def _report_length(self, structure: Structure, declared_s: float | None, seconds: float) -> None:
         slack = max(4096 / self._rate, 0.1, 0.0005 * seconds)
-        short = None if promised_s is None else promised_s - seconds
-        promise = f" (the file promises {promised_s:.1f} s)" if short is not None and short > 0.05 else ""
+        short = None if declared_s is None else declared_s - seconds
+        promise = f" (the file promises {declared_s:.1f} s)" if short is not None and short > 0.05 else ""
         # Bytes that are missing in the middle are told as a gap; they do not cut the end as well.
         cut = structure.cut and (short is None or short > (slack if self._gaps else 0.01))
         broken = structure.cut is None and self._cut_s > 0 and structure.checked_end
         if cut or (short is not None and short > slack and (broken or self._unsure(structure))):
             self._issues.append(lost(f"damaged after {seconds:.1f} s{promise}"))
         elif self._cut_s > BARELY_S and (short is None or short > BARELY_S):
-            told = promise or f" ({_short(self._cut_s)} lost)"
-            self._issues.append(lost(f"damaged after {seconds:.1f} s{told}"))
+            detail = promise or f" ({_short(self._cut_s)} lost)"
+            self._issues.append(lost(f"damaged after {seconds:.1f} s{detail}"))
         elif short is not None and short > slack:
             self._issues.append(
-                repaired(f"the header's length is wrong: it says {promised_s:.1f} s, {seconds:.1f} s were decoded")
+                repaired(f"the header's length is wrong: it says {declared_s:.1f} s, {seconds:.1f} s were decoded")
             )
         elif short is not None and short < -slack:
-            self._issues.append(repaired(f"the header says {promised_s:.1f} s, {seconds:.1f} s were decoded"))
+            self._issues.append(repaired(f"the header says {declared_s:.1f} s, {seconds:.1f} s were decoded"))
         self._issues += structure.issues
 
     @staticmethod

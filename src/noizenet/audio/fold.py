@@ -20,12 +20,12 @@ from noizenet.base.errors import UsageError
 Layout = tuple[str, ...]
 """Names of channels in the order of the columns, as FFmpeg spells them ("FL", "FR", "FC", "LFE", "BL", ...)."""
 
-CANCEL_SHARE = 0.05
+CANCEL_RATIO = 0.05
 """A mono fold that keeps less than this share of the louder channel's energy cancels: the channels are inverted."""
-SOUNDING = 1e-6
+MIN_POWER = 1e-6
 """Mean square (-60 dB) from which on a block says something about whether its channels cancel."""
 
-NOISE_SHARE = 1e-4
+CODEC_NOISE_RATIO = 1e-4
 """Less than this share (-80 dB) of another channel's peak is what a lossy codec leaves in a silent one."""
 ONLY_LFE = (
     "only its low-frequency effects channel (LFE) sounds, which a fold to stereo or mono leaves out; "
@@ -159,16 +159,16 @@ def fold(samples: NDArray[np.float32], layout: Layout, channels: int) -> NDArray
 
 
 @dataclass
-class LeftOut:
+class DroppedChannels:
     """What a fold to stereo or mono leaves out: fed with blocks of a layout, it says whether nothing else sounds.
 
     Examples
     --------
     >>> x = np.zeros((10, 6), np.float32)
     >>> x[:, 3] = 0.5  # the low-frequency channel of 5.1
-    >>> out = LeftOut(default_layout(6))
+    >>> out = DroppedChannels(default_layout(6))
     >>> out.push(x)
-    >>> out.alone
+    >>> out.only_dropped
     True
     """
 
@@ -188,9 +188,9 @@ class LeftOut:
         self.dropped = max(self.dropped, float(peaks[~self._used].max()))
 
     @property
-    def alone(self) -> bool:
+    def only_dropped(self) -> bool:
         """Whether what is left out sounds, and the rest is silent or a codec's noise beside it."""
-        return not is_silent(self.dropped) and (is_silent(self.kept) or self.kept < NOISE_SHARE * self.dropped)
+        return not is_silent(self.dropped) and (is_silent(self.kept) or self.kept < CODEC_NOISE_RATIO * self.dropped)
 
 
 @dataclass
@@ -218,16 +218,16 @@ class FoldStatistics:
         self.energy += (block.T @ block).astype(np.float64)
 
     @property
-    def sounding(self) -> bool:
+    def nonsilent(self) -> bool:
         """Whether what was fed is loud enough to judge by."""
-        return bool(np.trace(self.energy) > 2 * SOUNDING * max(1, self.frames))
+        return bool(np.trace(self.energy) > 2 * MIN_POWER * max(1, self.frames))
 
     @property
     def cancels(self) -> bool:
-        """Whether the mean of the channels keeps less than CANCEL_SHARE of the louder channel's energy."""
+        """Whether the mean of the channels keeps less than CANCEL_RATIO of the louder channel's energy."""
         left, right, both = self.energy[0, 0], self.energy[1, 1], self.energy[0, 1]
         mid = (left + right + 2 * both) / 4
-        return bool(max(left, right) > 0 and mid < CANCEL_SHARE * max(left, right))
+        return bool(max(left, right) > 0 and mid < CANCEL_RATIO * max(left, right))
 
     @property
     def louder(self) -> int:
@@ -235,7 +235,7 @@ class FoldStatistics:
         return int(self.energy[1, 1] > self.energy[0, 0])
 
 
-def refit(samples: NDArray[np.float32], layout: Layout, wanted: Layout) -> NDArray[np.float32]:
+def convert_layout(samples: NDArray[np.float32], layout: Layout, wanted: Layout) -> NDArray[np.float32]:
     """Bring samples of one layout to another's channels, [n, len(wanted)]: a later part of a file to the first's."""
     if layout == wanted or (len(layout) == len(wanted) and not set(layout) & set(wanted)):
         return samples

@@ -21,7 +21,7 @@ _TYPES: dict[str, tuple[str, float, float]] = {
 }
 
 
-class Piece(NamedTuple):
+class DecodedBlock(NamedTuple):
     """Sound as it was decoded: float32 [n, C], its rate in Hz, its channels."""
 
     samples: NDArray[np.float32]
@@ -41,13 +41,13 @@ class Gap(NamedTuple):
     only_stamps: bool = False
 
 
-MOST_PLANES = 7
+MAX_PLANES = 7
 """PyAV counts planes up to a null pointer, which FFmpeg's list of eight has not when full (PyAV 19 then fails)."""
 
-_KEPT: list[Any] = []
+_HELD: list[Any] = []
 
 
-def keep(layout: Any) -> None:
+def hold_layout(layout: Any) -> None:
     """Hold a layout for ever, unless it is plain.
 
     FFmpeg's layouts in an order of their own hold memory. PyAV (to 18.1 at least) copies the pointer and frees it with
@@ -55,13 +55,13 @@ def keep(layout: Any) -> None:
     is small.
     """
     if layout.name not in ("mono", "stereo", "1 channels", "2 channels"):
-        _KEPT.append(layout)
+        _HELD.append(layout)
 
 
 def take_layout(context: Any) -> Layout:
     """Return a decoder's channels, and make it decode without the container's order, which frames would inherit."""
     layout = context.layout
-    keep(layout)
+    hold_layout(layout)
     if layout.nb_channels > 2:
         context.layout = f"{layout.nb_channels} channels"
     return frame_layout(layout)
@@ -76,12 +76,12 @@ def planes_of(frame: Any) -> list[Any]:
         If there are more than PyAV can count.
     """
     count = frame.layout.nb_channels if frame.format.is_planar else 1
-    if count > MOST_PLANES:
+    if count > MAX_PLANES:
         raise ValueError(f"{count} planes")
     return list(frame.planes[:count])
 
 
-class Packer:
+class PlanePacker:
     """Makes one plane of many, where there are more than PyAV can count."""
 
     def __init__(self) -> None:
@@ -90,8 +90,8 @@ class Packer:
 
     def packed(self, frame: Any) -> list[Any]:
         """Return a frame as it is, or its sound in packed frames."""
-        keep(frame.layout)
-        if not frame.format.is_planar or frame.layout.nb_channels <= MOST_PLANES:
+        hold_layout(frame.layout)
+        if not frame.format.is_planar or frame.layout.nb_channels <= MAX_PLANES:
             return [frame]
         import av
 
@@ -104,7 +104,7 @@ class Packer:
         return list(self._resampler.resample(frame))
 
 
-class Trial:
+class FormatFilter:
     """Holds frames of another rate or other channels back until more of their kind follow.
 
     In a stream of frames without a container, damage can look like the head of a frame of any kind; a joined file of
@@ -118,13 +118,13 @@ class Trial:
         self._kind: tuple[int, int] | None = None
         self._held: list[Any] = []
 
-    def settled(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
+    def accept(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
         """Yield the frames that are sure to be sound."""
         for frame in frames:
             kind = (frame.sample_rate, frame.layout.nb_channels)
             if not self._raw or self._kind in (None, kind):
                 for false in self._held:
-                    clock.lose_seconds(false.samples / false.sample_rate)
+                    clock.note_lost_seconds(false.samples / false.sample_rate)
                 self._held, self._kind = [], kind
                 yield frame
                 continue
@@ -136,7 +136,7 @@ class Trial:
                 yield from held
 
 
-class Joined:
+class FrameJoiner:
     """Frames of one kind, joined to pieces of about a second."""
 
     def __init__(self, layout: Layout) -> None:
@@ -145,25 +145,25 @@ class Joined:
         self._count = 0
         self._kind: tuple[str, int, str] | None = None
 
-    def push(self, frame: Any) -> Piece | None:
+    def push(self, frame: Any) -> DecodedBlock | None:
         """Take a frame in; return the piece that is full, or that ends because this frame is of another kind."""
         kind = (frame.format.name, frame.sample_rate, frame.layout.name)
         done = None
         if self._frames and (kind != self._kind or self._count >= frame.sample_rate):
-            done = self.take()
+            done = self.flush()
         self._kind = kind
         self._frames.append(frame)
         self._count += frame.samples
         return done
 
-    def take(self) -> Piece | None:
+    def flush(self) -> DecodedBlock | None:
         """Return what was joined, if anything."""
         if not self._frames:
             return None
         frames, self._frames, self._count = self._frames, [], 0
         layout = frames[0].layout
         nameless = layout.name == f"{len(self._layout)} channels"
-        return Piece(_samples(frames), frames[0].sample_rate, self._layout if nameless else frame_layout(layout))
+        return DecodedBlock(_samples(frames), frames[0].sample_rate, self._layout if nameless else frame_layout(layout))
 
 
 def _samples(frames: list[Any]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ QUIET_PEAK = 10 ** (-40 / 20)
 """Below this peak (-40 dBFS) fewer than ten of 16 bits are used: the recording is raised."""
 RAISED_PEAK = 10 ** (-12 / 20)
 """The peak that a quiet recording is raised to."""
-TOLD_PEAK = 10 ** (1 / 20)
+REPORTED_PEAK = 10 ** (1 / 20)
 """Up to here (+1 dBFS) lossy codecs and resampling overshoot as a matter of course: scaled down without a word."""
 
 
@@ -54,8 +54,8 @@ def fit_level(peak: float) -> tuple[float, Issue | None]:
         return 1.0, None
     level = 20 * math.log10(peak)
     if peak > 1.0:
-        told = repaired(f"peak {level:+.1f} dBFS, scaled down by {level:.1f} dB") if peak > TOLD_PEAK else None
-        return 1.0 / peak, told
+        issue = repaired(f"peak {level:+.1f} dBFS, scaled down by {level:.1f} dB") if peak > REPORTED_PEAK else None
+        return 1.0 / peak, issue
     if peak < QUIET_PEAK:
         gain = RAISED_PEAK / peak
         return gain, repaired(f"peak {level:+.1f} dBFS, raised by {20 * math.log10(gain):.1f} dB")

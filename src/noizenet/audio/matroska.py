@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from noizenet.audio.source import Section, Source
-from noizenet.audio.structure import MOST_CHUNKS, SEGMENT_PARTS, element
+from noizenet.audio.structure import MAX_CHUNKS, SEGMENT_PARTS, element
 
 _CLUSTER = 0x1F43B675
 _GROUP = 0xA0
@@ -16,7 +16,7 @@ _KNOWN = SEGMENT_PARTS | _WITHIN
 _BLOCKS = (0xA3, 0xA1)
 _HEAD = 12
 """So many bytes hold an element's id and size."""
-_NO_LESS = 64
+_MAX_STRIPPED = 64
 """A block may be smaller than its packet by so many bytes: FFmpeg puts back what all packets begin with."""
 
 
@@ -44,7 +44,7 @@ def is_whole(source: Source | Section, before: int, size: int, after: int) -> bo
     at = _end_of_block(source, before, size)
     if at is None or before == after:  # frames of one block
         return True
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         ident, length, used = element(source.peek(at, _HEAD))
         if ident not in _KNOWN:
             return False
@@ -59,7 +59,7 @@ def is_whole(source: Source | Section, before: int, size: int, after: int) -> bo
     return True
 
 
-def torn_clusters(source: Source | Section) -> list[tuple[int, int]]:
+def broken_clusters(source: Source | Section) -> list[tuple[int, int]]:
     """Find clusters that do not end where another part of the file begins.
 
     Returns
@@ -68,28 +68,28 @@ def torn_clusters(source: Source | Section) -> list[tuple[int, int]]:
         The first byte of such a cluster, and of the next one that is sound. A file's last cluster may be cut off, and
         that of a live recording does not say where it ends: neither is among them.
     """
-    torn: list[tuple[int, int]] = []
+    broken: list[tuple[int, int]] = []
     _, header, used = element(source.peek(0, _HEAD))
     if header is None:
-        return torn
+        return broken
     at = used + header
     _, length, used = element(source.peek(at, _HEAD))
     stop = source.size if length is None else min(source.size, at + used + length)
     at += used
     last = at
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at >= stop:
-            return torn
+            return broken
         ident, length, used = element(source.peek(at, _HEAD))
         if ident in SEGMENT_PARTS:
             if length is None:
-                return torn
+                return broken
             last, at = at, at + used + length
             continue
         following = _next_cluster(source, last + 4)
-        torn.append((last, following))
+        broken.append((last, following))
         last = at = following
-    return torn
+    return broken
 
 
 def _end_of_block(source: Source | Section, at: int, size: int) -> int | None:
@@ -99,7 +99,7 @@ def _end_of_block(source: Source | Section, at: int, size: int) -> int | None:
         if len(head) <= width or head[-width - 1] not in _BLOCKS:
             continue
         _, length, used = element(head[-width - 1 :] + bytes(8))
-        if used == width + 1 and length is not None and length + _NO_LESS >= size:
+        if used == width + 1 and length is not None and length + _MAX_STRIPPED >= size:
             return at + length
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.beats import FEWEST, HOP_S
+from noizenet.audio.beats import HOP_S, MIN_BEATS
 from noizenet.audio.dsp import hann, magnitude_spectra
 
 PHRASE = 16
@@ -15,7 +15,7 @@ ACCENTS = {0: 1.0, 4: 0.7, 8: 0.8, 12: 0.7}
 JUMP = 6.0
 """What it costs to go on elsewhere in the phrase than one beat further."""
 WEIGHTS, CLIPPED = (1.0, 0.6, 0.4), (-2.0, 3.0)
-"""Of bass onsets, changes of harmony and changes of timbre, each in standard deviations within these bounds."""
+"""Of bass onsets, changes of harmony_change and changes of timbre, each in standard deviations within these bounds."""
 BASS_HZ, HARMONY_HZ, TIMBRE_HZ, BANDS = (30.0, 150.0), (60.0, 2000.0), (60.0, 8000.0), 40
 NEAR_S = (-0.05, 0.1)
 """Around a beat, an onset belongs to it."""
@@ -30,7 +30,7 @@ def find_phrases(samples: NDArray[np.float32], sample_rate: int, times: F64) -> 
     """Count beats so that a phrase begins where the count is a multiple of 16.
 
     A Viterbi search over the 16 places of a phrase: each beat is marked by how strongly the bass begins at it, and by
-    how much harmony and timbre change from the beat before; marks are expected where bars and phrases begin
+    how much harmony_change and timbre change from the beat before; marks are expected where bars and phrases begin
     (:data:`ACCENTS`). After M. Goto, "An audio-based real-time beat tracking system for music with or without
     drum-sounds", J. New Music Research, 2001, who looks for chord changes and drums where a bar begins.
 
@@ -47,7 +47,7 @@ def find_phrases(samples: NDArray[np.float32], sample_rate: int, times: F64) -> 
     ndarray, int64 [m]
         Rising by 1 from beat to beat, and by up to 16 where the phrase begins anew.
     """
-    if len(times) < FEWEST:
+    if len(times) < MIN_BEATS:
         return np.arange(len(times))
     return count_beats(marks(samples, sample_rate, times))
 
@@ -86,10 +86,10 @@ def marks(samples: NDArray[np.float32], sample_rate: int, times: F64) -> F64:
     ends = np.maximum(np.append(edges[1:], min(count, edges[-1] + round(rate))), edges + 1)
     chroma, timbre = (_means(x, edges, ends) for x in (chroma, timbre))
     chroma /= np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
-    harmony = 1 - (chroma[1:] * chroma[:-1]).sum(1)
-    colour = np.linalg.norm(np.diff(timbre, axis=0), axis=1)
+    harmony_change = 1 - (chroma[1:] * chroma[:-1]).sum(1)
+    timbre_change = np.linalg.norm(np.diff(timbre, axis=0), axis=1)
     # The first beat has none before it: it changes as much as beats do on average.
-    parts = onsets, np.append(harmony.mean(), harmony), np.append(colour.mean(), colour)
+    parts = onsets, np.append(harmony_change.mean(), harmony_change), np.append(timbre_change.mean(), timbre_change)
     return np.asarray(sum(w * _standard(x) for w, x in zip(WEIGHTS, parts, strict=True)), np.float64)
 
 
@@ -113,9 +113,9 @@ def _features(samples: NDArray[np.float32], sample_rate: int, hop: int, size: in
 
 def _chroma_of(hz: F64) -> F64:
     """Return which of twelve tones each bin belongs to, [bins, 12]."""
-    heard = (hz >= HARMONY_HZ[0]) & (hz <= HARMONY_HZ[1])
+    in_range = (hz >= HARMONY_HZ[0]) & (hz <= HARMONY_HZ[1])
     tone = np.round(12 * np.log2(np.maximum(hz, 1.0) / 440)).astype(int) % 12
-    return np.asarray((tone[:, None] == np.arange(12)) * heard[:, None], np.float64)
+    return np.asarray((tone[:, None] == np.arange(12)) * in_range[:, None], np.float64)
 
 
 def _bands_of(hz: F64) -> F64:

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.fold import ONLY_LFE, FoldStatistics, Layout, LeftOut, fold, layout_name
+from noizenet.audio.fold import ONLY_LFE, DroppedChannels, FoldStatistics, Layout, fold, layout_name
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.recording import Recording
 from noizenet.audio.resample import StreamResampler
@@ -197,29 +197,29 @@ def mono_blocks(reader: AudioReader, block_seconds: float = BLOCK_SECONDS) -> It
 def _folded(reader: AudioReader, channels: int, block_seconds: float) -> Iterator[NDArray[np.float32]]:
     """Fold a reader's blocks; where only what the fold leaves out sounds, an issue is added."""
     layout = reader.info.positions
-    left_out = LeftOut(layout)
-    yield from _folded_all(reader, layout, channels, block_seconds, left_out)
-    if channels < len(layout) and left_out.alone:
+    dropped = DroppedChannels(layout)
+    yield from _folded_all(reader, layout, channels, block_seconds, dropped)
+    if channels < len(layout) and dropped.only_dropped:
         reader.issues.append(lost(ONLY_LFE))
 
 
 def _folded_all(
-    reader: AudioReader, layout: Layout, channels: int, block_seconds: float, left_out: LeftOut
+    reader: AudioReader, layout: Layout, channels: int, block_seconds: float, dropped: DroppedChannels
 ) -> Iterator[NDArray[np.float32]]:
     if channels != 1 or len(layout) == 1:
         for block in reader.blocks(block_seconds):
-            left_out.push(block)
+            dropped.push(block)
             yield fold(block, layout, channels)
         return
     waiting: list[NDArray[np.float32]] = []
     seen, keep, decided = FoldStatistics(), -1, False
     for block in reader.blocks(block_seconds):
-        left_out.push(block)
+        dropped.push(block)
         stereo = fold(block, layout, 2)
         seen.push(stereo)
         if not decided:
             waiting.append(stereo)
-            if not seen.sounding:
+            if not seen.nonsilent:
                 continue
             decided, keep = True, seen.louder if seen.cancels else -1
             for held in waiting:

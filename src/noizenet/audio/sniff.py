@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noizenet.audio.source import Section, Source
-from noizenet.audio.sync import CHAIN, MOST_FRAME_BYTES, find_chain, is_free_format, next_chain, sync_at
+from noizenet.audio.sync import CHAIN, MAX_FRAME_BYTES, find_chain, is_free_format, next_chain, sync_at
 from noizenet.base.errors import NoizenetError
 
-HEAD_BYTES = CHAIN * MOST_FRAME_BYTES
+HEAD_BYTES = CHAIN * MAX_FRAME_BYTES
 """Read to see what a file is: enough for frames that follow one another."""
 RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
 """Streams of frames without time stamps: how much is lost follows from the bytes."""
 SYNCED = RAW - {"amr"}
 """Those of which :func:`~noizenet.audio.sync.sync_at` knows the frames."""
-LAST = SYNCED | {"wav", "rifx", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
+NOTHING_AFTER = SYNCED | {"wav", "rifx", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
 """Containers after whose last sound there is nothing but tags, tables and pictures."""
 CHAINED = SYNCED | {"wav", "rifx", "flac", "ogg", "mp4", "wavpack", "matroska"}
 """Containers of which several in one file are read as one recording."""
 NEAR_BYTES = 1 << 17
 """Within so many bytes of the end (a page of Ogg is among them) another recording begins."""
-LEAST_BYTES = 512
+MIN_BYTES = 512
 """Fewer after the sound are not looked at."""
 SEARCH_BYTES = 1 << 18
 """So many bytes of junk may precede the sound."""
@@ -111,10 +111,10 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"2BIT", "sndfile"),
 )
 
-TAGGED = frozenset({"mp3", "aac"})
+READS_TAGS = frozenset({"mp3", "aac"})
 """Containers whose demuxers skip the tags at the front, and read them."""
 
-_FRONTS: tuple[tuple[bytes, int, str], ...] = (
+_SEARCHED: tuple[tuple[bytes, int, str], ...] = (
     *(
         (magic, 0, name)
         for magic, name in _MAGICS
@@ -148,7 +148,7 @@ _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-_FILMS: tuple[tuple[bytes, str], ...] = (
+_VIDEOS: tuple[tuple[bytes, str], ...] = (
     (b"FLV\x01", "a Flash film (FLV)"),
     (b".RMF", "a RealMedia file"),
     (b"\x00\x00\x01\xba", "an MPEG film (program stream)"),
@@ -161,7 +161,7 @@ UNREAD_SUFFIXES = frozenset({
 """Endings of sound that is not read: its first bytes do not tell it, or no decoder is asked for it."""
 
 ADVICE = "convert it to wav, flac, ogg or mp3"
-FILM_ADVICE = "films of this kind are not read; take its sound out first, for instance: ffmpeg -i FILM -vn SOUND.flac"
+VIDEO_ADVICE = "films of this kind are not read; take its sound out first, for instance: ffmpeg -i FILM -vn SOUND.flac"
 
 
 class Found(NamedTuple):
@@ -190,13 +190,13 @@ def sniff(source: Source) -> Found | None:
     head = source.peek(at, HEAD_BYTES)
     name = _by_magic(head)
     if name is not None:
-        return Found(CONTAINERS[name], 0 if name in TAGGED else at)
+        return Found(CONTAINERS[name], 0 if name in READS_TAGS else at)
     if _is_text(head) or describe(head):
         return None
     return _search(source, at)
 
 
-def find_another(source: Source | Section, container: str, end: int, *, sure: bool = False) -> Found | None:
+def find_following(source: Source | Section, container: str, end: int, *, sure: bool = False) -> Found | None:
     """Find a recording of another kind that begins where one has ended: files of two kinds, joined.
 
     Parameters
@@ -213,7 +213,7 @@ def find_another(source: Source | Section, container: str, end: int, *, sure: bo
     -------
     Found or None
     """
-    if not (sure or container in LAST) or end <= 0 or source.size - end < LEAST_BYTES:
+    if not (sure or container in NOTHING_AFTER) or end <= 0 or source.size - end < MIN_BYTES:
         return None
     found = _search(source, end - 1, headless_flac=False)
     if found is None or found.start - end > NEAR_BYTES or (found.container.name == container and container in CHAINED):
@@ -239,7 +239,7 @@ def find_next_file(source: Source, container: str, start: int) -> int | None:
     int or None
     """
     at = start
-    while source.size - (at := _end_of_frames(source, container, at)) >= LEAST_BYTES:
+    while source.size - (at := _end_of_frames(source, container, at)) >= MIN_BYTES:
         found = _search(source, at - 1, headless_flac=False) if at else None
         if found is None:
             return None
@@ -265,7 +265,7 @@ def _end_of_frames(source: Source, container: str, start: int) -> int:
         at += size
 
 
-def begins_as_sound(path: Path) -> bool:
+def has_audio_header(path: Path) -> bool:
     """Tell whether a file's first bytes are those of a container that is read; False where it cannot be opened."""
     try:
         with Source(path) as source:
@@ -281,8 +281,8 @@ def describe(head: bytes) -> str:
     for magic, text in _OTHER_KINDS:
         if head.startswith(magic):
             return text
-    if film := film_of(head):
-        return film
+    if video := unsupported_video(head):
+        return video
     if is_free_format(head):
         return "an mp3 of free format, whose frames do not say how long they are"
     if _is_text(head):
@@ -292,14 +292,14 @@ def describe(head: bytes) -> str:
     return ""
 
 
-def film_of(head: bytes) -> str:
+def unsupported_video(head: bytes) -> str:
     r"""Say what kind of film that is not read a file is, by its first bytes; empty where it is none.
 
     Films in the containers of the table (mp4, Matroska, ASF, Ogg) are read for their sound.
 
     Examples
     --------
-    >>> film_of(b"RIFF\x00\x00\x00\x00AVI LIST"), film_of(b"RIFF\x00\x00\x00\x00WAVEfmt ")
+    >>> unsupported_video(b"RIFF\x00\x00\x00\x00AVI LIST"), unsupported_video(b"RIFF\x00\x00\x00\x00WAVEfmt ")
     ('an AVI film', '')
     """
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -308,14 +308,14 @@ def film_of(head: bytes) -> str:
         places = range(first, first + 5 * step, step)
         if len(head) > places[-1] and all(head[i] == 0x47 for i in places):
             return "an MPEG film (transport stream)"
-    return next((text for magic, text in _FILMS if head.startswith(magic)), "")
+    return next((text for magic, text in _VIDEOS if head.startswith(magic)), "")
 
 
-def film_in(path: Path) -> str:
-    """Return :func:`film_of` a file's first bytes; empty where it cannot be opened."""
+def unsupported_video_in(path: Path) -> str:
+    """Return :func:`unsupported_video` a file's first bytes; empty where it cannot be opened."""
     try:
         with Source(path) as source:
-            return film_of(source.peek(0, HEAD_BYTES))
+            return unsupported_video(source.peek(0, HEAD_BYTES))
     except (NoizenetError, OSError):
         return ""
 
@@ -417,7 +417,7 @@ def _search(source: Source | Section, start: int, *, headless_flac: bool = True)
     """Look for the first sound after junk: the front of a format that has one, or a chain of frames."""
     data = source.peek(start, SEARCH_BYTES)
     found: list[tuple[int, str]] = []
-    for magic, before, name in _FRONTS:
+    for magic, before, name in _SEARCHED:
         at = data.find(magic) - before
         if at > 0 and _by_magic(data[at : at + HEAD_BYTES]) == name:
             found.append((at, name))
@@ -427,7 +427,7 @@ def _search(source: Source | Section, start: int, *, headless_flac: bool = True)
         chain = next_chain(data, chain[0] + 1, stop)
     if chain is not None:
         at, name = chain[0], chain[1].container
-        tag = data.rfind(b"ID3", 1, at) if name in TAGGED else -1
+        tag = data.rfind(b"ID3", 1, at) if name in READS_TAGS else -1
         found.append((tag if tag > 0 and tag + tag_size(data[tag : tag + 32]) == at else at, name))
     if not found:
         return None

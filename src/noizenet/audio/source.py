@@ -129,7 +129,7 @@ class Section(io.RawIOBase):
 def _open_regular(path: Path) -> int:
     try:
         # Opening a FIFO waits for a writer; O_NONBLOCK does not, and what it is is asked of what was opened.
-        _refuse(path, path.stat().st_mode)  # a device is not even opened
+        _check_mode(path, path.stat().st_mode)  # a device is not even opened
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         raise NoSuchRecordingError(f"{path}: no such file; check the name") from error
@@ -139,7 +139,7 @@ def _open_regular(path: Path) -> int:
         raise AudioError(f"{str(path)[:200]}: cannot be opened ({reason}); {remedy}") from error
     try:
         found = os.fstat(descriptor)
-        _refuse(path, found.st_mode)
+        _check_mode(path, found.st_mode)
         if not found.st_size:
             raise AudioError(f"{path}: the file is empty; copy or download it again")
     except BaseException:
@@ -148,7 +148,7 @@ def _open_regular(path: Path) -> int:
     return descriptor
 
 
-def _refuse(path: Path, mode: int) -> None:
+def _check_mode(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise UsageError(f"{path}: is a folder, expected one recording")
     if not stat.S_ISREG(mode):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from noizenet.audio.issue import lost, repaired
-from noizenet.audio.sniff import ADVICE, find_another
+from noizenet.audio.sniff import ADVICE, find_following
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure, continuation
+from noizenet.audio.structure import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 
 STREAMING_SIZES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """What programs write that do not know a file's length yet, give or take a header."""
@@ -33,7 +33,7 @@ def riff(source: Source, start: int) -> Structure:
         return structure
     fmt, long_size, counted = b"", None, 0
     at, chunk = start + 12, _read_chunk(source, start + 12, order)
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if chunk is None or chunk.name == b"data":
             break
         if chunk.name == b"fmt ":
@@ -44,7 +44,7 @@ def riff(source: Source, start: int) -> Structure:
             long_size = int.from_bytes(source.peek(chunk.start + 8, 8), "little")
         elif chunk.name == b"LIST" and source.peek(chunk.start, 4) == b"wavl":
             structure.problem = (
-                f"not a readable recording (a wav whose sound lies in a list of pieces and pauses, wavl); {ADVICE}"
+                f"not a readable recording (a wav whose sound lies in a list of chunks and pauses, wavl); {ADVICE}"
             )
             return structure
         at = chunk.start + chunk.size + chunk.size % 2
@@ -60,7 +60,7 @@ def riff(source: Source, start: int) -> Structure:
         per_second = size * rate / counted
     raw = _raw(fmt, order)
     data = _Chunk(b"data", chunk.start, size)
-    _judge(structure, source, data, per_second, order, raw)
+    _check_data_size(structure, source, data, per_second, order, raw)
     if order == "big" and raw is not None and (fmt[:2] == b"\xff\xfe" or not size):
         # libsndfile knows no big-endian wav of the extended kind, and takes a length of 0 at its word.
         stop = data.start + (size if 0 < size <= source.size - data.start else source.size - data.start)
@@ -71,7 +71,9 @@ def riff(source: Source, start: int) -> Structure:
     return structure
 
 
-def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float, order: str, raw: Raw | None) -> None:
+def _check_data_size(
+    structure: Structure, source: Source, data: _Chunk, per_second: float, order: str, raw: RawFormat | None
+) -> None:
     """Compare a data chunk's size with the bytes that follow."""
     there = source.size - data.start
     if data.size == 0:
@@ -99,10 +101,10 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
             structure.options = following.options
         return
     if more := _more_data(source, rest, order):
-        _add_pieces(structure, source, [data, *more], per_second, raw)
+        _join_data_chunks(structure, source, [data, *more], per_second, raw)
         return
     kind = "wav" if order == "little" else "rifx"
-    if find_another(source, kind, rest) is not None:
+    if find_following(source, kind, rest) is not None:
         if order == "big":  # no decoder of FFmpeg's looks for what follows
             structure.links = [Link(structure.links[0].start, rest)]
         return
@@ -126,7 +128,7 @@ def _next_riff(source: Source, at: int, order: str) -> int | None:
 def _more_data(source: Source, at: int, order: str) -> list[_Chunk]:
     """Return further data chunks among the chunks from here on; the last may be cut off."""
     found: list[_Chunk] = []
-    while len(found) < MOST_LINKS and (chunk := _read_chunk(source, at, order)) is not None:
+    while len(found) < MAX_LINKS and (chunk := _read_chunk(source, at, order)) is not None:
         if chunk.name == b"data" and chunk.size:
             found.append(chunk)
         elif not _plausible(source, chunk):
@@ -135,25 +137,27 @@ def _more_data(source: Source, at: int, order: str) -> list[_Chunk]:
     return found
 
 
-def _add_pieces(structure: Structure, source: Source, pieces: list[_Chunk], per_second: float, raw: Raw | None) -> None:
+def _join_data_chunks(
+    structure: Structure, source: Source, chunks: list[_Chunk], per_second: float, raw: RawFormat | None
+) -> None:
     """Take several data chunks as one recording, where the later ones can be decoded without a header of their own."""
-    size = sum(p.size for p in pieces[1:])
+    size = sum(p.size for p in chunks[1:])
     if raw is None or not per_second:
         long = f", {size / per_second:.1f} s" if per_second else ""
         structure.issues.append(
             lost(
-                f"its sound lies in {len(pieces)} pieces (data chunks); only the first is read "
+                f"its sound lies in {len(chunks)} chunks (data chunks); only the first is read "
                 f"({size:,} bytes{long} lost)"
             )
         )
-        structure.links = [Link(structure.links[0].start, pieces[0].start + pieces[0].size)]
+        structure.links = [Link(structure.links[0].start, chunks[0].start + chunks[0].size)]
         return
-    first = Link(structure.links[0].start, pieces[0].start + pieces[0].size)
-    more = [continuation(p.start, min(p.start + p.size, source.size), raw) for p in pieces[1:]]
+    first = Link(structure.links[0].start, chunks[0].start + chunks[0].size)
+    more = [continuation(p.start, min(p.start + p.size, source.size), raw) for p in chunks[1:]]
     structure.links = [first, *more]
     structure.seconds = (structure.seconds or 0.0) + size / per_second
-    structure.cut = pieces[-1].start + pieces[-1].size > source.size
-    structure.issues.append(repaired(f"its sound lies in {len(pieces)} pieces (data chunks); all were read as one"))
+    structure.cut = chunks[-1].start + chunks[-1].size > source.size
+    structure.issues.append(repaired(f"its sound lies in {len(chunks)} chunks (data chunks); all were read as one"))
 
 
 def _are_chunks(source: Source, at: int, order: str) -> bool:
@@ -206,7 +210,7 @@ _RAW = {
 """libsndfile's names of codings, by the fmt chunk's code and the bytes of a sample."""
 
 
-def _raw(fmt: bytes, order: str) -> Raw | None:
+def _raw(fmt: bytes, order: str) -> RawFormat | None:
     """Return how the samples are coded that a fmt chunk describes; None where they are no plain samples."""
     if len(fmt) < 16:
         return None
@@ -218,7 +222,7 @@ def _raw(fmt: bytes, order: str) -> Raw | None:
         # The code within is the first field of a GUID; programs differ in its order of bytes, of which one counts.
         code = max(fmt[24:28])
     subtype = _RAW.get((code, align // channels)) if channels and align % channels == 0 else None
-    return Raw(subtype, rate, channels, order) if subtype and rate else None
+    return RawFormat(subtype, rate, channels, order) if subtype and rate else None
 
 
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
@@ -229,7 +233,7 @@ def w64(source: Source, start: int) -> Structure:
     """Look at a Sony Wave64 file: chunks of GUIDs and 64-bit sizes that count their own heads."""
     structure = Structure([Link(start, source.size)], cut=False)
     at, fmt = start + 40, b""
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 24)
         if len(head) < 24:
             return structure
@@ -254,7 +258,7 @@ def aiff(source: Source, start: int) -> Structure:
     form_size = int.from_bytes(source.peek(start + 4, 4), "big")
     at = start + 12
     frames = rate = 0.0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         chunk = _read_chunk(source, at, "big")
         if chunk is None:
             return structure
@@ -284,9 +288,9 @@ def _extended(data: bytes) -> float:
 
 def caf(source: Source, start: int) -> Structure:
     """Look at a Core Audio file: chunks with 64-bit sizes, -1 where the last one's is not known."""
-    structure = Structure([Link(start, source.size)], cut=False, ask=False)
+    structure = Structure([Link(start, source.size)], cut=False, length_from_decoder=False)
     at, rate, per_packet, frames_per_packet = start + 8, 0.0, 0, 0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 12)
         if len(head) < 12:
             return structure

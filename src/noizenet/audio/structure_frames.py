@@ -92,7 +92,7 @@ class _Stream:
         self.ended = self.ended or bool(page.flags & 4)
 
     @property
-    def until(self) -> float | None:
+    def end_s(self) -> float | None:
         return (self.granule - self.skip) / self.rate if self.rate and self.granule else None
 
 
@@ -105,14 +105,14 @@ def ogg(source: Source, start: int) -> Structure:
     links: list[Link] = []
     begin, fresh = start, True
     streams: dict[int, _Stream] = {}
-    torn = begun = headless = False
+    broken = begun = headless = False
     issues: list[Issue] = []
     for page in _pages(source, start):
         begun = begun or bool(page.flags & 2)
         headless = headless or not begun
         if page.flags & 2 and _rate(page.first)[0]:
             if not fresh:
-                links.append(Link(begin, page.at, _until(streams)))
+                links.append(Link(begin, page.at, _end_s(streams)))
                 begin, fresh, streams = page.at, True, {}
             elif headless and not streams and not issues:
                 issues.append(lost(f"its beginning is missing: the first {page.at - begin:,} bytes cannot be decoded"))
@@ -122,9 +122,9 @@ def ogg(source: Source, start: int) -> Structure:
             fresh = False
         if page.serial in streams and page.size:
             streams[page.serial].push(page)
-        torn = page.size == 0
-    links.append(Link(begin, source.size, _until(streams)))
-    structure = Structure(links, cut=torn or not all(s.ended for s in streams.values()), issues=issues)
+        broken = page.size == 0
+    links.append(Link(begin, source.size, _end_s(streams)))
+    structure = Structure(links, cut=broken or not all(s.ended for s in streams.values()), issues=issues)
     if headless and not issues:
         structure.problem = f"not a readable recording ({HEADLESS})"
     elif any(s.headless for s in streams.values()):
@@ -132,9 +132,9 @@ def ogg(source: Source, start: int) -> Structure:
     return structure
 
 
-def _until(streams: dict[int, _Stream]) -> float | None:
+def _end_s(streams: dict[int, _Stream]) -> float | None:
     sound = [s for s in streams.values() if s.rate]
-    return sound[0].until if len(sound) == 1 else None
+    return sound[0].end_s if len(sound) == 1 else None
 
 
 def _pages(source: Source, at: int) -> Iterator[_Page]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 CHAIN = 4
 """So many frames that fit one another make a stream; a byte pattern alone does not."""
 
-MOST_FRAME_BYTES = 1 << 14
+MAX_FRAME_BYTES = 1 << 14
 """A frame of DTS; those of ADTS have half of it, others less."""
 
 _MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
@@ -90,7 +90,7 @@ def is_free_format(data: bytes) -> bool:
     slot = 4 if data[1] & 6 == 6 else 1
     padding = slot * (data[2] >> 1 & 1)
     first = data.find(data[:2], 24)
-    while 0 <= first < MOST_FRAME_BYTES:
+    while 0 <= first < MAX_FRAME_BYTES:
         at, size = first, first - padding
         for _ in range(CHAIN - 1):
             if not (_is_free_header(data, at) and data[at : at + 2] == data[:2]):
@@ -185,7 +185,7 @@ def flac_ends(data: bytes, at: int) -> Iterator[int]:
     crc = 0
     for i in range(at, len(data)):
         crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ data[i]]
-        if crc == 0 and i + 1 - at >= _LEAST_FLAC:
+        if crc == 0 and i + 1 - at >= _MIN_FLAC:
             yield i + 1
 
 
@@ -222,7 +222,7 @@ def _crc16_of_byte(byte: int) -> int:
 
 
 _CRC16 = [_crc16_of_byte(byte) for byte in range(256)]
-_LEAST_FLAC = 10  # bytes: a header of six, a subframe of two, the CRC
+_MIN_FLAC = 10  # bytes: a header of six, a subframe of two, the CRC
 
 
 def _crc8(data: bytes) -> int:

@@ -20,7 +20,7 @@ from noizenet.base.names import library_path
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 RIFF_LIMIT_BYTES = 2**32 - 2**16
-PIECES = {"OGG": 1 << 14}  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
+MAX_WRITE = {"OGG": 1 << 14}  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -78,7 +78,7 @@ class AudioWriter:
         check_replaceable(self.path)
         self.frames = 0
         self.clipped = 0
-        self._piece = PIECES.get(kind, 1 << 30)
+        self._max_write = MAX_WRITE.get(kind, 1 << 30)
         self._temporary = temporary_name(self.path)
         try:
             self._file: Any = soundfile.SoundFile(
@@ -117,8 +117,8 @@ class AudioWriter:
         # We quantise ourselves: libsndfile would round differently between formats.
         pcm = to_pcm16(block)
         try:
-            for start in range(0, len(pcm), self._piece):
-                self._file.write(pcm[start : start + self._piece])
+            for start in range(0, len(pcm), self._max_write):
+                self._file.write(pcm[start : start + self._max_write])
         except (soundfile.SoundFileError, RuntimeError, AssertionError) as error:
             reason = self._explain(error)  # before the half file goes: then there would be room again
             self.abort()

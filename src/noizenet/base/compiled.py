@@ -26,18 +26,18 @@ from noizenet.base.private import PrivateFolder, opened
 
 MAGIC = b"noizenet compiled 1\n"
 SUFFIX, TEMPORARY, LOCK = ".bin", ".part", ".lock"
-OWN_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
+FOLDER_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
 """What a folder of a cache is called; nothing else is ever removed."""
-KEPT_KEYS = 2
+KEPT_VERSIONS = 2
 """Folders that are kept of each processor: that of the latest code and the one before."""
 UNUSED_DAYS = 90
 """Days after which the folder of another processor (on a shared home) is removed."""
-PATIENCE_S = 120.0
+LOCK_TIMEOUT_S = 120.0
 """Seconds to wait for another process that compiles, since it last finished a loop."""
 
 
 @dataclass
-class Listener:
+class Callbacks:
     """What a program wants to hear while loops are compiled.
 
     Attributes
@@ -56,7 +56,7 @@ class Listener:
     on_note: Callable[[str], object] = lambda text: None
 
 
-listener = Listener()
+callbacks = Callbacks()
 """Silent until a program sets its callables: a library does not print."""
 
 
@@ -89,7 +89,7 @@ class State:
     reason: str
 
 
-def usual_places() -> list[Path]:
+def default_folders() -> list[Path]:
     """Return where compiled loops may be kept, best first: the user's cache folder, then that for temporary files."""
     import platformdirs
 
@@ -106,24 +106,24 @@ class CompiledStore:
     ----------
     cpu, code : str
         Digests: of the processor, and of all else that makes compiled code what it is.
-    places : sequence of Path, optional
-        :func:`usual_places` by default.
+    folders : sequence of Path, optional
+        :func:`default_folders` by default.
     """
 
-    def __init__(self, cpu: str, code: str, places: list[Path] | None = None) -> None:
+    def __init__(self, cpu: str, code: str, folders: list[Path] | None = None) -> None:
         self._cpu, self._code = cpu, code
-        self._places = [p / f"{cpu}-{code}" for p in (usual_places() if places is None else places)]
+        self._folders = [p / f"{cpu}-{code}" for p in (default_folders() if folders is None else folders)]
         self._thread = threading.local()
-        self._told = False
+        self._noted = False
 
     @property
     def folders(self) -> list[Path]:
         """Where files are looked for, best first."""
-        return list(self._places)
+        return list(self._folders)
 
     def load(self, name: str, key: bytes) -> bytes | None:
         """Return what was kept under a name and a key, or None; what is damaged counts as absent."""
-        for place in self._places:
+        for place in self._folders:
             # The folder is looked at each time, and the file read through it: nobody can change it in between.
             with contextlib.suppress(OSError), opened(place) as folder:
                 if time.time() - folder.status().st_mtime > 86_400:
@@ -137,7 +137,7 @@ class CompiledStore:
     def save(self, name: str, key: bytes, data: bytes) -> Path | None:
         """Keep `data`; return where, or None where no place can be written (which is told once)."""
         reasons = []
-        for place in self._places:
+        for place in self._folders:
             try:
                 with self._prepared(place) as folder:
                     _put(folder, name + SUFFIX, pack(key, data))
@@ -169,7 +169,7 @@ class CompiledStore:
             return False
         from filelock import FileLock, Timeout
 
-        for place in self._places:
+        for place in self._folders:
             try:
                 with self._prepared(place):
                     pass
@@ -182,11 +182,13 @@ class CompiledStore:
                         return waited
                     except Timeout:
                         if not waited:
-                            listener.on_wait()
+                            callbacks.on_wait()
                         waited = True
                     if (now := _count(place)) != seen:
                         began, seen = time.monotonic(), now
-                    if time.monotonic() - began > PATIENCE_S:  # stopped, or its machine is gone: files are safe anyway
+                    if (
+                        time.monotonic() - began > LOCK_TIMEOUT_S
+                    ):  # stopped, or its machine is gone: files are safe anyway
                         return True
             except (OSError, NotImplementedError):
                 continue
@@ -195,7 +197,7 @@ class CompiledStore:
     def state(self) -> State:
         """Look at every file."""
         reason = ""
-        for i, place in enumerate(self._places):
+        for i, place in enumerate(self._folders):
             try:
                 probe = f".{secrets.token_hex(6)}{TEMPORARY}"
                 with self._prepared(place) as folder:
@@ -238,20 +240,20 @@ class CompiledStore:
     def _clean(self, place: Path) -> None:
         """Remove folders of earlier code, and of processors that have not been here for long."""
         with contextlib.suppress(OSError), opened(place.parent) as parent, os.scandir(place.parent) as entries:
-            others = [e for e in entries if e.name != place.name and OWN_NAME.fullmatch(e.name)]
+            others = [e for e in entries if e.name != place.name and FOLDER_NAME.fullmatch(e.name)]
             ages = {e.name: e.stat(follow_symlinks=False).st_mtime for e in others if e.is_dir(follow_symlinks=False)}
             names = sorted(ages, key=ages.__getitem__, reverse=True)
             same = [n for n in names if n.startswith(f"{self._cpu}-")]
             long_ago = time.time() - UNUSED_DAYS * 86_400
             unused = [n for n in names if n not in same and ages[n] < long_ago]
-            for name in same[KEPT_KEYS - 1 :] + unused:
+            for name in same[KEPT_VERSIONS - 1 :] + unused:
                 with contextlib.suppress(OSError):
                     parent.remove_folder(name)
 
     def _note(self, text: str) -> None:
-        if not self._told:
-            self._told = True
-            listener.on_note(text)
+        if not self._noted:
+            self._noted = True
+            callbacks.on_note(text)
 
 
 def pack(key: bytes, data: bytes) -> bytes:

@@ -55,7 +55,7 @@ def check(config: Any, section: str) -> None:
         key = f"{section}.{field.name}"
         expected = hints[field.name]
         if not _matches(value, expected):
-            raise ConfigError(f"{key}: {value!r} is not {_spell(expected)}")
+            raise ConfigError(f"{key}: {value!r} is not {_type_name(expected)}")
         meta = field.metadata
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}: {value!r} is not a finite number")
@@ -172,10 +172,10 @@ def _matches(value: Any, expected: Any) -> bool:
     return isinstance(value, origin)
 
 
-def _spell(expected: Any) -> str:
+def _type_name(expected: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     if typing.get_origin(expected) in (typing.Union, types.UnionType):
-        return " or ".join(_spell(e) for e in typing.get_args(expected) if e is not type(None))
+        return " or ".join(_type_name(e) for e in typing.get_args(expected) if e is not type(None))
     if typing.get_origin(expected) is tuple:
         return "a list"
     return names.get(expected, str(expected))

@@ -35,12 +35,12 @@ def escape_name(name: str) -> str:
     >>> print(escape_name("cover-\udce9.jpg"), escape_name("a\nb"), escape_name("é音🎵"))
     cover-\xe9.jpg a\nb é音🎵
     """
-    return "".join(map(_spell, name))
+    return "".join(map(_escape, name))
 
 
 def unescape_name(text: str) -> str:
     """Return the name that :func:`escape_name` was given."""
-    return _ESCAPE.sub(_read, text)
+    return _ESCAPE.sub(_unescape, text)
 
 
 def relative_name(path: PurePath, folder: PurePath) -> str:
@@ -96,7 +96,7 @@ def _breaks(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Zl", "Zp")
 
 
-def _spell(character: str) -> str:
+def _escape(character: str) -> str:
     if character in _SHORT:
         return _SHORT[character]
     number = ord(character)
@@ -107,7 +107,7 @@ def _spell(character: str) -> str:
     return character
 
 
-def _read(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     text = found[0]
     if text in _LONG:
         return _LONG[text]

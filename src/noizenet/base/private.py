@@ -16,7 +16,7 @@ from pathlib import Path
 
 HAS_OWNERS = hasattr(os, "geteuid") and os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 """Whether this system knows owners and open folders; elsewhere (Windows) each user has a folder for temporary files."""
-MOST_LINKS = 32
+MAX_LINKS = 32
 
 
 def is_ours(found: os.stat_result) -> bool:
@@ -149,7 +149,7 @@ def _walk(path: Path, *, make: bool) -> int:
                 raise PermissionError(1, f"{name} could be another user's", str(path))
             if is_link:
                 links += 1
-                if links > MOST_LINKS:
+                if links > MAX_LINKS:
                     raise PermissionError(1, "too many links on the way", str(path))
                 target = Path(os.readlink(name, dir_fd=here))
                 parts += list(target.parts)[::-1]

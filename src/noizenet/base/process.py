@@ -23,18 +23,18 @@ CHOICES = ("OMP_WAIT_POLICY", *WAITING)
 """Any of these is a choice of the user's, and wins."""
 
 
-def set_waiting(environment: Any = os.environ) -> None:
+def set_openmp_waiting(environment: Any = os.environ) -> None:
     """Let OpenMP's threads sleep sooner than they would, where OpenMP has not been loaded: here, and in children."""
     if not any(name in environment for name in CHOICES):
         environment.update(WAITING)
 
 
-def waiting() -> dict[str, str]:
+def openmp_waiting() -> dict[str, str]:
     """Return what the environment says of how OpenMP's threads wait; empty where it says nothing."""
     return {name: os.environ[name] for name in CHOICES if name in os.environ}
 
 
-LEAST_ADDRESS_SPACE = 300 << 20
+MIN_ADDRESS_SPACE = 300 << 20
 """Bytes; with less the libraries that noizenet loads do not fail: they try again for ever."""
 
 
@@ -45,25 +45,25 @@ def memory_limit_problem() -> str:
     except ImportError:  # Windows
         return ""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY or limit >= LEAST_ADDRESS_SPACE:
+    if limit == resource.RLIM_INFINITY or limit >= MIN_ADDRESS_SPACE:
         return ""
     return (
         f"the memory of this process is limited to {limit >> 20} MiB (ulimit -v); "
-        f"it needs {LEAST_ADDRESS_SPACE >> 20} at the very least, and 2,000 for most commands"
+        f"it needs {MIN_ADDRESS_SPACE >> 20} at the very least, and 2,000 for most commands"
     )
 
 
-_ending: list[int] = []
+_signals: list[int] = []
 
 
-def end_in_order() -> None:
+def handle_termination_signals() -> None:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that nothing half-written and no worker is left behind.
 
     What the caller has set to be ignored (``nohup``) stays so.
     """
 
     def interrupt(number: int, _: object) -> None:
-        _ending.append(number)
+        _signals.append(number)
         raise KeyboardInterrupt
 
     for name in ("SIGTERM", "SIGHUP"):
@@ -72,12 +72,12 @@ def end_in_order() -> None:
             signal.signal(number, interrupt)
 
 
-def ended_by() -> int:
-    """Return the number of the signal of :func:`end_in_order` that came, 0 for none."""
-    return _ending[0] if _ending else 0
+def termination_signal() -> int:
+    """Return the number of the signal of :func:`handle_termination_signals` that came, 0 for none."""
+    return _signals[0] if _signals else 0
 
 
-def soften_streams() -> None:
+def escape_unprintable() -> None:
     """Print what the console cannot show as escapes, instead of failing.
 
     A console of code page 1252 or of ASCII has no "×" and no Cyrillic file name; a file name that is not UTF-8 has

@@ -107,13 +107,13 @@ def backward(
         From the answer [N, O] to ∂E/∂answer [N, O].
     """
     answer, inputs, sums = network.forward(x)
-    blame = slope_of_error(answer)
+    grad = slope_of_error(answer)
     weights, biases = [], []
     for i in reversed(range(len(network.weights))):
-        weights.append(blame.T @ inputs[i])
-        biases.append(blame.sum(0))
+        weights.append(grad.T @ inputs[i])
+        biases.append(grad.sum(0))
         if i:
-            blame = (blame @ network.weights[i]) * slope_of_function(sums[i - 1])
+            grad = (grad @ network.weights[i]) * slope_of_function(sums[i - 1])
     return weights[::-1], biases[::-1]
 
 

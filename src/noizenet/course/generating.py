@@ -79,8 +79,8 @@ def fit(x: F64) -> String:
 
 def teacher_forced(string: String, x: F64) -> tuple[float, float]:
     """Return the mean square error of the next sample, the true past given: the string's and persistence's."""
-    said = string.mean(x[1:-1], x[:-2])
-    return float(np.square(x[2:] - said).mean()), float(np.square(np.diff(x)[1:]).mean())
+    predicted = string.mean(x[1:-1], x[:-2])
+    return float(np.square(x[2:] - predicted).mean()), float(np.square(np.diff(x)[1:]).mean())
 
 
 def loudness(x: F64, parts: int = 10) -> F64:

@@ -81,29 +81,29 @@ class Lstm:
             cs.append(c)
         return np.array(hs), np.array(cs)
 
-    def backward(self, x: F64, hs: F64, cs: F64, blame: F64) -> tuple[Lstm, F64, F64]:
+    def backward(self, x: F64, hs: F64, cs: F64, grad: F64) -> tuple[Lstm, F64, F64]:
         """Walk back through time; see :meth:`noizenet.course.rnn.Rnn.backward`.
 
         Returns the slopes of all weights, ∂E/∂h_0 and ∂E/∂c_0.
         """
-        slopes = Lstm(*(np.zeros_like(w) for w in (self.w_ih, self.w_hh, self.b_ih, self.b_hh)))
+        grads = Lstm(*(np.zeros_like(w) for w in (self.w_ih, self.w_hh, self.b_ih, self.b_hh)))
         h_later, c_later = np.zeros(hs.shape[1]), np.zeros(hs.shape[1])
         for t in reversed(range(len(x))):
             gate = self.gates(x[t], hs[t])
             i, f, g, o = gate["i"], gate["f"], gate["g"], gate["o"]
-            said = np.tanh(cs[t + 1])
-            h_blame = blame[t] + h_later
-            c_blame = c_later + h_blame * o * (1 - said**2)
+            squashed = np.tanh(cs[t + 1])
+            h_grad = grad[t] + h_later
+            c_grad = c_later + h_grad * o * (1 - squashed**2)
             delta = np.concatenate([
-                c_blame * g * i * (1 - i), c_blame * cs[t] * f * (1 - f), c_blame * i * (1 - g**2),
-                h_blame * said * o * (1 - o),
+                c_grad * g * i * (1 - i), c_grad * cs[t] * f * (1 - f), c_grad * i * (1 - g**2),
+                h_grad * squashed * o * (1 - o),
             ])  # fmt: skip
-            slopes.w_ih += np.outer(delta, x[t])
-            slopes.w_hh += np.outer(delta, hs[t])
-            slopes.b_ih += delta
-            slopes.b_hh += delta
-            h_later, c_later = self.w_hh.T @ delta, c_blame * f
-        return slopes, h_later, c_later
+            grads.w_ih += np.outer(delta, x[t])
+            grads.w_hh += np.outer(delta, hs[t])
+            grads.b_ih += delta
+            grads.b_hh += delta
+            h_later, c_later = self.w_hh.T @ delta, c_grad * f
+        return grads, h_later, c_later
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Gru:
 
     def step(self, x: F64, h: F64) -> F64:
         """Take one step: x [D], h [H] → the new h."""
-        heard, recalled = np.split(self.w_ih @ x + self.b_ih, 3), np.split(self.w_hh @ h + self.b_hh, 3)
-        r, z = sigmoid(heard[0] + recalled[0]), sigmoid(heard[1] + recalled[1])
-        n = np.tanh(heard[2] + r * recalled[2])
+        from_input, from_state = np.split(self.w_ih @ x + self.b_ih, 3), np.split(self.w_hh @ h + self.b_hh, 3)
+        r, z = sigmoid(from_input[0] + from_state[0]), sigmoid(from_input[1] + from_state[1])
+        n = np.tanh(from_input[2] + r * from_state[2])
         return (1 - z) * n + z * h

@@ -66,9 +66,9 @@ def learn(x: ArrayLike, y: ArrayLike, rounds: int = 1000) -> tuple[F64, float, l
     for _ in range(rounds):
         wrong = 0
         for one, right in zip(examples, wanted, strict=True):
-            said = 1 if w @ one + b > 0 else 0
-            if said != right:
-                w, b = w + (right - said) * one, b + float(right - said)
+            output = 1 if w @ one + b > 0 else 0
+            if output != right:
+                w, b = w + (right - output) * one, b + float(right - output)
                 wrong += 1
         mistakes.append(wrong)
         if not wrong:

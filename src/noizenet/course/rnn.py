@@ -58,7 +58,7 @@ class Rnn:
             states.append(self.step(one, states[-1]))
         return np.array(states)
 
-    def backward(self, x: F64, states: F64, blame: F64) -> tuple[Rnn, F64]:
+    def backward(self, x: F64, states: F64, grad: F64) -> tuple[Rnn, F64]:
         """Walk back through time.
 
         Parameters
@@ -66,7 +66,7 @@ class Rnn:
         x : array [T, D]
         states : array [T + 1, H]
             From :meth:`run`.
-        blame : array [T, H]
+        grad : array [T, H]
             ∂E/∂h_t of what was said at each step.
 
         Returns
@@ -74,13 +74,13 @@ class Rnn:
         tuple
             The slopes of all weights, in the shape of a network; and ∂E/∂h_0.
         """
-        slopes = Rnn(*(np.zeros_like(w) for w in (self.w_ih, self.w_hh, self.b_ih, self.b_hh)))
+        grads = Rnn(*(np.zeros_like(w) for w in (self.w_ih, self.w_hh, self.b_ih, self.b_hh)))
         later = np.zeros(states.shape[1])  # what comes back from the step after
         for t in reversed(range(len(x))):
-            delta = (blame[t] + later) * (1 - states[t + 1] ** 2)
-            slopes.w_ih += np.outer(delta, x[t])
-            slopes.w_hh += np.outer(delta, states[t])
-            slopes.b_ih += delta
-            slopes.b_hh += delta
+            delta = (grad[t] + later) * (1 - states[t + 1] ** 2)
+            grads.w_ih += np.outer(delta, x[t])
+            grads.w_hh += np.outer(delta, states[t])
+            grads.b_ih += delta
+            grads.b_hh += delta
             later = self.w_hh.T @ delta
-        return slopes, later
+        return grads, later

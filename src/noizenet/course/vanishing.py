@@ -38,7 +38,7 @@ def with_radius(network: Rnn, radius: float) -> Rnn:
     return Rnn(network.w_ih, network.w_hh * radius / spectral_radius(network.w_hh), network.b_ih, network.b_hh)
 
 
-def blame_over_time(network: Rnn, x: F64, *, linear: bool = False) -> F64:
+def gradient_over_time(network: Rnn, x: F64, *, linear: bool = False) -> F64:
     """Return how much of a blame of length 1 at the last step is left k steps before it, [T]; k = 0 … T - 1.
 
     With `linear` the slopes of tanh are taken for 1: what is left is due to W_hh alone.
@@ -58,7 +58,7 @@ def measure(radii: Sequence[float], steps: int = 100, hidden: int = 64, seed: in
     network = Rnn.random(1, hidden, seed)
     quiet = Rnn(network.w_ih, network.w_hh, np.zeros(hidden), np.zeros(hidden))
     x = np.random.default_rng(seed).normal(0, 0.01, (steps, 1))
-    return {radius: blame_over_time(with_radius(quiet, radius), x) for radius in radii}
+    return {radius: gradient_over_time(with_radius(quiet, radius), x) for radius in radii}
 
 
 def clip(gradients: Sequence[F64], limit: float) -> list[F64]:

@@ -24,14 +24,14 @@ def lstm_of(weights: Weights, layer: int) -> Lstm:
     return Lstm(*(weights[f"stack.cells.{layer}.kernel.{n}"].astype(np.float64) for n in names))
 
 
-def heard(weights: Weights, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+def embed_codes(weights: Weights, codes: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return what a token network's bottom layer hears of codes [T, K], [T, E]: the sum of their embeddings."""
     tables = [weights[f"codes.{k}.weight"].astype(np.float64) for k in range(codes.shape[1])]
     total: NDArray[np.float64] = np.sum([table[codes[:, k]] for k, table in enumerate(tables)], 0)
     return total
 
 
-def can_be_read(model: Model) -> bool:
+def has_lstm_gates(model: Model) -> bool:
     """Tell whether a model's gates can be shown: an LSTM over codes."""
     return model.architecture.tokens and model.architecture.options.cell == "lstm"
 
@@ -43,7 +43,7 @@ def write_gates(model: Model, music: Waveform, folder: Path) -> list[Path]:
     something to see.
     """
     codes = model.representation.encode(music).astype(np.int64)
-    cell, x = lstm_of(model.weights, 0), heard(model.weights, codes)
+    cell, x = lstm_of(model.weights, 0), embed_codes(model.weights, codes)
     start = model.weights["start"].astype(np.float64)[0]
     hs, cs = cell.run(x, start[0], start[1])
     gates = [cell.gates(x[t], hs[t]) for t in range(len(x))]

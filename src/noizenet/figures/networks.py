@@ -143,10 +143,10 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], tex
         axes.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.15, text, fontsize=8, ha="center")
 
 
-def _cell(axes: Axes, x: float, heard: str, state: str, said: str) -> None:
+def _cell(axes: Axes, x: float, below: str, state: str, above: str) -> None:
     axes.add_patch(FancyBboxPatch((x - 0.4, 1.15), 0.8, 0.7, boxstyle="round,pad=0.1", fc=BOX, ec=EDGE))
     axes.text(x, 1.5, state, ha="center", va="center", fontsize=10)
     _arrow(axes, (x, 0.2), (x, 1.0))
-    axes.text(x, -0.15, heard, ha="center", fontsize=10)
+    axes.text(x, -0.15, below, ha="center", fontsize=10)
     _arrow(axes, (x, 2.0), (x, 2.7))
-    axes.text(x, 2.8, said, ha="center", fontsize=10)
+    axes.text(x, 2.8, above, ha="center", fontsize=10)

@@ -158,8 +158,8 @@ def _measure(x: NDArray[np.float64], step: float, onset: float, *, cut: bool) ->
     sustain = float(min(peak, np.median(middle)))
     # It is held until it falls for good below 0.7 of what it had in its middle.
     until = max(top, int(np.nonzero(x >= min(0.7 * sustain, peak))[0][-1]))
-    settled = np.nonzero(x[top : until + 1] <= sustain + 0.1 * (peak - sustain))[0]
-    decay = int(settled[0]) if len(settled) else until - top
+    reached = np.nonzero(x[top : until + 1] <= sustain + 0.1 * (peak - sustain))[0]
+    decay = int(reached[0]) if len(reached) else until - top
     release = 0.0 if cut and last >= len(x) - 2 else max(0.0, (last - until) * step)
     return Note(onset + first * step, (top - first) * step, decay * step, sustain, release, peak, onset + until * step)
 
