@@ -1,4 +1,4 @@
-"""Decoding with FFmpeg's libraries, in this process, through PyAV: packet by packet, so that damage costs a packet."""
+"""Decoding with FFmpeg's libraries, in this process, through PyAV, packet by packet: damage costs one packet."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from noizenet.audio.sync import flac_ends, flac_position, sync_at
 from noizenet.base.errors import AudioError
 
 CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "ac3", "eac3", "tak"})
-"""Codecs whose checksums are right in every sound file, and tell damage."""
+"""Codecs whose checksums are correct in every intact file and reveal damage."""
 NO_DURATION = RAW | {"ogg", "shorten"}
-"""Containers that do not say how long they are; FFmpeg's figure is an estimate or the last page's."""
+"""Containers without a declared duration; FFmpeg's value is an estimate, or the last page's time."""
 MAX_ERRORS = 10_000
-"""So many packets in a row that cannot be decoded end a file."""
+"""Decoding stops after more than this number of consecutive errors."""
 MAX_FALSE = 4
-"""So many places in a frame of FLAC may look like another frame's header."""
+"""Maximum number of false frame headers within one FLAC frame."""
 MAX_FRAME = 1 << 22
-"""No frame of a sane file has more samples than that."""
+"""Maximum samples of a frame in a valid file."""
 LOSSY_PEAK = 30.0
-"""A lossy decoder that gives samples of 30 dB above full scale was fed with noise."""
+"""Samples 30 dB above full scale mean that a lossy decoder received damaged bytes."""
 _CODEC_NAMES = """
     aac aac_latm ac3 eac3 mp1 mp1float mp2 mp2float mp3 mp3float vorbis opus libopus flac alac wavpack tta ape tak
     shorten mpc7 mpc8 wmav1 wmav2 wmapro wmalossless wmavoice speex dca mlp truehd qoa gsm gsm_ms g722 g726 g726le
@@ -38,27 +38,27 @@ _CODEC_NAMES = """
     pcm_u24le pcm_u32be pcm_u32le pcm_u8
 """
 CODECS = frozenset(_CODEC_NAMES.split())
-"""Decoders that may run: codecs of music and speech, none of films, pictures, subtitles or games."""
+"""Decoders that may run: codecs of music and speech; none of video, images, subtitles or games."""
 
 
 class AVDecoder:
-    """One stream of sound of a section of a file.
+    """A decoder for one audio stream of a section of a file.
 
     Parameters
     ----------
     section : Section
         The bytes.
     container : Container
-        What they are; its demuxer is forced, and none other can be reached.
+        Their format. Its demuxer is forced; no other can run.
     options : dict, optional
-        For the demuxer.
+        Options of the demuxer.
     end_s : float, optional
-        The time stamp of the end, in seconds, where the container's last bytes tell it.
+        The time stamp of the end in seconds, if the container's last bytes declare it.
 
     Raises
     ------
     AudioError
-        If there is no sound in it that can be decoded; the message has no path.
+        If it has no audio that can be decoded; the message has no path.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class AVDecoder:
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
         self.unread_tracks = ""
-        """A remark on the tracks of sound that are not read; empty where there is no other."""
+        """A remark on the audio tracks that are not read; empty if there are none."""
         self._stream = self._choose()
         context = self._stream.codec_context
         self.codec = str(context.codec.name)
@@ -84,17 +84,17 @@ class AVDecoder:
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
         self.seconds = self._declared_seconds()
         self.gave_up = False
-        self.following: Found | None = None  # what follows that is another recording, of another kind
+        self.following: Found | None = None  # a recording of another format that follows
         self._decoded_end = 0  # the byte after the last packet that was decoded
         self._packer = PlanePacker()
         self.exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
     def close(self) -> None:
-        """Let the decoder go."""
+        """Release the decoder."""
         self._container.close()
 
     def blocks(self) -> Iterator[DecodedBlock | Gap]:
-        """Decode from the beginning: sound, and gaps where it is missing."""
+        """Decode from the beginning; yield blocks of audio, and gaps where audio is missing."""
         clock = Clock(self._kind.name, self._section)
         joiner = FrameJoiner(self.layout)
         formats = FormatFilter(self._kind.name in RAW)
@@ -116,7 +116,7 @@ class AVDecoder:
                 self._section.progress()
         if (block := joiner.flush()) is not None:
             yield block
-        if self._kind.name == "flac" and last is not None:  # which holds all that follows, too
+        if self._kind.name == "flac" and last is not None:  # its last packet includes all bytes that follow
             self._decoded_end = last.pos + (_frames_of_flac(bytes(last)) or [last.size])[-1] + 1
         self.following = find_following(self._section, self._kind.name, clock.end or self._decoded_end)
         missing = clock.missing_at_end(
@@ -126,12 +126,12 @@ class AVDecoder:
             yield Gap(missing, at_end=True)
 
     def _choose(self) -> Any:
-        """Return the track that the file calls the default one, else the first, among those that can be decoded."""
+        """Return the default track if it can be decoded, else the first that can."""
         tracks = list(self._container.streams.audio)
         known = [s for s in tracks if s.codec_context is not None and s.codec_context.codec.name in CODECS]
         if not known:
             self._container.close()
-            raise AudioError("there is no stream of sound in it that can be decoded")
+            raise AudioError("it has no audio stream that can be decoded")
         chosen = next((s for s in known if _is_default(s)), known[0])
         self.unread_tracks = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
         return chosen
@@ -148,7 +148,7 @@ class AVDecoder:
         return seconds if seconds > 0 else None
 
     def _packets(self) -> Iterator[tuple[Any, BaseException | None]]:
-        """Yield packets, and an error where the container itself is damaged."""
+        """Yield packets, or an error where the container is damaged."""
         import av
 
         errors, last = 0, -1
@@ -197,7 +197,7 @@ class AVDecoder:
         return rest or []
 
     def _each_frame(self, packet: Any, clock: Clock) -> list[Any]:
-        """Decode the frames of a packet one by one: around damage FFmpeg's parser of FLAC puts several into one."""
+        """Decode the frames of a packet one by one: near damage, FFmpeg's FLAC parser merges several into one packet."""
         import av
 
         data = bytes(packet)
@@ -208,9 +208,9 @@ class AVDecoder:
         front_lost = not starts or starts[0] > 0
         while at < len(starts):
             first = flac_position(data, starts[at], self._stream.codec_context.extradata or b"")
-            # A frame may hold what looks like a header.
+            # A frame may contain bytes that look like a header.
             tries = [(k, ends[k]) for k in range(at, min(at + MAX_FALSE, len(starts)))]
-            if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
+            if at == len(starts) - 1:  # a tag may follow, with which some FFmpeg versions reject the frame
                 tries += [(at, end) for end in islice(flac_ends(data, starts[at]), MAX_FALSE)]
             for k, end in tries:
                 block = av.Packet(data[starts[at] : end])
@@ -228,7 +228,7 @@ class AVDecoder:
             else:
                 front_lost = front_lost or not frames
             at += 1
-        if front_lost and not (frames and clock.begun):  # what is lost between frames, their positions tell
+        if front_lost and not (frames and clock.begun):  # losses between frames follow from their positions
             clock.note_lost(packet)
         return frames
 
@@ -236,7 +236,7 @@ class AVDecoder:
         return [packed for f in decoded if f.samples for packed in self._packer.packed(f)]
 
     def _after_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
-        """Look into a packet that cannot be decoded: tags or junk may stand before a frame that can."""
+        """Decode the frame in a packet that begins with tags or junk; None if there is none."""
         import av
 
         data = bytes(packet)
@@ -255,7 +255,7 @@ class AVDecoder:
         return None
 
     def _sane(self, frames: list[Any]) -> bool:
-        """Whether a lossy codec's frames are sound: noise in its bits gives absurd levels."""
+        """Whether the levels of a lossy codec's frames are plausible; damaged bits give absurd levels."""
         if self.exact:
             return True
         for frame in frames:
@@ -273,11 +273,11 @@ def _is_default(stream: Any) -> bool:
 
 
 def _unread_tracks(count: int, chosen: int) -> str:
-    """Return a remark on the further tracks of sound, "" where there is none."""
+    """Return a remark on further audio tracks, "" if there are none."""
     if not count:
         return ""
-    further = "1 further sound track is not read" if count == 1 else f"{count} further sound tracks are not read"
-    return further if chosen == 1 else f"track {chosen} of its sound is read; {further}"
+    further = "1 further audio track is not read" if count == 1 else f"{count} further audio tracks are not read"
+    return further if chosen == 1 else f"audio track {chosen} is read; {further}"
 
 
 def _frames_of_flac(data: bytes) -> list[int]:
@@ -291,7 +291,7 @@ def _frames_of_flac(data: bytes) -> list[int]:
 
 
 def _options(demuxer: str) -> dict[str, str]:
-    """Return white lists: no protocol, one demuxer, decoders of sound."""
+    """Return allow lists: no protocol, one demuxer, audio decoders."""
     return {
         "protocol_whitelist": "none",
         "format_whitelist": demuxer,
@@ -300,34 +300,34 @@ def _options(demuxer: str) -> dict[str, str]:
 
 
 def _open(section: Section, demuxer: str, options: dict[str, str]) -> Any:
-    """Open a container; bytes of tags that are not UTF-8 are replaced, since tags are no reason to refuse a song."""
+    """Open a container; invalid UTF-8 in tags is replaced."""
     import av
 
     try:
         return av.open(section, format=demuxer, metadata_errors="replace", options=options)
-    except TypeError:  # PyAV 19 and later know no such choice
+    except TypeError:  # PyAV 19 and later have no such option
         return av.open(section, format=demuxer, options=options)
 
 
 def _is_tag(packet: Any) -> bool:
-    """Whether a packet is a tag, which some decoders swallow as if it were sound."""
+    """Whether a packet is a tag; some decoders accept tags as audio."""
     return packet.size > 3 and bytes(memoryview(packet)[:3]) in (b"ID3", b"TAG", b"APE")
 
 
 def _lower(tags: dict[str, str]) -> dict[str, str]:
-    """Return tags under lower-case names; PyAV 19 spells bytes that are not UTF-8 as surrogates."""
+    """Return tags with lower-case names; PyAV 19 decodes bytes that are not UTF-8 as surrogates."""
     return {k.lower(): v.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for k, v in tags.items()}
 
 
 def reason(error: BaseException) -> str:
-    """Return a decoder's complaint in a few words."""
+    """Return a short reason for a decoder error."""
     if isinstance(error, StalledError):
-        return "the decoder reads on and gives no sound"
+        return "the decoder keeps reading without output"
     if isinstance(error, MemoryError):
-        return "it asks for more memory than there is"
+        return "it requests more memory than is available"
     text = str(getattr(error, "strerror", "") or error).strip().rstrip(".")
     if isinstance(error, EOFError) or text == "End of file":
-        return "it ends before the sound begins"
+        return "it ends before the audio begins"
     if text.startswith("Invalid data found"):
         return "its header is damaged or cut off"
     return text.split(": ")[-1] if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""One file as one run of sound: its links decoded one after another, damage noted, promises compared."""
+"""One file as one continuous recording: its links are decoded in order, damage is reported, lengths are compared."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from noizenet.base.errors import AudioError
 
 MAX_CHANNELS = 64
 EXACT_LENGTH = ("flac", "tta", "wavpack")
-"""Containers whose headers count samples, and whose frames a decoder may leave out without a word."""
+"""Containers whose headers count samples. A decoder may drop their frames without an error."""
 SNDFILE_CONTAINERS = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})
-"""Containers that libsndfile is asked about. (Its mp3 decoder writes warnings to the terminal, and finds no more.)"""
+"""Containers that libsndfile is tried for. (Its mp3 decoder writes warnings to the terminal and decodes no more.)"""
 
 Decoder = AVDecoder | SndfileDecoder
 
 
 class Recording:
-    """A file's sound in one rate and one set of channels: the first link's.
+    """A file's audio in the sample rate and channel layout of its first link.
 
     Raises
     ------
     AudioError
-        If it is no regular file, or holds no sound that can be decoded.
+        If it is not a regular file, or has no audio that can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +78,7 @@ class Recording:
         self._source.close()
 
     def tag(self, *names: str) -> str:
-        """Return the first of these tags that the file has, else ""."""
+        """Return the first of these tags that is present, else ""."""
         for name in names:
             text = " ".join(self._tags.get(name, "").split())
             if text:
@@ -86,12 +86,12 @@ class Recording:
         return ""
 
     def samples(self) -> Iterator[NDArray[np.float32]]:
-        """Decode everything: finite float32 [n, C] at `rate`.
+        """Decode the whole file: finite float32 [n, C] at `rate`.
 
         Raises
         ------
         AudioError
-            If nothing at all can be decoded, or no sample is a number.
+            If nothing can be decoded, or every sample is invalid.
         """
         for link in self._structure.links:
             yield from self._link(link)
@@ -104,9 +104,9 @@ class Recording:
             if video := unsupported_video(head):
                 raise AudioError(f"{self.path}: not a readable recording ({video}); {VIDEO_ADVICE}")
             what = describe(head) or describe(self._source.peek(after_tags(self._source), HEAD_BYTES))
-            raise AudioError(f"{self.path}: not a readable recording ({what or 'no known format of sound'}); {ADVICE}")
+            raise AudioError(f"{self.path}: not a readable recording ({what or 'no known audio format'}); {ADVICE}")
         if found.junk:
-            self.issues.append(repaired(f"{found.junk:,} bytes before the sound are none of it and were skipped"))
+            self.issues.append(repaired(f"{found.junk:,} bytes before the audio are not audio and were skipped"))
         return found.container, examine(self._source, found.container, found.start)
 
     def _open_first(self) -> Decoder:
@@ -148,7 +148,7 @@ class Recording:
         rate, channels = decoder.rate, len(decoder.layout)
         if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ and 1 <= channels <= MAX_CHANNELS):
             raise AudioError(
-                f"{self.path}: claims {rate} Hz and {channels or 'an unknown number of'} channels; read are "
+                f"{self.path}: declares {rate} Hz and {channels or 'an unknown number of'} channels; supported are "
                 f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz and up to {MAX_CHANNELS} channels: export the recording again"
             )
 
@@ -184,14 +184,14 @@ class Recording:
             )
 
     def _following_recording(self, decoder: Decoder, link: Link) -> Found | None:
-        """Return what recording of another kind follows the last link."""
+        """Return the recording of another format that follows the last link, if any."""
         if link.stop < self._source.size:
             return find_following(self._source, self._kind.name, link.stop, sure=True)
         found = decoder.following if isinstance(decoder, AVDecoder) else None
         return found and found._replace(start=link.start + found.start)
 
     def _decoded(self, decoder: Decoder, link: Link) -> Iterator[DecodedBlock | Gap]:
-        """Decode with the first decoder; where it gives up or stops long before the end, with the second from there."""
+        """Decode with the first decoder; if it gives up or stops long before the end, continue with the second."""
         frames, end = 0, None
         for block in decoder.blocks():
             if isinstance(block, DecodedBlock):
@@ -211,7 +211,7 @@ class Recording:
             yield end
 
     def _falls_short(self, frames: int, rate: int) -> bool:
-        """Whether the bytes are all there and the promise is not kept."""
+        """Whether all bytes are present but fewer samples were decoded than the header declares."""
         alone = len(self._structure.links) == 1 and self._structure.cut is not True
         return alone and self.seconds is not None and frames / rate < self.seconds - max(1.0, 0.01 * self.seconds)
 
@@ -228,7 +228,7 @@ class Recording:
 
 
 class _Converter:
-    """Brings pieces of any rate and layout to one."""
+    """Converts blocks of any sample rate and layout to one format."""
 
     def __init__(self, rate: int, layout: Layout) -> None:
         self._rate, self._layout = rate, layout
@@ -251,7 +251,7 @@ class _Converter:
             yield samples
 
     def finish(self) -> Iterator[NDArray[np.float32]]:
-        """Give out what is still in the resampler."""
+        """Flush the resampler."""
         if self._resampler is not None:
             rest = self._resampler.finish()
             self._resampler = None

@@ -1,4 +1,4 @@
-"""Gaps without clicks: the sound fades out before a gap and in after it."""
+"""Fades around gaps, which avoid clicks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from noizenet.audio.frames import DecodedBlock, Gap
 
 FADE_S = 0.005
 MUTED_S = 0.03
-"""Of lossy codecs: what lies this near a gap was decoded from damaged bytes, or laid over a frame that is missing."""
+"""Muted on both sides of a gap in lossy codecs: this audio comes from damaged bytes or overlaps a missing frame."""
 
 
 def faded(blocks: Iterator[DecodedBlock | Gap], *, lossy: bool) -> Iterator[DecodedBlock | Gap]:
-    """Yield blocks as they are, but for the edges of gaps in the middle, which are faded.
+    """Yield blocks with fades at the edges of gaps; a gap at the end gets none.
 
     Parameters
     ----------
     blocks : iterator of DecodedBlock or Gap
     lossy : bool
-        Whether frames overlap, so that those beside a gap are not as they were.
+        Whether frames overlap, so that those next to a gap are damaged too.
     """
     held: DecodedBlock | None = None
     after_gap = torn = False
@@ -41,7 +41,7 @@ def faded(blocks: Iterator[DecodedBlock | Gap], *, lossy: bool) -> Iterator[Deco
 
 
 def _fade(block: DecodedBlock, *, lossy: bool, out: bool) -> DecodedBlock:
-    """Fade the end (`out`) or the beginning of a block."""
+    """Fade the end (`out`) or the start of a block."""
     muted, fade = round(MUTED_S * block.rate) if lossy else 0, max(1, round(FADE_S * block.rate))
     ramp = np.concatenate([np.zeros(muted), np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / fade) ** 2])
     ramp = ramp[: len(block.samples), None].astype(np.float32)

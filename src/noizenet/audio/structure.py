@@ -1,4 +1,4 @@
-"""What a container's bytes say about its length, read without decoding: joined parts, cut ends, headers' promises."""
+"""A container's structure, parsed without decoding: joined recordings, truncation, the declared length."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from noizenet.audio.sniff import SYNCED, Container, find_following, find_next_fi
 from noizenet.audio.source import Source
 
 MAX_CHUNKS = 100_000
-"""No sane file has more chunks than that at one level."""
+"""Maximum chunks at one level in a valid file."""
 MAX_LINKS = 1000
 
 
 class RawFormat(NamedTuple):
-    """How samples without a header are coded: libsndfile's name of the coding, rate in Hz, channels, order of bytes."""
+    """Format of samples without a header: libsndfile's subtype, sample rate in Hz, channels, byte order."""
 
     subtype: str
     rate: int
@@ -26,10 +26,10 @@ class RawFormat(NamedTuple):
 
 @dataclass(frozen=True)
 class Link:
-    """A part of a file that is a recording of its own: its first byte, and the byte after its last.
+    """A part of a file that is a separate recording: its first byte, and the byte after its last.
 
-    `end_s` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on after damage is
-    the same recording; `resumes_s` is the second at which it does. `raw` says how a link without a header is coded.
+    `end_s` is the time stamp of its end in seconds, if its last bytes declare it. A link that continues a recording
+    after damage has the time of its start in seconds, `resumes_s`. `raw` is the format of a link without a header.
     """
 
     start: int
@@ -40,34 +40,34 @@ class Link:
 
 
 def continuation(start: int, stop: int, raw: RawFormat | None) -> Link:
-    """Return a link without a header that goes on where the one before ends: no recording of its own."""
+    """Return a link without a header that continues the previous one."""
     return Link(start, stop, resumes_s=0.0, raw=raw)
 
 
 @dataclass
 class Structure:
-    """What the bytes say.
+    """The parsed structure of a file.
 
     Attributes
     ----------
     links : list of Link
-        Recordings that follow one another in the file; most files have one.
+        Consecutive recordings in the file; most files have one.
     cut : bool or None
-        Whether bytes are missing at the end; None where that cannot be seen.
+        Whether bytes are missing at the end; None if unknown.
     seconds : float or None
-        What the header promises for all of the file.
+        Declared length of the whole file.
     length_from_decoder : bool
-        Whether the decoder knows the promise, and not these bytes.
+        Whether the decoder reports the declared length instead.
     checked_end : bool
-        Whether a cut end shows as a broken last frame where `cut` is None.
+        Whether truncation shows as a broken last frame where `cut` is None.
     options : dict
-        For FFmpeg's demuxer.
+        Options of FFmpeg's demuxer.
     problem : str
-        Why there can be no sound in it, as what follows the name; empty otherwise.
+        Why the file cannot contain audio, as the message after the path; empty otherwise.
     suspicion : str
-        What is wrong where the decoder cannot begin.
+        Likely cause if the decoder cannot open the file.
     issues : list of Issue
-        What is already known.
+        Issues found by parsing.
     """
 
     links: list[Link]
@@ -82,14 +82,14 @@ class Structure:
 
 
 def examine(source: Source, kind: Container, start: int) -> Structure:
-    """Look at a container's structure.
+    """Parse a container's structure.
 
     Parameters
     ----------
     source : Source
     kind : Container
     start : int
-        Its first byte: not 0 where tags or junk stand before it.
+        Its first byte; not 0 if tags or junk precede it.
     """
     parse = _PARSERS.get(kind.name, _unknown)
     structure = parse(source, start)
@@ -110,7 +110,7 @@ def _frames_only(source: Source, start: int) -> Structure:
 
 
 def _flac(source: Source, start: int) -> Structure:
-    """STREAMINFO's count of samples, 0 where it is not known; RFC 9639, section 8.2."""
+    """Read STREAMINFO's sample count, 0 for unknown; RFC 9639, section 8.2."""
     fronts = [start, *_find_all(source, b"fLaC\0\0\0\x22", start + 8)]  # joined files have several
     ends = [*fronts[1:], source.size]
     structure = Structure([Link(a, b) for a, b in zip(fronts, ends, strict=True)], checked_end=True)
@@ -120,7 +120,7 @@ def _flac(source: Source, start: int) -> Structure:
         rate = int.from_bytes(head[18:21], "big") >> 4
         total = int.from_bytes(head[21:26], "big") & ((1 << 36) - 1)
         if head[:4] != b"fLaC":
-            structure.issues.append(lost("its beginning is missing, and its header with it"))
+            structure.issues.append(lost("its beginning is missing, including its header"))
             return structure
         if not (rate and total):
             return structure
@@ -152,9 +152,9 @@ def _au(source: Source, start: int) -> Structure:
 
 
 def _wavpack(source: Source, start: int) -> Structure:
-    """Walk through the blocks, each with its size and place; https://www.wavpack.com/WavPack5FileFormat.pdf.
+    """Walk the blocks, each with its size and position; https://www.wavpack.com/WavPack5FileFormat.pdf.
 
-    FFmpeg's demuxer ends at the first block that is none: what comes after damage is a link of its own.
+    FFmpeg's demuxer stops at the first invalid block, so the part after damage is a separate link.
     """
     structure = Structure([], cut=False, length_from_decoder=True)
     at = begin = start
@@ -187,7 +187,7 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def _asf(source: Source, start: int) -> Structure:
-    """Look at the file properties object; Advanced Systems Format specification, section 3.2."""
+    """Read the file properties object; Advanced Systems Format specification, section 3.2."""
     head = source.peek(start, 1 << 16)
     at = head.find(_ASF_FILE)
     structure = Structure([Link(start, source.size)], length_from_decoder=True)
@@ -198,7 +198,7 @@ def _asf(source: Source, start: int) -> Structure:
         int.from_bytes(head[at + 80 : at + 88], "little"),
         int.from_bytes(head[at + 88 : at + 92], "little"),
     )
-    if flags & 1:  # broadcast: the sizes mean nothing
+    if flags & 1:  # broadcast: the sizes are not valid
         structure.length_from_decoder = False
         return structure
     structure.length_from_decoder = False
@@ -210,7 +210,7 @@ def _asf(source: Source, start: int) -> Structure:
 
 
 def _mp4(source: Source, start: int) -> Structure:
-    """Boxes one after another; ISO/IEC 14496-12, section 4.2."""
+    """Walk the boxes; ISO/IEC 14496-12, section 4.2."""
     links, at, begin, names = [], start, start, set[bytes]()
     cut, encrypted = False, list[bool]()
     for _ in range(MAX_CHUNKS):
@@ -239,12 +239,10 @@ def _mp4(source: Source, start: int) -> Structure:
     structure = Structure(links, cut=cut, length_from_decoder=len(links) == 1)
     if len(links) == 1 and b"moov" not in names:
         why = "the file was cut off" if cut else "its recording was not finished"
-        structure.problem = (
-            f"not a readable recording (its table of contents, moov, is missing: {why}; there is no sound without it)"
-        )
+        structure.problem = f"not a readable recording (its table of contents, moov, is missing: {why}; it cannot be decoded without it)"
     if encrypted and all(encrypted):
         structure.problem = (
-            "not a readable recording (its sound is encrypted; only programs that hold its key can play it); "
+            "not a readable recording (its audio is encrypted; only programs with its key can play it); "
             "get a copy without encryption"
         )
     return structure
@@ -252,11 +250,11 @@ def _mp4(source: Source, start: int) -> Structure:
 
 _TRACK_BOXES = frozenset({b"trak", b"mdia", b"minf", b"stbl"})
 _ENCRYPTED = (b"enca", b"drms", b"aavd")
-"""Names of encrypted sound: of Common Encryption (ISO/IEC 23001-7), of iTunes, of Audible."""
+"""Names of encrypted audio: Common Encryption (ISO/IEC 23001-7), iTunes, Audible."""
 
 
 def _encrypted_tracks(source: Source, at: int, stop: int, *, sound: bool = False, depth: int = 0) -> list[bool]:
-    """Return for each track of sound below a box whether it is encrypted; ISO/IEC 14496-12, sections 8.4.3, 8.5.2."""
+    """Return for each audio track in a box whether it is encrypted; ISO/IEC 14496-12, sections 8.4.3, 8.5.2."""
     found: list[bool] = []
     for _ in range(MAX_CHUNKS):
         head = source.peek(at, 24)
@@ -280,7 +278,7 @@ SEGMENT_PARTS = frozenset({
 
 
 def _matroska(source: Source, start: int) -> Structure:
-    """EBML header and segment; RFC 8794 and RFC 9559."""
+    """Read the EBML header and the segment; RFC 8794 and RFC 9559."""
     structure = Structure([Link(start, source.size)], length_from_decoder=True)
     at = start
     _, header, used = element(source.peek(at, 12))
@@ -301,7 +299,7 @@ def _matroska(source: Source, start: int) -> Structure:
             structure.links = [Link(start, end)]
         return structure
     at += used
-    for _ in range(MAX_CHUNKS):  # a live recording: the segment is open, its clusters may not be
+    for _ in range(MAX_CHUNKS):  # a live recording: the segment's size is unknown, its clusters may have sizes
         ident, size, used = element(source.peek(at, 12))
         if ident not in SEGMENT_PARTS or size is None:
             return structure
@@ -313,7 +311,7 @@ def _matroska(source: Source, start: int) -> Structure:
 
 
 def element(head: bytes) -> tuple[int, int | None, int]:
-    """Return an EBML element's id, size (None: unknown) and the bytes that its head takes; (0, None, 0) for none."""
+    """Return an EBML element's id, size (None: unknown) and the size of its header; (0, None, 0) for no element."""
     if not head or not head[0]:
         return 0, None, 0
     width = 9 - head[0].bit_length()
