@@ -75,7 +75,7 @@ def test_a_big_endian_wav_that_is_not_whole(tmp_path: Path) -> None:
     x = (music(2.0) * 32767).astype(">i2")
     data = wav(fmt(1, 2, RATE, 2, "big"), chunk(b"data", x.tobytes(), "big"), order="big")
     _, issues, y = look(tmp_path / "cut.wav", data[: len(data) // 2])
-    assert issues == [Issue("lost", "damaged after 1.0 s (the file promises 2.0 s)")]
+    assert issues == [Issue("lost", "damaged after 1.0 s (its header declares 2.0 s)")]
     np.testing.assert_array_equal(y, x[: len(y)] / np.float32(32768))
     at = data.index(b"data") + 4
     for size in (b"\0\0\0\0", b"\xff\xff\xff\xff"):  # what programs write that do not know the length yet
@@ -121,7 +121,7 @@ def test_sound_in_several_data_chunks(tmp_path: Path, order: str, code: int) -> 
     data = wav(head, pieces[0], tag, *pieces[1:], order=order)
     reader, issues, y = look(tmp_path / "a.wav", data)
     assert [i.kind for i in issues] == ["repaired"]
-    assert "3 pieces" in issues[0].text
+    assert "3 data chunks" in issues[0].text
     assert reader.info.seconds == pytest.approx(3.0)
     np.testing.assert_array_equal(y, whole)
     _, issues, y = look(tmp_path / "cut.wav", data[: -len(parts[-1].tobytes()) // 2])
@@ -188,7 +188,7 @@ class TestVoc:
         assert reader.info.seconds == pytest.approx(2.0)
         np.testing.assert_array_equal(y, x / np.float32(32768))
         _, issues, y = look(tmp_path / "a.voc", data[: len(data) * 3 // 4])
-        assert issues == [Issue("lost", "damaged after 1.5 s (the file promises 2.0 s)")]
+        assert issues == [Issue("lost", "damaged after 1.5 s (its header declares 2.0 s)")]
 
     def test_a_second_rate_is_played_at_its_own_speed(self, tmp_path: Path) -> None:
         first, second = self.tone(1.0, 8000), self.tone(1.0, 16000)
@@ -218,7 +218,7 @@ class TestVoc:
         data = self.FRONT + self.old(x, 10000) + silence + repeat + self.old(x, 10000) + end + silence + b"\0"
         _, issues, y = look(tmp_path / "a.voc", data)
         assert issues == [
-            Issue("lost", "2 pauses of silence (1.0 s) left out; the sound before and after was joined"),
+            Issue("lost", "2 pauses of silence (1.0 s) left out; the audio before and after was joined"),
             Issue("lost", "a part of 1.0 s that repeats (2 more times, 2.0 s) is read once"),
         ]
         assert len(y) == 20000

@@ -151,7 +151,7 @@ def test_junk_before_the_sound(tmp_path: Path, kind: str, junk: bytes) -> None:
     _, issues, y = look(path)
     assert abs(len(y) - len(whole)) < 0.06 * rate
     assert [i.kind for i in issues] == ["repaired"]
-    assert f"{len(junk):,} bytes before the sound" in issues[0].text
+    assert f"{len(junk):,} bytes before the audio" in issues[0].text
 
 
 @pytest.mark.parametrize("kind", ["mp3", "aac", "ac3", "mp2"])
@@ -212,7 +212,7 @@ class TestNoNumbers:
         first, last = f"{at / RATE:.2f}", f"{(at + n - 1) / RATE:.2f}"
         where = f"at {first} s" if first == last else f"from {first} s to {last} s"
         assert issue.kind == "lost"
-        assert issue.text.startswith(f"{n} NaN or infinite {samples} {where}, replaced by zeros; all else is kept")
+        assert issue.text.startswith(f"{n} NaN or infinite {samples} {where}, replaced by zeros; the rest is kept")
 
     def test_nothing_but_nan_is_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path / "a.wav", np.full((RATE, 2), np.nan, np.float32))
@@ -259,7 +259,7 @@ class TestSecondDecoder:
 
         path = encode(tmp_path / "a.mp3", music(20.0), "mp3")
         monkeypatch.setattr(source, "STALL_S", -1.0)
-        with pytest.raises(AudioError, match="reads on and gives no sound"):
+        with pytest.raises(AudioError, match="keeps reading without output"):
             read(path)
 
 
@@ -326,7 +326,7 @@ class TestGaps:
         (issue,) = issues
         assert issue.kind == "repaired"
         found = re.fullmatch(
-            r"a gap of 2\.0 s in its time stamps at (3\.\d) s, where nothing was recorded; the sound before and after it was "
+            r"a gap of 2\.0 s in its time stamps at (3\.\d) s, where nothing was recorded; the audio before and after it was "
             r"joined",
             issue.text,
         )
@@ -423,7 +423,7 @@ class TestHeadlessOgg:
         if (kind, cut) == ("oggflac", "the second page"):
             assert len(look(path)[2])  # it holds tags only
             return
-        with pytest.raises(AudioError, match="its beginning is missing, which says how its sound is coded"):
+        with pytest.raises(AudioError, match="its beginning with the decoder's setup is missing"):
             look(path)
 
     @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])

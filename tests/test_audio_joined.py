@@ -40,7 +40,7 @@ def test_what_follows_is_read_or_told(tmp_path: Path, made: dict[str, bytes], fi
         if "lost" not in kinds:
             assert seconds == pytest.approx(2 * SECONDS, abs=0.3), (second, texts)
             continue
-        assert any("another recording" in t or "damaged" in t or "joined in it" in t for t in texts), (second, texts)
+        assert any("another recording" in t or "damaged" in t or "joined in this file" in t for t in texts), (second, texts)
         if (first, second) == ("flac", "mka"):
             continue  # the frames of FLAC in Matroska are frames of FLAC
         assert seconds == pytest.approx(alone[0], abs=0.1), (second, texts)

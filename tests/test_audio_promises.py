@@ -62,7 +62,7 @@ def test_a_cut_end_is_told(tmp_path: Path, kind: str, share: float) -> None:
         assert [i for i in issues if "0." not in i.text] == []  # the broken last frame at most
         return
     assert [i.kind for i in issues] == ["lost"]
-    found = re.match(r"damaged after ([\d.]+) s( \(the file promises ([\d.]+) s\))?$", issues[0].text)
+    found = re.match(r"damaged after ([\d.]+) s( \(its header declares ([\d.]+) s\))?$", issues[0].text)
     assert found, issues
     assert abs(float(found[1]) - seconds) < 0.06 + 0.25 * (kind == "wma")
     if found[3]:
@@ -135,11 +135,11 @@ def test_wav_whose_size_is_wrong(tmp_path: Path, wav: bytes) -> None:
     path.write_bytes(sized(wav, 10 * size))
     seconds, issues, _ = look(path)
     assert (seconds, [i.kind for i in issues]) == (SECONDS, ["repaired"])
-    assert "says 60.0 s, 6.0 s were decoded" in issues[0].text
+    assert "declares 60.0 s, 6.0 s were decoded" in issues[0].text
     path.write_bytes(sized(wav, size // 3))
     seconds, issues, _ = look(path)
     assert (seconds, [i.kind for i in issues]) == (SECONDS, ["repaired"])
-    assert issues[0].text == "the header says 2.0 s, 6.0 s were decoded"
+    assert issues[0].text == "the header declares 2.0 s, 6.0 s were decoded"
 
 
 def test_what_follows_the_sound_of_a_wav_is_not_sound(tmp_path: Path, wav: bytes) -> None:
@@ -295,7 +295,7 @@ class TestEncryption:
         secret = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": self.KEY, "encryption_kid": self.KEY}
         path = encode(tmp_path / "a.m4a", music(2.0), "m4a", movflags=movflags, **secret)
         assert path.read_bytes().count(b"enca") == 1
-        with pytest.raises(AudioError, match=r"a\.m4a: not a readable recording \(its sound is encrypted.*get a copy"):
+        with pytest.raises(AudioError, match=r"a\.m4a: not a readable recording \(its audio is encrypted.*get a copy"):
             AudioReader(path)
 
     def test_what_is_not_encrypted_may_hold_the_word(self, tmp_path: Path) -> None:
@@ -345,14 +345,14 @@ class TestSeveralTracks:
     def test_a_further_one_is_told(self, tmp_path: Path, muxer: str, codec: str) -> None:
         hz, issues = self.heard(self.make(tmp_path / "a", muxer, codec, [500.0, 900.0]))
         assert hz == 500.0
-        assert issues == [Issue("lost", "1 further sound track is not read")]
+        assert issues == [Issue("lost", "1 further audio track is not read")]
         hz, issues = self.heard(self.make(tmp_path / "b", muxer, codec, [500.0, 900.0, 700.0]))
         assert hz == 500.0
-        assert issues == [Issue("lost", "2 further sound tracks are not read")]
+        assert issues == [Issue("lost", "2 further audio tracks are not read")]
 
     def test_the_default_one_is_read(self, tmp_path: Path) -> None:
         path = self.make(tmp_path / "a", "matroska", "aac", [500.0, 900.0], default=1)
         assert self.heard(path) == (
             900.0,
-            [Issue("lost", "track 2 of its sound is read; 1 further sound track is not read")],
+            [Issue("lost", "audio track 2 is read; 1 further audio track is not read")],
         )

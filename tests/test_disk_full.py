@@ -68,7 +68,7 @@ def test_a_read_only_place_is_named_with_a_remedy(small_disk: Path, cli: Run, sa
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     code, _, err = cli("generate", sample_model, small_disk / "a.wav", "--seconds", 0.1)
     assert code == 1
-    assert err == f"noizenet: {small_disk / 'a.wav'}: this file system is read-only; choose another place\n"
+    assert err == f"noizenet: {small_disk / 'a.wav'}: this file system is read-only; choose another folder\n"
 
 
 def test_building(small_disk: Path, cli: Run, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def _explain(error: OSError, name: str = "") -> int:
     if not name and process.is_full(error):  # files of ours are named
         name = "standard output or a temporary file: "
     if process.is_full(error):
-        return _complain(f"{name}the disk is full; free some room and run the command again", FAILED)
+        return _complain(f"{name}the disk is full; free some space and run the command again", FAILED)
     return _complain(f"{name}{error.strerror or error}", FAILED)
 
 
