@@ -39,7 +39,7 @@ class TestWaveform:
         x[0] = 1
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
-    def test_it_refuses_what_is_not_sound(self, bad: float) -> None:
+    def test_invalid_samples_are_refused(self, bad: float) -> None:
         with pytest.raises(AudioError, match="NaN or infinity"):
             Waveform(np.array([0, bad], np.float32), 8000)
         with pytest.raises(UsageError, match="shape"):
@@ -270,7 +270,7 @@ class TestWriting:
 
 @given(length=st.integers(1, 64), hop=st.integers(1, 90), sizes=st.lists(st.integers(0, 200), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_streamed_frames_equal_librosas(length: int, hop: int, sizes: list[int]) -> None:
+def test_streamed_frames_equal_librosa(length: int, hop: int, sizes: list[int]) -> None:
     x = np.arange(sum(sizes), dtype=np.float32)
     cuts = np.cumsum([0, *sizes])
     blocks = [x[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
@@ -283,14 +283,14 @@ def test_streamed_frames_equal_librosas(length: int, hop: int, sizes: list[int])
         assert np.array_equal(ours, theirs)
 
 
-def test_rms_is_librosas() -> None:
+def test_rms_equals_librosa() -> None:
     x = tone(1.0)
     theirs = librosa.feature.rms(y=x, frame_length=256, hop_length=64, center=False)[0]
     ours = np.concatenate([rms(f) for f in stream_frames([x], 256, 64)])
     assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
-def test_levels_beyond_32_bits_are_told_without_a_warning(tmp_path: Path) -> None:
+def test_levels_beyond_32_bits_are_reported_without_a_warning(tmp_path: Path) -> None:
     x = np.cos(np.arange(22_050) / 10)
     soundfile.write(tmp_path / "a.wav", x * 1e300, 22_050, subtype="DOUBLE")
     with warnings.catch_warnings():

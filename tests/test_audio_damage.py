@@ -57,7 +57,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, np.
 
 @pytest.mark.parametrize("kind", LOSS)
 @pytest.mark.parametrize(("share", "how"), [(0.3, "noise"), (0.62, "noise"), (0.5, "zeros"), (0.45, "removed")])
-def test_a_kilobyte(
+def test_a_damaged_kilobyte(
     tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]], kind: str, share: float, how: str
 ) -> None:
     if kind not in good:
@@ -94,7 +94,7 @@ def test_a_kilobyte(
     assert np.corrcoef(y[-behind:-rate, 1], whole[at_end : at_end + behind - rate, 1])[0, 1] > 0.95
 
 
-def test_many_places_are_counted(tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]]) -> None:
+def test_many_damaged_places_are_counted(tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]]) -> None:
     data = bytearray(good["flac"][0])
     for k in range(1, 10):
         at = len(data) * k // 10
@@ -110,7 +110,7 @@ def test_many_places_are_counted(tmp_path: Path, good: dict[str, tuple[bytes, np
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(sorted(LOSS)))
-def test_whatever_is_done_to_a_file_it_is_read_or_refused(
+def test_a_modified_file_is_read_or_refused(
     tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]], kind: str, data: st.DataObject
 ) -> None:
     if kind not in good:
@@ -144,7 +144,7 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(
 @pytest.mark.parametrize(
     "junk", [b"\0" * 700, b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n\x01\x02\x03" + bytes(range(256)) * 9]
 )
-def test_junk_before_the_sound(tmp_path: Path, kind: str, junk: bytes) -> None:
+def test_junk_before_the_audio(tmp_path: Path, kind: str, junk: bytes) -> None:
     path = encode(tmp_path / f"a.{kind}", music(2.0), kind)
     rate, _, whole = look(path)
     path.write_bytes(junk + path.read_bytes())
@@ -188,7 +188,7 @@ def test_a_gap_does_not_click(tmp_path: Path, kind: str, seed: int) -> None:
     assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's own steps are 0.012
 
 
-class TestNoNumbers:
+class TestInvalidSamples:
     def write(self, path: Path, x: np.ndarray, subtype: str = "FLOAT") -> Path:
         soundfile.write(path, x, RATE, subtype=subtype)
         return path
@@ -196,7 +196,7 @@ class TestNoNumbers:
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(at=st.integers(0, 3 * RATE - 1), count=st.integers(1, 50), bad=st.sampled_from([np.nan, np.inf, -np.inf, 1e30]),
            subtype=st.sampled_from(["FLOAT", "DOUBLE"]), block=st.sampled_from([0.1, 1.0, 8.0]))  # fmt: skip
-    def test_they_become_zeros_and_are_told(
+    def test_they_become_zeros_and_are_reported(
         self, tmp_path: Path, at: int, count: int, bad: float, subtype: str, block: float
     ) -> None:
         x = music(3.0).copy()
@@ -214,7 +214,7 @@ class TestNoNumbers:
         assert issue.kind == "lost"
         assert issue.text.startswith(f"{n} NaN or infinite {samples} {where}, replaced by zeros; the rest is kept")
 
-    def test_nothing_but_nan_is_refused(self, tmp_path: Path) -> None:
+    def test_only_nan_is_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path / "a.wav", np.full((RATE, 2), np.nan, np.float32))
         with pytest.raises(AudioError, match="NaN, infinity or levels beyond"):
             read(path)
@@ -225,7 +225,7 @@ class TestNoNumbers:
 
 
 class TestSecondDecoder:
-    def test_it_goes_on_where_the_first_gives_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_continues_where_the_first_gives_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = encode(tmp_path / "a.flac", music(4.0), "flac")
         _, _, whole = look(path)
         decoded = decode_av.AVDecoder.blocks
@@ -254,7 +254,7 @@ class TestSecondDecoder:
         assert issues == []
         assert np.abs(y - whole).max() < 1e-3
 
-    def test_a_decoder_that_only_reads_is_stopped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stalled_decoder_is_stopped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from noizenet.audio import source
 
         path = encode(tmp_path / "a.mp3", music(20.0), "mp3")
@@ -263,7 +263,7 @@ class TestSecondDecoder:
             read(path)
 
 
-def test_conversion_and_folding_are_numpys(tmp_path: Path) -> None:
+def test_conversion_and_downmix_equal_numpy(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.flac", music(3.0), "flac")
     _, _, x = look(path)
     with AudioReader(path) as reader:
@@ -275,7 +275,7 @@ def test_conversion_and_folding_are_numpys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("frame", [0, 1, 2, 3, 7, 20, 21])
-def test_a_bit_costs_the_frame_of_flac_that_it_is_in(tmp_path: Path, frame: int) -> None:
+def test_a_wrong_bit_costs_one_flac_frame(tmp_path: Path, frame: int) -> None:
     """FFmpeg's parser puts a damaged frame and its neighbours into one packet, which some versions then drop whole."""
     size, x = 4096, music(2.0)
     path = tmp_path / "a.flac"
@@ -318,7 +318,7 @@ class TestGaps:
     """A recorder that paused, or an editor, leaves time in a container in which there is nothing: no byte is missing."""
 
     @pytest.mark.parametrize("kind", ["webm", "mka", "m4a", "alac"])
-    def test_one_is_called_a_gap_and_no_damage(self, tmp_path: Path, kind: str) -> None:
+    def test_a_gap_is_not_reported_as_damage(self, tmp_path: Path, kind: str) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(6.0), kind)
         path = with_gaps(whole, tmp_path / f"gap.{kind}", {3.0: 2.0})
         rate, issues, y = look(path)
@@ -332,14 +332,14 @@ class TestGaps:
         )
         assert found, issue.text
 
-    def test_many_are_told_in_one_line(self, tmp_path: Path) -> None:
+    def test_many_gaps_are_reported_in_one_line(self, tmp_path: Path) -> None:
         whole = encode(tmp_path / "whole.webm", music(8.0), "webm")
         path = with_gaps(whole, tmp_path / "gaps.webm", {float(at): 0.5 for at in range(1, 8)})
         (issue,) = look(path)[1]
         assert issue.text.startswith("7 gaps in its time stamps (3.5 s in all, the first at 1.0 s), where nothing was")
 
     @pytest.mark.parametrize("kind", ["webm", "mka"])
-    def test_damage_beside_one_is_damage(self, tmp_path: Path, kind: str) -> None:
+    def test_damage_next_to_a_gap_is_reported(self, tmp_path: Path, kind: str) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(20.0), kind)
         data = bytearray(with_gaps(whole, tmp_path / f"gap.{kind}", {4.0: 2.0}).read_bytes())
         at = len(data) * 6 // 10
@@ -351,7 +351,7 @@ class TestGaps:
 
     @pytest.mark.parametrize("place", [0.35, 0.5, 0.62])
     @pytest.mark.parametrize("kind", ["webm", "mka"])
-    def test_bytes_cut_out_are_damage_and_no_pause(self, tmp_path: Path, kind: str, place: float) -> None:
+    def test_removed_bytes_are_damage(self, tmp_path: Path, kind: str, place: float) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(20.0), kind)
         data = with_gaps(whole, tmp_path / f"gap.{kind}", {2.0: 1.5}).read_bytes()
         at, count = int(len(data) * place), len(data) // 6
@@ -362,7 +362,7 @@ class TestGaps:
         assert any(i.kind == "lost" and i.text.startswith("damaged at") for i in issues), issues
 
     @pytest.mark.parametrize("options", [{}, {"live": "1"}, {"cluster_time_limit": "400"}])
-    def test_whole_blocks_cut_out_are_damage(self, tmp_path: Path, options: dict[str, str]) -> None:
+    def test_removed_blocks_are_damage(self, tmp_path: Path, options: dict[str, str]) -> None:
         import av
 
         whole = encode(tmp_path / "whole.webm", music(20.0), "webm", **options)
@@ -414,7 +414,7 @@ class TestHeadlessOgg:
 
     @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])
     @pytest.mark.parametrize("cut", ["a page", "three pages", "within a page", "the second page"])
-    def test_that_its_beginning_is_missing_is_said(self, tmp_path: Path, kind: str, cut: str) -> None:
+    def test_a_missing_beginning_is_reported(self, tmp_path: Path, kind: str, cut: str) -> None:
         data = encode(tmp_path / f"whole.{kind}", music(4.0), kind).read_bytes()
         at = self.pages(data)
         first = {"a page": at[1], "three pages": at[3], "within a page": at[1] + 31}.get(cut, at[2])
@@ -427,7 +427,7 @@ class TestHeadlessOgg:
             look(path)
 
     @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])
-    def test_what_follows_whole_is_read(self, tmp_path: Path, kind: str) -> None:
+    def test_a_complete_file_that_follows_is_read(self, tmp_path: Path, kind: str) -> None:
         data = encode(tmp_path / f"whole.{kind}", music(4.0), kind).read_bytes()
         at = self.pages(data)
         (tmp_path / "a.ogg").write_bytes(data[at[2] :] + data)

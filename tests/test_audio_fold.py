@@ -53,7 +53,7 @@ def heard(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "opus", "m4a", "alac", "wv", "mka", "caf"])
-def test_every_channel_is_where_it_belongs(tmp_path: Path, kind: str, layout: str) -> None:
+def test_every_channel_is_mixed_to_its_side(tmp_path: Path, kind: str, layout: str) -> None:
     names = LAYOUTS[layout]
     if kind == "ogg":  # written by libsndfile, which knows no layouts: Vorbis' own order
         soundfile.write(tmp_path / "a.ogg", sines(vorbis_layout(len(names))), 48_000, subtype="VORBIS", format="OGG")
@@ -84,7 +84,7 @@ def test_every_channel_is_where_it_belongs(tmp_path: Path, kind: str, layout: st
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs the ffmpeg program")
 @pytest.mark.parametrize("layout", ["3.0", "quad", "5.0", "5.1"])
-def test_the_ffmpeg_program_folds_the_same(tmp_path: Path, layout: str) -> None:
+def test_the_downmix_equals_that_of_ffmpeg(tmp_path: Path, layout: str) -> None:
     path = encode(tmp_path / "a.flac", sines(LAYOUTS[layout]), "flac", rate=48_000, layout=layout)
     command = ["ffmpeg", "-v", "error", "-i", path, "-ac", "2", "-f", "f32le", "-"]
     theirs = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4").reshape(-1, 2)
@@ -111,7 +111,7 @@ def test_more_than_two_channels_are_not_made() -> None:
     assert layout_name(default_layout(11)) == "11 channels"
 
 
-def test_a_later_part_of_a_file_is_brought_to_the_firsts_channels() -> None:
+def test_a_later_part_is_converted_to_the_first_layout() -> None:
     stereo = np.array([[1.0, 2.0]], np.float32)
     five = convert_layout(stereo, ("FL", "FR"), LAYOUTS["5.1"])
     assert five.tolist() == [[1, 2, 0, 0, 0, 0]]
@@ -133,7 +133,7 @@ class TestCancelling:
     @pytest.mark.parametrize(
         ("share", "noise", "quiet_s"), [(1.0, 0, 0), (0.9, 0, 0), (0.8, 0.001, 0), (0.9, 0.01, 2.5), (1.2, 0, 9.0)]
     )
-    def test_the_louder_channel_is_kept_and_it_is_said(
+    def test_the_louder_channel_is_kept_and_reported(
         self, tmp_path: Path, share: float, noise: float, quiet_s: float
     ) -> None:
         x = self.inverted(tmp_path / "a.wav", share, noise, quiet_s)
@@ -155,7 +155,7 @@ class TestCancelling:
         assert np.array_equal(stereo, x)
         assert not reader.issues
 
-    def test_stereo_that_does_not_cancel_is_folded(self, tmp_path: Path) -> None:
+    def test_stereo_that_does_not_cancel_is_mixed(self, tmp_path: Path) -> None:
         for name, x in (
             ("a", music(3.0)),
             ("b", music(3.0) * np.float32([1, 0])),
@@ -167,7 +167,7 @@ class TestCancelling:
             assert not reader.issues
             assert np.allclose(mono, x.mean(axis=1), atol=1e-6)
 
-    def test_what_cancels_later_is_said(self, tmp_path: Path) -> None:
+    def test_later_cancellation_is_reported(self, tmp_path: Path) -> None:
         x = music(40.0, channels=1)
         y = np.concatenate([x, -x], axis=1)
         y[: 2 * RATE, 1] = 0
@@ -179,7 +179,7 @@ class TestCancelling:
 
     @settings(max_examples=50, deadline=None)
     @given(cuts=st.lists(st.integers(0, 3000), max_size=6), share=st.floats(-1.5, 1.5))
-    def test_statistics_do_not_depend_on_the_cut(self, cuts: list[int], share: float) -> None:
+    def test_statistics_do_not_depend_on_block_sizes(self, cuts: list[int], share: float) -> None:
         x = music(0.1, channels=1)
         stereo = np.concatenate([x, share * x], axis=1).astype(np.float32)
         whole, parts = FoldStatistics(), FoldStatistics()
@@ -210,7 +210,7 @@ class TestCancelling:
 class TestLevels:
     @settings(max_examples=100)
     @given(db=st.floats(-119, 200))
-    def test_what_is_fitted_lies_in_range(self, db: float) -> None:
+    def test_fitted_levels_are_in_range(self, db: float) -> None:
         peak = 10 ** (db / 20)
         gain, issue = fit_level(peak)
         assert peak * gain <= 1 + 1e-9
@@ -236,12 +236,12 @@ class TestLevels:
         assert not is_silent(2**-19)
 
 
-class TestOnlyBass:
+class TestOnlyLfe:
     """A recording of which only the low-frequency channel sounds is not called silent."""
 
     @pytest.mark.parametrize("kind", ["wav", "flac", "ac3", "mka"])
     @pytest.mark.parametrize("channels", [1, 2])
-    def test_it_is_said(self, tmp_path: Path, kind: str, channels: int) -> None:
+    def test_it_is_reported(self, tmp_path: Path, kind: str, channels: int) -> None:
         x = sines(LAYOUTS["5.1"])
         x[:, [c for c in range(6) if c != 3]] = 0
         path = encode(tmp_path / f"a.{kind}", x, kind, rate=48_000, layout="5.1")
@@ -254,7 +254,7 @@ class TestOnlyBass:
         made = prepare(path, tmp_path, 48_000, channels, 1.0)
         assert (made.audio, made.problem) == ("", ONLY_LFE)
 
-    def test_with_anything_else_it_is_as_ever(self, tmp_path: Path) -> None:
+    def test_no_report_if_another_channel_is_not_silent(self, tmp_path: Path) -> None:
         x = sines(LAYOUTS["5.1"])
         x[:, [c for c in range(6) if c not in (3, 4)]] = 0
         x[:, 4] *= 0.01

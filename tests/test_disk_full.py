@@ -53,7 +53,7 @@ def test_generating(small_disk: Path, cli: Run, sample_model: Path, suffix: str)
     assert files(small_disk) == ["ballast"]
 
 
-def test_of_several_pieces_those_that_fit_are_kept(small_disk: Path, cli: Run, sample_model: Path) -> None:
+def test_complete_recordings_are_kept(small_disk: Path, cli: Run, sample_model: Path) -> None:
     seconds = 5
     fill(small_disk, round(2.5 * seconds * 2 * RATE))
     result = cli("generate", sample_model, small_disk / "a.wav", "--seconds", seconds, "--count", 4)
@@ -64,7 +64,7 @@ def test_of_several_pieces_those_that_fit_are_kept(small_disk: Path, cli: Run, s
     assert f"2 of 4 pieces are finished and kept: {', '.join(kept)}" in result[2]
 
 
-def test_a_read_only_place_is_named_with_a_remedy(small_disk: Path, cli: Run, sample_model: Path) -> None:
+def test_a_read_only_file_system_is_reported_with_a_remedy(small_disk: Path, cli: Run, sample_model: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     code, _, err = cli("generate", sample_model, small_disk / "a.wav", "--seconds", 0.1)
     assert code == 1
@@ -102,7 +102,7 @@ def test_the_demo(small_disk: Path, cli: Run) -> None:
     assert not [f for f in files(small_disk) if ".part" in f]
 
 
-def test_only_the_tables_find_no_room(small_disk: Path, cli: Run, tmp_path: Path) -> None:
+def test_the_disk_fills_up_while_tables_are_written(small_disk: Path, cli: Run, tmp_path: Path) -> None:
     """What is prepared is kept; the tables are the old ones or the new ones, whole."""
     (tmp_path / "src").mkdir()
     soundfile.write(tmp_path / "src" / "a.flac", tone(5.0), RATE)

@@ -43,7 +43,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("page", LESSONS, ids=lambda p: p.stem)
 class TestLessons:
-    def test_every_equation_names_code_and_a_test_that_exist(self, page: Path) -> None:
+    def test_every_equation_names_existing_code_and_tests(self, page: Path) -> None:
         tests = importlib.import_module("test_course")
         rows = re.findall(
             r"^\| .* \| `([\w.=()]+)` \| `(\w+)::(\w+)` \|$", page.read_text(encoding="utf-8"), re.MULTILINE
@@ -80,14 +80,14 @@ def glossary() -> dict[str, int]:
     return {word: int(number) for word, number in re.findall(r"^(\S.*)\n  .*\[Lesson (\d+)\]", text, re.MULTILINE)}
 
 
-def test_the_glossary_holds_what_the_lessons_link_to() -> None:
+def test_the_glossary_has_the_terms_that_lessons_link_to() -> None:
     linked = {t for page in LESSONS for t in re.findall(r"\{term\}`([^`]+)`", page.read_text(encoding="utf-8"))}
     assert linked == set(glossary())
     assert len(linked) > 40
 
 
 @pytest.mark.parametrize(("word", "lesson"), glossary().items())
-def test_no_lesson_uses_a_word_before_it_is_explained(word: str, lesson: int) -> None:
+def test_no_lesson_uses_a_term_before_it_is_explained(word: str, lesson: int) -> None:
     for page in LESSONS:
         number = int(page.stem[:2])
         text = inspect.getdoc(importlib.import_module(f"noizenet.course.{lesson_module(page)}")) or ""

@@ -186,9 +186,7 @@ class CompiledStore:
                         waited = True
                     if (now := _count(place)) != seen:
                         began, seen = time.monotonic(), now
-                    if (
-                        time.monotonic() - began > LOCK_TIMEOUT_S
-                    ):  # its process hangs; the lock is optional
+                    if time.monotonic() - began > LOCK_TIMEOUT_S:  # its process hangs; the lock is optional
                         return True
             except (OSError, NotImplementedError):
                 continue

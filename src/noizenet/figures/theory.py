@@ -1,4 +1,4 @@
-"""Figures of the course's numbers: surfaces, functions, gradients over time, a string that dies and one that lives."""
+"""Figures of the course: a loss surface, activation functions, gradients over time, free runs of a string, losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = (1.1, 0.6)
 
 
 def descent(figure: Figure) -> None:
-    """Figure 3: sin x + sin y, and the ways down it."""
+    """Figure 3: sin x + sin y, and the paths of four optimizers."""
     axes = figure.add_subplot()
     x = np.linspace(-4, 3, 200)
     grid = np.stack(np.meshgrid(x, x), -1)
@@ -53,7 +53,7 @@ def relu(figure: Figure) -> None:
 
 
 def activations(figure: Figure) -> None:
-    """Sigmoid, tanh and softmax, with their slopes."""
+    """Draw sigmoid, tanh and softmax, with the derivatives of the first two."""
     axes = figure.subplots(1, 3)
     _function(axes[0], "sigmoid", activation_lesson.sigmoid, activation_lesson.sigmoid_slope)
     _function(axes[1], "tanh", activation_lesson.tanh, activation_lesson.tanh_slope)
@@ -72,20 +72,20 @@ def _function(
     x = np.linspace(-4, 4, 801)
     axes.plot(x, function(x), color=WAVE, label="f(x)")
     if slope is not None:
-        axes.plot(x, slope(x), color=ACCENT, ls="--", lw=1.2, label="slope f'(x)")
+        axes.plot(x, slope(x), color=ACCENT, ls="--", lw=1.2, label="derivative f'(x)")
         axes.legend(frameon=False, fontsize=8)
     axes.set(title=name, xlabel="x")
     axes.grid(alpha=0.25)
 
 
 def vanishing(figure: Figure) -> None:
-    """Draw what is left of the blame, step by step into the past, for several spectral radii."""
+    """Draw the gradient's length, step by step into the past, for several spectral radii."""
     axes = figure.add_subplot()
     for radius, left in vanishing_lesson.measure([0.5, 0.9, 0.99, 1.0, 1.1]).items():
         axes.plot(left, label=f"ρ = {radius:g}")
     axes.set_yscale("log")
     axes.set(
-        xlabel="steps into the past", ylabel="share of the blame that arrives", ylim=(1e-12, 1e6),
+        xlabel="steps into the past", ylabel="length of the gradient", ylim=(1e-12, 1e6),
         title="Gradients through a recurrent network vanish or explode",
     )  # fmt: skip
     axes.legend(frameon=False)
@@ -93,7 +93,7 @@ def vanishing(figure: Figure) -> None:
 
 
 def generating(figure: Figure) -> None:
-    """Draw a string that is fed its mean and dies, and one that is sampled_run and lives."""
+    """Draw free runs of a string: with the predicted mean, which decays, and with samples, which do not."""
     true = generating_lesson.String.tuned(220, 8_000)
     original = true.play(8_000)
     learned = generating_lesson.fit(original)
@@ -101,8 +101,8 @@ def generating(figure: Figure) -> None:
     mean_run, sampled_run = learned.play(8_000, sample=False, start=start), learned.play(8_000, seed=1, start=start)
     names = (
         "original",
-        "free-running, the mean each time (mean square error)",
-        "free-running, drawn from the distribution",
+        "free-running, the mean at each step (mean square error)",
+        "free-running, sampled from the distribution",
     )
     runs = dict(zip(names, (original, mean_run, sampled_run), strict=True))
     rows = figure.subplots(3, 1, sharex=True, sharey=True)
@@ -114,28 +114,28 @@ def generating(figure: Figure) -> None:
 
 
 def errors(figure: Figure) -> None:
-    """Draw what each error says of one number, guesses again and again, where the truth is a swing up or optimizers."""
+    """Draw the loss of each constant prediction, for a target that is a swing up or down."""
     left, right = figure.subplots(1, 2, sharex=True)
     g = np.random.default_rng(0)
     truth = np.where(g.random(4000) < 0.7, 1.0, -1.0) + g.normal(0, 0.15, 4000)
     left.hist(truth, bins=60, color=WAVE)
-    left.set(title="what happens", xlabel="value", yticks=[])
+    left.set(title="distribution of the target", xlabel="value", yticks=[])
     guesses = np.linspace(-1.5, 1.5, 301)
     for name, measure, colour in (("MSE", losses.mse, ACCENT), ("MAE", losses.mae, WAVE)):
         found = [measure(truth, np.full_like(truth, s)) for s in guesses]
         best = int(np.argmin(found))
         right.plot(guesses, found, color=colour, label=f"{name}, least at {guesses[best]:.2f}")
         right.plot(guesses[best], found[best], "o", color=colour)
-    right.set(title="error of saying one number", xlabel="the number said")
+    right.set(title="loss of a constant prediction", xlabel="prediction")
     right.legend(fontsize=8)
 
 
 def backprop(figure: Figure) -> None:
-    """Draw how networks of 2, 4 and 1 neurons learn "either … or" by their own gradients."""
+    """Draw the loss of networks of 2, 4 and 1 neurons that learn XOR by back-propagation."""
     axes = figure.add_subplot()
-    corners, wanted = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float), np.array([[0], [1], [1], [0]], float)
+    corners, targets = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float), np.array([[0], [1], [1], [0]], float)
     for seed in range(5):
         network = Network.random([2, 4, 1], activation_lesson.tanh, seed)
-        axes.semilogy(backprop_lesson.learn(network, corners, wanted, 0.3, 1500), lw=1, label=f"seed {seed}")
-    axes.set(xlabel="round", ylabel="mean square error", title='Back-propagation learns "either … or"')
+        axes.semilogy(backprop_lesson.learn(network, corners, targets, 0.3, 1500), lw=1, label=f"seed {seed}")
+    axes.set(xlabel="epoch", ylabel="mean square error (loss)", title="Back-propagation learns XOR")
     axes.legend(fontsize=8)
