@@ -86,7 +86,8 @@ def phrase_beat_ids(positions: NDArray[np.floating], phrase: int) -> NDArray[np.
 def find_beats(samples: NDArray[np.float32], sample_rate: int) -> Beats:
     """Find beats by dynamic programming over the onset strength.
 
-    Source: D. P. W. Ellis, "Beat tracking by dynamic programming", J. New Music Research, 2007; librosa's implementation.
+    Source: D. P. W. Ellis, "Beat tracking by dynamic programming", J. New Music Research, 2007; librosa's
+    implementation.
 
     Parameters
     ----------

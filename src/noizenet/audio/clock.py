@@ -92,7 +92,7 @@ class Clock:
         self._good_bytes += packet.size - offset
 
     def note_lost(self, packet: Any) -> None:
-        """Record a packet that cannot be decoded; without time stamps, the next good packet's position counts instead."""
+        """Record a packet that cannot be decoded; without time stamps, byte positions are used instead."""
         if self._raw:
             return
         duration = float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0

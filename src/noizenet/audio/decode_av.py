@@ -197,7 +197,7 @@ class AVDecoder:
         return rest or []
 
     def _each_frame(self, packet: Any, clock: Clock) -> list[Any]:
-        """Decode the frames of a packet one by one: near damage, FFmpeg's FLAC parser merges several into one packet."""
+        """Decode a packet frame by frame: near damage, FFmpeg's FLAC parser merges several frames."""
         import av
 
         data = bytes(packet)

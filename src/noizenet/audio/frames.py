@@ -50,9 +50,9 @@ _HELD: list[Any] = []
 def hold_layout(layout: Any) -> None:
     """Keep a reference to a layout for the life of the process, unless it is mono or stereo.
 
-    FFmpeg's layouts with a custom channel order own memory. PyAV (to 18.1 at least) copies the pointer and frees it with
-    its own object, and FFmpeg frees it again: the process would crash. An object that is never freed avoids this, and
-    is small.
+    FFmpeg's layouts with a custom channel order own memory. PyAV (to 18.1 at least) copies the pointer and frees it
+    with its own object, and FFmpeg frees it again: the process would crash. An object that is never freed avoids this,
+    and is small.
     """
     if layout.name not in ("mono", "stereo", "1 channels", "2 channels"):
         _HELD.append(layout)

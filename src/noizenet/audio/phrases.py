@@ -27,10 +27,10 @@ F64 = NDArray[np.float64]
 
 
 def find_phrases(samples: NDArray[np.float32], sample_rate: int, times: F64) -> NDArray[np.int64]:
-    """Number the beats so that a phrase begins at each multiple of 16.
+    """Assign numbers to beats so that a phrase begins at each multiple of 16.
 
-    A Viterbi search over the 16 positions of a phrase. The accent of a beat combines the bass onset at the beat with the
-    change of harmony and timbre from the previous beat; accents are expected where bars and phrases begin
+    A Viterbi search over the 16 positions of a phrase. The accent of a beat combines the bass onset at the beat with
+    the change of harmony and timbre from the previous beat; accents are expected where bars and phrases begin
     (:data:`ACCENTS`). Source: M. Goto, "An audio-based real-time beat tracking system for music with or without
     drum-sounds", J. New Music Research, 2001, who detects chord changes and drums at the start of a bar.
 

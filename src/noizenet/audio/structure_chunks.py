@@ -116,7 +116,7 @@ def _check_data_size(
 
 
 def _next_riff(source: Source, at: int, order: str) -> int | None:
-    """Return the offset of another wav of the same byte order among the chunks after the audio; None if there is none."""
+    """Return the offset of another wav of the same byte order after the audio; None if there is none."""
     fronts = (b"RIFF", b"RF64", b"BW64") if order == "little" else (b"RIFX",)
     for _ in range(1000):
         if source.peek(at, 4) in fronts and source.peek(at + 8, 4) == b"WAVE":

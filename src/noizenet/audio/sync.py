@@ -25,7 +25,7 @@ _AC3_RATES = (48000, 44100, 32000)
 
 
 class Sync(NamedTuple):
-    """A frame header: container, bytes (0: unknown), samples, rate in Hz, and a key equal for all frames of a stream."""
+    """A frame header: container, bytes (0: unknown), samples, rate in Hz, and a key that identifies its stream."""
 
     container: str
     size: int

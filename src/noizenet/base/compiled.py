@@ -1,10 +1,10 @@
 """The cache of compiled functions: one folder, safe when many processes start at once.
 
-Numba's cache has an index file and a code file for each function. Two processes that write both at once leave pairs that
-do not match, and every later start crashes (numba issue 10128). This cache has one file for each compiled function. It
-contains its key and a digest of its content, and is written atomically by a rename. A file is used only if it is complete
-and has the right key. The lock only saves work: one process compiles, the others wait and load. Correctness depends
-neither on the lock nor on NUMBA_CACHE_DIR, which belongs to the user.
+Numba's cache has an index file and a code file for each function. Two processes that write both at once leave pairs
+that do not match, and every later start crashes (numba issue 10128). This cache has one file for each compiled
+function. It contains its key and a digest of its content, and is written atomically by a rename. A file is used only if
+it is complete and has the right key. The lock only saves work: one process compiles, the others wait and load.
+Correctness depends neither on the lock nor on NUMBA_CACHE_DIR, which belongs to the user.
 """
 
 from __future__ import annotations

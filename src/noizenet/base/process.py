@@ -80,8 +80,8 @@ def termination_signal() -> int:
 def escape_unprintable() -> None:
     """Print characters that the console cannot show as escapes instead of failing.
 
-    A console of code page 1252 or ASCII cannot show "×" or a Cyrillic file name; no console can show the bytes of a file
-    name that is not UTF-8.
+    A console of code page 1252 or ASCII cannot show "×" or a Cyrillic file name; no console can show the bytes of a
+    file name that is not UTF-8.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -1,8 +1,8 @@
 """The course: the theory in NumPy, from the perceptron to the LSTM's gates, one lesson per file.
 
 It is separate from the rungs. Only the figures import it, and it imports nothing else of the package.
-``tests/test_course.py`` checks its results against ``torch`` and against finite differences. Lessons build on one another
-in the order of their numbers.
+``tests/test_course.py`` checks its results against ``torch`` and against finite differences. Lessons build on one
+another in the order of their numbers.
 """
 
 LESSONS = {

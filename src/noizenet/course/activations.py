@@ -10,13 +10,13 @@ function between them makes the network nonlinear. Learning uses its **derivativ
 - **Sigmoid** (logistic): σ(x) = 1 / (1 + e^-x), between 0 and 1: a probability, or a gate that is more or less open.
   Derivative σ(1 - σ), at most 1/4.
 - **tanh**: (e^x - e^-x) / (e^x + e^-x) = 2 σ(2x) - 1, between -1 and 1, centred: an amplitude. Derivative 1 - tanh².
-- **Softmax**: softmax(x)_i = e^x_i / Σ_j e^x_j, of a whole vector: positive numbers that sum to 1, the probabilities of a
-  choice. Its derivatives are a matrix, the Jacobian: ∂p_i / ∂x_j = p_i (δ_ij - p_j).
+- **Softmax**: softmax(x)_i = e^x_i / Σ_j e^x_j, of a whole vector: positive numbers that sum to 1, the probabilities of
+  a choice. Its derivatives are a matrix, the Jacobian: ∂p_i / ∂x_j = p_i (δ_ij - p_j).
 
 The draft gives ReLU's formula for the sigmoid and for softmax; the right ones are above.
 
-**Numerical stability**: e^1000 overflows, although σ(-1000) is simply 0. The sigmoid below never takes the exponential of
-a positive number, and softmax subtracts the largest x first, which changes nothing, since e^-max cancels.
+**Numerical stability**: e^1000 overflows, although σ(-1000) is simply 0. The sigmoid below never takes the exponential
+of a positive number, and softmax subtracts the largest x first, which changes nothing, since e^-max cancels.
 """
 
 from __future__ import annotations

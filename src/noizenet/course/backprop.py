@@ -2,8 +2,8 @@
 
 Descent needs the slope (partial derivative) of the loss E in every weight. A weight acts on E through all later layers.
 By the **chain rule**, slopes along a path multiply, and slopes of several paths add. Going *backwards* (the backward
-pass), from E to the inputs, every slope is computed once and used for all earlier ones. That is **back-propagation** (D.
-Rumelhart, G. Hinton and R. Williams, 1986): it tells each weight its share of the blame for the error.
+pass), from E to the inputs, every slope is computed once and used for all earlier ones. That is **back-propagation**
+(D. Rumelhart, G. Hinton and R. Williams, 1986): it tells each weight its share of the blame for the error.
 
 **For numbers.** ``Value`` below records how it was computed. ``backward`` walks from the loss back through this graph,
 multiplies by the slope of each operation, and adds the results.
@@ -15,8 +15,8 @@ activation function, so δᴸ is the gradient in the output. From layer to layer
     aˡ⁻¹ depends on zˡ⁻¹ number by number:  δˡ⁻¹ = (δˡ Wˡ) ⊙ f'(zˡ⁻¹)
     zˡ depends on Wˡ and bˡ:                ∂E/∂Wˡ = δˡᵀ aˡ⁻¹,    ∂E/∂bˡ = Σ_n δˡ_n
 
-One forward and one backward pass of similar cost give the gradient in a million weights, where finite differences (lesson
-3) would need two million forward passes.
+One forward and one backward pass of similar cost give the gradient in a million weights, where finite differences
+(lesson 3) would need two million forward passes.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def backward(
 def learn(
     network: Network, x: F64, y: F64, rate: float = 0.5, epochs: int = 2000, function: str = "tanh"
 ) -> list[float]:
-    """Fit a network to targets y [N, O] by gradient descent on the mean square error; return the loss of every epoch."""
+    """Fit a network to targets y [N, O] by descent on the mean square error; return the loss of every epoch."""
     slope, losses = activations.FUNCTIONS[function][1], []
     for _ in range(epochs):
         output = network.forward(x)[0]

@@ -15,9 +15,9 @@ they are not, and the start decides which one is reached.
     v ← μ v - η ∇f(p),      p ← p + v
 
 It is faster along valleys and passes small bumps. **Nesterov's fast gradient** (Y. Nesterov, 1983) takes the gradient
-where the ball is about to be, ∇f(p + μ v), and so brakes before the bottom. **Adam** (D. Kingma and J. Ba, 2015) keeps a
-running mean m of the gradient and a running mean s of its square, and steps by m / √s: every weight gets a step of about
-η, however steep its direction is. Both means begin at zero, and 1 / (1 - β^t) corrects that bias.
+where the ball is about to be, ∇f(p + μ v), and so brakes before the bottom. **Adam** (D. Kingma and J. Ba, 2015) keeps
+a running mean m of the gradient and a running mean s of its square, and steps by m / √s: every weight gets a step of
+about η, however steep its direction is. Both means begin at zero, and 1 / (1 - β^t) corrects that bias.
 
 **Finite differences** check a formula for a gradient: take a tiny step each way and measure the change of f. They are
 slow, one measurement for every direction, but need no formula. All gradients of this course are checked in this way.

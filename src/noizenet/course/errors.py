@@ -4,7 +4,8 @@ y are the N targets, y' the N predictions. A measure of their difference that tr
 
 - **Mean square error** (MSE) = (1/N) Σ (y_i - y'_i)². Large errors count far more than small ones. The **mean** of the
   targets minimises it.
-- **Mean absolute error** (MAE) = (1/N) Σ abs(y_i - y'_i). Every unit of error counts alike. The **median** minimises it.
+- **Mean absolute error** (MAE) = (1/N) Σ abs(y_i - y'_i). Every unit of error counts alike. The **median** minimises
+  it.
 - **Mean bias error** (MBE) = (1/N) Σ (y_i - y'_i). Signed: a low prediction is positive here. Errors of opposite sign
   cancel. It is no loss function, since it can be made ever smaller.
 - **Cross-entropy** of a choice: -log p_k, where p_k is the predicted probability of the target class; also called the
@@ -13,11 +14,11 @@ y are the N targets, y' the N predictions. A measure of their difference that tr
 
 The draft's sums run over i = 0 … N, which are N + 1 numbers, and divide by N; they are over N numbers here.
 
-**The cause of the collapse.** A string may swing up or down with equal probability. The single prediction with the least
-mean square error is the mean: no swing at all. That never happens in the data. A network whose predictions are its next
-inputs treats it as the truth and predicts again from a flatter past: within a second the signal is flat. Every model of
-the paper collapsed in this way. Under the cross-entropy the best prediction is the distribution "half up, half down", and
-generation samples from it.
+**The cause of the collapse.** A string may swing up or down with equal probability. The single prediction with the
+least mean square error is the mean: no swing at all. That never happens in the data. A network whose predictions are
+its next inputs treats it as the truth and predicts again from a flatter past: within a second the signal is flat. Every
+model of the paper collapsed in this way. Under the cross-entropy the best prediction is the distribution "half up, half
+down", and generation samples from it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def cross_entropy(classes: ArrayLike, logits: F64) -> float:
 
 
 def cross_entropy_slope(classes: ArrayLike, logits: F64) -> F64:
-    """Return the gradient in the logits: (p - one-hot target) / N; it is simple because softmax and logarithm cancel."""
+    """Return the gradient in the logits: (p - one-hot target) / N; softmax and logarithm cancel."""
     k = np.asarray(classes)
     slope = activations.softmax(logits)
     slope[np.arange(len(k)), k] -= 1

@@ -8,9 +8,9 @@ Each layer computes weighted sums z (pre-activations) and the activations a. Sev
 **batch**, the rows of a matrix X [N, D]: Z = X Wᵀ + b, one matrix product for all.
 
 **The cost** is counted in multiplications: a layer from D to H numbers takes D · H of them for each example; biases and
-activation functions cost little. This number decides whether a network can generate in real time: a network with 400,000
-weights that runs 22,050 times a second takes 9 billion multiplications for a second of sound; one that runs 43 times
-takes 17 million.
+activation functions cost little. This number decides whether a network can generate in real time: a network with
+400,000 weights that runs 22,050 times a second takes 9 billion multiplications for a second of sound; one that runs 43
+times takes 17 million.
 """
 
 from __future__ import annotations

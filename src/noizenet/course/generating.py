@@ -1,8 +1,8 @@
 """Lesson 12. Generating: why the paper's music decayed to silence, and how sampling prevents it.
 
-A network that predicts the next sample generates music when its predictions become its next inputs (**free running**, or
-autoregressive generation). In training, its inputs are the true past (**teacher forcing**). The difference between the
-two caused the collapse.
+A network that predicts the next sample generates music when its predictions become its next inputs (**free running**,
+or autoregressive generation). In training, its inputs are the true past (**teacher forcing**). The difference between
+the two caused the collapse.
 
 The simplest music is a string that is excited at random (an autoregressive process of order 2). Its next sample is a
 weighted sum of the last two, and a little unpredictable noise::
@@ -14,16 +14,16 @@ alone. It seems to have learned to play. (Repeating the last sample looks nearly
 baseline, and why an echo of a song proves nothing.)
 
 **Free-running** under the mean square error, it outputs a x_{t-1} + b x_{t-2} and takes it as the next input. The noise
-that kept the string swinging is missing, since the mean of e_t is 0. The amplitude shrinks by the same factor every step,
-until nothing is left. The network is right; *the loss was wrong*: it asks for the mean of all possible continuations, and
-the mean of all swings is zero.
+that kept the string swinging is missing, since the mean of e_t is 0. The amplitude shrinks by the same factor every
+step, until nothing is left. The network is right; *the loss was wrong*: it asks for the mean of all possible
+continuations, and the mean of all swings is zero.
 
-**Sampling** uses the predicted distribution instead, here N(a x_{t-1} + b x_{t-2}, s²), and draws from it. With the noise
-the string keeps swinging at its level and pitch, and every run is different.
+**Sampling** uses the predicted distribution instead, here N(a x_{t-1} + b x_{t-2}, s²), and draws from it. With the
+noise the string keeps swinging at its level and pitch, and every run is different.
 
 noizenet's ``sample-lstm`` does this with an LSTM instead of a and b and a mixture distribution instead of N;
-``token-lstm`` samples codes (tokens) of audio instead of samples. ``examples/collapse.py`` separates this error from the
-paper's other ones (a context that shrinks, samples that are fed twice).
+``token-lstm`` samples codes (tokens) of audio instead of samples. ``examples/collapse.py`` separates this error from
+the paper's other ones (a context that shrinks, samples that are fed twice).
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Lesson 2. Layers: several lines separate what one line cannot.
 
-A **multi-layer perceptron** (MLP) has a first layer of neurons with the same inputs, and further layers whose inputs are
-the outputs (answers) of the previous layer. A layer between the inputs and the output layer is a **hidden layer**. With
-the step as an activation function (lesson 4), two layers already answer many yes-or-no questions about points: each
-neuron of the first layer is a line, the second combines the sides.
+A **multi-layer perceptron** (MLP) has a first layer of neurons with the same inputs, and further layers whose inputs
+are the outputs (answers) of the previous layer. A layer between the inputs and the output layer is a **hidden layer**.
+With the step as an activation function (lesson 4), two layers already answer many yes-or-no questions about points:
+each neuron of the first layer is a line, the second combines the sides.
 
 XOR by hand: one hidden neuron computes "at least one" (x₁ + x₂ > 0.5), another "both" (x₁ + x₂ > 1.5), and the output
 neuron "at least one, but not both".
 
-A layer is a **matrix**: the weights of its H neurons are the rows of W [H, D], its biases a vector b [H], and its output
-for x [D] is f(W x + b). In drawings each weight is a line from an input to a neuron, as thick as the weight is large.
+A layer is a **matrix**: the weights of its H neurons are the rows of W [H, D], its biases a vector b [H], and its
+output for x [D] is f(W x + b). In drawings each weight is a line from an input to a neuron, as thick as the weight is
+large.
 """
 
 from __future__ import annotations

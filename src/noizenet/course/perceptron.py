@@ -5,8 +5,8 @@ answers yes or no (a binary classifier)::
 
     answer = 1 if w · x + b > 0 else 0
 
-Geometrically w · x + b = 0 is a line (in more dimensions: a plane), the **decision boundary**; the answer is the side on
-which x lies. The weights are perpendicular to the line, the bias shifts it.
+Geometrically w · x + b = 0 is a line (in more dimensions: a plane), the **decision boundary**; the answer is the side
+on which x lies. The weights are perpendicular to the line, the bias shifts it.
 
 It **learns** from examples (x, y) with the **target** y = 0 or 1. A right answer changes nothing; a wrong one moves the
 line towards the example::
@@ -15,12 +15,12 @@ line towards the example::
 
 One pass over all examples is an **epoch** (a round). If some line separates the examples, learning stops after finitely
 many mistakes, at most (R / margin)² of them, where R is the length of the longest (x, 1) and the margin is the distance
-from the best line to the nearest example (A. Novikoff, 1962). If no line does, it never stops: the four points of XOR are
-the classic case (M. Minsky and S. Papert, 1969). In lesson 2, two layers separate them.
+from the best line to the nearest example (A. Novikoff, 1962). If no line does, it never stops: the four points of XOR
+are the classic case (M. Minsky and S. Papert, 1969). In lesson 2, two layers separate them.
 
-An **artificial neuron** computes the same sum and applies an activation function (lesson 4), whose slope tells *how much*
-and in which direction the answer was wrong. A perceptron is a neuron whose function is the step; it has a separate
-learning rule, since the step has no useful slope.
+An **artificial neuron** computes the same sum and applies an activation function (lesson 4), whose slope tells *how
+much* and in which direction the answer was wrong. A perceptron is a neuron whose function is the step; it has a
+separate learning rule, since the step has no useful slope.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ first. The gradient in h_t has two parts, from the output at t and from h_{t+1}:
 
 and the gradients of the shared weights add over the steps: ∂E/∂W_hh = Σ_t δ_tᵀ h_{t-1}, ∂E/∂W_ih = Σ_t δ_tᵀ x_t.
 
-A song has millions of steps. **Truncated** back-propagation passes the state from one window of, for instance, a hundred
-steps to the next, but no gradient crosses the boundary: the memory can be longer than the window it was trained over.
+A song has millions of steps. **Truncated** back-propagation passes the state from one window of, for instance, a
+hundred steps to the next, but no gradient crosses the boundary: the memory can be longer than the window it was trained
+over.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ Sound is pressure that rises and falls. A microphone converts pressure to voltag
 times a second (the **sample rate**) and stores an integer each time. As the draft says, music is a time series.
 
 **Sampling.** A tone of f hertz must be measured more than twice in each period: only tones below f_s / 2 (the Nyquist
-frequency) can be distinguished. A tone above it appears as another one below, its **alias**: the samples of f and f_s - f
-are the same. A low-pass filter therefore removes higher frequencies before sampling.
+frequency) can be distinguished. A tone above it appears as another one below, its **alias**: the samples of f and f_s -
+f are the same. A low-pass filter therefore removes higher frequencies before sampling.
 
 **Quantisation.** A number of B bits has 2^B values; rounding to them sounds like noise. Each further bit halves the
-rounding error and lowers the noise by 6.02 dB; for a full-scale sine, 16 bits give a signal-to-noise ratio of 98 dB (6.02
-· 16 + 1.76).
+rounding error and lowers the noise by 6.02 dB; for a full-scale sine, 16 bits give a signal-to-noise ratio of 98 dB
+(6.02 · 16 + 1.76).
 
 **Mu-law** (ITU-T G.711) spaces the values unevenly (companding): closely for small amplitudes, where errors are audible
 and most samples lie, and widely for large ones::
@@ -22,10 +22,11 @@ Eight bits of y then sound like about twelve of x: a network that chooses among 
 samples are not the same numbers, only (nearly) the same sound. A library decodes them before this course begins.
 
 **Three views.** The *sample view* (waveform) draws the samples over time: good for seeing that something is wrong. The
-*envelope* draws the level over time; the parts of a single note's envelope are **attack** (the rise), **decay** (from the
-peak down to the sustain), **sustain** (the level that is held) and **release** (the fade at the end): ADSR. The
-*spectrogram* draws the level of each frequency over time, from the Fourier transform of short windows: the view in which
-melodies can be read. On a linear axis the harmonics of a tone have equal distances; on a logarithmic one, octaves have.
+*envelope* draws the level over time; the parts of a single note's envelope are **attack** (the rise), **decay** (from
+the peak down to the sustain), **sustain** (the level that is held) and **release** (the fade at the end): ADSR. The
+*spectrogram* draws the level of each frequency over time, from the Fourier transform of short windows: the view in
+which melodies can be read. On a linear axis the harmonics of a tone have equal distances; on a logarithmic one, octaves
+have.
 """
 
 from __future__ import annotations

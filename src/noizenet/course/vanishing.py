@@ -10,8 +10,8 @@ gradient**, and nothing is learned about inputs a hundred steps ago, which at 22
 With ρ = 1.1 it grows to 14,000: an **exploding gradient**, and one step of descent destroys the weights. The slopes of
 tanh, at most 1, only make it vanish sooner (S. Hochreiter, 1991; Y. Bengio, P. Simard and P. Frasconi, 1994).
 
-Gradient **clipping** (R. Pascanu, T. Mikolov and Y. Bengio, 2013) prevents the explosion: if the norm of the gradient of
-all weights together exceeds a limit, the gradient is scaled to the limit. Its direction is kept. A vanished gradient
+Gradient **clipping** (R. Pascanu, T. Mikolov and Y. Bengio, 2013) prevents the explosion: if the norm of the gradient
+of all weights together exceeds a limit, the gradient is scaled to the limit. Its direction is kept. A vanished gradient
 cannot be restored; that needs another cell, lesson 10.
 """
 

@@ -1,8 +1,8 @@
 """The envelope: RMS level over time, with attack, decay, sustain and release (ADSR) of every note.
 
 The four numbers follow the synthesiser's convention (M. Vail, The Synthesizer, 2013). Attack is the time from the onset
-to (nine tenths of) the peak, decay the time from there to the sustain level, sustain the level that is held, release the
-time in which it fades out.
+to (nine tenths of) the peak, decay the time from there to the sustain level, sustain the level that is held, release
+the time in which it fades out.
 """
 
 from __future__ import annotations
