@@ -1,4 +1,4 @@
-"""Sound in and out: formats, rates, channels, damage."""
+"""Audio input and output: formats, rates, channels, damage."""
 
 from __future__ import annotations
 

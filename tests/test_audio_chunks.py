@@ -1,4 +1,4 @@
-"""Files of chunks and blocks: big-endian wav, sound in several pieces, pauses and repeats."""
+"""Chunk-based files: big-endian wav, several data chunks, pauses and repeats."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_an_incomplete_big_endian_wav(tmp_path: Path) -> None:
     assert issues == [Issue("lost", "damaged after 1.0 s (its header declares 2.0 s)")]
     np.testing.assert_array_equal(y, x[: len(y)] / np.float32(32768))
     at = data.index(b"data") + 4
-    for size in (b"\0\0\0\0", b"\xff\xff\xff\xff"):  # what programs write that do not know the length yet
+    for size in (b"\0\0\0\0", b"\xff\xff\xff\xff"):  # sizes that programs write while the length is unknown
         _, issues, y = look(tmp_path / "open.wav", data[:at] + size + data[at + 4 :])
         assert all(i.kind == "repaired" for i in issues)
         np.testing.assert_array_equal(y, x / np.float32(32768))
@@ -159,7 +159,7 @@ def _written(path: Path, data: bytes) -> Path:
 
 
 class TestVoc:
-    """Creative Voice: blocks of sound, silence and repeats."""
+    """Creative Voice: blocks of audio, silence and repeats."""
 
     FRONT = b"Creative Voice File\x1a\x1a\0\x0a\x01\x29\x11"
 

@@ -1,4 +1,4 @@
-"""Damage in the middle costs what is damaged: both sides are kept, the second and the loss are told."""
+"""Damage in the middle: both sides are kept; the position and the loss are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from noizenet.audio.sync import sync_at
 from noizenet.base.errors import AudioError, NoizenetError
 
 SECONDS = 12.0
-# What the container's unit of loss is, in seconds: a packet, or a page or cluster of packets.
+# The container's unit of loss in seconds: a packet, or a page or cluster of packets.
 LOSS = {"flac": 0.35, "mp3": 0.2, "mp2": 0.2, "aac": 0.2, "m4a": 0.3, "alac": 0.4, "ac3": 0.2, "eac3": 0.2, "wma": 0.7, "wv": 1.1,
         "tta": 2.2, "ogg": 2.3, "opus": 2.3, "oggflac": 2.3, "mka": 5.5, "webm": 5.5}  # fmt: skip
 
@@ -34,7 +34,7 @@ def look(path: Path) -> tuple[int, list[Issue], np.ndarray]:
 
 
 def places(issues: list[Issue]) -> list[tuple[float, float]]:
-    """Return (second, seconds lost) of every damage that is told."""
+    """Return (second, seconds lost) of every reported damage."""
     found = [re.match(r"damaged at ([\d.]+) s \(([\d.]+) s lost\)", i.text) for i in issues if i.kind == "lost"]
     assert all(found), issues
     return [(float(m[1]), float(m[2])) for m in found if m]
@@ -70,21 +70,21 @@ def test_a_damaged_kilobyte(
     path = tmp_path / f"a.{kind}"
     path.write_bytes(data[:at] + fill + data[at + 1024 :])
     _, issues, y = look(path)
-    told = places(issues)
+    reported = places(issues)
     missing = (len(whole) - len(y)) / rate
-    if kind == "alac" and not told:
-        assert not missing  # ALAC has no checksums: noise in its bits may be noise in its sound
+    if kind == "alac" and not reported:
+        assert not missing  # ALAC has no checksums: damaged bits may decode to noise
         return
-    assert told, (issues, missing)
+    assert reported, (issues, missing)
     assert missing < LOSS[kind]
-    lost = sum(s for _, s in told)
-    if how != "removed":  # what was removed from a stream without time stamps cannot be seen
+    lost = sum(s for _, s in reported)
+    if how != "removed":  # without time stamps, removed bytes cannot be detected
         assert abs(lost - missing) < 0.15, (lost, missing)
-    second = told[0][0]
+    second = reported[0][0]
     assert abs(second - share * SECONDS) < LOSS[kind] + 0.5
-    # What is before is as it was, what is behind as well, and the gap is where it is told to be.
-    # Lossy decoders overlap neighbouring frames, and a damaged one may sound before the loss: a margin.
-    # Ogg tells a page's time at its end: FLAC in Ogg finds a gap up to a page late.
+    # The audio before and after the damage is unchanged, and the gap is at the reported position.
+    # Margin: lossy decoders overlap neighbouring frames, and a damaged one may precede the loss.
+    # An Ogg page has the time of its end: FLAC in Ogg detects a gap up to a page late.
     margin = int((1.2 if kind == "oggflac" else 0.35 if kind not in LOSSLESS else 0.0) * rate)
     before = int(second * rate) - margin - int(0.06 * rate)
     assert np.abs(y[:before] - whole[:before]).max() < 1e-3
@@ -185,7 +185,7 @@ def test_a_gap_does_not_click(tmp_path: Path, kind: str, seed: int) -> None:
     _, issues, found = look(path)
     assert any(i.kind == "lost" for i in issues)
     assert np.abs(found).max() < 0.45
-    assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's own steps are 0.012
+    assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's steps are 0.012
 
 
 class TestInvalidSamples:
@@ -276,7 +276,7 @@ def test_conversion_and_downmix_equal_numpy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frame", [0, 1, 2, 3, 7, 20, 21])
 def test_a_wrong_bit_costs_one_flac_frame(tmp_path: Path, frame: int) -> None:
-    """FFmpeg's parser puts a damaged frame and its neighbours into one packet, which some versions then drop whole."""
+    """FFmpeg's parser puts a damaged frame and its neighbours into one packet, which some versions drop."""
     size, x = 4096, music(2.0)
     path = tmp_path / "a.flac"
     soundfile.write(path, x, RATE, subtype="PCM_16")
@@ -298,7 +298,7 @@ def test_a_wrong_bit_costs_one_flac_frame(tmp_path: Path, frame: int) -> None:
 
 
 def with_gaps(source: Path, out: Path, gaps: dict[float, float]) -> Path:
-    """Write a file anew with gaps in its time stamps: the seconds after which they come, and their lengths."""
+    """Rewrite a file with gaps in its time stamps, a dict of second → length."""
     import av
 
     with av.open(str(source)) as given, av.open(str(out), "w", format=given.format.name.split(",")[0]) as made:
@@ -315,14 +315,14 @@ def with_gaps(source: Path, out: Path, gaps: dict[float, float]) -> Path:
 
 
 class TestGaps:
-    """A recorder that paused, or an editor, leaves time in a container in which there is nothing: no byte is missing."""
+    """Gaps in time stamps that a paused recorder or an editor leaves: no bytes are missing."""
 
     @pytest.mark.parametrize("kind", ["webm", "mka", "m4a", "alac"])
     def test_a_gap_is_not_reported_as_damage(self, tmp_path: Path, kind: str) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(6.0), kind)
         path = with_gaps(whole, tmp_path / f"gap.{kind}", {3.0: 2.0})
         rate, issues, y = look(path)
-        assert len(y) == pytest.approx(len(look(whole)[2]), abs=rate // 20)  # joined: nothing lost, nothing put in
+        assert len(y) == pytest.approx(len(look(whole)[2]), abs=rate // 20)  # joined: nothing lost or inserted
         (issue,) = issues
         assert issue.kind == "repaired"
         found = re.fullmatch(
@@ -358,7 +358,7 @@ class TestGaps:
         (tmp_path / f"both.{kind}").write_bytes(data[:at] + data[at + count :])
         _, issues, _ = look(tmp_path / f"both.{kind}")
         pauses = [i for i in issues if i.kind == "repaired"]
-        assert [i.text[:30] for i in pauses] == ["a gap of 1.5 s in its time sta"]  # the one that is a pause
+        assert [i.text[:30] for i in pauses] == ["a gap of 1.5 s in its time sta"]  # the only pause
         assert any(i.kind == "lost" and i.text.startswith("damaged at") for i in issues), issues
 
     @pytest.mark.parametrize("options", [{}, {"live": "1"}, {"cluster_time_limit": "400"}])
@@ -377,7 +377,7 @@ class TestGaps:
 
     @pytest.mark.parametrize("cut", [False, True])
     def test_blocks_of_several_frames(self, tmp_path: Path, cut: bool) -> None:
-        """As mkvmerge writes them: packets of one block have one place."""
+        """As written by mkvmerge: packets of one block have the same position."""
         import av
 
         def element(name: bytes, content: bytes) -> bytes:
@@ -421,7 +421,7 @@ class TestHeadlessOgg:
         path = tmp_path / f"a.{kind}"
         path.write_bytes((data[: at[1]] if cut == "the second page" else b"") + data[first:])
         if (kind, cut) == ("oggflac", "the second page"):
-            assert len(look(path)[2])  # it holds tags only
+            assert len(look(path)[2])  # that page has only tags
             return
         with pytest.raises(AudioError, match="its beginning with the decoder's setup is missing"):
             look(path)
@@ -433,5 +433,5 @@ class TestHeadlessOgg:
         (tmp_path / "a.ogg").write_bytes(data[at[2] :] + data)
         _, issues, y = look(tmp_path / "a.ogg")
         assert len(y) == len(look(tmp_path / f"whole.{kind}")[2])
-        told = f"its beginning is missing: the first {len(data) - at[2]:,} bytes cannot be decoded"
-        assert issues == [Issue("lost", told)]
+        reported = f"its beginning is missing: the first {len(data) - at[2]:,} bytes cannot be decoded"
+        assert issues == [Issue("lost", reported)]

@@ -1,4 +1,4 @@
-"""Channels are folded by their places, nothing cancels unseen, levels are fitted and said."""
+"""Downmix by channel layout, detection of cancellation, normalisation of levels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sines(names: tuple[str, ...], rate: int = 48_000, seconds: float = 1.5) -> n
     return np.stack([0.3 * np.sin(2 * np.pi * HZ[n] * t) for n in names], axis=1).astype(np.float32)
 
 
-def heard(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
+def levels(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
     part = x[rate // 4 : rate // 4 + rate].reshape(rate, -1)
     s = np.abs(np.fft.rfft(part * np.hanning(rate)[:, None], axis=0)) / (rate / 4)
     return [{n: float(s[f, c]) for n, f in HZ.items()} for c in range(part.shape[1])]
@@ -55,7 +55,7 @@ def heard(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "opus", "m4a", "alac", "wv", "mka", "caf"])
 def test_every_channel_is_mixed_to_its_side(tmp_path: Path, kind: str, layout: str) -> None:
     names = LAYOUTS[layout]
-    if kind == "ogg":  # written by libsndfile, which knows no layouts: Vorbis' own order
+    if kind == "ogg":  # written by libsndfile, which has no layouts: Vorbis order
         soundfile.write(tmp_path / "a.ogg", sines(vorbis_layout(len(names))), 48_000, subtype="VORBIS", format="OGG")
         path = tmp_path / "a.ogg"
     else:
@@ -70,14 +70,14 @@ def test_every_channel_is_mixed_to_its_side(tmp_path: Path, kind: str, layout: s
     with AudioReader(path) as reader:
         assert reader.info.channels == len(names)
         assert reader.info.layout == layout
-    left, right = heard(read(path, channels=2).samples)
+    left, right = levels(read(path, channels=2).samples)
     total = 1 + 0.7071 * (len([n for n in names if n in ("FC", "BL", "SL")]))
     for name in names:
         main, other = (left, right) if name in ("FL", "BL", "SL") else (right, left)
         want = {"FL": 1, "FR": 1, "LFE": 0}.get(name, 0.7071) * 0.3 / total
         assert main[name] == pytest.approx(want, abs=0.012), name
         assert other[name] == pytest.approx(want if name == "FC" else 0, abs=0.012), name
-    (mono,) = heard(read(path, channels=1).samples)
+    (mono,) = levels(read(path, channels=1).samples)
     assert mono["FL"] == pytest.approx(mono["FR"], abs=0.01)
     assert mono["LFE"] < 0.01
 
@@ -139,9 +139,9 @@ class TestCancelling:
         x = self.inverted(tmp_path / "a.wav", share, noise, quiet_s)
         side = int(share > 1)
         assert np.allclose(read(tmp_path / "a.wav", channels=1).samples, x[:, side])
-        told: list[Issue] = []
-        read(tmp_path / "a.wav", channels=1, issues=told)
-        assert [i.kind for i in told] == ["repaired"]
+        found: list[Issue] = []
+        read(tmp_path / "a.wav", channels=1, issues=found)
+        assert [i.kind for i in found] == ["repaired"]
         for block_s in (0.5, 8.0):
             with AudioReader(tmp_path / "a.wav") as reader:
                 mono = np.concatenate(list(mono_blocks(reader, block_s)))
@@ -175,7 +175,9 @@ class TestCancelling:
         with AudioReader(tmp_path / "a.wav") as reader:
             list(mono_blocks(reader, 1.0))
         assert [i.kind for i in reader.issues] == ["lost"]
-        assert np.allclose(read(tmp_path / "a.wav", channels=1).samples, y[:, 0])  # read whole, it is known in time
+        assert np.allclose(
+            read(tmp_path / "a.wav", channels=1).samples, y[:, 0]
+        )  # the whole file is read before the decision
 
     @settings(max_examples=50, deadline=None)
     @given(cuts=st.lists(st.integers(0, 3000), max_size=6), share=st.floats(-1.5, 1.5))
@@ -216,7 +218,7 @@ class TestLevels:
         assert peak * gain <= 1 + 1e-9
         assert peak * gain >= 10 ** (-40.001 / 20)
         assert gain == 1 or db > 0 or db < -40 + 1e-6
-        if min(abs(db - 1), abs(db + 40)) > 1e-6:  # at the borders themselves the last bit decides
+        if min(abs(db - 1), abs(db + 40)) > 1e-6:  # at the limits rounding decides
             assert (issue is not None) == (db > 1 or db < -40)
         if issue:
             assert issue.kind == "repaired"
@@ -237,7 +239,7 @@ class TestLevels:
 
 
 class TestOnlyLfe:
-    """A recording of which only the low-frequency channel sounds is not called silent."""
+    """A recording with audio only in the low-frequency channel is not reported as silent."""
 
     @pytest.mark.parametrize("kind", ["wav", "flac", "ac3", "mka"])
     @pytest.mark.parametrize("channels", [1, 2])
@@ -249,7 +251,7 @@ class TestOnlyLfe:
         read(path, channels=channels, issues=issues)
         assert ONLY_LFE in [i.text for i in issues]
         whole: list[Issue] = []
-        assert np.abs(read(path, issues=whole).samples).max() > 0.1  # unfolded it is all there
+        assert np.abs(read(path, issues=whole).samples).max() > 0.1  # without a downmix it is complete
         assert not whole
         made = prepare(path, tmp_path, 48_000, channels, 1.0)
         assert (made.audio, made.problem) == ("", ONLY_LFE)

@@ -1,4 +1,4 @@
-"""Every format that is read: length, level and sound as they were put in, whatever the ending; tags; layouts."""
+"""Every supported format: length, level and samples equal the encoded audio, whatever the suffix; tags; layouts."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def test_files_written_by_libsndfile(suffix: str, subtype: str, tmp_path: Path) 
         soundfile.write(path, x, RATE, subtype=subtype, format=formats.get(suffix, suffix.upper()))
     except (soundfile.LibsndfileError, ValueError, TypeError):
         pytest.skip("this libsndfile cannot write it")
-    if (
-        suffix == "mat5" or suffix == "htk"
-    ):  # tables of numbers and formats without a mark of their own are no sound files
+    if suffix == "mat5" or suffix == "htk":  # tables of numbers, and formats without magic bytes, are not supported
         return
     w = read(path)
     assert w.sample_rate == RATE
@@ -172,7 +170,7 @@ def test_suffixes_of_scans() -> None:
     st.lists(st.integers(9, 8191), min_size=1, max_size=8), st.sampled_from([0, 3, 4, 8, 11]), st.integers(0, 2**32 - 1)
 )
 def test_the_first_frame_of_any_size_is_detected(tmp_path: Path, sizes: list[int], rate_index: int, seed: int) -> None:
-    """The first frame of ADTS is not taken for junk where the second lies far behind it, or is not there."""
+    """The first ADTS frame is not treated as junk if the second is far away or missing."""
     rng = np.random.default_rng(seed)
     frames = [
         bytes([0xFF, 0xF1, 0x40 | rate_index << 2, 0x80 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 0x1F, 0xFC])

@@ -1,4 +1,4 @@
-"""Recordings of two kinds in one file: what is not read is told, and no byte of it becomes noise or a false length."""
+"""Recordings of two formats in one file: the unread part is reported and causes neither noise nor a wrong length."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_following_file_is_read_or_reported(tmp_path: Path, made: dict[str, by
             texts,
         )
         if (first, second) == ("flac", "mka"):
-            continue  # the frames of FLAC in Matroska are frames of FLAC
+            continue  # FLAC frames in Matroska are valid FLAC frames
         assert seconds == pytest.approx(alone[0], abs=0.1), (second, texts)
         same = min(len(y), len(alone[3])) - 4096
         assert np.abs(y[:same] - alone[3][:same]).max() < 1e-3
@@ -60,7 +60,7 @@ def test_tags_and_pictures_after_the_audio_are_not_a_recording(tmp_path: Path, m
     for kind in ("mp3", "wv", "aac", "tta", "flac"):
         seconds, issues, *_ = look(tmp_path / "x", made[kind] + ape)
         assert "lost" not in issues, kind
-        assert seconds == pytest.approx(alone[kind], abs=0.03), kind  # of an mp3 the padding at the end may stay
+        assert seconds == pytest.approx(alone[kind], abs=0.03), kind  # an mp3 may keep its padding at the end
     for kind in ("mp3", "flac", "wav"):
         seconds, issues, *_ = look(tmp_path / "x", made[kind] + b"TAG" + bytes(125))
         assert (seconds, "lost" in issues) == (alone[kind], False), kind

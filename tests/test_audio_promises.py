@@ -1,4 +1,4 @@
-"""What a container says of its length, the bytes that are there and what is decoded: compared in one place, and told."""
+"""The declared length, the bytes of the file and the decoded audio are compared; differences are reported."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def loudness(y: np.ndarray, at: float, rate: int, for_s: float = 0.3) -> float:
     return float(part.std())
 
 
-# ---- what is cut off ----
+# ---- truncation ----
 
-# How much of the last packet or page is gone with the cut, at most.
+# Maximum loss of the last packet or page, in seconds.
 GRAIN = {
     "wv": 1.1,
     "tta": 1.1,
@@ -43,12 +43,12 @@ GRAIN = {
     "flac": 0.2,
     "alac": 0.2,
 }
-TOLD = ["wav", "wav24", "wavf", "w64", "aiff", "aifc", "au", "caf", "flac", "mp3", "ogg", "opus", "oggflac", "m4a", "alac", "webm",
+REPORTED = ["wav", "wav24", "wavf", "w64", "aiff", "aifc", "au", "caf", "flac", "mp3", "ogg", "opus", "oggflac", "m4a", "alac", "webm",
         "mka", "wma", "wv", "tta"]  # fmt: skip
-WITHOUT = ["mp2", "aac", "ac3", "eac3"]  # streams of frames: nothing says that there was more
+WITHOUT = ["mp2", "aac", "ac3", "eac3"]  # streams of frames: nothing declares a length
 
 
-@pytest.mark.parametrize("kind", TOLD + WITHOUT)
+@pytest.mark.parametrize("kind", REPORTED + WITHOUT)
 @pytest.mark.parametrize("share", [0.35, 0.8])
 def test_truncation_is_reported(tmp_path: Path, kind: str, share: float) -> None:
     path = encode(tmp_path / f"a.{kind}", music(SECONDS), kind)
@@ -91,7 +91,7 @@ def test_a_header_alone_holds_no_sound(tmp_path: Path, kind: str) -> None:
         assert re.search(r"holds no sound|not a readable recording", str(caught.value))
 
 
-# ---- wav: the sizes that programs leave behind ----
+# ---- wav: wrong and unknown sizes ----
 
 
 def sized(data: bytes, size: int, outer: int | None = None) -> bytes:
@@ -110,7 +110,7 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3"])
 @pytest.mark.parametrize(
-    ("size", "outer", "told"),
+    ("size", "outer", "message"),
     [
         (0, 0, "length is 0"),
         (0, 36, "length is 0"),
@@ -122,12 +122,12 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         (0xFFFFFF00, 0xFFFFFF24, ""),
     ],
 )
-def test_a_wav_of_unknown_size(tmp_path: Path, wav: bytes, size: int, outer: int, told: str, suffix: str) -> None:
+def test_a_wav_of_unknown_size(tmp_path: Path, wav: bytes, size: int, outer: int, message: str, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(sized(wav, size, outer))
     seconds, issues, _ = look(path)
     assert seconds == SECONDS
-    assert [told in i.text and i.kind == "repaired" for i in issues] == ([True] if told else [])
+    assert [message in i.text and i.kind == "repaired" for i in issues] == ([True] if message else [])
 
 
 def test_a_wav_with_a_wrong_size(tmp_path: Path, wav: bytes) -> None:
@@ -196,7 +196,7 @@ def test_wrong_counts_are_not_damage(tmp_path: Path) -> None:
 
 
 def test_vbr_mp3_without_a_length_header(tmp_path: Path) -> None:
-    """What is cheap in front and dear behind is not estimated by its front."""
+    """The length is not estimated from the bit rate at the start."""
     quiet = 0.02 * music(4.0)
     x = np.concatenate([0.9 * np.random.default_rng(0).uniform(-1, 1, (2 * RATE, 2)).astype(np.float32), quiet])
     path = encode(tmp_path / "a.mp3", x, "mp3", write_xing="0", b="0", compression_level="5")
@@ -227,9 +227,9 @@ def test_joined_files_are_read_completely(tmp_path: Path, kind: str, rate: int, 
     assert all(i.kind == "repaired" for i in issues), issues
     assert kind in ("aac", "ac3", "mp2") or issues
     ratio = loudness(y, 3.5, own, 1.0) / loudness(y, 0.5, own, 1.0)
-    assert 0.3 < ratio < 0.7  # the second half as loud as it was made
+    assert 0.3 < ratio < 0.7  # the level of the second half is kept
     spectrum = np.abs(np.fft.rfft(y[int(3.5 * own) : int(4.5 * own)].mean(axis=1)))
-    assert spectrum[:2000].sum() > 0.3 * spectrum.sum()  # and at its own speed: no noise
+    assert spectrum[:2000].sum() > 0.3 * spectrum.sum()  # at the right speed and without noise
 
 
 def test_joined_mp3_with_tags_in_between(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_joined_mp3_with_tags_in_between(tmp_path: Path) -> None:
         encode(tmp_path / f"{n}.mp3", music(s), "mp3", tags={"title": n}).read_bytes()
         for n, s in (("a", 2.0), ("b", 3.0))
     )
-    picture = np.random.default_rng(0).bytes(150_000)  # holds what looks like frames
+    picture = np.random.default_rng(0).bytes(150_000)  # contains bytes that look like frames
     size = len(picture)
     tag = b"ID3\x03\0\0" + bytes([(size >> 21) & 127, (size >> 14) & 127, (size >> 7) & 127, size & 127]) + picture
     (tmp_path / "ab.mp3").write_bytes(a + b"TAG" + bytes(125) + tag + b)
@@ -332,7 +332,7 @@ class TestSeveralTracks:
         return path
 
     @staticmethod
-    def heard(path: Path) -> tuple[float, list[Issue]]:
+    def read_frequency(path: Path) -> tuple[float, list[Issue]]:
         with AudioReader(path) as reader:
             y = np.concatenate(list(reader.blocks()))[:, 0]
         middle = y[len(y) // 4 : len(y) // 4 + 24_000]
@@ -343,16 +343,16 @@ class TestSeveralTracks:
         [("matroska", "aac"), ("webm", "libopus"), ("mp4", "aac"), ("asf", "wmav2"), ("ogg", "libopus")],
     )
     def test_further_tracks_are_reported(self, tmp_path: Path, muxer: str, codec: str) -> None:
-        hz, issues = self.heard(self.make(tmp_path / "a", muxer, codec, [500.0, 900.0]))
+        hz, issues = self.read_frequency(self.make(tmp_path / "a", muxer, codec, [500.0, 900.0]))
         assert hz == 500.0
         assert issues == [Issue("lost", "1 further audio track is not read")]
-        hz, issues = self.heard(self.make(tmp_path / "b", muxer, codec, [500.0, 900.0, 700.0]))
+        hz, issues = self.read_frequency(self.make(tmp_path / "b", muxer, codec, [500.0, 900.0, 700.0]))
         assert hz == 500.0
         assert issues == [Issue("lost", "2 further audio tracks are not read")]
 
     def test_the_default_track_is_read(self, tmp_path: Path) -> None:
         path = self.make(tmp_path / "a", "matroska", "aac", [500.0, 900.0], default=1)
-        assert self.heard(path) == (
+        assert self.read_frequency(path) == (
             900.0,
             [Issue("lost", "audio track 2 is read; 1 further audio track is not read")],
         )

@@ -1,4 +1,4 @@
-"""What differs between releases of PyAV and programs that write files: names of channels, tags that are not UTF-8."""
+"""Differences between PyAV releases and between encoders: channel names, tags that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_the_third_channel_is_mixed_to_both_sides(tmp_path: Path, named: str, ch
         frame.sample_rate = RATE
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    heard = read(tmp_path / "three.wav", channels=channels).samples.reshape(RATE, -1)
-    spectra = np.abs(np.fft.rfft(heard * np.hanning(RATE)[:, None], axis=0))[list(HZ)] / (RATE / 4)
+    decoded = read(tmp_path / "three.wav", channels=channels).samples.reshape(RATE, -1)
+    spectra = np.abs(np.fft.rfft(decoded * np.hanning(RATE)[:, None], axis=0))[list(HZ)] / (RATE / 4)
     assert (spectra[2] > 0.08).all()  # the centre, on every side
     if channels == 2:
         assert spectra[0, 0] > 0.1 > 0.01 > spectra[0, 1]

@@ -1,4 +1,4 @@
-"""What must never be read: other files, devices, pipes; and content that wants it."""
+"""Other files, devices and pipes are never read, whatever a file contains."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_playlists_are_never_followed(tmp_path: Path, secret: Path, name: str, f
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_no_other_file_is_open_while_a_playlist_after_a_wav_header_is_read(tmp_path: Path, secret: Path) -> None:
     for text in playlists(secret).values():
-        body = text * 40  # behind a header of sound, bytes are samples and nothing else
+        body = text * 40  # after a wav header, all bytes are samples
         path = tmp_path / "song.wav"
         path.write_bytes(wav_header(len(body)) + body)
         with AudioReader(path) as reader:
@@ -96,7 +96,7 @@ def test_an_mp4_with_a_reference_to_another_file_does_not_read_it(tmp_path: Path
     data = path.read_bytes()
     at = data.index(b"url ")
     assert data[at - 4 : at] == struct.pack(">I", 12)
-    # A self-contained flag that is cleared makes the data reference an outer one.
+    # Without the self-contained flag, the data reference is external.
     path.write_bytes(data[: at + 4] + b"\0\0\0\0" + data[at + 8 :].replace(b"isom", url[:4], 0))
     try:
         w = read(path)

@@ -1,4 +1,4 @@
-"""The course's numbers are torch's, in float64, and its gradients those of finite differences."""
+"""The course's results equal those of torch in float64, and its gradients equal finite differences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from noizenet.course import (
     rnn,
     sound,
 )  # fmt: skip
-from noizenet.course import vanishing as fading
+from noizenet.course import vanishing as vanishing_lesson
 from noizenet.course.backprop import Value
 
 TOLERANCE = 1e-9
@@ -96,7 +96,7 @@ class TestDescent:
         close(ours(start)[-1], p.detach().numpy())  # type: ignore[operator]
 
     def test_momentum_equals_torch(self) -> None:
-        """Torch's velocity has the step size taken out: with a constant step the path is the same."""
+        """Torch's velocity excludes the learning rate; with a constant rate the path is the same."""
         start = np.array([0.4, 1.3])
         p = tensor(start)
         optimizer = torch.optim.SGD([p], lr=0.05, momentum=0.8)
@@ -111,15 +111,15 @@ class TestDescent:
         assert np.allclose(descent.surface_gradient(p), descent.slopes(descent.surface, p), atol=1e-8)
 
     def test_nesterov_brakes_before_the_bottom(self) -> None:
-        """On a long valley it comes nearer to the bottom than the plain ball, and both than the walker."""
+        """In a long valley Nesterov ends nearer to the minimum than momentum, and momentum nearer than plain descent."""
         scale = np.array([1.0, 40.0])
         paths = [
             descent.descend(lambda p: scale * p, [5.0, 1.0], 0.02, 60),
             descent.roll(lambda p: scale * p, [5.0, 1.0], 0.02, 60, 0.9),
             descent.roll(lambda p: scale * p, [5.0, 1.0], 0.02, 60, 0.9, ahead=True),
         ]
-        plain, ball, nesterov = (np.linalg.norm(path[-10:], axis=1).max() for path in paths)
-        assert nesterov < ball < plain
+        plain, momentum, nesterov = (np.linalg.norm(path[-10:], axis=1).max() for path in paths)
+        assert nesterov < momentum < plain
 
 
 class TestActivations:
@@ -244,13 +244,13 @@ class TestRecurrence:
         theirs = torch.nn.RNN(self.D, self.H).double()
         ours = _of_torch(rnn.Rnn, theirs)
         assert isinstance(ours, rnn.Rnn)
-        x, blame = self.data()
+        x, grad = self.data()
         h0 = tensor(np.random.default_rng(1).normal(size=self.H))
         y, _ = theirs(torch.tensor(x), h0[None])
-        (y * torch.tensor(blame)).sum().backward()
+        (y * torch.tensor(grad)).sum().backward()
         states = ours.run(x, h0.detach().numpy())
         close(states[1:], y.detach().numpy())
-        slopes, start = ours.backward(x, states, blame)
+        slopes, start = ours.backward(x, states, grad)
         for name, value in vars(slopes).items():
             torchs = {"w_ih": "weight_ih_l0", "w_hh": "weight_hh_l0", "b_ih": "bias_ih_l0", "b_hh": "bias_hh_l0"}[name]
             close(value, getattr(theirs, torchs).grad)
@@ -261,15 +261,15 @@ class TestRecurrence:
         theirs = torch.nn.LSTM(self.D, self.H).double()
         ours = _of_torch(lstm.Lstm, theirs)
         assert isinstance(ours, lstm.Lstm)
-        x, blame = self.data()
+        x, grad = self.data()
         g = np.random.default_rng(1)
         h0, c0 = tensor(g.normal(size=self.H)), tensor(g.normal(size=self.H))
         y, (_, c) = theirs(torch.tensor(x), (h0[None], c0[None]))
-        (y * torch.tensor(blame)).sum().backward()
+        (y * torch.tensor(grad)).sum().backward()
         hs, cs = ours.run(x, h0.detach().numpy(), c0.detach().numpy())
         close(hs[1:], y.detach().numpy())
         close(cs[-1:], c.detach().numpy())
-        slopes, h_start, c_start = ours.backward(x, hs, cs, blame)
+        slopes, h_start, c_start = ours.backward(x, hs, cs, grad)
         for name, value in vars(slopes).items():
             torchs = {"w_ih": "weight_ih_l0", "w_hh": "weight_hh_l0", "b_ih": "bias_ih_l0", "b_hh": "bias_hh_l0"}[name]
             close(value, getattr(theirs, torchs).grad)
@@ -289,7 +289,7 @@ class TestRecurrence:
             close(h, y[t].detach().numpy())
 
     def test_outputs_equal_those_of_noizenets_cell(self) -> None:
-        """A trained cell of noizenet, its weights loaded into the course's LSTM: the same outputs."""
+        """The course's LSTM with the weights of a noizenet cell has the same outputs."""
         from noizenet.model.cells import LstmCell
 
         torch.manual_seed(3)
@@ -301,7 +301,7 @@ class TestRecurrence:
         close(ours.run(x, np.zeros(self.H), np.zeros(self.H))[0][1:], y[0].numpy())
 
     def test_logits_equal_those_of_a_trained_model(self) -> None:
-        """The bundled model, run by the course's LSTM in float64, layer after layer, and a head written out here."""
+        """The bundled model, computed with the course's LSTM in float64 and a head written out here."""
         import noizenet
         from noizenet.figures.gates import embed_codes, lstm_of
         from noizenet.model.stepper import Stepper
@@ -317,24 +317,24 @@ class TestRecurrence:
         x = embed_codes(w, np.concatenate([model.representation.silence(), codes[:-1]]).astype(np.int64))
         for layer in range(a.options.layers):
             h0, c0 = w["start"][layer].astype(np.float64)
-            said = lstm_of(w, layer).run(x, h0, c0)[0][1:]
-            x = x + said if layer and a.options.residual else said
+            output = lstm_of(w, layer).run(x, h0, c0)[0][1:]
+            x = x + output if layer and a.options.residual else output
         genre = mix @ w["genre.weight"]
         for k in range(a.dim):
-            deep = (
+            hidden = (
                 x @ w[f"head.in_proj.{k}.weight"].T
                 + w[f"head.in_proj.{k}.bias"]
                 + genre @ w[f"head.genre_proj.{k}.weight"].T
             )
             for j in range(k):
-                deep = deep + w[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"][codes[:, j]]
-            logits = np.maximum(deep, 0) @ w[f"head.out_proj.{k}.weight"].T + w[f"head.out_proj.{k}.bias"]
+                hidden = hidden + w[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"][codes[:, j]]
+            logits = np.maximum(hidden, 0) @ w[f"head.out_proj.{k}.weight"].T + w[f"head.out_proj.{k}.bias"]
             assert np.abs(logits - theirs[:, k]).max() < 1e-3  # theirs is float32
 
 
 class TestVanishing:
     def test_the_gradient_follows_the_spectral_radius(self) -> None:
-        left = fading.measure([0.5, 0.9, 1.1], steps=80)
+        left = vanishing_lesson.measure([0.5, 0.9, 1.1], steps=80)
         assert left[0.5][60] < 1e-12
         assert left[0.9][60] < 0.05
         assert left[1.1][60] > 10
@@ -347,9 +347,9 @@ class TestVanishing:
         network.b_ih[H : 2 * H] = 20.0  # forget nothing
         x = np.random.default_rng(0).normal(size=(100, 1))
         hs, cs = network.run(x, np.zeros(H), np.zeros(H))
-        blame = np.zeros((100, H))
-        blame[-1] = 1.0
-        c_start = network.backward(x, hs, cs, blame)[2]
+        grad = np.zeros((100, H))
+        grad[-1] = 1.0
+        c_start = network.backward(x, hs, cs, grad)[2]
         assert np.abs(c_start).max() > 0.01
 
     def test_clipping_equals_torch(self) -> None:
@@ -359,18 +359,18 @@ class TestVanishing:
         for p, v in zip(parameters, gradients, strict=True):
             p.grad = torch.tensor(v)
         torch.nn.utils.clip_grad_norm_(parameters, 0.7)
-        for ours, p in zip(fading.clip(gradients, 0.7), parameters, strict=True):
+        for ours, p in zip(vanishing_lesson.clip(gradients, 0.7), parameters, strict=True):
             assert np.allclose(ours, p.grad, rtol=1e-5)
 
 
 class TestSound:
     def test_aliases_are_the_same_samples(self) -> None:
         high, low = sound.sine(7_560, 0.1, 8_000), sound.sine(440, 0.1, 8_000)
-        assert np.abs(high + low).max() < 1e-9  # upside down, which nobody hears
+        assert np.abs(high + low).max() < 1e-9  # inverted, which is inaudible
         assert sound.alias(7_560, 8_000) == 440
 
     def test_a_bit_is_six_decibels(self) -> None:
-        x = 0.99 * sound.sine(441.7, 1.0, 22_050)  # at 1 the uppermost value is missing
+        x = 0.99 * sound.sine(441.7, 1.0, 22_050)  # 1 itself is not representable
         for bits in (8, 12, 16):
             assert sound.noise_db(x, sound.quantise(x, bits)) == pytest.approx(6.02 * bits + 1.76, abs=0.7)
 
@@ -401,14 +401,14 @@ class TestSound:
 class TestGenerating:
     def test_the_mean_decays_and_the_sample_does_not(self) -> None:
         true = generating.String.tuned(440, 8_000)
-        heard = true.play(40_000)
-        learned = generating.fit(heard)
-        error, persistence = generating.teacher_forced(learned, heard)
-        assert error < 0.05 * persistence  # it looks as if it could play
-        still = learned.play(40_000, sample=False, start=(heard[-2], heard[-1]))
-        drawn = learned.play(40_000, seed=1, start=(heard[-2], heard[-1]))
-        assert generating.loudness(still)[-1] < 1e-6 * generating.loudness(heard).mean()
-        ratio = generating.loudness(drawn) / generating.loudness(heard).mean()
+        original = true.play(40_000)
+        learned = generating.fit(original)
+        error, persistence = generating.teacher_forced(learned, original)
+        assert error < 0.05 * persistence  # nearly perfect under teacher forcing
+        mean_run = learned.play(40_000, sample=False, start=(original[-2], original[-1]))
+        sampled_run = learned.play(40_000, seed=1, start=(original[-2], original[-1]))
+        assert generating.loudness(mean_run)[-1] < 1e-6 * generating.loudness(original).mean()
+        ratio = generating.loudness(sampled_run) / generating.loudness(original).mean()
         assert 0.4 < ratio.min() < ratio.max() < 2.5
-        spectrum = np.abs(np.fft.rfft(drawn))
+        spectrum = np.abs(np.fft.rfft(sampled_run))
         assert abs(spectrum.argmax() * 8_000 / 40_000 - 440) < 5

@@ -1,4 +1,4 @@
-"""A full disk: one clear line, exit code 1, nothing half-written, what was good is kept."""
+"""A full disk: one clear line, exit code 1, no partial file, complete files are kept."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_demo(small_disk: Path, cli: Run) -> None:
 
 
 def test_the_disk_fills_up_while_tables_are_written(small_disk: Path, cli: Run, tmp_path: Path) -> None:
-    """What is prepared is kept; the tables are the old ones or the new ones, whole."""
+    """Prepared audio is kept; each table is either the complete old or the complete new one."""
     (tmp_path / "src").mkdir()
     soundfile.write(tmp_path / "src" / "a.flac", tone(5.0), RATE)
     arguments = ("corpus", "build", tmp_path / "src", small_disk / "c", "--sample-rate", RATE, "--workers", 1)

@@ -1,4 +1,4 @@
-"""Every figure is drawn, none is empty, and the same seed gives the same bytes."""
+"""Every figure is drawn and not empty, and the same seed gives the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation keeps its promises: equations name tests, words are explained before they are used, examples run."""
+"""Checks of the documentation: equations name tests, terms are explained before they are used, examples run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOWTOS = sorted((DOCS / "howto").glob("*.md"))
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a word."""
+    """Serves files without log output."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -61,7 +61,7 @@ class TestLessons:
             assert callable(found)
 
     def test_every_equation_of_the_text_is_in_the_table(self, page: Path) -> None:
-        """As many rows as displayed equations, at least: a block that is added needs a test that checks it."""
+        """The table has at least as many rows as there are displayed equations: each needs a test."""
         text = importlib.import_module(f"noizenet.course.{lesson_module(page)}").__doc__
         assert text is not None
         displayed = len(re.findall(r"::\n\n", text))
@@ -113,7 +113,7 @@ def test_the_code_of_the_how_tos_runs(page: Path, tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [DOCS / "quickstart.md", DOCS / "howto" / "own-album.md"], ids=lambda p: p.stem)
 def test_the_commands_of_the_how_tos_run(page: Path, tmp_path: Path) -> None:
-    """As they stand, but for the minutes of training."""
+    """The commands run unchanged, except for the minutes of training."""
     for genre in ("ballads", "dances"):
         for i in range(4):
             (tmp_path / "my-album" / genre).mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def test_gates_are_written_for_the_live_figure(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the documentation as ``make docs`` does; it lies where that puts it."""
+    """Build the documentation like ``make docs``."""
     bin_folder = Path(sys.executable).parent
     out = tmp_path_factory.mktemp("site")
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Files that others made: folders that are swapped, links, pipes, devices, and content that only looks right."""
+"""Untrusted files: replaced folders, links, pipes, devices, and forged content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(*places: Path, cpu: str = "0" * 8, code: str = "1" * 16) -> CompiledSt
 
 
 def put(path: Path, what: str) -> None:
-    """Put something in a file's place that is no file."""
+    """Replace a file by something that is not a regular file."""
     path.unlink(missing_ok=True)
     if what == "pipe":
         os.mkfifo(path)
@@ -55,7 +55,7 @@ def copied(corpus: Corpus, tmp_path: Path) -> Path:
 @posix
 class TestCompiledCode:
     def shared(self, tmp_path: Path) -> Path:
-        """A folder as /tmp is: everybody may write to it."""
+        """Create a folder like /tmp, which everybody may write to."""
         folder = tmp_path / "shared"
         folder.mkdir()
         folder.chmod(0o1777)
@@ -136,7 +136,7 @@ class TestCompiledCode:
 
 @posix
 class TestPipesDevicesAndLinks:
-    """What would wait for ever, or never end, is told at once; each test would hang otherwise."""
+    """A file that would block or never end is reported at once; otherwise the test would hang."""
 
     @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
     @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
@@ -259,7 +259,7 @@ def token_copy(token_model: Path, tmp_path: Path) -> Path:
 
 
 class TestCodecsOfModels:
-    """A model that somebody else made does not choose what is opened, or called, here."""
+    """An untrusted model does not choose which files are opened or which servers are called."""
 
     def changed(self, folder: Path, **values: object) -> None:
         about = json.loads((folder / "model.json").read_bytes())
@@ -280,7 +280,7 @@ class TestCodecsOfModels:
         with pytest.raises(ModelError, match="codec"):
             load(token_copy)
         if where != "link":
-            (tmp_path / "other").rename(token_copy / "codec")  # what the message says
+            (tmp_path / "other").rename(token_copy / "codec")  # the remedy of the message
             load(token_copy)
 
     def test_nothing_is_fetched_without_consent(self, token_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Views: what they measure is right, what they draw is a picture, at any length."""
+"""Views: measurements are correct and pictures are drawn, at any length."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_spectrogram_equals_librosa() -> None:
 
 
 def test_three_hours_take_constant_memory() -> None:
-    """A generator of three hours of sound: no view may keep it."""
+    """No view may hold the whole audio, from a generator of three hours, in memory."""
     import tracemalloc
 
     rate, block = 8_000, tone(60.0, 8_000)

@@ -239,7 +239,10 @@ def _mp4(source: Source, start: int) -> Structure:
     structure = Structure(links, cut=cut, length_from_decoder=len(links) == 1)
     if len(links) == 1 and b"moov" not in names:
         why = "the file was cut off" if cut else "its recording was not finished"
-        structure.problem = f"not a readable recording (its table of contents, moov, is missing: {why}; it cannot be decoded without it)"
+        structure.problem = (
+            f"not a readable recording (its table of contents, moov, is missing: {why}; "
+            "it cannot be decoded without that table)"
+        )
     if encrypted and all(encrypted):
         structure.problem = (
             "not a readable recording (its audio is encrypted; only programs with its key can play it); "

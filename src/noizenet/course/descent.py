@@ -1,7 +1,7 @@
 """Lesson 3. Gradient descent: downhill, step by step.
 
 Learning makes an error small: the **loss**, as a function f of the weights. The **gradient** of f at a point p is the
-vector of its slopes (partial derivatives). It points uphill, where f rises fastest, so descent goes against it::
+vector of its slopes in every direction. It points uphill, where f rises fastest, so descent goes against it::
 
     p ← p - η ∇f(p)
 
