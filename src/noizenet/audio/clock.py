@@ -63,7 +63,7 @@ class Clock:
         return self._anchor is not None
 
     def note_packet(self, packet: Any) -> None:
-        """Record the position of a packet of a container with time stamps; None stands for bytes that are no packet."""
+        """Record the position of a packet of a container with time stamps; None for bytes that are not a packet."""
         if self._kind not in STAMPED or (packet is not None and not packet.size):
             return
         if packet is None or packet.pos is None or packet.pos < 0:

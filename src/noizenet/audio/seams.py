@@ -23,18 +23,18 @@ def faded(blocks: Iterator[DecodedBlock | Gap], *, lossy: bool) -> Iterator[Deco
         Whether frames overlap, so that those next to a gap are damaged too.
     """
     held: DecodedBlock | None = None
-    after_gap = torn = False
+    after_gap = damaged = False
     for block in blocks:
         if isinstance(block, Gap):
             if held is not None:
                 yield held if block.at_end else _fade(held, lossy=lossy and not block.only_stamps, out=True)
                 held = None
-            after_gap, torn = not block.at_end, not block.only_stamps
+            after_gap, damaged = not block.at_end, not block.only_stamps
             yield block
             continue
         if held is not None:
             yield held
-        held = _fade(block, lossy=lossy and torn, out=False) if after_gap and len(block.samples) else block
+        held = _fade(block, lossy=lossy and damaged, out=False) if after_gap and len(block.samples) else block
         after_gap = after_gap and not len(block.samples)
     if held is not None:
         yield held

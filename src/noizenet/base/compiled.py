@@ -123,9 +123,9 @@ class CompiledStore:
 
     def load(self, name: str, key: bytes) -> bytes | None:
         """Return the data of a name and a key, or None; a damaged file counts as absent."""
-        for place in self._folders:
+        for path in self._folders:
             # The folder is checked each time and the file is read through its descriptor: no race is possible.
-            with contextlib.suppress(OSError), opened(place) as folder:
+            with contextlib.suppress(OSError), opened(path) as folder:
                 if time.time() - folder.status().st_mtime > 86_400:
                     with contextlib.suppress(OSError):
                         folder.touch()  # mark the folder as in use, because the oldest are removed
@@ -137,16 +137,16 @@ class CompiledStore:
     def save(self, name: str, key: bytes, data: bytes) -> Path | None:
         """Save `data`; return its path, or None if no folder is writable (which is reported once)."""
         reasons = []
-        for place in self._folders:
+        for path in self._folders:
             try:
-                with self._prepared(place) as folder:
+                with self._prepared(path) as folder:
                     _put(folder, name + SUFFIX, pack(key, data))
             except OSError as error:
-                reasons.append(f"{place.parent}: {error.strerror or error}")
+                reasons.append(f"{path.parent}: {error.strerror or error}")
                 continue
             if reasons:
-                self._note(f"{reasons[0]}; compiled kernels are kept in {place.parent}")
-            return place / (name + SUFFIX)
+                self._note(f"{reasons[0]}; compiled kernels are kept in {path.parent}")
+            return path / (name + SUFFIX)
         self._note(f"{'; '.join(reasons)}: compiled kernels cannot be saved, so every start compiles them again")
         return None
 
@@ -169,12 +169,12 @@ class CompiledStore:
             return False
         from filelock import FileLock, Timeout
 
-        for place in self._folders:
+        for path in self._folders:
             try:
-                with self._prepared(place):
+                with self._prepared(path):
                     pass
-                lock = FileLock(str(place / LOCK))
-                began, waited, seen = time.monotonic(), False, _count(place)
+                lock = FileLock(str(path / LOCK))
+                began, waited, seen = time.monotonic(), False, _count(path)
                 while True:
                     try:
                         lock.acquire(timeout=0.05)
@@ -184,7 +184,7 @@ class CompiledStore:
                         if not waited:
                             callbacks.on_wait()
                         waited = True
-                    if (now := _count(place)) != seen:
+                    if (now := _count(path)) != seen:
                         began, seen = time.monotonic(), now
                     if time.monotonic() - began > LOCK_TIMEOUT_S:  # its process hangs; the lock is optional
                         return True
@@ -195,25 +195,25 @@ class CompiledStore:
     def state(self) -> State:
         """Check every file."""
         reason = ""
-        for i, place in enumerate(self._folders):
+        for i, path in enumerate(self._folders):
             try:
                 probe = f".{secrets.token_hex(6)}{TEMPORARY}"
-                with self._prepared(place) as folder:
+                with self._prepared(path) as folder:
                     folder.create(probe, MAGIC)
                     folder.remove(probe)
                 writable = True
             except OSError as error:
-                reason = reason or f"{place.parent}: {error.strerror or error}"
+                reason = reason or f"{path.parent}: {error.strerror or error}"
                 writable = False
-            count, size, damaged = self._look(place)
+            count, size, damaged = self._look(path)
             if writable or count:
-                return State(place, writable, i > 0, count, size, damaged, reason)
+                return State(path, writable, i > 0, count, size, damaged, reason)
         return State(None, False, False, 0, 0, 0, reason)
 
-    def _look(self, place: Path) -> tuple[int, int, int]:
+    def _look(self, path: Path) -> tuple[int, int, int]:
         """Return a folder's number of intact files, their bytes, and the number of damaged ones."""
         count = size = damaged = 0
-        with contextlib.suppress(OSError), opened(place) as folder:
+        with contextlib.suppress(OSError), opened(path) as folder:
             for name in folder.names():
                 if not name.endswith(SUFFIX):
                     continue
@@ -228,17 +228,17 @@ class CompiledStore:
         return count, size, damaged
 
     @contextlib.contextmanager
-    def _prepared(self, place: Path) -> Iterator[PrivateFolder]:
+    def _prepared(self, path: Path) -> Iterator[PrivateFolder]:
         """Open a folder that only this user can write to; create it if missing."""
-        with opened(place, make=True) as folder:
+        with opened(path, make=True) as folder:
             if folder.made:
-                self._clean(place)
+                self._clean(path)
             yield folder
 
-    def _clean(self, place: Path) -> None:
+    def _clean(self, path: Path) -> None:
         """Remove folders of earlier code, and of processors unused for UNUSED_DAYS."""
-        with contextlib.suppress(OSError), opened(place.parent) as parent, os.scandir(place.parent) as entries:
-            others = [e for e in entries if e.name != place.name and FOLDER_NAME.fullmatch(e.name)]
+        with contextlib.suppress(OSError), opened(path.parent) as parent, os.scandir(path.parent) as entries:
+            others = [e for e in entries if e.name != path.name and FOLDER_NAME.fullmatch(e.name)]
             ages = {e.name: e.stat(follow_symlinks=False).st_mtime for e in others if e.is_dir(follow_symlinks=False)}
             names = sorted(ages, key=ages.__getitem__, reverse=True)
             same = [n for n in names if n.startswith(f"{self._cpu}-")]
@@ -296,8 +296,8 @@ def _put(folder: PrivateFolder, name: str, content: bytes) -> None:
             folder.remove(temporary)
 
 
-def _count(place: Path) -> int:
-    return sum(1 for _ in place.glob("*" + SUFFIX))
+def _count(path: Path) -> int:
+    return sum(1 for _ in path.glob("*" + SUFFIX))
 
 
 def _user() -> str:
