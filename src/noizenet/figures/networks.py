@@ -112,8 +112,8 @@ def lstm(figure: Figure) -> None:
     axes.plot([8.2, 8.2], [1.6, 0.6], color=EDGE, lw=1.5)
     _arrow(axes, (8.2, 0.6), (9.3, 0.6))
     axes.text(8.9, 0.8, "$h_t$", fontsize=11)
-    for x, y, name in ((1.2, -0.2, "forget gate"), (3.8, -0.2, "learn gate"), (3.8, 5.0, "remember gate"),
-                       (7.6, -0.2, "use gate")):  # fmt: skip
+    for x, y, name in ((1.2, -0.2, "forget gate"), (3.8, -0.2, "learn gate (input)"), (3.8, 5.0, "remember gate"),
+                       (7.6, -0.2, "use gate (output)")):  # fmt: skip
         axes.text(x, y, name, ha="center", fontsize=10, color=ACCENT)
 
 
