@@ -79,10 +79,10 @@ def said(visit: Visit, root: str) -> str:
 
 def _try_perceptron(visit: Visit, root: str) -> None:
     page = visit.page
-    page.click(f"{root} >> text=learn 100 rounds")
+    page.click(f"{root} >> text=learn 100 epochs")
     assert "now 0 of 8 wrong" in said(visit, root)
     page.click(f"{root} >> text=either … or")
-    page.click(f"{root} >> text=learn 100 rounds")
+    page.click(f"{root} >> text=learn 100 epochs")
     assert said(visit, root).startswith("No line found")
     page.click(f"{root} >> text=two clouds")
     page.focus(f"{root} circle")
@@ -105,12 +105,12 @@ def _try_perceptron(visit: Visit, root: str) -> None:
 
 def _try_descent(visit: Visit, root: str) -> None:
     page = visit.page
-    assert "bottom of a valley" in said(visit, root)
+    assert "a local minimum" in said(visit, root)
     page.locator(f"{root} input[type=range]").nth(0).fill("2.9")
-    assert "bottom of a valley" not in said(visit, root)
+    assert "a local minimum" not in said(visit, root)
     page.select_option(f"{root} select", "Adam")
     page.locator(f"{root} input[type=range]").nth(0).fill("0.3")
-    assert "bottom of a valley" in said(visit, root)
+    assert "a local minimum" in said(visit, root)
     page.focus(f"{root} canvas")
     before_text = said(visit, root)
     for _ in range(10):

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noizenet.base.process import set_waiting
+from noizenet.base.process import set_openmp_waiting
 
 # Before NumPy and torch are loaded: a suite beside other work must not wait for threads that spin.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-set_waiting()
+set_openmp_waiting()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402

@@ -1,4 +1,4 @@
-"""Files of chunks and blocks: big-endian wav, sound in several pieces, pauses and repeats."""
+"""Chunk-based files: big-endian wav, several data chunks, pauses and repeats."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_big_endian_wav_of_sox(tmp_path: Path, bits: int) -> None:
 
 
 @pytest.mark.parametrize("guid", [b"\0\0\0\1\0\0\0\x10", b"\0\1\0\0\0\0\x10\0", b"\1\0\0\0\0\0\x10\0"])
-def test_a_big_endian_wav_of_the_extended_kind(tmp_path: Path, guid: bytes) -> None:
+def test_an_extensible_big_endian_wav(tmp_path: Path, guid: bytes) -> None:
     x = (music(0.5) * 32767).astype(">i2")
     more = (22).to_bytes(2, "big") + (16).to_bytes(2, "big") + (3).to_bytes(4, "big") + guid
     more += b"\x80\0\0\xaa\0\x38\x9b\x71"
@@ -71,14 +71,14 @@ def test_a_big_endian_wav_of_the_extended_kind(tmp_path: Path, guid: bytes) -> N
     np.testing.assert_array_equal(y, x / np.float32(32768))
 
 
-def test_a_big_endian_wav_that_is_not_whole(tmp_path: Path) -> None:
+def test_an_incomplete_big_endian_wav(tmp_path: Path) -> None:
     x = (music(2.0) * 32767).astype(">i2")
     data = wav(fmt(1, 2, RATE, 2, "big"), chunk(b"data", x.tobytes(), "big"), order="big")
     _, issues, y = look(tmp_path / "cut.wav", data[: len(data) // 2])
-    assert issues == [Issue("lost", "damaged after 1.0 s (the file promises 2.0 s)")]
+    assert issues == [Issue("lost", "damaged after 1.0 s (its header declares 2.0 s)")]
     np.testing.assert_array_equal(y, x[: len(y)] / np.float32(32768))
     at = data.index(b"data") + 4
-    for size in (b"\0\0\0\0", b"\xff\xff\xff\xff"):  # what programs write that do not know the length yet
+    for size in (b"\0\0\0\0", b"\xff\xff\xff\xff"):  # sizes that programs write while the length is unknown
         _, issues, y = look(tmp_path / "open.wav", data[:at] + size + data[at + 4 :])
         assert all(i.kind == "repaired" for i in issues)
         np.testing.assert_array_equal(y, x / np.float32(32768))
@@ -107,7 +107,7 @@ def test_big_endian_wavs_joined(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["little", "big"])
 @pytest.mark.parametrize("code", [1, 3, 7])
-def test_sound_in_several_data_chunks(tmp_path: Path, order: str, code: int) -> None:
+def test_audio_in_several_data_chunks(tmp_path: Path, order: str, code: int) -> None:
     width = {1: 2, 3: 4, 7: 1}[code]
     kind = {1: "i2", 3: "f4", 7: "u1"}[code]
     x = music(3.0)
@@ -121,7 +121,7 @@ def test_sound_in_several_data_chunks(tmp_path: Path, order: str, code: int) -> 
     data = wav(head, pieces[0], tag, *pieces[1:], order=order)
     reader, issues, y = look(tmp_path / "a.wav", data)
     assert [i.kind for i in issues] == ["repaired"]
-    assert "3 pieces" in issues[0].text
+    assert "3 data chunks" in issues[0].text
     assert reader.info.seconds == pytest.approx(3.0)
     np.testing.assert_array_equal(y, whole)
     _, issues, y = look(tmp_path / "cut.wav", data[: -len(parts[-1].tobytes()) // 2])
@@ -133,7 +133,7 @@ def test_sound_in_several_data_chunks(tmp_path: Path, order: str, code: int) -> 
     assert len(y) == RATE
 
 
-def test_compressed_sound_in_several_data_chunks_is_told(tmp_path: Path) -> None:
+def test_compressed_audio_in_several_data_chunks_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, music(1.0, channels=1), RATE, subtype="IMA_ADPCM")
     whole = look(path)[2]
@@ -146,7 +146,7 @@ def test_compressed_sound_in_several_data_chunks_is_told(tmp_path: Path) -> None
     np.testing.assert_array_equal(y, whole)
 
 
-def test_a_list_of_pieces_and_pauses_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_wavl_list_is_refused_with_its_name(tmp_path: Path) -> None:
     x = (music(0.5) * 32767).astype("<i2").tobytes()
     data = wav(fmt(1, 2, RATE, 2), chunk(b"LIST", b"wavl" + chunk(b"data", x) + chunk(b"slnt", bytes(4))))
     with pytest.raises(AudioError, match=r"wavl.*convert it"):
@@ -159,7 +159,7 @@ def _written(path: Path, data: bytes) -> Path:
 
 
 class TestVoc:
-    """Creative Voice: blocks of sound, silence and repeats."""
+    """Creative Voice: blocks of audio, silence and repeats."""
 
     FRONT = b"Creative Voice File\x1a\x1a\0\x0a\x01\x29\x11"
 
@@ -179,7 +179,7 @@ class TestVoc:
         t = np.arange(round(seconds * rate)) / rate
         return np.repeat(np.rint(16000 * np.sin(2 * np.pi * hz * t))[:, None], channels, axis=1).astype("<i2")
 
-    def test_one_kind_is_read_as_before(self, tmp_path: Path) -> None:
+    def test_blocks_of_one_format(self, tmp_path: Path) -> None:
         x = self.tone(2.0, 16000, channels=2)
         more = self.block(2, x[16000:].tobytes())
         data = self.FRONT + self.new(x[:16000], 16000) + self.block(5, b"a text\0") + more + b"\0"
@@ -188,9 +188,9 @@ class TestVoc:
         assert reader.info.seconds == pytest.approx(2.0)
         np.testing.assert_array_equal(y, x / np.float32(32768))
         _, issues, y = look(tmp_path / "a.voc", data[: len(data) * 3 // 4])
-        assert issues == [Issue("lost", "damaged after 1.5 s (the file promises 2.0 s)")]
+        assert issues == [Issue("lost", "damaged after 1.5 s (its header declares 2.0 s)")]
 
-    def test_a_second_rate_is_played_at_its_own_speed(self, tmp_path: Path) -> None:
+    def test_a_second_sample_rate_is_converted(self, tmp_path: Path) -> None:
         first, second = self.tone(1.0, 8000), self.tone(1.0, 16000)
         reader, issues, y = look(
             tmp_path / "a.voc", self.FRONT + self.new(first, 8000) + self.new(second, 16000) + b"\0"
@@ -203,7 +203,7 @@ class TestVoc:
         np.testing.assert_array_equal(y[:8000], first / np.float32(32768))
         np.testing.assert_allclose(y[8200:15800], first[200:7800] / 32768, atol=0.002)
 
-    def test_a_second_coding_is_decoded_as_its_own(self, tmp_path: Path) -> None:
+    def test_a_second_coding_is_decoded_correctly(self, tmp_path: Path) -> None:
         x = self.tone(1.0, 10000)
         coarse = (x // 256 + 128).astype(np.uint8)
         _, issues, y = look(tmp_path / "a.voc", self.FRONT + self.old(coarse, 10000) + self.new(x, 10000) + b"\0")
@@ -211,19 +211,19 @@ class TestVoc:
         np.testing.assert_array_equal(y[:10000], (coarse.astype(np.float32) - 128) / 128)
         np.testing.assert_array_equal(y[10000:], x / np.float32(32768))
 
-    def test_silence_and_repeats_are_told(self, tmp_path: Path) -> None:
+    def test_silence_and_repeats_are_reported(self, tmp_path: Path) -> None:
         x = (self.tone(1.0, 10000) // 256 + 128).astype(np.uint8)
         silence = self.block(3, (4999).to_bytes(2, "little") + bytes([156]))
         repeat, end = self.block(6, (2).to_bytes(2, "little")), self.block(7, b"")
         data = self.FRONT + self.old(x, 10000) + silence + repeat + self.old(x, 10000) + end + silence + b"\0"
         _, issues, y = look(tmp_path / "a.voc", data)
         assert issues == [
-            Issue("lost", "2 pauses of silence (1.0 s) left out; the sound before and after was joined"),
+            Issue("lost", "2 pauses of silence (1.0 s) left out; the audio before and after was joined"),
             Issue("lost", "a part of 1.0 s that repeats (2 more times, 2.0 s) is read once"),
         ]
         assert len(y) == 20000
 
-    def test_what_sox_writes(self, tmp_path: Path) -> None:
+    def test_files_written_by_sox(self, tmp_path: Path) -> None:
         if not shutil.which("sox"):
             pytest.skip("needs the sox program")
         soundfile.write(tmp_path / "a.wav", music(2.0), RATE, subtype="PCM_16")

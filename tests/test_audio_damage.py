@@ -1,4 +1,4 @@
-"""Damage in the middle costs what is damaged: both sides are kept, the second and the loss are told."""
+"""Damage in the middle: both sides are kept; the position and the loss are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from noizenet.audio.sync import sync_at
 from noizenet.base.errors import AudioError, NoizenetError
 
 SECONDS = 12.0
-# What the container's unit of loss is, in seconds: a packet, or a page or cluster of packets.
+# The container's unit of loss in seconds: a packet, or a page or cluster of packets.
 LOSS = {"flac": 0.35, "mp3": 0.2, "mp2": 0.2, "aac": 0.2, "m4a": 0.3, "alac": 0.4, "ac3": 0.2, "eac3": 0.2, "wma": 0.7, "wv": 1.1,
         "tta": 2.2, "ogg": 2.3, "opus": 2.3, "oggflac": 2.3, "mka": 5.5, "webm": 5.5}  # fmt: skip
 
@@ -34,7 +34,7 @@ def look(path: Path) -> tuple[int, list[Issue], np.ndarray]:
 
 
 def places(issues: list[Issue]) -> list[tuple[float, float]]:
-    """Return (second, seconds lost) of every damage that is told."""
+    """Return (second, seconds lost) of every reported damage."""
     found = [re.match(r"damaged at ([\d.]+) s \(([\d.]+) s lost\)", i.text) for i in issues if i.kind == "lost"]
     assert all(found), issues
     return [(float(m[1]), float(m[2])) for m in found if m]
@@ -57,7 +57,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, np.
 
 @pytest.mark.parametrize("kind", LOSS)
 @pytest.mark.parametrize(("share", "how"), [(0.3, "noise"), (0.62, "noise"), (0.5, "zeros"), (0.45, "removed")])
-def test_a_kilobyte(
+def test_a_damaged_kilobyte(
     tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]], kind: str, share: float, how: str
 ) -> None:
     if kind not in good:
@@ -70,21 +70,21 @@ def test_a_kilobyte(
     path = tmp_path / f"a.{kind}"
     path.write_bytes(data[:at] + fill + data[at + 1024 :])
     _, issues, y = look(path)
-    told = places(issues)
+    reported = places(issues)
     missing = (len(whole) - len(y)) / rate
-    if kind == "alac" and not told:
-        assert not missing  # ALAC has no checksums: noise in its bits may be noise in its sound
+    if kind == "alac" and not reported:
+        assert not missing  # ALAC has no checksums: damaged bits may decode to noise
         return
-    assert told, (issues, missing)
+    assert reported, (issues, missing)
     assert missing < LOSS[kind]
-    lost = sum(s for _, s in told)
-    if how != "removed":  # what was removed from a stream without time stamps cannot be seen
+    lost = sum(s for _, s in reported)
+    if how != "removed":  # without time stamps, removed bytes cannot be detected
         assert abs(lost - missing) < 0.15, (lost, missing)
-    second = told[0][0]
+    second = reported[0][0]
     assert abs(second - share * SECONDS) < LOSS[kind] + 0.5
-    # What is before is as it was, what is behind as well, and the gap is where it is told to be.
-    # Lossy decoders overlap neighbouring frames, and a damaged one may sound before the loss: a margin.
-    # Ogg tells a page's time at its end: FLAC in Ogg finds a gap up to a page late.
+    # The audio before and after the damage is unchanged, and the gap is at the reported position.
+    # Margin: lossy decoders overlap neighbouring frames, and a damaged one may precede the loss.
+    # An Ogg page has the time of its end: FLAC in Ogg detects a gap up to a page late.
     margin = int((1.2 if kind == "oggflac" else 0.35 if kind not in LOSSLESS else 0.0) * rate)
     before = int(second * rate) - margin - int(0.06 * rate)
     assert np.abs(y[:before] - whole[:before]).max() < 1e-3
@@ -94,7 +94,7 @@ def test_a_kilobyte(
     assert np.corrcoef(y[-behind:-rate, 1], whole[at_end : at_end + behind - rate, 1])[0, 1] > 0.95
 
 
-def test_many_places_are_counted(tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]]) -> None:
+def test_many_damaged_places_are_counted(tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]]) -> None:
     data = bytearray(good["flac"][0])
     for k in range(1, 10):
         at = len(data) * k // 10
@@ -110,7 +110,7 @@ def test_many_places_are_counted(tmp_path: Path, good: dict[str, tuple[bytes, np
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(sorted(LOSS)))
-def test_whatever_is_done_to_a_file_it_is_read_or_refused(
+def test_a_modified_file_is_read_or_refused(
     tmp_path: Path, good: dict[str, tuple[bytes, np.ndarray, int]], kind: str, data: st.DataObject
 ) -> None:
     if kind not in good:
@@ -144,14 +144,14 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(
 @pytest.mark.parametrize(
     "junk", [b"\0" * 700, b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n\x01\x02\x03" + bytes(range(256)) * 9]
 )
-def test_junk_before_the_sound(tmp_path: Path, kind: str, junk: bytes) -> None:
+def test_junk_before_the_audio(tmp_path: Path, kind: str, junk: bytes) -> None:
     path = encode(tmp_path / f"a.{kind}", music(2.0), kind)
     rate, _, whole = look(path)
     path.write_bytes(junk + path.read_bytes())
     _, issues, y = look(path)
     assert abs(len(y) - len(whole)) < 0.06 * rate
     assert [i.kind for i in issues] == ["repaired"]
-    assert f"{len(junk):,} bytes before the sound" in issues[0].text
+    assert f"{len(junk):,} bytes before the audio" in issues[0].text
 
 
 @pytest.mark.parametrize("kind", ["mp3", "aac", "ac3", "mp2"])
@@ -185,10 +185,10 @@ def test_a_gap_does_not_click(tmp_path: Path, kind: str, seed: int) -> None:
     _, issues, found = look(path)
     assert any(i.kind == "lost" for i in issues)
     assert np.abs(found).max() < 0.45
-    assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's own steps are 0.012
+    assert np.abs(np.diff(found[2000:-2000, 0])).max() < 0.03  # the tone's steps are 0.012
 
 
-class TestNoNumbers:
+class TestInvalidSamples:
     def write(self, path: Path, x: np.ndarray, subtype: str = "FLOAT") -> Path:
         soundfile.write(path, x, RATE, subtype=subtype)
         return path
@@ -196,7 +196,7 @@ class TestNoNumbers:
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(at=st.integers(0, 3 * RATE - 1), count=st.integers(1, 50), bad=st.sampled_from([np.nan, np.inf, -np.inf, 1e30]),
            subtype=st.sampled_from(["FLOAT", "DOUBLE"]), block=st.sampled_from([0.1, 1.0, 8.0]))  # fmt: skip
-    def test_they_become_zeros_and_are_told(
+    def test_they_become_zeros_and_are_reported(
         self, tmp_path: Path, at: int, count: int, bad: float, subtype: str, block: float
     ) -> None:
         x = music(3.0).copy()
@@ -212,9 +212,9 @@ class TestNoNumbers:
         first, last = f"{at / RATE:.2f}", f"{(at + n - 1) / RATE:.2f}"
         where = f"at {first} s" if first == last else f"from {first} s to {last} s"
         assert issue.kind == "lost"
-        assert issue.text.startswith(f"{n} NaN or infinite {samples} {where}, replaced by zeros; all else is kept")
+        assert issue.text.startswith(f"{n} NaN or infinite {samples} {where}, replaced by zeros; the rest is kept")
 
-    def test_nothing_but_nan_is_refused(self, tmp_path: Path) -> None:
+    def test_only_nan_is_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path / "a.wav", np.full((RATE, 2), np.nan, np.float32))
         with pytest.raises(AudioError, match="NaN, infinity or levels beyond"):
             read(path)
@@ -225,19 +225,19 @@ class TestNoNumbers:
 
 
 class TestSecondDecoder:
-    def test_it_goes_on_where_the_first_gives_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_continues_where_the_first_gives_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = encode(tmp_path / "a.flac", music(4.0), "flac")
         _, _, whole = look(path)
-        pieces = decode_av.AVDecoder.pieces
+        decoded = decode_av.AVDecoder.blocks
 
         def breaks_off(self: decode_av.AVDecoder) -> object:
             self.gave_up = True
-            for k, piece in enumerate(pieces(self)):
+            for k, block in enumerate(decoded(self)):
                 if k == 2:
                     return
-                yield piece
+                yield block
 
-        monkeypatch.setattr(decode_av.AVDecoder, "pieces", breaks_off)
+        monkeypatch.setattr(decode_av.AVDecoder, "blocks", breaks_off)
         _, issues, y = look(path)
         assert issues == []
         assert np.array_equal(y, whole)
@@ -254,16 +254,16 @@ class TestSecondDecoder:
         assert issues == []
         assert np.abs(y - whole).max() < 1e-3
 
-    def test_a_decoder_that_only_reads_is_stopped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stalled_decoder_is_stopped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from noizenet.audio import source
 
         path = encode(tmp_path / "a.mp3", music(20.0), "mp3")
         monkeypatch.setattr(source, "STALL_S", -1.0)
-        with pytest.raises(AudioError, match="reads on and gives no sound"):
+        with pytest.raises(AudioError, match="keeps reading without output"):
             read(path)
 
 
-def test_conversion_and_folding_are_numpys(tmp_path: Path) -> None:
+def test_conversion_and_downmix_equal_numpy(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.flac", music(3.0), "flac")
     _, _, x = look(path)
     with AudioReader(path) as reader:
@@ -275,8 +275,8 @@ def test_conversion_and_folding_are_numpys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("frame", [0, 1, 2, 3, 7, 20, 21])
-def test_a_bit_costs_the_frame_of_flac_that_it_is_in(tmp_path: Path, frame: int) -> None:
-    """FFmpeg's parser puts a damaged frame and its neighbours into one packet, which some versions then drop whole."""
+def test_a_wrong_bit_costs_one_flac_frame(tmp_path: Path, frame: int) -> None:
+    """FFmpeg's parser puts a damaged frame and its neighbours into one packet, which some versions drop."""
     size, x = 4096, music(2.0)
     path = tmp_path / "a.flac"
     soundfile.write(path, x, RATE, subtype="PCM_16")
@@ -298,7 +298,7 @@ def test_a_bit_costs_the_frame_of_flac_that_it_is_in(tmp_path: Path, frame: int)
 
 
 def with_gaps(source: Path, out: Path, gaps: dict[float, float]) -> Path:
-    """Write a file anew with gaps in its time stamps: the seconds after which they come, and their lengths."""
+    """Rewrite a file with gaps in its time stamps, a dict of second → length."""
     import av
 
     with av.open(str(source)) as given, av.open(str(out), "w", format=given.format.name.split(",")[0]) as made:
@@ -315,31 +315,31 @@ def with_gaps(source: Path, out: Path, gaps: dict[float, float]) -> Path:
 
 
 class TestGaps:
-    """A recorder that paused, or an editor, leaves time in a container in which there is nothing: no byte is missing."""
+    """Gaps in time stamps that a paused recorder or an editor leaves: no bytes are missing."""
 
     @pytest.mark.parametrize("kind", ["webm", "mka", "m4a", "alac"])
-    def test_one_is_called_a_gap_and_no_damage(self, tmp_path: Path, kind: str) -> None:
+    def test_a_gap_is_not_reported_as_damage(self, tmp_path: Path, kind: str) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(6.0), kind)
         path = with_gaps(whole, tmp_path / f"gap.{kind}", {3.0: 2.0})
         rate, issues, y = look(path)
-        assert len(y) == pytest.approx(len(look(whole)[2]), abs=rate // 20)  # joined: nothing lost, nothing put in
+        assert len(y) == pytest.approx(len(look(whole)[2]), abs=rate // 20)  # joined: nothing lost or inserted
         (issue,) = issues
         assert issue.kind == "repaired"
         found = re.fullmatch(
-            r"a gap of 2\.0 s in its time stamps at (3\.\d) s, where nothing was recorded; the sound before and after it was "
+            r"a gap of 2\.0 s in its time stamps at (3\.\d) s, where nothing was recorded; the audio before and after it was "
             r"joined",
             issue.text,
         )
         assert found, issue.text
 
-    def test_many_are_told_in_one_line(self, tmp_path: Path) -> None:
+    def test_many_gaps_are_reported_in_one_line(self, tmp_path: Path) -> None:
         whole = encode(tmp_path / "whole.webm", music(8.0), "webm")
         path = with_gaps(whole, tmp_path / "gaps.webm", {float(at): 0.5 for at in range(1, 8)})
         (issue,) = look(path)[1]
         assert issue.text.startswith("7 gaps in its time stamps (3.5 s in all, the first at 1.0 s), where nothing was")
 
     @pytest.mark.parametrize("kind", ["webm", "mka"])
-    def test_damage_beside_one_is_damage(self, tmp_path: Path, kind: str) -> None:
+    def test_damage_next_to_a_gap_is_reported(self, tmp_path: Path, kind: str) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(20.0), kind)
         data = bytearray(with_gaps(whole, tmp_path / f"gap.{kind}", {4.0: 2.0}).read_bytes())
         at = len(data) * 6 // 10
@@ -351,18 +351,18 @@ class TestGaps:
 
     @pytest.mark.parametrize("place", [0.35, 0.5, 0.62])
     @pytest.mark.parametrize("kind", ["webm", "mka"])
-    def test_bytes_cut_out_are_damage_and_no_pause(self, tmp_path: Path, kind: str, place: float) -> None:
+    def test_removed_bytes_are_damage(self, tmp_path: Path, kind: str, place: float) -> None:
         whole = encode(tmp_path / f"whole.{kind}", music(20.0), kind)
         data = with_gaps(whole, tmp_path / f"gap.{kind}", {2.0: 1.5}).read_bytes()
         at, count = int(len(data) * place), len(data) // 6
         (tmp_path / f"both.{kind}").write_bytes(data[:at] + data[at + count :])
         _, issues, _ = look(tmp_path / f"both.{kind}")
         pauses = [i for i in issues if i.kind == "repaired"]
-        assert [i.text[:30] for i in pauses] == ["a gap of 1.5 s in its time sta"]  # the one that is a pause
+        assert [i.text[:30] for i in pauses] == ["a gap of 1.5 s in its time sta"]  # the only pause
         assert any(i.kind == "lost" and i.text.startswith("damaged at") for i in issues), issues
 
     @pytest.mark.parametrize("options", [{}, {"live": "1"}, {"cluster_time_limit": "400"}])
-    def test_whole_blocks_cut_out_are_damage(self, tmp_path: Path, options: dict[str, str]) -> None:
+    def test_removed_blocks_are_damage(self, tmp_path: Path, options: dict[str, str]) -> None:
         import av
 
         whole = encode(tmp_path / "whole.webm", music(20.0), "webm", **options)
@@ -377,7 +377,7 @@ class TestGaps:
 
     @pytest.mark.parametrize("cut", [False, True])
     def test_blocks_of_several_frames(self, tmp_path: Path, cut: bool) -> None:
-        """As mkvmerge writes them: packets of one block have one place."""
+        """As written by mkvmerge: packets of one block have the same position."""
         import av
 
         def element(name: bytes, content: bytes) -> bytes:
@@ -414,24 +414,24 @@ class TestHeadlessOgg:
 
     @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])
     @pytest.mark.parametrize("cut", ["a page", "three pages", "within a page", "the second page"])
-    def test_that_its_beginning_is_missing_is_said(self, tmp_path: Path, kind: str, cut: str) -> None:
+    def test_a_missing_beginning_is_reported(self, tmp_path: Path, kind: str, cut: str) -> None:
         data = encode(tmp_path / f"whole.{kind}", music(4.0), kind).read_bytes()
         at = self.pages(data)
         first = {"a page": at[1], "three pages": at[3], "within a page": at[1] + 31}.get(cut, at[2])
         path = tmp_path / f"a.{kind}"
         path.write_bytes((data[: at[1]] if cut == "the second page" else b"") + data[first:])
         if (kind, cut) == ("oggflac", "the second page"):
-            assert len(look(path)[2])  # it holds tags only
+            assert len(look(path)[2])  # that page has only tags
             return
-        with pytest.raises(AudioError, match="its beginning is missing, which says how its sound is coded"):
+        with pytest.raises(AudioError, match="its beginning with the decoder's setup is missing"):
             look(path)
 
     @pytest.mark.parametrize("kind", ["ogg", "opus", "oggflac"])
-    def test_what_follows_whole_is_read(self, tmp_path: Path, kind: str) -> None:
+    def test_a_complete_file_that_follows_is_read(self, tmp_path: Path, kind: str) -> None:
         data = encode(tmp_path / f"whole.{kind}", music(4.0), kind).read_bytes()
         at = self.pages(data)
         (tmp_path / "a.ogg").write_bytes(data[at[2] :] + data)
         _, issues, y = look(tmp_path / "a.ogg")
         assert len(y) == len(look(tmp_path / f"whole.{kind}")[2])
-        told = f"its beginning is missing: the first {len(data) - at[2]:,} bytes cannot be decoded"
-        assert issues == [Issue("lost", told)]
+        reported = f"its beginning is missing: the first {len(data) - at[2]:,} bytes cannot be decoded"
+        assert issues == [Issue("lost", reported)]

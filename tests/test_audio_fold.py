@@ -1,4 +1,4 @@
-"""Channels are folded by their places, nothing cancels unseen, levels are fitted and said."""
+"""Downmix by channel layout, detection of cancellation, normalisation of levels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from noizenet.audio.fold import (
     ONLY_LFE,
     FoldStatistics,
+    convert_layout,
     default_layout,
     fold,
     fold_matrix,
     layout_name,
-    refit,
     vorbis_layout,
 )
 from noizenet.audio.issue import Issue
@@ -45,7 +45,7 @@ def sines(names: tuple[str, ...], rate: int = 48_000, seconds: float = 1.5) -> n
     return np.stack([0.3 * np.sin(2 * np.pi * HZ[n] * t) for n in names], axis=1).astype(np.float32)
 
 
-def heard(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
+def levels(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
     part = x[rate // 4 : rate // 4 + rate].reshape(rate, -1)
     s = np.abs(np.fft.rfft(part * np.hanning(rate)[:, None], axis=0)) / (rate / 4)
     return [{n: float(s[f, c]) for n, f in HZ.items()} for c in range(part.shape[1])]
@@ -53,9 +53,9 @@ def heard(x: np.ndarray, rate: int = 48_000) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "opus", "m4a", "alac", "wv", "mka", "caf"])
-def test_every_channel_is_where_it_belongs(tmp_path: Path, kind: str, layout: str) -> None:
+def test_every_channel_is_mixed_to_its_side(tmp_path: Path, kind: str, layout: str) -> None:
     names = LAYOUTS[layout]
-    if kind == "ogg":  # written by libsndfile, which knows no layouts: Vorbis' own order
+    if kind == "ogg":  # written by libsndfile, which has no layouts: Vorbis order
         soundfile.write(tmp_path / "a.ogg", sines(vorbis_layout(len(names))), 48_000, subtype="VORBIS", format="OGG")
         path = tmp_path / "a.ogg"
     else:
@@ -70,21 +70,21 @@ def test_every_channel_is_where_it_belongs(tmp_path: Path, kind: str, layout: st
     with AudioReader(path) as reader:
         assert reader.info.channels == len(names)
         assert reader.info.layout == layout
-    left, right = heard(read(path, channels=2).samples)
+    left, right = levels(read(path, channels=2).samples)
     total = 1 + 0.7071 * (len([n for n in names if n in ("FC", "BL", "SL")]))
     for name in names:
         main, other = (left, right) if name in ("FL", "BL", "SL") else (right, left)
         want = {"FL": 1, "FR": 1, "LFE": 0}.get(name, 0.7071) * 0.3 / total
         assert main[name] == pytest.approx(want, abs=0.012), name
         assert other[name] == pytest.approx(want if name == "FC" else 0, abs=0.012), name
-    (mono,) = heard(read(path, channels=1).samples)
+    (mono,) = levels(read(path, channels=1).samples)
     assert mono["FL"] == pytest.approx(mono["FR"], abs=0.01)
     assert mono["LFE"] < 0.01
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs the ffmpeg program")
 @pytest.mark.parametrize("layout", ["3.0", "quad", "5.0", "5.1"])
-def test_the_ffmpeg_program_folds_the_same(tmp_path: Path, layout: str) -> None:
+def test_the_downmix_equals_that_of_ffmpeg(tmp_path: Path, layout: str) -> None:
     path = encode(tmp_path / "a.flac", sines(LAYOUTS[layout]), "flac", rate=48_000, layout=layout)
     command = ["ffmpeg", "-v", "error", "-i", path, "-ac", "2", "-f", "f32le", "-"]
     theirs = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4").reshape(-1, 2)
@@ -111,14 +111,14 @@ def test_more_than_two_channels_are_not_made() -> None:
     assert layout_name(default_layout(11)) == "11 channels"
 
 
-def test_a_later_part_of_a_file_is_brought_to_the_firsts_channels() -> None:
+def test_a_later_part_is_converted_to_the_first_layout() -> None:
     stereo = np.array([[1.0, 2.0]], np.float32)
-    five = refit(stereo, ("FL", "FR"), LAYOUTS["5.1"])
+    five = convert_layout(stereo, ("FL", "FR"), LAYOUTS["5.1"])
     assert five.tolist() == [[1, 2, 0, 0, 0, 0]]
-    assert refit(five, LAYOUTS["5.1"], ("FC",)).shape == (1, 1)
+    assert convert_layout(five, LAYOUTS["5.1"], ("FC",)).shape == (1, 1)
     mono = np.array([[3.0]], np.float32)
-    assert refit(mono, ("FC",), ("FL", "FR")).tolist() == [[3, 3]]
-    assert refit(mono, ("FC",), LAYOUTS["5.1"]).tolist() == [[3, 3, 0, 0, 0, 0]]
+    assert convert_layout(mono, ("FC",), ("FL", "FR")).tolist() == [[3, 3]]
+    assert convert_layout(mono, ("FC",), LAYOUTS["5.1"]).tolist() == [[3, 3, 0, 0, 0, 0]]
 
 
 class TestCancelling:
@@ -133,15 +133,15 @@ class TestCancelling:
     @pytest.mark.parametrize(
         ("share", "noise", "quiet_s"), [(1.0, 0, 0), (0.9, 0, 0), (0.8, 0.001, 0), (0.9, 0.01, 2.5), (1.2, 0, 9.0)]
     )
-    def test_the_louder_channel_is_kept_and_it_is_said(
+    def test_the_louder_channel_is_kept_and_reported(
         self, tmp_path: Path, share: float, noise: float, quiet_s: float
     ) -> None:
         x = self.inverted(tmp_path / "a.wav", share, noise, quiet_s)
         side = int(share > 1)
         assert np.allclose(read(tmp_path / "a.wav", channels=1).samples, x[:, side])
-        told: list[Issue] = []
-        read(tmp_path / "a.wav", channels=1, issues=told)
-        assert [i.kind for i in told] == ["repaired"]
+        found: list[Issue] = []
+        read(tmp_path / "a.wav", channels=1, issues=found)
+        assert [i.kind for i in found] == ["repaired"]
         for block_s in (0.5, 8.0):
             with AudioReader(tmp_path / "a.wav") as reader:
                 mono = np.concatenate(list(mono_blocks(reader, block_s)))
@@ -155,7 +155,7 @@ class TestCancelling:
         assert np.array_equal(stereo, x)
         assert not reader.issues
 
-    def test_stereo_that_does_not_cancel_is_folded(self, tmp_path: Path) -> None:
+    def test_stereo_that_does_not_cancel_is_mixed(self, tmp_path: Path) -> None:
         for name, x in (
             ("a", music(3.0)),
             ("b", music(3.0) * np.float32([1, 0])),
@@ -167,7 +167,7 @@ class TestCancelling:
             assert not reader.issues
             assert np.allclose(mono, x.mean(axis=1), atol=1e-6)
 
-    def test_what_cancels_later_is_said(self, tmp_path: Path) -> None:
+    def test_later_cancellation_is_reported(self, tmp_path: Path) -> None:
         x = music(40.0, channels=1)
         y = np.concatenate([x, -x], axis=1)
         y[: 2 * RATE, 1] = 0
@@ -175,11 +175,13 @@ class TestCancelling:
         with AudioReader(tmp_path / "a.wav") as reader:
             list(mono_blocks(reader, 1.0))
         assert [i.kind for i in reader.issues] == ["lost"]
-        assert np.allclose(read(tmp_path / "a.wav", channels=1).samples, y[:, 0])  # read whole, it is known in time
+        assert np.allclose(
+            read(tmp_path / "a.wav", channels=1).samples, y[:, 0]
+        )  # the whole file is read before the decision
 
     @settings(max_examples=50, deadline=None)
     @given(cuts=st.lists(st.integers(0, 3000), max_size=6), share=st.floats(-1.5, 1.5))
-    def test_statistics_do_not_depend_on_the_cut(self, cuts: list[int], share: float) -> None:
+    def test_statistics_do_not_depend_on_block_sizes(self, cuts: list[int], share: float) -> None:
         x = music(0.1, channels=1)
         stereo = np.concatenate([x, share * x], axis=1).astype(np.float32)
         whole, parts = FoldStatistics(), FoldStatistics()
@@ -188,7 +190,7 @@ class TestCancelling:
         for a, b in zip(edges, edges[1:], strict=False):
             parts.push(stereo[a:b])
         assert np.allclose(whole.energy, parts.energy, rtol=1e-5)
-        assert whole.sounding
+        assert whole.nonsilent
         mid = float(np.square(stereo.mean(axis=1)).sum())
         assert (
             whole.cancels == (mid < 0.05 * max(1, share**2) * float(np.square(x).sum()))
@@ -204,19 +206,19 @@ class TestCancelling:
         silent = FoldStatistics()
         silent.push(np.zeros((100, 2), np.float32))
         assert not silent.cancels
-        assert not silent.sounding
+        assert not silent.nonsilent
 
 
 class TestLevels:
     @settings(max_examples=100)
     @given(db=st.floats(-119, 200))
-    def test_what_is_fitted_lies_in_range(self, db: float) -> None:
+    def test_fitted_levels_are_in_range(self, db: float) -> None:
         peak = 10 ** (db / 20)
         gain, issue = fit_level(peak)
         assert peak * gain <= 1 + 1e-9
         assert peak * gain >= 10 ** (-40.001 / 20)
         assert gain == 1 or db > 0 or db < -40 + 1e-6
-        if min(abs(db - 1), abs(db + 40)) > 1e-6:  # at the borders themselves the last bit decides
+        if min(abs(db - 1), abs(db + 40)) > 1e-6:  # at the limits rounding decides
             assert (issue is not None) == (db > 1 or db < -40)
         if issue:
             assert issue.kind == "repaired"
@@ -236,12 +238,12 @@ class TestLevels:
         assert not is_silent(2**-19)
 
 
-class TestOnlyBass:
-    """A recording of which only the low-frequency channel sounds is not called silent."""
+class TestOnlyLfe:
+    """A recording with audio only in the low-frequency channel is not reported as silent."""
 
     @pytest.mark.parametrize("kind", ["wav", "flac", "ac3", "mka"])
     @pytest.mark.parametrize("channels", [1, 2])
-    def test_it_is_said(self, tmp_path: Path, kind: str, channels: int) -> None:
+    def test_it_is_reported(self, tmp_path: Path, kind: str, channels: int) -> None:
         x = sines(LAYOUTS["5.1"])
         x[:, [c for c in range(6) if c != 3]] = 0
         path = encode(tmp_path / f"a.{kind}", x, kind, rate=48_000, layout="5.1")
@@ -249,12 +251,12 @@ class TestOnlyBass:
         read(path, channels=channels, issues=issues)
         assert ONLY_LFE in [i.text for i in issues]
         whole: list[Issue] = []
-        assert np.abs(read(path, issues=whole).samples).max() > 0.1  # unfolded it is all there
+        assert np.abs(read(path, issues=whole).samples).max() > 0.1  # without a downmix it is complete
         assert not whole
         made = prepare(path, tmp_path, 48_000, channels, 1.0)
         assert (made.audio, made.problem) == ("", ONLY_LFE)
 
-    def test_with_anything_else_it_is_as_ever(self, tmp_path: Path) -> None:
+    def test_no_report_if_another_channel_is_not_silent(self, tmp_path: Path) -> None:
         x = sines(LAYOUTS["5.1"])
         x[:, [c for c in range(6) if c not in (3, 4)]] = 0
         x[:, 4] *= 0.01

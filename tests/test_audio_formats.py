@@ -1,4 +1,4 @@
-"""Every format that is read: length, level and sound as they were put in, whatever the ending; tags; layouts."""
+"""Every supported format: length, level and samples equal the encoded audio, whatever the suffix; tags; layouts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sound_of(path: Path) -> tuple[AudioReader, np.ndarray]:
 
 @pytest.mark.parametrize("kind", KINDS)
 class TestEveryFormat:
-    def test_it_holds_what_was_put_in(self, files: dict[str, Path], kind: str) -> None:
+    def test_the_encoded_audio_is_decoded(self, files: dict[str, Path], kind: str) -> None:
         if kind not in files:
             pytest.skip("no encoder")
         reader, y = sound_of(files[kind])
@@ -61,7 +61,7 @@ class TestEveryFormat:
             assert np.corrcoef(part[:, c], x[at : at + RATE, c])[0, 1] > 0.95
         assert part.std() == pytest.approx(x[at : at + RATE].std(), rel=0.08)
 
-    def test_the_ffmpeg_program_agrees(self, files: dict[str, Path], kind: str) -> None:
+    def test_the_result_equals_that_of_ffmpeg(self, files: dict[str, Path], kind: str) -> None:
         if kind not in files:
             pytest.skip("no encoder")
         reader, y = sound_of(files[kind])
@@ -74,7 +74,7 @@ class TestEveryFormat:
         assert np.corrcoef(part[:n], theirs[at : at + n, 1])[0, 1] > 0.99
         assert part[:n].std() == pytest.approx(theirs[at : at + n, 1].std(), rel=0.01)
 
-    def test_blocks_of_any_size_hold_the_same(self, files: dict[str, Path], kind: str) -> None:
+    def test_blocks_of_any_size_give_the_same_samples(self, files: dict[str, Path], kind: str) -> None:
         if kind not in files:
             pytest.skip("no encoder")
         _, whole = sound_of(files[kind])
@@ -92,7 +92,7 @@ class TestEveryFormat:
             assert (reader.info.artist, reader.info.title) == ("Ärtist", "Tïtle")
 
 
-def test_soundfile_agrees_where_it_can_read(files: dict[str, Path]) -> None:
+def test_the_result_equals_that_of_soundfile(files: dict[str, Path]) -> None:
     compared = 0
     for kind in ("wav", "wav24", "wavf", "aiff", "au", "caf", "w64", "flac", "ogg"):
         if kind not in files:
@@ -111,7 +111,7 @@ def test_soundfile_agrees_where_it_can_read(files: dict[str, Path]) -> None:
     ("wav", "ALAW"), ("wav", "IMA_ADPCM"), ("wav", "MS_ADPCM"), ("wav", "GSM610"), ("aiff", "PCM_S8"), ("aiff", "FLOAT"), ("au", "FLOAT"), ("rf64", "PCM_24"),
     ("flac", "PCM_24"), ("caf", "ALAC_16"), ("voc", "PCM_16"), ("paf", "PCM_16"), ("svx", "PCM_16"), ("sf", "PCM_16"), ("nist", "PCM_16"),
     ("avr", "PCM_16"), ("htk", "PCM_16"), ("wavex", "PCM_16"), ("mat5", "PCM_16")])  # fmt: skip
-def test_what_libsndfile_writes(suffix: str, subtype: str, tmp_path: Path) -> None:
+def test_files_written_by_libsndfile(suffix: str, subtype: str, tmp_path: Path) -> None:
     formats = {"sf": "IRCAM", "wavex": "WAVEX"}
     path = tmp_path / f"a.{suffix}"
     x = 0.9 * music(1.0, channels=1)
@@ -119,9 +119,7 @@ def test_what_libsndfile_writes(suffix: str, subtype: str, tmp_path: Path) -> No
         soundfile.write(path, x, RATE, subtype=subtype, format=formats.get(suffix, suffix.upper()))
     except (soundfile.LibsndfileError, ValueError, TypeError):
         pytest.skip("this libsndfile cannot write it")
-    if (
-        suffix == "mat5" or suffix == "htk"
-    ):  # tables of numbers and formats without a mark of their own are no sound files
+    if suffix == "mat5" or suffix == "htk":  # tables of numbers, and formats without magic bytes, are not supported
         return
     w = read(path)
     assert w.sample_rate == RATE
@@ -146,13 +144,13 @@ def test_conversion_does_not_depend_on_the_block(
     assert np.abs(parts - whole).max() < 1e-5
 
 
-def test_mono_blocks_are_the_mono_fold(files: dict[str, Path]) -> None:
+def test_mono_blocks_are_the_mono_downmix(files: dict[str, Path]) -> None:
     with AudioReader(files["flac"]) as reader:
         mono = np.concatenate(list(mono_blocks(reader)))
     assert np.allclose(mono, music(SECONDS).mean(axis=1), atol=2**-15)
 
 
-def test_broken_names_in_tags_are_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_a_file_with_invalid_tags_is_read(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp3", music(1.0), "mp3", tags={"artist": "Mot", "title": "Ace"})
     data = path.read_bytes()
     assert b"Mot" in data
@@ -162,7 +160,7 @@ def test_broken_names_in_tags_are_no_reason_to_refuse(tmp_path: Path) -> None:
         assert sum(len(b) for b in reader.blocks())
 
 
-def test_endings_that_scanners_take() -> None:
+def test_suffixes_of_scans() -> None:
     assert {".aifc", ".wv", ".tta", ".mp2", ".ac3", ".m4a", ".opus", ".wav", ".ape"} <= AUDIO_SUFFIXES
     assert not {".txt", ".jpg", ".m3u8", ".mpd", ".avi", ".mid", ".sd2"} & AUDIO_SUFFIXES
 
@@ -171,10 +169,8 @@ def test_endings_that_scanners_take() -> None:
 @given(
     st.lists(st.integers(9, 8191), min_size=1, max_size=8), st.sampled_from([0, 3, 4, 8, 11]), st.integers(0, 2**32 - 1)
 )
-def test_frames_of_any_size_begin_where_they_begin(
-    tmp_path: Path, sizes: list[int], rate_index: int, seed: int
-) -> None:
-    """The first frame of ADTS is not taken for junk where the second lies far behind it, or is not there."""
+def test_the_first_frame_of_any_size_is_detected(tmp_path: Path, sizes: list[int], rate_index: int, seed: int) -> None:
+    """The first ADTS frame is not treated as junk if the second is far away or missing."""
     rng = np.random.default_rng(seed)
     frames = [
         bytes([0xFF, 0xF1, 0x40 | rate_index << 2, 0x80 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 0x1F, 0xFC])
@@ -208,7 +204,7 @@ def test_large_frames_are_all_read(tmp_path: Path, rate: int, channels: int) -> 
 @pytest.mark.skipif(shutil.which("lame") is None, reason="needs lame")
 @pytest.mark.parametrize("options", [["-b", "410"], ["-b", "330", "--resample", "32"], ["-m", "m", "-b", "350"]])
 @pytest.mark.parametrize("tags", [[], ["--tt", "a title", "--id3v2-only"]])
-def test_an_mp3_of_free_format_is_called_what_it_is(tmp_path: Path, options: list[str], tags: list[str]) -> None:
+def test_an_mp3_of_free_format_is_reported_as_such(tmp_path: Path, options: list[str], tags: list[str]) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (44_100, 2)).astype(np.float32)
     write(tmp_path / "a.wav", Waveform(noise, 44_100))
     command = ["lame", "--quiet", "--freeformat", *options, *tags, str(tmp_path / "a.wav"), str(tmp_path / "free.mp3")]

@@ -1,4 +1,4 @@
-"""Recordings of two kinds in one file: what is not read is told, and no byte of it becomes noise or a false length."""
+"""Recordings of two formats in one file: the unread part is reported and causes neither noise nor a wrong length."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def look(path: Path, data: bytes) -> tuple[float, list[str], list[str], np.ndarr
 
 
 @pytest.mark.parametrize("first", KINDS)
-def test_what_follows_is_read_or_told(tmp_path: Path, made: dict[str, bytes], first: str) -> None:
+def test_a_following_file_is_read_or_reported(tmp_path: Path, made: dict[str, bytes], first: str) -> None:
     if first not in made:
         pytest.skip("no encoder")
     alone = look(tmp_path / "x", made[first])
@@ -40,15 +40,18 @@ def test_what_follows_is_read_or_told(tmp_path: Path, made: dict[str, bytes], fi
         if "lost" not in kinds:
             assert seconds == pytest.approx(2 * SECONDS, abs=0.3), (second, texts)
             continue
-        assert any("another recording" in t or "damaged" in t or "joined in it" in t for t in texts), (second, texts)
+        assert any("another recording" in t or "damaged" in t or "joined in this file" in t for t in texts), (
+            second,
+            texts,
+        )
         if (first, second) == ("flac", "mka"):
-            continue  # the frames of FLAC in Matroska are frames of FLAC
+            continue  # FLAC frames in Matroska are valid FLAC frames
         assert seconds == pytest.approx(alone[0], abs=0.1), (second, texts)
         same = min(len(y), len(alone[3])) - 4096
         assert np.abs(y[:same] - alone[3][:same]).max() < 1e-3
 
 
-def test_tags_tables_and_pictures_behind_the_sound_are_no_recording(tmp_path: Path, made: dict[str, bytes]) -> None:
+def test_tags_and_pictures_after_the_audio_are_not_a_recording(tmp_path: Path, made: dict[str, bytes]) -> None:
     rng = np.random.default_rng(0)
     picture = b"\xff\xd8\xff\xe0" + rng.bytes(200_000) + b"\xff\xd9"
     head = b"APETAGEX\xd0\x07\0\0" + (len(picture) + 32).to_bytes(4, "little") + b"\1\0\0\0\0\0\0"
@@ -57,13 +60,13 @@ def test_tags_tables_and_pictures_behind_the_sound_are_no_recording(tmp_path: Pa
     for kind in ("mp3", "wv", "aac", "tta", "flac"):
         seconds, issues, *_ = look(tmp_path / "x", made[kind] + ape)
         assert "lost" not in issues, kind
-        assert seconds == pytest.approx(alone[kind], abs=0.03), kind  # of an mp3 the padding at the end may stay
+        assert seconds == pytest.approx(alone[kind], abs=0.03), kind  # an mp3 may keep its padding at the end
     for kind in ("mp3", "flac", "wav"):
         seconds, issues, *_ = look(tmp_path / "x", made[kind] + b"TAG" + bytes(125))
         assert (seconds, "lost" in issues) == (alone[kind], False), kind
 
 
-def test_a_frame_of_flac_is_known_by_its_checksum(made: dict[str, bytes]) -> None:
+def test_the_end_of_a_flac_frame_is_found_by_its_checksum(made: dict[str, bytes]) -> None:
     data = made["flac"]
     starts = [at for at in range(len(data)) if (sync := sync_at(data, at)) is not None and sync.container == "flac"]
     assert len(starts) > 5
@@ -72,7 +75,7 @@ def test_a_frame_of_flac_is_known_by_its_checksum(made: dict[str, bytes]) -> Non
 
 
 @pytest.mark.parametrize("kind", ["mp3", "mp2", "aac", "ac3", "eac3"])
-def test_damage_before_it_hides_no_second_file(tmp_path: Path, made: dict[str, bytes], kind: str) -> None:
+def test_a_second_file_is_found_after_damage(tmp_path: Path, made: dict[str, bytes], kind: str) -> None:
     data = bytearray(made[kind])
     middle = len(data) // 2
     data[middle : middle + 500] = bytes(500)

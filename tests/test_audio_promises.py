@@ -1,4 +1,4 @@
-"""What a container says of its length, the bytes that are there and what is decoded: compared in one place, and told."""
+"""The declared length, the bytes of the file and the decoded audio are compared; differences are reported."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def loudness(y: np.ndarray, at: float, rate: int, for_s: float = 0.3) -> float:
     return float(part.std())
 
 
-# ---- what is cut off ----
+# ---- truncation ----
 
-# How much of the last packet or page is gone with the cut, at most.
+# Maximum loss of the last packet or page, in seconds.
 GRAIN = {
     "wv": 1.1,
     "tta": 1.1,
@@ -43,14 +43,14 @@ GRAIN = {
     "flac": 0.2,
     "alac": 0.2,
 }
-TOLD = ["wav", "wav24", "wavf", "w64", "aiff", "aifc", "au", "caf", "flac", "mp3", "ogg", "opus", "oggflac", "m4a", "alac", "webm",
+REPORTED = ["wav", "wav24", "wavf", "w64", "aiff", "aifc", "au", "caf", "flac", "mp3", "ogg", "opus", "oggflac", "m4a", "alac", "webm",
         "mka", "wma", "wv", "tta"]  # fmt: skip
-WITHOUT = ["mp2", "aac", "ac3", "eac3"]  # streams of frames: nothing says that there was more
+WITHOUT = ["mp2", "aac", "ac3", "eac3"]  # streams of frames: nothing declares a length
 
 
-@pytest.mark.parametrize("kind", TOLD + WITHOUT)
+@pytest.mark.parametrize("kind", REPORTED + WITHOUT)
 @pytest.mark.parametrize("share", [0.35, 0.8])
-def test_a_cut_end_is_told(tmp_path: Path, kind: str, share: float) -> None:
+def test_truncation_is_reported(tmp_path: Path, kind: str, share: float) -> None:
     path = encode(tmp_path / f"a.{kind}", music(SECONDS), kind)
     whole, issues, _ = look(path)
     assert issues == []
@@ -62,7 +62,7 @@ def test_a_cut_end_is_told(tmp_path: Path, kind: str, share: float) -> None:
         assert [i for i in issues if "0." not in i.text] == []  # the broken last frame at most
         return
     assert [i.kind for i in issues] == ["lost"]
-    found = re.match(r"damaged after ([\d.]+) s( \(the file promises ([\d.]+) s\))?$", issues[0].text)
+    found = re.match(r"damaged after ([\d.]+) s( \(its header declares ([\d.]+) s\))?$", issues[0].text)
     assert found, issues
     assert abs(float(found[1]) - seconds) < 0.06 + 0.25 * (kind == "wma")
     if found[3]:
@@ -71,7 +71,7 @@ def test_a_cut_end_is_told(tmp_path: Path, kind: str, share: float) -> None:
         assert kind in ("ogg", "opus", "oggflac")
 
 
-def test_an_mp4_whose_table_of_contents_is_cut_off_says_so(tmp_path: Path) -> None:
+def test_an_mp4_without_its_table_of_contents_is_reported(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.m4a", music(2.0), "m4a", movflags="0")
     data = path.read_bytes()
     assert data.index(b"mdat") < data.index(b"moov")
@@ -91,7 +91,7 @@ def test_a_header_alone_holds_no_sound(tmp_path: Path, kind: str) -> None:
         assert re.search(r"holds no sound|not a readable recording", str(caught.value))
 
 
-# ---- wav: the sizes that programs leave behind ----
+# ---- wav: wrong and unknown sizes ----
 
 
 def sized(data: bytes, size: int, outer: int | None = None) -> bytes:
@@ -110,7 +110,7 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3"])
 @pytest.mark.parametrize(
-    ("size", "outer", "told"),
+    ("size", "outer", "message"),
     [
         (0, 0, "length is 0"),
         (0, 36, "length is 0"),
@@ -122,27 +122,27 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         (0xFFFFFF00, 0xFFFFFF24, ""),
     ],
 )
-def test_wav_whose_size_is_not_known(tmp_path: Path, wav: bytes, size: int, outer: int, told: str, suffix: str) -> None:
+def test_a_wav_of_unknown_size(tmp_path: Path, wav: bytes, size: int, outer: int, message: str, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(sized(wav, size, outer))
     seconds, issues, _ = look(path)
     assert seconds == SECONDS
-    assert [told in i.text and i.kind == "repaired" for i in issues] == ([True] if told else [])
+    assert [message in i.text and i.kind == "repaired" for i in issues] == ([True] if message else [])
 
 
-def test_wav_whose_size_is_wrong(tmp_path: Path, wav: bytes) -> None:
+def test_a_wav_with_a_wrong_size(tmp_path: Path, wav: bytes) -> None:
     path, size = tmp_path / "a.wav", round(SECONDS * RATE * 4)
     path.write_bytes(sized(wav, 10 * size))
     seconds, issues, _ = look(path)
     assert (seconds, [i.kind for i in issues]) == (SECONDS, ["repaired"])
-    assert "says 60.0 s, 6.0 s were decoded" in issues[0].text
+    assert "declares 60.0 s, 6.0 s were decoded" in issues[0].text
     path.write_bytes(sized(wav, size // 3))
     seconds, issues, _ = look(path)
     assert (seconds, [i.kind for i in issues]) == (SECONDS, ["repaired"])
-    assert issues[0].text == "the header says 2.0 s, 6.0 s were decoded"
+    assert issues[0].text == "the header declares 2.0 s, 6.0 s were decoded"
 
 
-def test_what_follows_the_sound_of_a_wav_is_not_sound(tmp_path: Path, wav: bytes) -> None:
+def test_chunks_after_the_audio_of_a_wav_are_not_audio(tmp_path: Path, wav: bytes) -> None:
     path = tmp_path / "a.wav"
     chunk = b"LIST" + struct.pack("<I", 50_004) + b"INFO" + bytes(range(256)) * 195 + bytes(80)
     for tail in (chunk, b"TAG" + bytes(125), bytes(3000), b"id3 " + struct.pack("<I", 20_000) + bytes(20_000), b"\0"):
@@ -171,7 +171,7 @@ def flac_total(data: bytes, total: int) -> bytes:
 
 
 @pytest.mark.parametrize("seconds", [1.0, 5.0, 9.7])
-def test_flac_of_unknown_length_is_whole_and_nothing_is_said(tmp_path: Path, seconds: float) -> None:
+def test_flac_of_unknown_length_is_read_without_an_issue(tmp_path: Path, seconds: float) -> None:
     path = encode(tmp_path / "a.flac", music(seconds), "flac")
     path.write_bytes(flac_total(path.read_bytes(), 0))
     found, issues, y = look(path)
@@ -179,7 +179,7 @@ def test_flac_of_unknown_length_is_whole_and_nothing_is_said(tmp_path: Path, sec
     assert np.abs(y - music(seconds)).max() < 2**-15
 
 
-def test_counts_that_are_wrong_are_no_damage(tmp_path: Path) -> None:
+def test_wrong_counts_are_not_damage(tmp_path: Path) -> None:
     flac = encode(tmp_path / "a.flac", music(SECONDS), "flac")
     mp3 = encode(tmp_path / "a.mp3", music(SECONDS), "mp3")
     good_flac, good_mp3 = flac.read_bytes(), mp3.read_bytes()
@@ -195,8 +195,8 @@ def test_counts_that_are_wrong_are_no_damage(tmp_path: Path) -> None:
             assert f"{SECONDS:.1f} s were decoded" in issues[0].text
 
 
-def test_vbr_mp3_without_a_header_of_lengths(tmp_path: Path) -> None:
-    """What is cheap in front and dear behind is not estimated by its front."""
+def test_vbr_mp3_without_a_length_header(tmp_path: Path) -> None:
+    """The length is not estimated from the bit rate at the start."""
     quiet = 0.02 * music(4.0)
     x = np.concatenate([0.9 * np.random.default_rng(0).uniform(-1, 1, (2 * RATE, 2)).astype(np.float32), quiet])
     path = encode(tmp_path / "a.mp3", x, "mp3", write_xing="0", b="0", compression_level="5")
@@ -212,7 +212,7 @@ def test_vbr_mp3_without_a_header_of_lengths(tmp_path: Path) -> None:
     "kind", ["mp3", "ogg", "opus", "oggflac", "flac", "wav", "m4a", "webm", "mka", "aac", "ac3", "mp2"]
 )
 @pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (44_100, 1), (22_050, 2), (24_000, 1)])
-def test_joined_files_are_read_whole(tmp_path: Path, kind: str, rate: int, channels: int) -> None:
+def test_joined_files_are_read_completely(tmp_path: Path, kind: str, rate: int, channels: int) -> None:
     if kind in ("ac3", "mp2", "aac") and rate != 44_100:
         rate = 32_000
     first, second = music(2.0), music(3.0, rate, channels, seed=1) * 0.5
@@ -227,9 +227,9 @@ def test_joined_files_are_read_whole(tmp_path: Path, kind: str, rate: int, chann
     assert all(i.kind == "repaired" for i in issues), issues
     assert kind in ("aac", "ac3", "mp2") or issues
     ratio = loudness(y, 3.5, own, 1.0) / loudness(y, 0.5, own, 1.0)
-    assert 0.3 < ratio < 0.7  # the second half as loud as it was made
+    assert 0.3 < ratio < 0.7  # the level of the second half is kept
     spectrum = np.abs(np.fft.rfft(y[int(3.5 * own) : int(4.5 * own)].mean(axis=1)))
-    assert spectrum[:2000].sum() > 0.3 * spectrum.sum()  # and at its own speed: no noise
+    assert spectrum[:2000].sum() > 0.3 * spectrum.sum()  # at the right speed and without noise
 
 
 def test_joined_mp3_with_tags_in_between(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_joined_mp3_with_tags_in_between(tmp_path: Path) -> None:
         encode(tmp_path / f"{n}.mp3", music(s), "mp3", tags={"title": n}).read_bytes()
         for n, s in (("a", 2.0), ("b", 3.0))
     )
-    picture = np.random.default_rng(0).bytes(150_000)  # holds what looks like frames
+    picture = np.random.default_rng(0).bytes(150_000)  # contains bytes that look like frames
     size = len(picture)
     tag = b"ID3\x03\0\0" + bytes([(size >> 21) & 127, (size >> 14) & 127, (size >> 7) & 127, size & 127]) + picture
     (tmp_path / "ab.mp3").write_bytes(a + b"TAG" + bytes(125) + tag + b)
@@ -254,7 +254,7 @@ def test_many_links(tmp_path: Path) -> None:
     assert [i.text for i in issues] == ["20 recordings joined in one file: all were decoded"]
 
 
-def test_a_link_that_is_broken_is_told(tmp_path: Path) -> None:
+def test_a_broken_link_is_reported(tmp_path: Path) -> None:
     one = bytearray(encode(tmp_path / "a.ogg", music(1.0), "ogg").read_bytes())
     bad = bytearray(one)
     bad[60:2000] = bytes(1940)  # its headers
@@ -266,7 +266,7 @@ def test_a_link_that_is_broken_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fact", [True, False])
 @pytest.mark.parametrize(("codec", "channels"), [("adpcm_ms", 2), ("adpcm_ima_wav", 1)])
-def test_a_compressed_wav_promises_what_it_counts(tmp_path: Path, codec: str, channels: int, fact: bool) -> None:
+def test_a_compressed_wav_declares_its_sample_count(tmp_path: Path, codec: str, channels: int, fact: bool) -> None:
     import av
 
     path = tmp_path / "a.wav"
@@ -291,14 +291,14 @@ class TestEncryption:
     KEY = "76a6c65c5ea762046bd749a2e632ccbb"
 
     @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov"])
-    def test_encrypted_sound_is_called_so(self, tmp_path: Path, movflags: str) -> None:
+    def test_encrypted_audio_is_reported(self, tmp_path: Path, movflags: str) -> None:
         secret = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": self.KEY, "encryption_kid": self.KEY}
         path = encode(tmp_path / "a.m4a", music(2.0), "m4a", movflags=movflags, **secret)
         assert path.read_bytes().count(b"enca") == 1
-        with pytest.raises(AudioError, match=r"a\.m4a: not a readable recording \(its sound is encrypted.*get a copy"):
+        with pytest.raises(AudioError, match=r"a\.m4a: not a readable recording \(its audio is encrypted.*get a copy"):
             AudioReader(path)
 
-    def test_what_is_not_encrypted_may_hold_the_word(self, tmp_path: Path) -> None:
+    def test_the_word_in_a_tag_is_not_encryption(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.m4a", music(2.0), "m4a", tags={"title": "enca drms"})
         with AudioReader(path) as reader:
             assert sum(map(len, reader.blocks())) >= 2 * RATE
@@ -332,7 +332,7 @@ class TestSeveralTracks:
         return path
 
     @staticmethod
-    def heard(path: Path) -> tuple[float, list[Issue]]:
+    def read_frequency(path: Path) -> tuple[float, list[Issue]]:
         with AudioReader(path) as reader:
             y = np.concatenate(list(reader.blocks()))[:, 0]
         middle = y[len(y) // 4 : len(y) // 4 + 24_000]
@@ -342,17 +342,17 @@ class TestSeveralTracks:
         ("muxer", "codec"),
         [("matroska", "aac"), ("webm", "libopus"), ("mp4", "aac"), ("asf", "wmav2"), ("ogg", "libopus")],
     )
-    def test_a_further_one_is_told(self, tmp_path: Path, muxer: str, codec: str) -> None:
-        hz, issues = self.heard(self.make(tmp_path / "a", muxer, codec, [500.0, 900.0]))
+    def test_further_tracks_are_reported(self, tmp_path: Path, muxer: str, codec: str) -> None:
+        hz, issues = self.read_frequency(self.make(tmp_path / "a", muxer, codec, [500.0, 900.0]))
         assert hz == 500.0
-        assert issues == [Issue("lost", "1 further sound track is not read")]
-        hz, issues = self.heard(self.make(tmp_path / "b", muxer, codec, [500.0, 900.0, 700.0]))
+        assert issues == [Issue("lost", "1 further audio track is not read")]
+        hz, issues = self.read_frequency(self.make(tmp_path / "b", muxer, codec, [500.0, 900.0, 700.0]))
         assert hz == 500.0
-        assert issues == [Issue("lost", "2 further sound tracks are not read")]
+        assert issues == [Issue("lost", "2 further audio tracks are not read")]
 
-    def test_the_default_one_is_read(self, tmp_path: Path) -> None:
+    def test_the_default_track_is_read(self, tmp_path: Path) -> None:
         path = self.make(tmp_path / "a", "matroska", "aac", [500.0, 900.0], default=1)
-        assert self.heard(path) == (
+        assert self.read_frequency(path) == (
             900.0,
-            [Issue("lost", "track 2 of its sound is read; 1 further sound track is not read")],
+            [Issue("lost", "audio track 2 is read; 1 further audio track is not read")],
         )

@@ -1,4 +1,4 @@
-"""What differs between releases of PyAV and programs that write files: names of channels, tags that are not UTF-8."""
+"""Differences between PyAV releases and between encoders: channel names, tags that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE, HZ = 48_000, (300, 500, 700)
 
 @pytest.mark.parametrize("named", ["2.1", "3.0"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_third_channel_is_on_both_sides(tmp_path: Path, named: str, channels: int) -> None:
+def test_the_third_channel_is_mixed_to_both_sides(tmp_path: Path, named: str, channels: int) -> None:
     t = np.arange(RATE) / RATE
     sines = np.stack([0.3 * np.sin(2 * np.pi * f * t) for f in HZ]).astype(np.float32)
     with av.open(str(tmp_path / "three.wav"), "w") as out:
@@ -24,15 +24,15 @@ def test_the_third_channel_is_on_both_sides(tmp_path: Path, named: str, channels
         frame.sample_rate = RATE
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    heard = read(tmp_path / "three.wav", channels=channels).samples.reshape(RATE, -1)
-    spectra = np.abs(np.fft.rfft(heard * np.hanning(RATE)[:, None], axis=0))[list(HZ)] / (RATE / 4)
+    decoded = read(tmp_path / "three.wav", channels=channels).samples.reshape(RATE, -1)
+    spectra = np.abs(np.fft.rfft(decoded * np.hanning(RATE)[:, None], axis=0))[list(HZ)] / (RATE / 4)
     assert (spectra[2] > 0.08).all()  # the centre, on every side
     if channels == 2:
         assert spectra[0, 0] > 0.1 > 0.01 > spectra[0, 1]
         np.testing.assert_allclose(spectra[2, 0], spectra[2, 1], rtol=1e-4)
 
 
-def test_a_tag_that_is_not_utf8_is_shown_with_a_sign_in_its_place(tmp_path: Path) -> None:
+def test_invalid_utf8_in_a_tag_is_replaced(tmp_path: Path) -> None:
     riff = bytearray()
     info = b"INFOIART" + (6).to_bytes(4, "little") + b"caf\xe9!\0"
     sound = np.zeros(RATE, "<i2").tobytes()

@@ -1,4 +1,4 @@
-"""What must never be read: other files, devices, pipes; and content that wants it."""
+"""Other files, devices and pipes are never read, whatever a file contains."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_playlists_are_never_followed(tmp_path: Path, secret: Path, name: str, f
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_no_other_file_is_open_while_a_playlist_behind_a_wav_header_is_read(tmp_path: Path, secret: Path) -> None:
+def test_no_other_file_is_open_while_a_playlist_after_a_wav_header_is_read(tmp_path: Path, secret: Path) -> None:
     for text in playlists(secret).values():
-        body = text * 40  # behind a header of sound, bytes are samples and nothing else
+        body = text * 40  # after a wav header, all bytes are samples
         path = tmp_path / "song.wav"
         path.write_bytes(wav_header(len(body)) + body)
         with AudioReader(path) as reader:
@@ -90,13 +90,13 @@ def test_no_other_file_is_open_while_a_playlist_behind_a_wav_header_is_read(tmp_
         assert sum(len(b) for b in blocks) == len(body) // 2
 
 
-def test_an_mp4_that_refers_to_another_file_gets_nothing_of_it(tmp_path: Path, secret: Path) -> None:
+def test_an_mp4_with_a_reference_to_another_file_does_not_read_it(tmp_path: Path, secret: Path) -> None:
     path = encode(tmp_path / "a.m4a", music(1.0), "m4a")
     url = b"file://" + os.fsencode(secret) + b"\0"
     data = path.read_bytes()
     at = data.index(b"url ")
     assert data[at - 4 : at] == struct.pack(">I", 12)
-    # A self-contained flag that is cleared makes the data reference an outer one.
+    # Without the self-contained flag, the data reference is external.
     path.write_bytes(data[: at + 4] + b"\0\0\0\0" + data[at + 8 :].replace(b"isom", url[:4], 0))
     try:
         w = read(path)
@@ -108,7 +108,7 @@ def test_an_mp4_that_refers_to_another_file_gets_nothing_of_it(tmp_path: Path, s
 @pytest.mark.parametrize("name", ["pipe.wav", "pipe.mp3"])
 def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(AudioError, match=r"is a pipe.*no file"):
+    with pytest.raises(AudioError, match=r"is a pipe.*not a file"):
         AudioReader(tmp_path / name)
     (tmp_path / "link.wav").symlink_to(tmp_path / name)
     with pytest.raises(AudioError, match="is a pipe"):
@@ -138,7 +138,7 @@ def test_a_link_to_a_recording_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "b.wav").seconds == 1.0
 
 
-def test_only_demuxers_of_sound_are_in_the_table() -> None:
+def test_the_table_has_only_audio_demuxers() -> None:
     import av
 
     followers = {
@@ -164,14 +164,14 @@ def test_only_demuxers_of_sound_are_in_the_table() -> None:
 @pytest.mark.parametrize(("data", "what"), [(b"MThd" + b"\0" * 50, "MIDI"), (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "picture"),
     (b"%PDF-1.4\n" + bytes(200), "PDF"), (b"PK\x03\x04" + bytes(200), "ZIP"), (bytes(5000), "zeros"), (b"RIFF\0\0\0\0AVI LIST" + bytes(99), "AVI"),
     (b"<html><body>404 not found</body></html>", "text")])  # fmt: skip
-def test_what_it_is_instead_is_said(tmp_path: Path, data: bytes, what: str) -> None:
+def test_other_file_types_are_named(tmp_path: Path, data: bytes, what: str) -> None:
     (tmp_path / "a.mp3").write_bytes(data)
     with pytest.raises(AudioError, match=what):
         read(tmp_path / "a.mp3")
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "ogg", "m4a", "webm", "wma", "aac", "opus", "aiff"])
-def test_absurd_headers_cost_no_memory(tmp_path: Path, kind: str) -> None:
+def test_absurd_headers_allocate_little_memory(tmp_path: Path, kind: str) -> None:
     path = encode(tmp_path / f"a.{kind}", music(0.5), kind)
     good, rng = path.read_bytes(), np.random.default_rng(1)
     for _ in range(25):
@@ -189,7 +189,7 @@ def test_absurd_headers_cost_no_memory(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["w64", "caf", "wav", "aiff", "m4a", "webm", "wv", "au"])
 @pytest.mark.parametrize("value", [b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f", bytes(8)])
-def test_sizes_that_lead_anywhere(tmp_path: Path, kind: str, value: bytes) -> None:
+def test_absurd_sizes(tmp_path: Path, kind: str, value: bytes) -> None:
     path = encode(tmp_path / f"a.{kind}", music(0.3), kind)
     good = path.read_bytes()
     for at in range(4, 120, 4):
@@ -208,7 +208,7 @@ def test_a_wav_of_endless_empty_chunks_is_given_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["m4a", "caf", "mka", "wv", "opus"])
 @pytest.mark.parametrize("layout", ["3.0", "5.0", "5.1", "7.1"])
-def test_layouts_in_an_order_of_their_own_do_not_crash_the_process(tmp_path: Path, kind: str, layout: str) -> None:
+def test_custom_channel_orders_do_not_crash_the_process(tmp_path: Path, kind: str, layout: str) -> None:
     """PyAV frees such a layout twice; glibc aborts soon after, not at once."""
     x = music(0.5, channels={"3.0": 3, "5.0": 5, "5.1": 6, "7.1": 8}[layout])
     path = encode(tmp_path / f"a.{kind}", x, kind, rate=48_000, layout=layout)

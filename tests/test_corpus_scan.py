@@ -252,18 +252,18 @@ def transport_stream(step: int) -> bytes:
 
 
 FILMS = {
-    "an AVI film": b"RIFF\xff\xff\0\0AVI LIST" + bytes(2000),
-    "a Flash film (FLV)": b"FLV\x01\x05\0\0\0\x09" + bytes(2000),
-    "an MPEG film (program stream)": b"\0\0\x01\xba\x44" + bytes(2000),
+    "an AVI video": b"RIFF\xff\xff\0\0AVI LIST" + bytes(2000),
+    "a Flash video (FLV)": b"FLV\x01\x05\0\0\0\x09" + bytes(2000),
+    "an MPEG video (program stream)": b"\0\0\x01\xba\x44" + bytes(2000),
     "a RealMedia file": b".RMF\0\0\0\x12" + bytes(2000),
-    "an MPEG film (transport stream)": transport_stream(188),
+    "an MPEG video (transport stream)": transport_stream(188),
 }
 
 
 @pytest.mark.parametrize("what", [*FILMS, "192"])
 def test_a_film_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, what: str) -> None:
     data = FILMS.get(what, transport_stream(192))
-    what = what if what in FILMS else "an MPEG film (transport stream)"
+    what = what if what in FILMS else "an MPEG video (transport stream)"
     (tmp_path / "concert.xyz").write_bytes(data)
     (tmp_path / "song.wav").write_bytes(data)  # under a wrong name
     save(tmp_path / "b.wav")
@@ -271,12 +271,12 @@ def test_a_film_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, what: s
     (problem,) = problems
     assert (problem.path, problem.action) == ("concert.xyz", "skipped")
     assert problem.reason.startswith(what)
-    assert "ffmpeg -i FILM -vn SOUND.flac" in problem.reason
+    assert "ffmpeg -i VIDEO -vn AUDIO.flac" in problem.reason
     for name in ("concert.xyz", "song.wav"):
         with pytest.raises(AudioError) as caught:
             read(tmp_path / name)
         assert f"not a readable recording ({what})" in str(caught.value)
-        assert "ffmpeg -i FILM -vn SOUND.flac" in str(caught.value)
+        assert "ffmpeg -i VIDEO -vn AUDIO.flac" in str(caught.value)
 
 
 def test_a_real_avi_film_is_known(tmp_path: Path) -> None:
@@ -291,4 +291,4 @@ def test_a_real_avi_film_is_known(tmp_path: Path) -> None:
             film.mux(stream.encode(part))
         film.mux(stream.encode(None))
     _, problems = scan_recordings(tmp_path)
-    assert problems[0].reason.startswith("an AVI film; films of this kind are not read")
+    assert problems[0].reason.startswith("an AVI video; this video format is not supported")

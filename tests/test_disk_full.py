@@ -1,4 +1,4 @@
-"""A full disk: one clear line, exit code 1, nothing half-written, what was good is kept."""
+"""A full disk: one clear line, exit code 1, no partial file, complete files are kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_generating(small_disk: Path, cli: Run, sample_model: Path, suffix: str)
     assert files(small_disk) == ["ballast"]
 
 
-def test_of_several_pieces_those_that_fit_are_kept(small_disk: Path, cli: Run, sample_model: Path) -> None:
+def test_complete_recordings_are_kept(small_disk: Path, cli: Run, sample_model: Path) -> None:
     seconds = 5
     fill(small_disk, round(2.5 * seconds * 2 * RATE))
     result = cli("generate", sample_model, small_disk / "a.wav", "--seconds", seconds, "--count", 4)
@@ -64,11 +64,11 @@ def test_of_several_pieces_those_that_fit_are_kept(small_disk: Path, cli: Run, s
     assert f"2 of 4 pieces are finished and kept: {', '.join(kept)}" in result[2]
 
 
-def test_a_read_only_place_is_named_with_a_remedy(small_disk: Path, cli: Run, sample_model: Path) -> None:
+def test_a_read_only_file_system_is_reported_with_a_remedy(small_disk: Path, cli: Run, sample_model: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     code, _, err = cli("generate", sample_model, small_disk / "a.wav", "--seconds", 0.1)
     assert code == 1
-    assert err == f"noizenet: {small_disk / 'a.wav'}: this file system is read-only; choose another place\n"
+    assert err == f"noizenet: {small_disk / 'a.wav'}: this file system is read-only; choose another folder\n"
 
 
 def test_building(small_disk: Path, cli: Run, tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_the_demo(small_disk: Path, cli: Run) -> None:
     assert not [f for f in files(small_disk) if ".part" in f]
 
 
-def test_only_the_tables_find_no_room(small_disk: Path, cli: Run, tmp_path: Path) -> None:
-    """What is prepared is kept; the tables are the old ones or the new ones, whole."""
+def test_the_disk_fills_up_while_tables_are_written(small_disk: Path, cli: Run, tmp_path: Path) -> None:
+    """Prepared audio is kept; each table is either the complete old or the complete new one."""
     (tmp_path / "src").mkdir()
     soundfile.write(tmp_path / "src" / "a.flac", tone(5.0), RATE)
     arguments = ("corpus", "build", tmp_path / "src", small_disk / "c", "--sample-rate", RATE, "--workers", 1)

@@ -1,4 +1,4 @@
-"""Every figure is drawn, none is empty, and the same seed gives the same bytes."""
+"""Every figure is drawn and not empty, and the same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noizenet.views.render import new_figure, save_figure
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_holds_something_and_repeats(name: str, tmp_path: Path) -> None:
+def test_a_figure_is_not_empty_and_is_reproducible(name: str, tmp_path: Path) -> None:
     pictures = []
     for i in range(2):
         figure = new_figure(6, 4.5)

@@ -76,7 +76,7 @@ def test_what_has_no_likelihood_says_why(corpus: Corpus, sample_model: Path) -> 
 
 
 def test_the_beat_is_told_as_in_validation(corpus: Corpus, token_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from noizenet.audio.beats import find_beats, ticks_of
+    from noizenet.audio.beats import beat_phase_ids, find_beats
     from noizenet.evaluation.likelihood import _excerpts
     from noizenet.training.windows import WindowReader
 
@@ -108,4 +108,4 @@ def test_the_beat_is_told_as_in_validation(corpus: Corpus, token_model: Path, mo
     )
     told = reader._encoded.phases(tracks[0])  # type: ignore[union-attr]
     whole = phases.phases((np.arange(len(told)) + 0.5) / model.representation.frame_rate)
-    np.testing.assert_array_equal(ticks_of(told, clock), ticks_of(whole.astype(np.float32), clock))
+    np.testing.assert_array_equal(beat_phase_ids(told, clock), beat_phase_ids(whole.astype(np.float32), clock))

@@ -181,7 +181,7 @@ class TestOthersFolders:
                   "TOKENS": token_model}  # fmt: skip
         assert main([str(places.get(word, word)) for word in command.split()]) == 2
         said = capsys.readouterr().err
-        assert "holds other files already (for instance " in said.replace("\n", " ")
+        assert "contains other files (for instance " in said.replace("\n", " ")
         assert "choose a new or an empty folder" in said.replace("\n", " ")
         assert {p: p.stat().st_mtime_ns for p in full.rglob("*")} == before
 

@@ -17,7 +17,7 @@ from test_lookback import BOOKS, LEVELS, make
 from test_training import assert_same_run
 
 import noizenet
-from noizenet.audio.beats import Beats, find_beats, places_of
+from noizenet.audio.beats import Beats, find_beats, phrase_beat_ids
 from noizenet.audio.phrases import count_beats, find_phrases
 from noizenet.audio.waveform import Waveform
 from noizenet.corpus.build import build
@@ -103,8 +103,8 @@ class TestFinding:
         assert np.allclose(positions[known] % 1, phases[known])
         assert positions[known][0] >= 5
         assert (np.diff(positions[known]) > 0).all()
-        assert places_of(positions, 16)[~known].max(initial=0) == 0
-        assert places_of(np.array([0.0, 15.9, 16.0, 33.2]), 16).tolist() == [1, 16, 1, 2]
+        assert phrase_beat_ids(positions, 16)[~known].max(initial=0) == 0
+        assert phrase_beat_ids(np.array([0.0, 15.9, 16.0, 33.2]), 16).tolist() == [1, 16, 1, 2]
 
 
 class TestReading:
@@ -143,7 +143,7 @@ class TestReading:
                 positions, frames = encoded.positions(*version), encoded.frames(*version)
                 begin = held[1].start + (at - 1) * 64
                 own = positions[begin : begin + 64]
-                assert np.array_equal(batch.phrase_beat[lane, 1:], places_of(own, 16))
+                assert np.array_equal(batch.phrase_beat[lane, 1:], phrase_beat_ids(own, 16))
                 for i, beats in enumerate((1, 4)):
                     for t in range(0, 64, 5):
                         codes = batch.lookback_codes[lane, 1 + t, i]

@@ -45,7 +45,7 @@ def test_a_mistyped_name_is_corrected() -> None:
 def test_a_name_that_looks_like_a_known_one_is_not_called_unknown_beside_it(given: str, known: str) -> None:
     with pytest.raises(UsageError) as caught:
         Registry("model", {known: "math:sqrt", "other": "math:sin"}).load(given)
-    assert "looks the same and is spelt otherwise" in str(caught.value)
+    assert "looks the same but has other characters" in str(caught.value)
     assert ascii(known) in str(caught.value)
     assert ascii(given) in str(caught.value)
 

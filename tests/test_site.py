@@ -1,4 +1,4 @@
-"""The documentation keeps its promises: equations name tests, words are explained before they are used, examples run."""
+"""Checks of the documentation: equations name tests, terms are explained before they are used, examples run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOWTOS = sorted((DOCS / "howto").glob("*.md"))
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a word."""
+    """Serves files without log output."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -43,7 +43,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("page", LESSONS, ids=lambda p: p.stem)
 class TestLessons:
-    def test_every_equation_names_code_and_a_test_that_exist(self, page: Path) -> None:
+    def test_every_equation_names_existing_code_and_tests(self, page: Path) -> None:
         tests = importlib.import_module("test_course")
         rows = re.findall(
             r"^\| .* \| `([\w.=()]+)` \| `(\w+)::(\w+)` \|$", page.read_text(encoding="utf-8"), re.MULTILINE
@@ -61,7 +61,7 @@ class TestLessons:
             assert callable(found)
 
     def test_every_equation_of_the_text_is_in_the_table(self, page: Path) -> None:
-        """As many rows as displayed equations, at least: a block that is added needs a test that checks it."""
+        """The table has at least as many rows as there are displayed equations: each needs a test."""
         text = importlib.import_module(f"noizenet.course.{lesson_module(page)}").__doc__
         assert text is not None
         displayed = len(re.findall(r"::\n\n", text))
@@ -80,14 +80,14 @@ def glossary() -> dict[str, int]:
     return {word: int(number) for word, number in re.findall(r"^(\S.*)\n  .*\[Lesson (\d+)\]", text, re.MULTILINE)}
 
 
-def test_the_glossary_holds_what_the_lessons_link_to() -> None:
+def test_the_glossary_has_the_terms_that_lessons_link_to() -> None:
     linked = {t for page in LESSONS for t in re.findall(r"\{term\}`([^`]+)`", page.read_text(encoding="utf-8"))}
     assert linked == set(glossary())
     assert len(linked) > 40
 
 
 @pytest.mark.parametrize(("word", "lesson"), glossary().items())
-def test_no_lesson_uses_a_word_before_it_is_explained(word: str, lesson: int) -> None:
+def test_no_lesson_uses_a_term_before_it_is_explained(word: str, lesson: int) -> None:
     for page in LESSONS:
         number = int(page.stem[:2])
         text = inspect.getdoc(importlib.import_module(f"noizenet.course.{lesson_module(page)}")) or ""
@@ -113,7 +113,7 @@ def test_the_code_of_the_how_tos_runs(page: Path, tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [DOCS / "quickstart.md", DOCS / "howto" / "own-album.md"], ids=lambda p: p.stem)
 def test_the_commands_of_the_how_tos_run(page: Path, tmp_path: Path) -> None:
-    """As they stand, but for the minutes of training."""
+    """The commands run unchanged, except for the minutes of training."""
     for genre in ("ballads", "dances"):
         for i in range(4):
             (tmp_path / "my-album" / genre).mkdir(parents=True, exist_ok=True)
@@ -136,10 +136,10 @@ def test_the_commands_of_the_how_tos_run(page: Path, tmp_path: Path) -> None:
 
 
 def test_gates_are_written_for_the_live_figure(tmp_path: Path) -> None:
-    from noizenet.figures.gates import UNITS, can_be_read, write_gates
+    from noizenet.figures.gates import UNITS, has_lstm_gates, write_gates
 
     model = noizenet.load_model("token-lstm")
-    assert can_be_read(model)
+    assert has_lstm_gates(model)
     music = Waveform(np.random.default_rng(0).normal(0, 0.1, 22_050).astype(np.float32), 22_050)
     write_gates(model, music, tmp_path)
     about = json.loads((tmp_path / "gates.json").read_text())
@@ -152,7 +152,7 @@ def test_gates_are_written_for_the_live_figure(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the documentation as ``make docs`` does; it lies where that puts it."""
+    """Build the documentation like ``make docs``."""
     bin_folder = Path(sys.executable).parent
     out = tmp_path_factory.mktemp("site")
     subprocess.run(

@@ -31,7 +31,7 @@ KEY = b"key"
 @pytest.fixture
 def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    monkeypatch.setattr(compiled, "listener", compiled.Listener(on_note=found.append))
+    monkeypatch.setattr(compiled, "callbacks", compiled.Callbacks(on_note=found.append))
     return found
 
 
@@ -186,7 +186,7 @@ class TestStore:
         assert order == ["compiled", "loaded"]
 
     def test_one_that_hangs_is_not_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(compiled, "PATIENCE_S", 0.2)
+        monkeypatch.setattr(compiled, "LOCK_TIMEOUT_S", 0.2)
         held, kept = store(tmp_path), store(tmp_path)
         with held.compiling():
             held.claim()
@@ -277,7 +277,7 @@ class TestLoops:
             from numba.core import caching, dispatcher
             from numba.np.ufunc import gufunc, ufuncbuilder
             told = []
-            compiled.listener = compiled.Listener(on_progress=lambda *what: told.append(what))
+            compiled.callbacks = compiled.Callbacks(on_progress=lambda *what: told.append(what))
             librosa = load_librosa()
             assert dispatcher.FunctionCache is ufuncbuilder.FunctionCache is caching.FunctionCache
             assert gufunc.GUFuncBuilder is ufuncbuilder.GUFuncBuilder  # numba is as it was
@@ -322,7 +322,7 @@ class TestLoops:
             from noizenet.base import compiled
             from noizenet.kernels.cache import _numba_keeps_here, store
             told = []
-            compiled.listener = compiled.Listener(on_progress=lambda *what: told.append(what))
+            compiled.callbacks = compiled.Callbacks(on_progress=lambda *what: told.append(what))
             with _numba_keeps_here():
                 import lazily
             x, out = np.arange(3.0), np.zeros(3)
@@ -536,11 +536,11 @@ class TestWaiting:
     def test_it_is_set_unless_the_user_has_chosen(self) -> None:
         for said in ({}, {"OMP_NUM_THREADS": "3"}):
             env = dict(said)
-            process.set_waiting(env)
+            process.set_openmp_waiting(env)
             assert env == {**said, **process.WAITING}
         for name in process.CHOICES:
             env = {name: "x"}
-            process.set_waiting(env)
+            process.set_openmp_waiting(env)
             assert env == {name: "x"}
 
     def test_commands_set_it_and_the_library_does_not(self, tmp_path: Path) -> None:

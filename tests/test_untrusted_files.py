@@ -1,4 +1,4 @@
-"""Files that others made: folders that are swapped, links, pipes, devices, and content that only looks right."""
+"""Untrusted files: replaced folders, links, pipes, devices, and forged content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(*places: Path, cpu: str = "0" * 8, code: str = "1" * 16) -> CompiledSt
 
 
 def put(path: Path, what: str) -> None:
-    """Put something in a file's place that is no file."""
+    """Replace a file by something that is not a regular file."""
     path.unlink(missing_ok=True)
     if what == "pipe":
         os.mkfifo(path)
@@ -55,7 +55,7 @@ def copied(corpus: Corpus, tmp_path: Path) -> Path:
 @posix
 class TestCompiledCode:
     def shared(self, tmp_path: Path) -> Path:
-        """A folder as /tmp is: everybody may write to it."""
+        """Create a folder like /tmp, which everybody may write to."""
         folder = tmp_path / "shared"
         folder.mkdir()
         folder.chmod(0o1777)
@@ -66,7 +66,7 @@ class TestCompiledCode:
         (folder / f"{'0' * 8}-{'1' * 16}" / "f.bin").write_bytes(pack(KEY, b"planted"))
 
     @pytest.mark.parametrize("depth", [0, 1, 2])
-    def test_a_link_on_the_way_from_a_shared_folder_is_not_followed(self, tmp_path: Path, depth: int) -> None:
+    def test_a_link_in_a_shared_folder_is_not_followed(self, tmp_path: Path, depth: int) -> None:
         shared, theirs = self.shared(tmp_path), tmp_path / "theirs"
         place = shared / "noizenet-1" / "compiled"
         key = f"{'0' * 8}-{'1' * 16}"
@@ -84,7 +84,7 @@ class TestCompiledCode:
         store(place).save("f", KEY, b"ours")
         assert (theirs / "noizenet-1" / "compiled" / key / "f.bin").read_bytes() == pack(KEY, b"planted")
 
-    def test_a_folder_of_another_user_in_a_shared_one_is_not_used(self, tmp_path: Path) -> None:
+    def test_a_folder_of_another_user_is_not_used(self, tmp_path: Path) -> None:
         if not is_root():
             pytest.skip("only root can give a folder away")
         place = self.shared(tmp_path) / "noizenet-1" / "compiled"
@@ -102,14 +102,14 @@ class TestCompiledCode:
         path.symlink_to(tmp_path / "elsewhere.bin")
         assert kept.load("f", KEY) is None
 
-    def test_what_was_found_good_is_looked_at_again(self, tmp_path: Path) -> None:
+    def test_a_folder_is_checked_each_time(self, tmp_path: Path) -> None:
         kept = store(tmp_path / "kept")
         kept.save("f", KEY, b"ours")
         assert kept.load("f", KEY) == b"ours"
         (tmp_path / "kept" / f"{'0' * 8}-{'1' * 16}").chmod(0o777)
         assert kept.load("f", KEY) is None
 
-    def test_a_link_of_the_users_own_in_a_folder_of_their_own_is(self, tmp_path: Path) -> None:
+    def test_a_link_of_the_user_in_a_private_folder_is_followed(self, tmp_path: Path) -> None:
         (tmp_path / "disk").mkdir()
         (tmp_path / "cache").symlink_to("disk")
         assert store(tmp_path / "cache" / "compiled").save("f", KEY, b"ours")
@@ -136,7 +136,7 @@ class TestCompiledCode:
 
 @posix
 class TestPipesDevicesAndLinks:
-    """What would wait for ever, or never end, is told at once; each test would hang otherwise."""
+    """A file that would block or never end is reported at once; otherwise the test would hang."""
 
     @pytest.mark.parametrize("what", ["pipe", "device", "folder"])
     @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
@@ -160,14 +160,14 @@ class TestPipesDevicesAndLinks:
         with pytest.raises(ConfigError, match=what):
             read_toml(tmp_path / "x.toml")
 
-    def test_audio_by_way_of_a_link_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
+    def test_audio_through_a_link_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
         folder = copied(corpus, tmp_path)
         (folder / "audio").rename(tmp_path / "elsewhere")
         (folder / "audio").symlink_to(tmp_path / "elsewhere")
         with pytest.raises(CorpusError, match="is a link"):
             Corpus(folder).read(corpus.tracks[0])
 
-    def test_a_cache_of_codes_that_is_a_link_is_done_without(self, corpus: Corpus, tmp_path: Path) -> None:
+    def test_a_code_cache_that_is_a_link_is_not_used(self, corpus: Corpus, tmp_path: Path) -> None:
         folder = copied(corpus, tmp_path)
         shutil.rmtree(folder / "codes", ignore_errors=True)
         (tmp_path / "elsewhere").mkdir()
@@ -189,7 +189,7 @@ class TestPipesDevicesAndLinks:
 
 
 class TestContent:
-    def test_an_array_that_promises_more_than_its_file_holds_is_made_anew(self, tmp_path: Path) -> None:
+    def test_an_array_larger_than_its_file_is_not_used(self, tmp_path: Path) -> None:
         path = tmp_path / "k" / "codes.npy"
         for values in (np.arange(12, dtype=np.int16).reshape(6, 2), np.zeros((0, 4), np.float32), np.ones(3)):
             encoded._keep(path, values)
@@ -202,7 +202,7 @@ class TestContent:
         path.write_bytes(header.getvalue() + b"\0" * 100)
         assert encoded._load(path) is None
 
-    def test_deep_toml_is_one_line(self, tmp_path: Path) -> None:
+    def test_deeply_nested_toml_is_an_error_of_one_line(self, tmp_path: Path) -> None:
         deep = "[" * 100_000
         (tmp_path / "x.toml").write_text(f"a={deep}")
         with pytest.raises(ConfigError, match="nested too deeply"):
@@ -238,7 +238,7 @@ FORGED: list[Callable[[dict[str, Any], dict[str, Any]], object]] = [
 ]
 
 
-def test_a_forged_resume_point_is_one_line(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_forged_resume_point_is_an_error_of_one_line(corpus: Corpus, tmp_path: Path) -> None:
     quick_train(corpus, tmp_path / "m", "paper-lstm", epochs=0.1)
     found = checkpoint.read(tmp_path / "m")
     assert found is not None
@@ -259,14 +259,14 @@ def token_copy(token_model: Path, tmp_path: Path) -> Path:
 
 
 class TestCodecsOfModels:
-    """A model that somebody else made does not choose what is opened, or called, here."""
+    """An untrusted model does not choose which files are opened or which servers are called."""
 
     def changed(self, folder: Path, **values: object) -> None:
         about = json.loads((folder / "model.json").read_bytes())
         about["representation"].update(values)
         (folder / "model.json").write_text(json.dumps(about))
 
-    def test_a_model_carries_its_codec(self, token_copy: Path) -> None:
+    def test_a_model_contains_its_codec(self, token_copy: Path) -> None:
         assert json.loads((token_copy / "model.json").read_bytes())["representation"]["codec"] == "codec"
         assert load(token_copy).representation.codec == str(token_copy / "codec")  # type: ignore[attr-defined]
 
@@ -280,7 +280,7 @@ class TestCodecsOfModels:
         with pytest.raises(ModelError, match="codec"):
             load(token_copy)
         if where != "link":
-            (tmp_path / "other").rename(token_copy / "codec")  # what the message says
+            (tmp_path / "other").rename(token_copy / "codec")  # the remedy of the message
             load(token_copy)
 
     def test_nothing_is_fetched_without_consent(self, token_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ class TestCodecsOfModels:
         assert asked == [True, False]
 
 
-def test_a_zip_is_unpacked_no_further_than_its_architecture_needs(paper_model: Path, tmp_path: Path) -> None:
+def test_a_zip_is_unpacked_only_up_to_the_size_of_its_architecture(paper_model: Path, tmp_path: Path) -> None:
     packed = (paper_model / "model.safetensors").read_bytes()
     for i, weights in enumerate([packed, packed + os.urandom(2 << 20), b"\0" * (64 << 20)]):
         with zipfile.ZipFile(tmp_path / f"{i}.zip", "w", zipfile.ZIP_DEFLATED) as bundle:

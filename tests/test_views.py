@@ -1,4 +1,4 @@
-"""Views: what they measure is right, what they draw is a picture, at any length."""
+"""Views: measurements are correct and pictures are drawn, at any length."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_notes_in_silence_or_a_steady_tone() -> None:
     assert len(find_notes(np.full(1000, 0.3, np.float32), 0.004)) <= 1
 
 
-def test_no_peak_is_lost_at_any_length() -> None:
+def test_no_peak_is_lost() -> None:
     x = np.zeros(5_000_000, np.float32)
     x[3_333_333], x[1_234_567] = 0.9, -0.7
     peaks = analyse(Waveform(x, 22_050), "waveform")
@@ -72,7 +72,7 @@ def test_the_spectrogram_finds_a_tone_and_its_level() -> None:
     assert s.seconds == pytest.approx(3.0)
 
 
-def test_the_spectrogram_is_librosas() -> None:
+def test_the_spectrogram_equals_librosa() -> None:
     import librosa
 
     x = tone(2.0, 22_050)
@@ -84,7 +84,7 @@ def test_the_spectrogram_is_librosas() -> None:
 
 
 def test_three_hours_take_constant_memory() -> None:
-    """A generator of three hours of sound: no view may keep it."""
+    """No view may hold the whole audio, from a generator of three hours, in memory."""
     import tracemalloc
 
     rate, block = 8_000, tone(60.0, 8_000)
@@ -152,5 +152,5 @@ def test_the_same_sound_gives_the_same_picture(song: Waveform, tmp_path: Path) -
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 
-def test_envelope_view_names_what_it_shows() -> None:
+def test_the_envelope_view_has_labels() -> None:
     assert EnvelopeView.name in VIEWS

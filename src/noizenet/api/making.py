@@ -118,7 +118,7 @@ def figures(out: Path | str, model: Model | Path | str = DEFAULT_MODEL, *, seed:
     from noizenet.audio.waveform import concatenate
     from noizenet.figures import FIGURES
     from noizenet.figures.draw import draw_figures
-    from noizenet.figures.gates import can_be_read, write_gates
+    from noizenet.figures.gates import has_lstm_gates, write_gates
     from noizenet.figures.sounds import write_sounds
 
     out = a_path(out, "out")
@@ -127,4 +127,4 @@ def figures(out: Path | str, model: Model | Path | str = DEFAULT_MODEL, *, seed:
     opened = a_model(model)
     music = concatenate(list(stream(opened, Controls(seconds=8.0, seed=seed))))
     files = draw_figures(out, music) + write_sounds(music, Path(out))
-    return files + write_gates(opened, music, Path(out)) if can_be_read(opened) else files
+    return files + write_gates(opened, music, Path(out)) if has_lstm_gates(opened) else files

@@ -1,1 +1,1 @@
-"""Rung 2: sound as numbers — a waveform with its rate, reading, resampling, writing, units, basic DSP."""
+"""Rung 2: audio — a waveform with its sample rate, reading, resampling, writing, units, basic DSP."""

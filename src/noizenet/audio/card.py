@@ -21,14 +21,14 @@ class Card:
     Attributes
     ----------
     underruns : int
-        How often it ran dry: each is a gap that can be heard.
+        Number of buffer underruns; each is an audible gap.
 
     Raises
     ------
     UsageError
         If sounddevice or PortAudio is not installed.
     AudioError
-        If there is no card, or it cannot be opened; in use, if it disappears.
+        If no sound card can be opened, or it disappears while it plays.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -53,16 +53,16 @@ class Card:
             ) from error
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Play [n, C] samples; returns when the card has taken them."""
+        """Play [n, C] samples; block until the card has buffered them."""
         try:
             if not self._started:
                 self._stream.start()
-            dry = self._stream.write(np.ascontiguousarray(samples))
-            self.underruns += bool(dry and self._started)  # before the first samples every card is dry
+            underrun = self._stream.write(np.ascontiguousarray(samples))
+            self.underruns += bool(underrun and self._started)  # every card underruns before the first samples
             self._started = True
         except self._failure as error:
             raise AudioError(
-                f"the sound card disappeared while playing ({_plain(error)}); plug it in again and start anew"
+                f"the sound card disappeared while playing ({_plain(error)}); plug it in and start again"
             ) from error
 
     def __enter__(self) -> Card:
@@ -73,7 +73,7 @@ class Card:
     ) -> None:
         try:
             if kind is None:
-                self._stream.stop()  # plays what it has taken
+                self._stream.stop()  # plays the rest of the buffer
             else:
                 self._stream.abort()
             self._stream.close()

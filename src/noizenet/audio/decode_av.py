@@ -1,4 +1,4 @@
-"""Decoding with FFmpeg's libraries, in this process, through PyAV: packet by packet, so that damage costs a packet."""
+"""Decoding with FFmpeg's libraries, in this process, through PyAV, packet by packet: damage costs one packet."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 
 from noizenet.audio.clock import Clock
-from noizenet.audio.frames import Gap, Joined, Packer, Piece, Trial, planes_of, take_layout
-from noizenet.audio.sniff import RAW, Container, Found, find_another
+from noizenet.audio.frames import DecodedBlock, FormatFilter, FrameJoiner, Gap, PlanePacker, planes_of, take_layout
+from noizenet.audio.sniff import RAW, Container, Found, find_following
 from noizenet.audio.source import Section, StalledError
 from noizenet.audio.sync import flac_ends, flac_position, sync_at
 from noizenet.base.errors import AudioError
 
 CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "ac3", "eac3", "tak"})
-"""Codecs whose checksums are right in every sound file, and tell damage."""
-NO_PROMISE = RAW | {"ogg", "shorten"}
-"""Containers that do not say how long they are; FFmpeg's figure is an estimate or the last page's."""
-MOST_ERRORS = 10_000
-"""So many packets in a row that cannot be decoded end a file."""
-MOST_FALSE = 4
-"""So many places in a frame of FLAC may look like another frame's header."""
-MOST_FRAME = 1 << 22
-"""No frame of a sane file has more samples than that."""
+"""Codecs whose checksums are correct in every intact file and reveal damage."""
+NO_DURATION = RAW | {"ogg", "shorten"}
+"""Containers without a declared duration; FFmpeg's value is an estimate, or the last page's time."""
+MAX_ERRORS = 10_000
+"""Decoding stops after more than this number of consecutive errors."""
+MAX_FALSE = 4
+"""Maximum number of false frame headers within one FLAC frame."""
+MAX_FRAME = 1 << 22
+"""Maximum samples of a frame in a valid file."""
 LOSSY_PEAK = 30.0
-"""A lossy decoder that gives samples of 30 dB above full scale was fed with noise."""
+"""Samples 30 dB above full scale mean that a lossy decoder received damaged bytes."""
 _CODEC_NAMES = """
     aac aac_latm ac3 eac3 mp1 mp1float mp2 mp2float mp3 mp3float vorbis opus libopus flac alac wavpack tta ape tak
     shorten mpc7 mpc8 wmav1 wmav2 wmapro wmalossless wmavoice speex dca mlp truehd qoa gsm gsm_ms g722 g726 g726le
@@ -38,104 +38,106 @@ _CODEC_NAMES = """
     pcm_u24le pcm_u32be pcm_u32le pcm_u8
 """
 CODECS = frozenset(_CODEC_NAMES.split())
-"""Decoders that may run: codecs of music and speech, none of films, pictures, subtitles or games."""
+"""Decoders that may run: codecs of music and speech; none of video, images, subtitles or games."""
 
 
 class AVDecoder:
-    """One stream of sound of a section of a file.
+    """A decoder for one audio stream of a section of a file.
 
     Parameters
     ----------
     section : Section
         The bytes.
     container : Container
-        What they are; its demuxer is forced, and none other can be reached.
+        Their format. Its demuxer is forced; no other can run.
     options : dict, optional
-        For the demuxer.
-    until : float, optional
-        The time stamp of the end, in seconds, where the container's last bytes tell it.
+        Options of the demuxer.
+    end_s : float, optional
+        The time stamp of the end in seconds, if the container's last bytes declare it.
 
     Raises
     ------
     AudioError
-        If there is no sound in it that can be decoded; the message has no path.
+        If it has no audio that can be decoded; the message has no path.
     """
 
     def __init__(
-        self, section: Section, container: Container, options: dict[str, str] | None = None, until: float | None = None
+        self, section: Section, container: Container, options: dict[str, str] | None = None, end_s: float | None = None
     ) -> None:
         import av
 
-        self._section, self._kind, self._until = section, container, until
+        self._section, self._kind, self._end_s = section, container, end_s
         try:
             self._container: Any = _open(section, container.demuxer, {**_options(container.demuxer), **(options or {})})
         except (av.error.FFmpegError, ValueError, OSError, StalledError, MemoryError) as error:
             raise AudioError(reason(error)) from error
-        self.unread = ""
-        """A remark on the tracks of sound that are not read; empty where there is no other."""
+        self.unread_tracks = ""
+        """A remark on the audio tracks that are not read; empty if there are none."""
         self._stream = self._choose()
         context = self._stream.codec_context
         self.codec = str(context.codec.name)
-        context.options = {"max_samples": str(MOST_FRAME)}
+        context.options = {"max_samples": str(MAX_FRAME)}
         if self.codec in CHECKED:
             context.options = {**context.options, "err_detect": "crccheck+explode"}
         context.thread_count = 1
         self.rate, self.layout = int(context.sample_rate), take_layout(context)
         self.tags = {**_lower(self._stream.metadata), **_lower(self._container.metadata)}
-        self.seconds = self._promise()
+        self.seconds = self._declared_seconds()
         self.gave_up = False
-        self.another: Found | None = None  # what follows that is another recording, of another kind
-        self._behind = 0  # the byte after the last packet that was decoded
-        self._packer = Packer()
+        self.following: Found | None = None  # a recording of another format that follows
+        self._decoded_end = 0  # the byte after the last packet that was decoded
+        self._packer = PlanePacker()
         self.exact = self.codec.startswith("pcm") or self.codec in ("flac", "wavpack", "alac", "tta", "ape")
 
     def close(self) -> None:
-        """Let the decoder go."""
+        """Release the decoder."""
         self._container.close()
 
-    def pieces(self) -> Iterator[Piece | Gap]:
-        """Decode from the beginning: sound, and gaps where it is missing."""
+    def blocks(self) -> Iterator[DecodedBlock | Gap]:
+        """Decode from the beginning; yield blocks of audio, and gaps where audio is missing."""
         clock = Clock(self._kind.name, self._section)
-        joined = Joined(self.layout)
-        trial = Trial(self._kind.name in RAW)
+        joiner = FrameJoiner(self.layout)
+        formats = FormatFilter(self._kind.name in RAW)
         last: Any = None
         for packet, error in self._packets():
-            clock.passed(packet)
+            clock.note_packet(packet)
             frames = [] if error or packet is None else self._decode(packet, clock)
             if frames and packet is not None and packet.pos is not None:
-                self._behind, last = max(self._behind, packet.pos + packet.size), packet
-            for frame in trial.settled(frames, clock):
+                self._decoded_end, last = max(self._decoded_end, packet.pos + packet.size), packet
+            for frame in formats.accept(frames, clock):
                 gap = clock.gap_before(frame)
                 if gap > 0:
-                    if (piece := joined.take()) is not None:
-                        yield piece
+                    if (block := joiner.flush()) is not None:
+                        yield block
                     yield Gap(gap, only_stamps=clock.only_stamps)
-                if (piece := joined.push(frame)) is not None:
-                    yield piece
+                if (block := joiner.push(frame)) is not None:
+                    yield block
                 clock.advance(frame)
                 self._section.progress()
-        if (piece := joined.take()) is not None:
-            yield piece
-        if self._kind.name == "flac" and last is not None:  # which holds all that follows, too
-            self._behind = last.pos + (_frames_of_flac(bytes(last)) or [last.size])[-1] + 1
-        self.another = find_another(self._section, self._kind.name, clock.end or self._behind)
-        missing = clock.missing_at_end(self._until, self._section.size if self.another is None else self.another.start)
+        if (block := joiner.flush()) is not None:
+            yield block
+        if self._kind.name == "flac" and last is not None:  # its last packet includes all bytes that follow
+            self._decoded_end = last.pos + (_frames_of_flac(bytes(last)) or [last.size])[-1] + 1
+        self.following = find_following(self._section, self._kind.name, clock.end or self._decoded_end)
+        missing = clock.missing_at_end(
+            self._end_s, self._section.size if self.following is None else self.following.start
+        )
         if missing > 0:
             yield Gap(missing, at_end=True)
 
     def _choose(self) -> Any:
-        """Return the track that the file calls the default one, else the first, among those that can be decoded."""
+        """Return the default track if it can be decoded, else the first that can."""
         tracks = list(self._container.streams.audio)
         known = [s for s in tracks if s.codec_context is not None and s.codec_context.codec.name in CODECS]
         if not known:
             self._container.close()
-            raise AudioError("there is no stream of sound in it that can be decoded")
+            raise AudioError("it has no audio stream that can be decoded")
         chosen = next((s for s in known if _is_default(s)), known[0])
-        self.unread = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
+        self.unread_tracks = _unread_tracks(len(tracks) - 1, tracks.index(chosen) + 1)
         return chosen
 
-    def _promise(self) -> float | None:
-        if self._kind.name in NO_PROMISE:
+    def _declared_seconds(self) -> float | None:
+        if self._kind.name in NO_DURATION:
             return None
         if self._stream.duration is not None and self._stream.time_base:
             seconds = float(self._stream.duration * self._stream.time_base)
@@ -146,7 +148,7 @@ class AVDecoder:
         return seconds if seconds > 0 else None
 
     def _packets(self) -> Iterator[tuple[Any, BaseException | None]]:
-        """Yield packets, and an error where the container itself is damaged."""
+        """Yield packets, or an error where the container is damaged."""
         import av
 
         errors, last = 0, -1
@@ -165,14 +167,14 @@ class AVDecoder:
                 stuck = self._section.tell() == last
                 last = self._section.tell()
                 yield None, error
-                if errors > MOST_ERRORS or (stuck and errors > 3):
+                if errors > MAX_ERRORS or (stuck and errors > 3):
                     self.gave_up = True
                     return
 
     def _decode(self, packet: Any, clock: Clock) -> list[Any]:
         import av
 
-        skipped = clock.skipped(packet)
+        skipped = clock.tag_bytes(packet)
         if skipped >= packet.size > 0:
             return []
         raw = self._kind.name in RAW
@@ -182,20 +184,20 @@ class AVDecoder:
                 if self._kind.name == "flac" and packet.size and packet.duration != sum(f.samples for f in frames):
                     return self._each_frame(packet, clock)
                 if self._sane(frames):
-                    clock.good(packet)
+                    clock.note_decoded(packet)
                     return frames
             except (av.error.FFmpegError, ValueError, MemoryError):
                 if packet.size == 0:  # the flush at the end
                     return []
                 if self._kind.name == "flac":
                     return self._each_frame(packet, clock)
-        rest = self._behind_junk(packet, clock) if raw else None
+        rest = self._after_junk(packet, clock) if raw else None
         if rest is None:
-            clock.lose(packet)
+            clock.note_lost(packet)
         return rest or []
 
     def _each_frame(self, packet: Any, clock: Clock) -> list[Any]:
-        """Decode the frames of a packet one by one: around damage FFmpeg's parser of FLAC puts several into one."""
+        """Decode a packet frame by frame: near damage, FFmpeg's FLAC parser merges several frames."""
         import av
 
         data = bytes(packet)
@@ -206,17 +208,17 @@ class AVDecoder:
         front_lost = not starts or starts[0] > 0
         while at < len(starts):
             first = flac_position(data, starts[at], self._stream.codec_context.extradata or b"")
-            # A frame may hold what looks like a header.
-            tries = [(k, ends[k]) for k in range(at, min(at + MOST_FALSE, len(starts)))]
-            if at == len(starts) - 1:  # or be followed by a tag, with which some versions of FFmpeg refuse it
-                tries += [(at, end) for end in islice(flac_ends(data, starts[at]), MOST_FALSE)]
+            # A frame may contain bytes that look like a header.
+            tries = [(k, ends[k]) for k in range(at, min(at + MAX_FALSE, len(starts)))]
+            if at == len(starts) - 1:  # a tag may follow, with which some FFmpeg versions reject the frame
+                tries += [(at, end) for end in islice(flac_ends(data, starts[at]), MAX_FALSE)]
             for k, end in tries:
-                piece = av.Packet(data[starts[at] : end])
-                piece.time_base = packet.time_base
+                block = av.Packet(data[starts[at] : end])
+                block.time_base = packet.time_base
                 if first is not None:
-                    piece.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
+                    block.pts = round(first / self._stream.codec_context.sample_rate / packet.time_base)
                 try:
-                    found = self._frames(self._stream.codec_context.decode(piece))
+                    found = self._frames(self._stream.codec_context.decode(block))
                 except (av.error.FFmpegError, ValueError, MemoryError):
                     continue
                 if found:
@@ -226,20 +228,20 @@ class AVDecoder:
             else:
                 front_lost = front_lost or not frames
             at += 1
-        if front_lost and not (frames and clock.begun):  # what is lost between frames, their positions tell
-            clock.lose(packet)
+        if front_lost and not (frames and clock.begun):  # losses between frames follow from their positions
+            clock.note_lost(packet)
         return frames
 
     def _frames(self, decoded: list[Any]) -> list[Any]:
         return [packed for f in decoded if f.samples for packed in self._packer.packed(f)]
 
-    def _behind_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
-        """Look into a packet that cannot be decoded: tags or junk may stand before a frame that can."""
+    def _after_junk(self, packet: Any, clock: Clock) -> list[Any] | None:
+        """Decode the frame in a packet that begins with tags or junk; None if there is none."""
         import av
 
         data = bytes(packet)
-        clock.look_for_tags(packet)
-        at = max(0, clock.skipped(packet) - 1)
+        clock.find_tags(packet)
+        at = max(0, clock.tag_bytes(packet) - 1)
         while 0 <= (at := data.find(b"\xff", at + 1)) < len(data) - 8:
             found = sync_at(data, at)
             if found is None or found.container != self._kind.name or at + found.size > len(data):
@@ -248,12 +250,12 @@ class AVDecoder:
                 frames = self._frames(self._stream.codec_context.decode(av.Packet(data[at:])))
             except (av.error.FFmpegError, ValueError, MemoryError):
                 return None
-            clock.good(packet, at)
+            clock.note_decoded(packet, at)
             return frames
         return None
 
     def _sane(self, frames: list[Any]) -> bool:
-        """Whether a lossy codec's frames are sound: noise in its bits gives absurd levels."""
+        """Whether the levels of a lossy codec's frames are plausible; damaged bits give absurd levels."""
         if self.exact:
             return True
         for frame in frames:
@@ -271,11 +273,11 @@ def _is_default(stream: Any) -> bool:
 
 
 def _unread_tracks(count: int, chosen: int) -> str:
-    """Return a remark on the further tracks of sound, "" where there is none."""
+    """Return a remark on further audio tracks, "" if there are none."""
     if not count:
         return ""
-    further = "1 further sound track is not read" if count == 1 else f"{count} further sound tracks are not read"
-    return further if chosen == 1 else f"track {chosen} of its sound is read; {further}"
+    further = "1 further audio track is not read" if count == 1 else f"{count} further audio tracks are not read"
+    return further if chosen == 1 else f"audio track {chosen} is read; {further}"
 
 
 def _frames_of_flac(data: bytes) -> list[int]:
@@ -289,7 +291,7 @@ def _frames_of_flac(data: bytes) -> list[int]:
 
 
 def _options(demuxer: str) -> dict[str, str]:
-    """Return white lists: no protocol, one demuxer, decoders of sound."""
+    """Return allow lists: no protocol, one demuxer, audio decoders."""
     return {
         "protocol_whitelist": "none",
         "format_whitelist": demuxer,
@@ -298,34 +300,34 @@ def _options(demuxer: str) -> dict[str, str]:
 
 
 def _open(section: Section, demuxer: str, options: dict[str, str]) -> Any:
-    """Open a container; bytes of tags that are not UTF-8 are replaced, since tags are no reason to refuse a song."""
+    """Open a container; invalid UTF-8 in tags is replaced."""
     import av
 
     try:
         return av.open(section, format=demuxer, metadata_errors="replace", options=options)
-    except TypeError:  # PyAV 19 and later know no such choice
+    except TypeError:  # PyAV 19 and later have no such option
         return av.open(section, format=demuxer, options=options)
 
 
 def _is_tag(packet: Any) -> bool:
-    """Whether a packet is a tag, which some decoders swallow as if it were sound."""
+    """Whether a packet is a tag; some decoders accept tags as audio."""
     return packet.size > 3 and bytes(memoryview(packet)[:3]) in (b"ID3", b"TAG", b"APE")
 
 
 def _lower(tags: dict[str, str]) -> dict[str, str]:
-    """Return tags under lower-case names; PyAV 19 spells bytes that are not UTF-8 as surrogates."""
+    """Return tags with lower-case names; PyAV 19 decodes bytes that are not UTF-8 as surrogates."""
     return {k.lower(): v.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for k, v in tags.items()}
 
 
 def reason(error: BaseException) -> str:
-    """Return a decoder's complaint in a few words."""
+    """Return a short reason for a decoder error."""
     if isinstance(error, StalledError):
-        return "the decoder reads on and gives no sound"
+        return "the decoder keeps reading without output"
     if isinstance(error, MemoryError):
-        return "it asks for more memory than there is"
+        return "it requests more memory than is available"
     text = str(getattr(error, "strerror", "") or error).strip().rstrip(".")
     if isinstance(error, EOFError) or text == "End of file":
-        return "it ends before the sound begins"
+        return "it ends before the audio begins"
     if text.startswith("Invalid data found"):
         return "its header is damaged or cut off"
     return text.split(": ")[-1] if text else type(error).__name__

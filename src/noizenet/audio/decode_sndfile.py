@@ -1,4 +1,4 @@
-"""Decoding with libsndfile, the second decoder: for what FFmpeg's libraries do not open, or give up on."""
+"""Decoding with libsndfile, the second decoder, for files that FFmpeg's libraries do not open or give up on."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 
 from noizenet.audio.decode_av import reason
 from noizenet.audio.fold import default_layout, vorbis_layout
-from noizenet.audio.frames import Gap, Piece
+from noizenet.audio.frames import DecodedBlock, Gap
 from noizenet.audio.source import Section, StalledError
-from noizenet.audio.structure import Raw
+from noizenet.audio.structure import RawFormat
 from noizenet.base.errors import AudioError
 
 UNKNOWN_FRAMES = 2**62
 
 
 class SndfileDecoder:
-    """One stream of sound of a section of a file, from a frame on; `raw` says how samples without a header are coded.
+    """A decoder for a section of a file, from frame `start` on; `raw` is the format of samples without a header.
 
     Raises
     ------
     AudioError
-        If libsndfile does not open it, or cannot go to that frame; the message has no path.
+        If libsndfile cannot open the section or seek to that frame; the message has no path.
     """
 
-    def __init__(self, section: Section, start: int = 0, raw: Raw | None = None) -> None:
+    def __init__(self, section: Section, start: int = 0, raw: RawFormat | None = None) -> None:
         import soundfile
 
         section.seek(0)
@@ -45,11 +45,11 @@ class SndfileDecoder:
         self.seconds = frames / self.rate if 0 < frames < UNKNOWN_FRAMES and self.rate else None
 
     def close(self) -> None:
-        """Let the file go."""
+        """Release the file."""
         self._file.close()
 
-    def pieces(self) -> Iterator[Piece | Gap]:
-        """Decode to the end, or to the first place that cannot be decoded."""
+    def blocks(self) -> Iterator[DecodedBlock | Gap]:
+        """Decode to the end, or to the first error."""
         import soundfile
 
         while True:
@@ -61,10 +61,10 @@ class SndfileDecoder:
             if not len(block):
                 return
             self._section.progress()
-            yield Piece(block, self.rate, self.layout)
+            yield DecodedBlock(block, self.rate, self.layout)
 
 
-def _as_raw(raw: Raw | None) -> dict[str, Any]:
+def _as_raw(raw: RawFormat | None) -> dict[str, Any]:
     if raw is None:
         return {}
     kind = {"format": "RAW", "subtype": raw.subtype, "endian": raw.order.upper()}

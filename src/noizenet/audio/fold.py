@@ -1,9 +1,9 @@
-"""Many channels to two or one, by where each channel belongs, and without losing what cancels.
+"""Downmixing (folding) of channels to stereo or mono by their layout, with detection of channels that cancel.
 
 Notes
 -----
-The fold to stereo follows ITU-R BS.775-3, annex 4: the centre goes to both sides at -3 dB, a surround to its own side
-at -3 dB, the low-frequency channel is left out. The result is scaled so that full scale on every channel stays full
+The downmix to stereo follows ITU-R BS.775-3, annex 4: the centre goes to both sides at -3 dB, a surround channel to its
+side at -3 dB, the low-frequency channel is dropped. The result is scaled so that full scale on every channel stays full
 scale.
 """
 
@@ -18,18 +18,18 @@ from noizenet.audio.levels import is_silent
 from noizenet.base.errors import UsageError
 
 Layout = tuple[str, ...]
-"""Names of channels in the order of the columns, as FFmpeg spells them ("FL", "FR", "FC", "LFE", "BL", ...)."""
+"""FFmpeg's channel names in the order of the columns ("FL", "FR", "FC", "LFE", "BL", ...)."""
 
-CANCEL_SHARE = 0.05
-"""A mono fold that keeps less than this share of the louder channel's energy cancels: the channels are inverted."""
-SOUNDING = 1e-6
-"""Mean square (-60 dB) from which on a block says something about whether its channels cancel."""
+CANCEL_RATIO = 0.05
+"""The channels cancel if their mono mix keeps less than this share of the louder channel's energy: one is inverted."""
+MIN_POWER = 1e-6
+"""Mean square (-60 dB) above which audio is loud enough to decide whether its channels cancel."""
 
-NOISE_SHARE = 1e-4
-"""Less than this share (-80 dB) of another channel's peak is what a lossy codec leaves in a silent one."""
+CODEC_NOISE_RATIO = 1e-4
+"""A peak below this share (-80 dB) of another channel's peak is a lossy codec's noise in a silent channel."""
 ONLY_LFE = (
-    "only its low-frequency effects channel (LFE) sounds, which a fold to stereo or mono leaves out; "
-    "mix that channel into others first"
+    "only its low-frequency effects channel (LFE) is not silent, and a downmix to stereo or mono drops that channel; "
+    "mix it into other channels first"
 )
 
 _HALF = 0.5**0.5
@@ -66,9 +66,9 @@ _VORBIS: dict[int, Layout] = {
 
 
 def default_layout(channels: int) -> Layout:
-    """Return the layout that a file of so many channels has where it names none: the order of wav, up to 7.1.
+    """Return the layout of a file that declares none: the order of wav, up to 7.1.
 
-    More than eight channels have no places: each is named "" and goes to every side alike.
+    More than eight channels have no positions: each is named "" and is mixed to every side.
 
     Examples
     --------
@@ -79,27 +79,27 @@ def default_layout(channels: int) -> Layout:
 
 
 def vorbis_layout(channels: int) -> Layout:
-    """Return the order of channels in Vorbis and Opus (Vorbis I, section 4.3.9; RFC 7845, section 5.1.1.2)."""
+    """Return the channel order of Vorbis and Opus (Vorbis I, section 4.3.9; RFC 7845, section 5.1.1.2)."""
     return _VORBIS.get(channels, default_layout(channels))
 
 
 def known_layout(names: Layout) -> Layout:
-    """Return a layout as it is where every channel has a place, else the default for its count.
+    """Return a layout unchanged if every channel has a known position, else the default for its channel count.
 
-    Three channels are always front left, right and centre: programs that were told nothing (FFmpeg's, for instance)
-    name them 2.1, and the bass of a true 2.1 would be missing on both sides if its third channel were left out.
+    Three channels are always front left, right and centre: programs without a declared layout (FFmpeg, for instance)
+    name them 2.1. The bass of a true 2.1 file would be lost if its third channel were dropped.
     """
     if len(names) == 1:
         return _NAMES["mono"]
     if names == _NAMES["2.1"]:
         return _NAMES["3.0"]
-    if not {"BL", "BR"} & set(names):  # 5.1 is 5.1, whether its surrounds are called side or back
+    if not {"BL", "BR"} & set(names):  # surround channels may be named side or back
         names = tuple({"SL": "BL", "SR": "BR"}.get(n, n) for n in names)
     return names if all(n in _TO_STEREO for n in names) else default_layout(len(names))
 
 
 def layout_name(layout: Layout) -> str:
-    """Return a layout's usual name ("stereo", "5.1"), or the count of its channels."""
+    """Return a layout's common name ("stereo", "5.1"), or its channel count."""
     side = tuple({"SL": "BL", "SR": "BR"}.get(n, n) for n in layout)
     for name, channels in _NAMES.items():
         if sorted(channels) in (sorted(layout), sorted(side)):
@@ -108,7 +108,7 @@ def layout_name(layout: Layout) -> str:
 
 
 def stereo_matrix(layout: Layout) -> NDArray[np.float32]:
-    """Return the fold to stereo, [C, 2]; no column's gains sum to more than 1."""
+    """Return the downmix matrix to stereo, [C, 2]; the gains of a column sum to at most 1."""
     if len(layout) == 1:
         return np.ones((1, 2), np.float32)
     gains = np.array([_TO_STEREO.get(name, (1.0, 1.0)) for name in layout], np.float64)
@@ -118,12 +118,12 @@ def stereo_matrix(layout: Layout) -> NDArray[np.float32]:
 
 
 def fold_matrix(layout: Layout, channels: int) -> NDArray[np.float32]:
-    """Return the matrix [C, channels] that folds a layout to one or two channels.
+    """Return the matrix [C, channels] that mixes a layout down to one or two channels.
 
     Raises
     ------
     UsageError
-        If more than two channels are asked for, and they are not the layout's own.
+        If more than two channels are requested, and the layout has another number.
     """
     if channels == len(layout):
         return np.eye(channels, dtype=np.float32)
@@ -136,7 +136,7 @@ def fold_matrix(layout: Layout, channels: int) -> NDArray[np.float32]:
 
 
 def fold(samples: NDArray[np.float32], layout: Layout, channels: int) -> NDArray[np.float32]:
-    """Fold samples [n, C] of a layout to one or two channels, or leave them as they are.
+    """Mix samples [n, C] of a layout down to one or two channels, or return them unchanged.
 
     Returns
     -------
@@ -159,16 +159,16 @@ def fold(samples: NDArray[np.float32], layout: Layout, channels: int) -> NDArray
 
 
 @dataclass
-class LeftOut:
-    """What a fold to stereo or mono leaves out: fed with blocks of a layout, it says whether nothing else sounds.
+class DroppedChannels:
+    """Detects whether only the channels that a downmix drops are audible, from blocks of a layout.
 
     Examples
     --------
     >>> x = np.zeros((10, 6), np.float32)
     >>> x[:, 3] = 0.5  # the low-frequency channel of 5.1
-    >>> out = LeftOut(default_layout(6))
+    >>> out = DroppedChannels(default_layout(6))
     >>> out.push(x)
-    >>> out.alone
+    >>> out.only_dropped
     True
     """
 
@@ -180,7 +180,7 @@ class LeftOut:
         self._used = stereo_matrix(self.layout).any(axis=1)
 
     def push(self, block: NDArray[np.float32]) -> None:
-        """Take a block [n, C] in."""
+        """Add a block [n, C]."""
         if self._used.all() or not len(block):
             return
         peaks = np.abs(block).max(axis=0)
@@ -188,14 +188,14 @@ class LeftOut:
         self.dropped = max(self.dropped, float(peaks[~self._used].max()))
 
     @property
-    def alone(self) -> bool:
-        """Whether what is left out sounds, and the rest is silent or a codec's noise beside it."""
-        return not is_silent(self.dropped) and (is_silent(self.kept) or self.kept < NOISE_SHARE * self.dropped)
+    def only_dropped(self) -> bool:
+        """Whether the dropped channels are not silent, and the others are silent or a codec's noise."""
+        return not is_silent(self.dropped) and (is_silent(self.kept) or self.kept < CODEC_NOISE_RATIO * self.dropped)
 
 
 @dataclass
 class FoldStatistics:
-    """What a fold to mono keeps: fed with stereo blocks, it says whether the two channels cancel.
+    """Detects whether two channels cancel in mono, from stereo blocks.
 
     Examples
     --------
@@ -210,33 +210,33 @@ class FoldStatistics:
     energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 2)))
 
     def push(self, stereo: NDArray[np.float32]) -> None:
-        """Take a block [n, 2] in."""
+        """Add a block [n, 2]."""
         self.frames += len(stereo)
-        # Products of float32 may overflow for values in the units of 32-bit integers; float64 does not.
+        # Products of float32 may overflow for values in the range of 32-bit integers; float64 does not.
         peak = float(np.abs(stereo).max()) if len(stereo) else 0.0
         block = stereo if peak < 1e6 else stereo.astype(np.float64)
         self.energy += (block.T @ block).astype(np.float64)
 
     @property
-    def sounding(self) -> bool:
-        """Whether what was fed is loud enough to judge by."""
-        return bool(np.trace(self.energy) > 2 * SOUNDING * max(1, self.frames))
+    def nonsilent(self) -> bool:
+        """Whether the audio is loud enough for :attr:`cancels`."""
+        return bool(np.trace(self.energy) > 2 * MIN_POWER * max(1, self.frames))
 
     @property
     def cancels(self) -> bool:
-        """Whether the mean of the channels keeps less than CANCEL_SHARE of the louder channel's energy."""
+        """Whether the mean of the channels has less than CANCEL_RATIO of the louder channel's energy."""
         left, right, both = self.energy[0, 0], self.energy[1, 1], self.energy[0, 1]
         mid = (left + right + 2 * both) / 4
-        return bool(max(left, right) > 0 and mid < CANCEL_SHARE * max(left, right))
+        return bool(max(left, right) > 0 and mid < CANCEL_RATIO * max(left, right))
 
     @property
     def louder(self) -> int:
-        """The louder channel, 0 or 1."""
+        """Index of the louder channel, 0 or 1."""
         return int(self.energy[1, 1] > self.energy[0, 0])
 
 
-def refit(samples: NDArray[np.float32], layout: Layout, wanted: Layout) -> NDArray[np.float32]:
-    """Bring samples of one layout to another's channels, [n, len(wanted)]: a later part of a file to the first's."""
+def convert_layout(samples: NDArray[np.float32], layout: Layout, wanted: Layout) -> NDArray[np.float32]:
+    """Convert samples of one layout to another, [n, len(wanted)]; for later parts of a file with another layout."""
     if layout == wanted or (len(layout) == len(wanted) and not set(layout) & set(wanted)):
         return samples
     if len(wanted) <= 2:
@@ -247,6 +247,6 @@ def refit(samples: NDArray[np.float32], layout: Layout, wanted: Layout) -> NDArr
         for have, want in common:
             out[:, want] = samples[:, have]
         return out
-    places = [wanted.index("FL"), wanted.index("FR")] if {"FL", "FR"} <= set(wanted) else [0, 1]
-    out[:, places] = fold(samples, layout, 2)
+    columns = [wanted.index("FL"), wanted.index("FR")] if {"FL", "FR"} <= set(wanted) else [0, 1]
+    out[:, columns] = fold(samples, layout, 2)
     return out

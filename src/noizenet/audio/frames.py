@@ -1,4 +1,4 @@
-"""Frames as FFmpeg's decoders give them, joined to pieces of float32."""
+"""Frames of FFmpeg's decoders, joined to blocks of float32."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _TYPES: dict[str, tuple[str, float, float]] = {
 }
 
 
-class Piece(NamedTuple):
-    """Sound as it was decoded: float32 [n, C], its rate in Hz, its channels."""
+class DecodedBlock(NamedTuple):
+    """Decoded audio: float32 [n, C], its sample rate in Hz, its channel layout."""
 
     samples: NDArray[np.float32]
     rate: int
@@ -30,10 +30,10 @@ class Piece(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Sound that is missing here.
+    """Missing audio.
 
-    `at_end` where nothing came after it; `only_stamps` where the time stamps leap and no byte is missing: nothing was
-    recorded then.
+    `at_end` is True if nothing follows. `only_stamps` is True if the time stamps jump but no bytes are missing: nothing
+    was recorded there.
     """
 
     seconds: float
@@ -41,27 +41,27 @@ class Gap(NamedTuple):
     only_stamps: bool = False
 
 
-MOST_PLANES = 7
-"""PyAV counts planes up to a null pointer, which FFmpeg's list of eight has not when full (PyAV 19 then fails)."""
+MAX_PLANES = 7
+"""PyAV counts planes up to a null pointer. FFmpeg's list of eight has none when it is full (PyAV 19 then fails)."""
 
-_KEPT: list[Any] = []
+_HELD: list[Any] = []
 
 
-def keep(layout: Any) -> None:
-    """Hold a layout for ever, unless it is plain.
+def hold_layout(layout: Any) -> None:
+    """Keep a reference to a layout for the life of the process, unless it is mono or stereo.
 
-    FFmpeg's layouts in an order of their own hold memory. PyAV (to 18.1 at least) copies the pointer and frees it with
-    its own object, and FFmpeg frees it again: the process would crash. An object that is never freed does no harm, and
-    is small.
+    FFmpeg's layouts with a custom channel order own memory. PyAV (to 18.1 at least) copies the pointer and frees it
+    with its own object, and FFmpeg frees it again: the process would crash. An object that is never freed avoids this,
+    and is small.
     """
     if layout.name not in ("mono", "stereo", "1 channels", "2 channels"):
-        _KEPT.append(layout)
+        _HELD.append(layout)
 
 
 def take_layout(context: Any) -> Layout:
-    """Return a decoder's channels, and make it decode without the container's order, which frames would inherit."""
+    """Return a decoder's channels, and reset its layout: frames would inherit the container's channel order."""
     layout = context.layout
-    keep(layout)
+    hold_layout(layout)
     if layout.nb_channels > 2:
         context.layout = f"{layout.nb_channels} channels"
     return frame_layout(layout)
@@ -73,42 +73,42 @@ def planes_of(frame: Any) -> list[Any]:
     Raises
     ------
     ValueError
-        If there are more than PyAV can count.
+        If there are more than MAX_PLANES.
     """
     count = frame.layout.nb_channels if frame.format.is_planar else 1
-    if count > MOST_PLANES:
+    if count > MAX_PLANES:
         raise ValueError(f"{count} planes")
     return list(frame.planes[:count])
 
 
-class Packer:
-    """Makes one plane of many, where there are more than PyAV can count."""
+class PlanePacker:
+    """Interleaves the planes of frames that have more than MAX_PLANES."""
 
     def __init__(self) -> None:
         self._resampler: Any = None
         self._kind: tuple[str, int, str] | None = None
 
     def packed(self, frame: Any) -> list[Any]:
-        """Return a frame as it is, or its sound in packed frames."""
-        keep(frame.layout)
-        if not frame.format.is_planar or frame.layout.nb_channels <= MOST_PLANES:
+        """Return a frame unchanged, or as packed (interleaved) frames."""
+        hold_layout(frame.layout)
+        if not frame.format.is_planar or frame.layout.nb_channels <= MAX_PLANES:
             return [frame]
         import av
 
         kind = (frame.format.name, frame.sample_rate, frame.layout.name)
-        if "(" in kind[2]:  # an order of its own cannot be handed on; see keep
-            raise ValueError(f"channels in an order of their own: {kind[2]}")
+        if "(" in kind[2]:  # a custom channel order cannot be passed on; see hold_layout
+            raise ValueError(f"custom channel order: {kind[2]}")
         if kind != self._kind:
             self._kind = kind
             self._resampler = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
         return list(self._resampler.resample(frame))
 
 
-class Trial:
-    """Holds frames of another rate or other channels back until more of their kind follow.
+class FormatFilter:
+    """Holds back frames of another rate or channel count until several of the same format follow.
 
-    In a stream of frames without a container, damage can look like the head of a frame of any kind; a joined file of
-    another kind goes on.
+    In a stream of frames without a container, damaged bytes can look like a frame header of any format. After two files
+    were joined, frames of the new format continue.
     """
 
     FRAMES = 4
@@ -118,13 +118,13 @@ class Trial:
         self._kind: tuple[int, int] | None = None
         self._held: list[Any] = []
 
-    def settled(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
-        """Yield the frames that are sure to be sound."""
+    def accept(self, frames: list[Any], clock: Clock) -> Iterator[Any]:
+        """Yield the frames that are audio."""
         for frame in frames:
             kind = (frame.sample_rate, frame.layout.nb_channels)
             if not self._raw or self._kind in (None, kind):
                 for false in self._held:
-                    clock.lose_seconds(false.samples / false.sample_rate)
+                    clock.note_lost_seconds(false.samples / false.sample_rate)
                 self._held, self._kind = [], kind
                 yield frame
                 continue
@@ -136,43 +136,43 @@ class Trial:
                 yield from held
 
 
-class Joined:
-    """Frames of one kind, joined to pieces of about a second."""
+class FrameJoiner:
+    """Joins frames of one format to blocks of about a second."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout  # of frames that name no channels
+        self._layout = layout  # for frames that declare no channel names
         self._frames: list[Any] = []
         self._count = 0
         self._kind: tuple[str, int, str] | None = None
 
-    def push(self, frame: Any) -> Piece | None:
-        """Take a frame in; return the piece that is full, or that ends because this frame is of another kind."""
+    def push(self, frame: Any) -> DecodedBlock | None:
+        """Add a frame; return the finished block if it is full or this frame has another format."""
         kind = (frame.format.name, frame.sample_rate, frame.layout.name)
         done = None
         if self._frames and (kind != self._kind or self._count >= frame.sample_rate):
-            done = self.take()
+            done = self.flush()
         self._kind = kind
         self._frames.append(frame)
         self._count += frame.samples
         return done
 
-    def take(self) -> Piece | None:
-        """Return what was joined, if anything."""
+    def flush(self) -> DecodedBlock | None:
+        """Return the joined frames as a block; None if there are none."""
         if not self._frames:
             return None
         frames, self._frames, self._count = self._frames, [], 0
         layout = frames[0].layout
         nameless = layout.name == f"{len(self._layout)} channels"
-        return Piece(_samples(frames), frames[0].sample_rate, self._layout if nameless else frame_layout(layout))
+        return DecodedBlock(_samples(frames), frames[0].sample_rate, self._layout if nameless else frame_layout(layout))
 
 
 def _samples(frames: list[Any]) -> NDArray[np.float32]:
-    """Return frames of one kind as float32 [n, C]."""
+    """Return frames of one format as float32 [n, C]."""
     form, channels = frames[0].format, frames[0].layout.nb_channels
     dtype, zero, scale = _TYPES[form.packed.name if form.is_planar else form.name]
     count = sum(f.samples for f in frames)
     out = np.empty((count, channels), np.float32)
-    with np.errstate(over="ignore"):  # 64-bit levels that 32 bits cannot hold become infinite, and are told as such
+    with np.errstate(over="ignore"):  # 64-bit levels beyond float32 become infinite, and are reported
         if form.is_planar:
             planes = [planes_of(f) for f in frames]
             for c in range(channels):

@@ -1,4 +1,4 @@
-"""What was not as a file says, in one line."""
+"""A problem of a file, in one line."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that was not as a file says.
+    """A problem of a file.
 
-    `kind` is "repaired" (nothing of the sound is missing) or "lost" (a part is missing); `text` is one line without
-    the path.
+    `kind` is "repaired" (no audio is missing) or "lost" (a part is missing). `text` is one line without the path.
     """
 
     kind: str
@@ -18,10 +17,10 @@ class Issue:
 
 
 def repaired(text: str) -> Issue:
-    """Return an issue after which nothing of the sound is missing."""
+    """Return an issue without missing audio."""
     return Issue("repaired", text)
 
 
 def lost(text: str) -> Issue:
-    """Return an issue of sound that is missing."""
+    """Return an issue with missing audio."""
     return Issue("lost", text)

@@ -1,4 +1,4 @@
-"""The one policy for levels: what is too loud or too quiet for 16 bits is fitted, and said."""
+"""Level normalisation: recordings that are too loud or too quiet for 16 bits are scaled, and this is reported."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from noizenet.audio.issue import Issue, repaired
 SILENT_PEAK = 10 ** (-120 / 20)
 """Below this peak (-120 dBFS, eight steps of 24 bits) a recording is digital silence."""
 QUIET_PEAK = 10 ** (-40 / 20)
-"""Below this peak (-40 dBFS) fewer than ten of 16 bits are used: the recording is raised."""
+"""Below this peak (-40 dBFS) fewer than ten of 16 bits are used: the level is raised."""
 RAISED_PEAK = 10 ** (-12 / 20)
-"""The peak that a quiet recording is raised to."""
-TOLD_PEAK = 10 ** (1 / 20)
-"""Up to here (+1 dBFS) lossy codecs and resampling overshoot as a matter of course: scaled down without a word."""
+"""Peak of a quiet recording after it was raised."""
+REPORTED_PEAK = 10 ** (1 / 20)
+"""Lossy codecs and resampling commonly overshoot to this peak (+1 dBFS): scaled down without an issue."""
 
 
 def is_silent(peak: float) -> bool:
@@ -28,7 +28,7 @@ def is_silent(peak: float) -> bool:
 
 
 def fit_level(peak: float) -> tuple[float, Issue | None]:
-    """Return the gain that fits a recording into 16 bits, and what to say about it.
+    """Return the gain that fits a recording into 16 bits, and an issue that reports it.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def fit_level(peak: float) -> tuple[float, Issue | None]:
     Returns
     -------
     gain : float
-        1 for most recordings. Above full scale (float files): 1 / peak. Below -40 dBFS: what raises the peak to
-        -12 dBFS. Digital silence (below -120 dBFS) stays as it is.
+        1 for most recordings. Above full scale (float files): 1 / peak. Below -40 dBFS: the gain that raises the peak
+        to -12 dBFS. Digital silence (below -120 dBFS) is not changed.
     issue : Issue or None
-        Of kind "repaired", where the gain is more than 1 dB from 1.
+        Of kind "repaired" if the gain differs from 1 by more than 1 dB.
 
     Examples
     --------
@@ -54,8 +54,8 @@ def fit_level(peak: float) -> tuple[float, Issue | None]:
         return 1.0, None
     level = 20 * math.log10(peak)
     if peak > 1.0:
-        told = repaired(f"peak {level:+.1f} dBFS, scaled down by {level:.1f} dB") if peak > TOLD_PEAK else None
-        return 1.0 / peak, told
+        issue = repaired(f"peak {level:+.1f} dBFS, scaled down by {level:.1f} dB") if peak > REPORTED_PEAK else None
+        return 1.0 / peak, issue
     if peak < QUIET_PEAK:
         gain = RAISED_PEAK / peak
         return gain, repaired(f"peak {level:+.1f} dBFS, raised by {20 * math.log10(gain):.1f} dB")

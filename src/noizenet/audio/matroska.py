@@ -1,9 +1,9 @@
-"""Whether the elements of a Matroska file follow one another without a break; RFC 8794 and RFC 9559."""
+"""Checks that the elements of a Matroska file are contiguous; RFC 8794 and RFC 9559."""
 
 from __future__ import annotations
 
 from noizenet.audio.source import Section, Source
-from noizenet.audio.structure import MOST_CHUNKS, SEGMENT_PARTS, element
+from noizenet.audio.structure import MAX_CHUNKS, SEGMENT_PARTS, element
 
 _CLUSTER = 0x1F43B675
 _GROUP = 0xA0
@@ -15,36 +15,36 @@ _WITHIN = frozenset({
 _KNOWN = SEGMENT_PARTS | _WITHIN
 _BLOCKS = (0xA3, 0xA1)
 _HEAD = 12
-"""So many bytes hold an element's id and size."""
-_NO_LESS = 64
-"""A block may be smaller than its packet by so many bytes: FFmpeg puts back what all packets begin with."""
+"""Maximum bytes of an element's id and size."""
+_MAX_STRIPPED = 64
+"""A block may be smaller than its packet by up to this number of bytes: FFmpeg restores stripped headers."""
 
 
 def is_whole(source: Source | Section, before: int, size: int, after: int) -> bool:
-    """Tell whether nothing but whole elements lies between two packets.
+    """Return whether only whole elements lie between two packets.
 
-    Where bytes were cut out, the element that began before the cut ends within another one, and what follows it is
-    none; or a cluster ends within another one.
+    Where bytes were cut out, the element that began before the cut ends within another one, and no element follows it;
+    or a cluster ends within another one.
 
     Parameters
     ----------
     source : Source or Section
     before : int
-        Where the content of a block begins, as the position of its packet tells it.
+        First byte of a block's content: the position of its packet.
     size : int
-        The packet's.
+        Size of that packet.
     after : int
-        Where the content of a later block begins.
+        First byte of a later block's content.
 
     Returns
     -------
     bool
-        True also where the first block's own head cannot be found: then nothing is known against it.
+        True also if the first block's header is not found, since nothing can be checked then.
     """
     at = _end_of_block(source, before, size)
     if at is None or before == after:  # frames of one block
         return True
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         ident, length, used = element(source.peek(at, _HEAD))
         if ident not in _KNOWN:
             return False
@@ -59,47 +59,47 @@ def is_whole(source: Source | Section, before: int, size: int, after: int) -> bo
     return True
 
 
-def torn_clusters(source: Source | Section) -> list[tuple[int, int]]:
-    """Find clusters that do not end where another part of the file begins.
+def broken_clusters(source: Source | Section) -> list[tuple[int, int]]:
+    """Find clusters that do not end at the start of another element.
 
     Returns
     -------
     list of (int, int)
-        The first byte of such a cluster, and of the next one that is sound. A file's last cluster may be cut off, and
-        that of a live recording does not say where it ends: neither is among them.
+        The first byte of such a cluster, and of the next intact one. The last cluster is not included: it may be cut
+        off, and in a live recording its size is unknown.
     """
-    torn: list[tuple[int, int]] = []
+    broken: list[tuple[int, int]] = []
     _, header, used = element(source.peek(0, _HEAD))
     if header is None:
-        return torn
+        return broken
     at = used + header
     _, length, used = element(source.peek(at, _HEAD))
     stop = source.size if length is None else min(source.size, at + used + length)
     at += used
     last = at
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at >= stop:
-            return torn
+            return broken
         ident, length, used = element(source.peek(at, _HEAD))
         if ident in SEGMENT_PARTS:
             if length is None:
-                return torn
+                return broken
             last, at = at, at + used + length
             continue
         following = _next_cluster(source, last + 4)
-        torn.append((last, following))
+        broken.append((last, following))
         last = at = following
-    return torn
+    return broken
 
 
 def _end_of_block(source: Source | Section, at: int, size: int) -> int | None:
-    """Return the end of the block whose content begins here, by the size that stands before it."""
+    """Return the end of the block whose content begins here, from the size field before it."""
     head = source.peek(at - 9, min(9, at))
     for width in range(1, 9):
         if len(head) <= width or head[-width - 1] not in _BLOCKS:
             continue
         _, length, used = element(head[-width - 1 :] + bytes(8))
-        if used == width + 1 and length is not None and length + _NO_LESS >= size:
+        if used == width + 1 and length is not None and length + _MAX_STRIPPED >= size:
             return at + length
     return None
 

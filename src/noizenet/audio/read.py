@@ -1,7 +1,7 @@
-"""Recordings, block by block, in constant memory: whatever is good of a file, and what was not as it says.
+"""Recordings are read block by block in constant memory: all audio that can be decoded, and a list of issues.
 
-What a file is is decided by its content (:mod:`noizenet.audio.sniff`). FFmpeg's libraries decode it, in this process
-and without access to anything but the file's own bytes; libsndfile is asked where they fail.
+The content of a file determines its format (:mod:`noizenet.audio.sniff`). FFmpeg's libraries decode it in this process,
+without access to anything but the file's bytes. Where they fail, libsndfile is tried.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.fold import ONLY_LFE, FoldStatistics, Layout, LeftOut, fold, layout_name
+from noizenet.audio.fold import ONLY_LFE, DroppedChannels, FoldStatistics, Layout, fold, layout_name
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.recording import Recording
 from noizenet.audio.resample import StreamResampler
@@ -29,11 +29,11 @@ BLOCK_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file says about itself.
+    """Metadata of a file.
 
-    `seconds` is what the header promises, None where it promises nothing; `layout` is the channels' usual name
-    ("stereo", "5.1"), `positions` what each of them is ("FL", "FR", ...); `container` and `codec` are what it was
-    decoded as.
+    `seconds` is the length that the header declares, None if it declares none. `layout` is the common name of the
+    channel layout ("stereo", "5.1"), `positions` are the channel names ("FL", "FR", ...). `container` and `codec` are
+    the format that was decoded.
     """
 
     sample_rate: int
@@ -53,18 +53,18 @@ class AudioReader:
     Parameters
     ----------
     path : Path or str
-        A regular file that holds sound in any format, whatever its ending.
+        A regular file with audio of any format; its suffix does not matter.
 
     Attributes
     ----------
     info : AudioInfo
     issues : list of Issue
-        What was not as the file says: repaired, or lost. Complete once :meth:`blocks` is exhausted.
+        What was repaired or lost. Complete once :meth:`blocks` is exhausted.
 
     Raises
     ------
     AudioError
-        If the file is missing, empty, no regular file, or not sound that can be decoded; the message names it.
+        If the file is missing, empty, not a regular file, or has no audio that can be decoded; the message names it.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -97,10 +97,10 @@ class AudioReader:
         self._recording.close()
 
     def blocks(self, block_seconds: float = BLOCK_SECONDS) -> Iterator[NDArray[np.float32]]:
-        """Yield the samples as finite float32 [n, C] blocks at the file's own rate, once.
+        """Yield the samples as finite float32 [n, C] blocks at the file's sample rate, once.
 
-        Damage in the middle is skipped and noted in `issues`; sound of another rate or of other channels after it
-        (joined files) is converted.
+        Damage in the middle is skipped and reported in `issues`. A later part of another rate or channel count (joined
+        files) is converted.
 
         Raises
         ------
@@ -108,29 +108,29 @@ class AudioReader:
             If nothing at all can be decoded.
         """
         size = max(1, int(block_seconds * self.info.sample_rate))
-        kept: list[NDArray[np.float32]] = []
+        pending: list[NDArray[np.float32]] = []
         count = 0
-        for piece in self._recording.samples():
-            kept.append(piece)
-            count += len(piece)
+        for samples in self._recording.samples():
+            pending.append(samples)
+            count += len(samples)
             if count < size:
                 continue
-            whole = kept[0] if len(kept) == 1 else np.concatenate(kept)
+            whole = pending[0] if len(pending) == 1 else np.concatenate(pending)
             cut = count - count % size
             for at in range(0, cut, size):
                 yield whole[at : at + size]
-            kept, count = [whole[cut:]], count - cut
+            pending, count = [whole[cut:]], count - cut
         if count:
-            yield np.concatenate(kept)
+            yield np.concatenate(pending)
 
 
 def converted_blocks(
     reader: AudioReader, sample_rate: int, channels: int, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield a reader's sound at another rate and channel count, float32 [n, channels], block by block.
+    """Yield a reader's audio at another rate and channel count, float32 [n, channels], block by block.
 
-    Channels are folded by their places (:mod:`noizenet.audio.fold`). Where two channels cancel in one (inverted
-    stereo), the louder is kept and an issue is added; this is decided by the first sound of the file.
+    Channels are mixed down by their layout (:mod:`noizenet.audio.fold`). If two channels cancel in mono (inverted
+    stereo), the louder one is kept and an issue is added; the first audio that is not silent decides this.
     """
     resampler = StreamResampler(reader.info.sample_rate, sample_rate, channels)
     for block in _folded(reader, channels, block_seconds):
@@ -152,16 +152,16 @@ def read(
     path : Path or str
         The file.
     sample_rate : int, optional
-        Hz to convert to; the file's own by default.
+        Hz to convert to; that of the file by default.
     channels : int, optional
-        1 or 2; the file's own by default.
+        1 or 2; those of the file by default.
     issues : list of Issue, optional
         What was repaired or lost is appended to it.
 
     Returns
     -------
     Waveform
-        Shape [N] where the result is mono, else [N, C].
+        Shape [N] if the result is mono, else [N, C].
 
     Raises
     ------
@@ -172,14 +172,14 @@ def read(
     with AudioReader(path) as reader:
         rate = sample_rate or reader.info.sample_rate
         count = channels or reader.info.channels
-        # Here a mono fold is decided by all of the sound and not by its beginning: two channels are read, then folded.
+        # The whole file decides the mono mix, not its beginning: two channels are read and then mixed.
         wide = 2 if count == 1 and reader.info.channels > 1 else count
         samples = np.concatenate(list(converted_blocks(reader, rate, wide)))
         found = reader.issues
     if wide > count:
-        seen = FoldStatistics()
-        seen.push(samples)
-        keep = seen.louder if seen.cancels else -1
+        statistics = FoldStatistics()
+        statistics.push(samples)
+        keep = statistics.louder if statistics.cancels else -1
         samples = _mono(samples, keep)
         if keep >= 0:
             found.append(_cancelling(keep))
@@ -189,51 +189,51 @@ def read(
 
 
 def mono_blocks(reader: AudioReader, block_seconds: float = BLOCK_SECONDS) -> Iterator[NDArray[np.float32]]:
-    """Yield a reader's sound folded to mono at its own rate, float32 [n]."""
+    """Yield a reader's audio mixed to mono at its sample rate, float32 [n]."""
     for block in _folded(reader, 1, block_seconds):
         yield block[:, 0]
 
 
 def _folded(reader: AudioReader, channels: int, block_seconds: float) -> Iterator[NDArray[np.float32]]:
-    """Fold a reader's blocks; where only what the fold leaves out sounds, an issue is added."""
+    """Mix a reader's blocks down; if only dropped channels are not silent, add an issue."""
     layout = reader.info.positions
-    left_out = LeftOut(layout)
-    yield from _folded_all(reader, layout, channels, block_seconds, left_out)
-    if channels < len(layout) and left_out.alone:
+    dropped = DroppedChannels(layout)
+    yield from _folded_all(reader, layout, channels, block_seconds, dropped)
+    if channels < len(layout) and dropped.only_dropped:
         reader.issues.append(lost(ONLY_LFE))
 
 
 def _folded_all(
-    reader: AudioReader, layout: Layout, channels: int, block_seconds: float, left_out: LeftOut
+    reader: AudioReader, layout: Layout, channels: int, block_seconds: float, dropped: DroppedChannels
 ) -> Iterator[NDArray[np.float32]]:
     if channels != 1 or len(layout) == 1:
         for block in reader.blocks(block_seconds):
-            left_out.push(block)
+            dropped.push(block)
             yield fold(block, layout, channels)
         return
     waiting: list[NDArray[np.float32]] = []
-    seen, keep, decided = FoldStatistics(), -1, False
+    statistics, keep, decided = FoldStatistics(), -1, False
     for block in reader.blocks(block_seconds):
-        left_out.push(block)
+        dropped.push(block)
         stereo = fold(block, layout, 2)
-        seen.push(stereo)
+        statistics.push(stereo)
         if not decided:
             waiting.append(stereo)
-            if not seen.sounding:
+            if not statistics.nonsilent:
                 continue
-            decided, keep = True, seen.louder if seen.cancels else -1
+            decided, keep = True, statistics.louder if statistics.cancels else -1
             for held in waiting:
                 yield _mono(held, keep)
             continue
         yield _mono(stereo, keep)
     if not decided:
-        keep = seen.louder if seen.cancels else -1
+        keep = statistics.louder if statistics.cancels else -1
         for held in waiting:
             yield _mono(held, keep)
     if keep >= 0:
         reader.issues.append(_cancelling(keep))
-    elif seen.cancels:
-        reader.issues.append(lost("its channels cancel in mono from some place on; read it in stereo"))
+    elif statistics.cancels:
+        reader.issues.append(lost("its channels cancel in mono in a later part; read it in stereo"))
 
 
 def _cancelling(keep: int) -> Issue:

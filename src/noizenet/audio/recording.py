@@ -1,4 +1,4 @@
-"""One file as one run of sound: its links decoded one after another, damage noted, promises compared."""
+"""One file as one continuous recording: its links are decoded in order, damage is reported, lengths are compared."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from numpy.typing import NDArray
 from noizenet.audio.decode_av import AVDecoder
 from noizenet.audio.decode_sndfile import SndfileDecoder
 from noizenet.audio.findings import Findings
-from noizenet.audio.fold import Layout, refit
-from noizenet.audio.frames import Gap, Piece
+from noizenet.audio.fold import Layout, convert_layout
+from noizenet.audio.frames import DecodedBlock, Gap
 from noizenet.audio.issue import Issue, lost, repaired
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
 from noizenet.audio.sniff import (
     ADVICE,
-    FILM_ADVICE,
     HEAD_BYTES,
+    VIDEO_ADVICE,
     Container,
     Found,
     after_tags,
     describe,
-    film_of,
-    find_another,
+    find_following,
     sniff,
+    unsupported_video,
 )
 from noizenet.audio.source import Source
 from noizenet.audio.structure import Link, Structure, examine
 from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
 from noizenet.base.errors import AudioError
 
-MOST_CHANNELS = 64
-COUNTED = ("flac", "tta", "wavpack")
-"""Containers whose headers count samples, and whose frames a decoder may leave out without a word."""
-SECOND = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})
-"""Containers that libsndfile is asked about. (Its mp3 decoder writes warnings to the terminal, and finds no more.)"""
+MAX_CHANNELS = 64
+EXACT_LENGTH = ("flac", "tta", "wavpack")
+"""Containers whose headers count samples. A decoder may drop their frames without an error."""
+SNDFILE_CONTAINERS = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "sndfile"})
+"""Containers that libsndfile is tried for. (Its mp3 decoder writes warnings to the terminal and decodes no more.)"""
 
 Decoder = AVDecoder | SndfileDecoder
 
 
 class Recording:
-    """A file's sound in one rate and one set of channels: the first link's.
+    """A file's audio in the sample rate and channel layout of its first link.
 
     Raises
     ------
     AudioError
-        If it is no regular file, or holds no sound that can be decoded.
+        If it is not a regular file, or has no audio that can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +67,7 @@ class Recording:
         self.rate, self.layout = d.rate, d.layout
         self.codec, self._tags = d.codec, d.tags
         self.container = self._kind.name
-        self.seconds = d.seconds if self._structure.ask else self._structure.seconds
+        self.seconds = d.seconds if self._structure.length_from_decoder else self._structure.seconds
         self._findings = Findings(path, self.issues, self.rate)
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Recording:
         self._source.close()
 
     def tag(self, *names: str) -> str:
-        """Return the first of these tags that the file has, else ""."""
+        """Return the first of these tags that is present, else ""."""
         for name in names:
             text = " ".join(self._tags.get(name, "").split())
             if text:
@@ -86,27 +86,27 @@ class Recording:
         return ""
 
     def samples(self) -> Iterator[NDArray[np.float32]]:
-        """Decode everything: finite float32 [n, C] at `rate`.
+        """Decode the whole file: finite float32 [n, C] at `rate`.
 
         Raises
         ------
         AudioError
-            If nothing at all can be decoded, or no sample is a number.
+            If nothing can be decoded, or every sample is invalid.
         """
         for link in self._structure.links:
             yield from self._link(link)
-        self._findings.conclude(self._structure, self.seconds, exact=self.container in COUNTED)
+        self._findings.conclude(self._structure, self.seconds, exact=self.container in EXACT_LENGTH)
 
     def _identify(self) -> tuple[Container, Structure]:
         found = sniff(self._source)
         if found is None:
             head = self._source.peek(0, HEAD_BYTES)
-            if film := film_of(head):
-                raise AudioError(f"{self.path}: not a readable recording ({film}); {FILM_ADVICE}")
+            if video := unsupported_video(head):
+                raise AudioError(f"{self.path}: not a readable recording ({video}); {VIDEO_ADVICE}")
             what = describe(head) or describe(self._source.peek(after_tags(self._source), HEAD_BYTES))
-            raise AudioError(f"{self.path}: not a readable recording ({what or 'no known format of sound'}); {ADVICE}")
+            raise AudioError(f"{self.path}: not a readable recording ({what or 'no known audio format'}); {ADVICE}")
         if found.junk:
-            self.issues.append(repaired(f"{found.junk:,} bytes before the sound are none of it and were skipped"))
+            self.issues.append(repaired(f"{found.junk:,} bytes before the audio are not audio and were skipped"))
         return found.container, examine(self._source, found.container, found.start)
 
     def _open_first(self) -> Decoder:
@@ -129,14 +129,14 @@ class Recording:
         if self._kind.demuxer and link.raw is None:
             try:
                 decoder = AVDecoder(
-                    self._source.section(link.start, link.stop), self._kind, self._structure.options, link.until
+                    self._source.section(link.start, link.stop), self._kind, self._structure.options, link.end_s
                 )
             except AudioError as error:
                 problem = error
-                if self._kind.name not in SECOND:
+                if self._kind.name not in SNDFILE_CONTAINERS:
                     raise
             else:
-                if decoder.unread and (issue := lost(decoder.unread)) not in self.issues:
+                if decoder.unread_tracks and (issue := lost(decoder.unread_tracks)) not in self.issues:
                     self.issues.append(issue)
                 return decoder
         try:
@@ -146,10 +146,10 @@ class Recording:
 
     def _check(self, decoder: Decoder) -> None:
         rate, channels = decoder.rate, len(decoder.layout)
-        if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ and 1 <= channels <= MOST_CHANNELS):
+        if not (MIN_RATE_HZ <= rate <= MAX_RATE_HZ and 1 <= channels <= MAX_CHANNELS):
             raise AudioError(
-                f"{self.path}: claims {rate} Hz and {channels or 'an unknown number of'} channels; read are "
-                f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz and up to {MOST_CHANNELS} channels: export the recording again"
+                f"{self.path}: declares {rate} Hz and {channels or 'an unknown number of'} channels; supported are "
+                f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz and up to {MAX_CHANNELS} channels: export the recording again"
             )
 
     def _link(self, link: Link) -> Iterator[NDArray[np.float32]]:
@@ -160,22 +160,22 @@ class Recording:
             except AudioError as error:
                 self._findings.unreadable_link(str(error))
                 return
-        fit = _Fit(self.rate, self.layout)
+        converter = _Converter(self.rate, self.layout)
         self._findings.begin(link)
         try:
-            for piece in faded(self._decoded(decoder, link), lossy=not decoder.exact):
-                if isinstance(piece, Gap):
-                    self._findings.gap(piece)
-                elif piece.rate and len(piece.samples):
-                    for block in fit.push(piece):
-                        yield self._findings.take(block)
-            for block in fit.finish():
-                yield self._findings.take(block)
+            for block in faded(self._decoded(decoder, link), lossy=not decoder.exact):
+                if isinstance(block, Gap):
+                    self._findings.gap(block)
+                elif block.rate and len(block.samples):
+                    for samples in converter.push(block):
+                        yield self._findings.take(samples)
+            for samples in converter.finish():
+                yield self._findings.take(samples)
         finally:
             decoder.close()
             self._decoder = None
-        self._findings.end(fit.kinds)
-        if link is self._structure.links[-1] and (other := self._another(decoder, link)):
+        self._findings.end(converter.kinds)
+        if link is self._structure.links[-1] and (other := self._following_recording(decoder, link)):
             self.issues.append(
                 lost(
                     f"{self._source.size - other.start:,} bytes after its end are another recording "
@@ -183,52 +183,52 @@ class Recording:
                 )
             )
 
-    def _another(self, decoder: Decoder, link: Link) -> Found | None:
-        """Return what recording of another kind follows the last link."""
+    def _following_recording(self, decoder: Decoder, link: Link) -> Found | None:
+        """Return the recording of another format that follows the last link, if any."""
         if link.stop < self._source.size:
-            return find_another(self._source, self._kind.name, link.stop, sure=True)
-        found = decoder.another if isinstance(decoder, AVDecoder) else None
+            return find_following(self._source, self._kind.name, link.stop, sure=True)
+        found = decoder.following if isinstance(decoder, AVDecoder) else None
         return found and found._replace(start=link.start + found.start)
 
-    def _decoded(self, decoder: Decoder, link: Link) -> Iterator[Piece | Gap]:
-        """Decode with the first decoder; where it gives up or stops long before the end, with the second from there."""
+    def _decoded(self, decoder: Decoder, link: Link) -> Iterator[DecodedBlock | Gap]:
+        """Decode with the first decoder; if it gives up or stops long before the end, continue with the second."""
         frames, end = 0, None
-        for piece in decoder.pieces():
-            if isinstance(piece, Piece):
-                frames += len(piece.samples)
-            elif piece.at_end:
-                end = piece
+        for block in decoder.blocks():
+            if isinstance(block, DecodedBlock):
+                frames += len(block.samples)
+            elif block.at_end:
+                end = block
                 continue
             else:
-                frames += round(piece.seconds * decoder.rate)
-            yield piece
+                frames += round(block.seconds * decoder.rate)
+            yield block
         failed = not frames or decoder.gave_up or self._falls_short(frames, decoder.rate)
-        if isinstance(decoder, AVDecoder) and self._kind.name in SECOND and failed:
-            for piece in self._second(link, frames, decoder):
+        if isinstance(decoder, AVDecoder) and self._kind.name in SNDFILE_CONTAINERS and failed:
+            for block in self._second_decoder(link, frames, decoder):
                 end = None
-                yield piece
+                yield block
         if end is not None:
             yield end
 
     def _falls_short(self, frames: int, rate: int) -> bool:
-        """Whether the bytes are all there and the promise is not kept."""
+        """Whether all bytes are present but fewer samples were decoded than the header declares."""
         alone = len(self._structure.links) == 1 and self._structure.cut is not True
         return alone and self.seconds is not None and frames / rate < self.seconds - max(1.0, 0.01 * self.seconds)
 
-    def _second(self, link: Link, start: int, first: AVDecoder) -> Iterator[Piece | Gap]:
+    def _second_decoder(self, link: Link, start: int, first: AVDecoder) -> Iterator[DecodedBlock | Gap]:
         try:
             decoder = SndfileDecoder(self._source.section(link.start, link.stop), start)
         except AudioError:
             return
         try:
             if (decoder.rate, len(decoder.layout)) == (first.rate, len(first.layout)):
-                yield from decoder.pieces()
+                yield from decoder.blocks()
         finally:
             decoder.close()
 
 
-class _Fit:
-    """Brings pieces of any rate and layout to one."""
+class _Converter:
+    """Converts blocks of any sample rate and layout to one format."""
 
     def __init__(self, rate: int, layout: Layout) -> None:
         self._rate, self._layout = rate, layout
@@ -236,22 +236,22 @@ class _Fit:
         self._resampler: StreamResampler | None = None
         self.kinds: set[tuple[int, int]] = set()
 
-    def push(self, piece: Piece) -> Iterator[NDArray[np.float32]]:
-        """Convert a piece."""
-        if piece.rate != self._from:
+    def push(self, block: DecodedBlock) -> Iterator[NDArray[np.float32]]:
+        """Convert a block."""
+        if block.rate != self._from:
             yield from self.finish()
-            self._from = piece.rate
-            if piece.rate != self._rate:
-                self._resampler = StreamResampler(piece.rate, self._rate, len(self._layout))
-        self.kinds.add((piece.rate, len(piece.layout)))
-        samples = refit(piece.samples, piece.layout, self._layout)
+            self._from = block.rate
+            if block.rate != self._rate:
+                self._resampler = StreamResampler(block.rate, self._rate, len(self._layout))
+        self.kinds.add((block.rate, len(block.layout)))
+        samples = convert_layout(block.samples, block.layout, self._layout)
         if self._resampler is not None:
             samples = self._resampler.push(samples)
         if len(samples):
             yield samples
 
     def finish(self) -> Iterator[NDArray[np.float32]]:
-        """Give out what is still in the resampler."""
+        """Flush the resampler."""
         if self._resampler is not None:
             rest = self._resampler.finish()
             self._resampler = None

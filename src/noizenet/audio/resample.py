@@ -34,11 +34,11 @@ class StreamResampler:
             self._stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
 
     def push(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take [n, C] samples in, return the [m, C] that are ready."""
+        """Add [n, C] samples; return the [m, C] that are ready."""
         return self._convert(block, last=False)
 
     def finish(self) -> NDArray[np.float32]:
-        """Return what is still inside the filter, [m, C]."""
+        """Flush the filter; return [m, C]."""
         return self._convert(np.zeros((0, self._channels), np.float32), last=True)
 
     def _convert(self, block: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:

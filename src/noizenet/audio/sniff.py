@@ -1,8 +1,8 @@
-"""Which container a file is, by its first bytes and never by its ending.
+"""Format detection: a file's container, from its first bytes and never from its suffix.
 
-One table says what is read: a container's name, the FFmpeg demuxer that is forced for it, and its usual endings.
-Demuxers that follow references to other files (HLS, DASH, concat, image sequences) are not in the table, so that no
-content can reach them.
+One table lists the supported containers: name, the FFmpeg demuxer that is forced, and usual suffixes. Demuxers that
+follow references to other files (HLS, DASH, concat, image sequences) are not in the table, so no content can select
+them.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noizenet.audio.source import Section, Source
-from noizenet.audio.sync import CHAIN, MOST_FRAME_BYTES, find_chain, is_free_format, next_chain, sync_at
+from noizenet.audio.sync import CHAIN, MAX_FRAME_BYTES, find_chain, is_free_format, next_chain, sync_at
 from noizenet.base.errors import NoizenetError
 
-HEAD_BYTES = CHAIN * MOST_FRAME_BYTES
-"""Read to see what a file is: enough for frames that follow one another."""
+HEAD_BYTES = CHAIN * MAX_FRAME_BYTES
+"""Bytes read for detection: enough for a chain of frames."""
 RAW = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "amr"})
-"""Streams of frames without time stamps: how much is lost follows from the bytes."""
+"""Streams of frames without time stamps: the lost duration is estimated from the lost bytes."""
 SYNCED = RAW - {"amr"}
-"""Those of which :func:`~noizenet.audio.sync.sync_at` knows the frames."""
-LAST = SYNCED | {"wav", "rifx", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
-"""Containers after whose last sound there is nothing but tags, tables and pictures."""
+"""Streams whose frames :func:`~noizenet.audio.sync.sync_at` can parse."""
+NOTHING_AFTER = SYNCED | {"wav", "rifx", "aiff", "flac", "ogg", "mp4", "tta", "wavpack", "au", "w64", "caf"}
+"""Containers in which only tags, tables and pictures follow the audio."""
 CHAINED = SYNCED | {"wav", "rifx", "flac", "ogg", "mp4", "wavpack", "matroska"}
-"""Containers of which several in one file are read as one recording."""
+"""Containers that are read as one recording if several are joined in one file."""
 NEAR_BYTES = 1 << 17
-"""Within so many bytes of the end (a page of Ogg is among them) another recording begins."""
-LEAST_BYTES = 512
-"""Fewer after the sound are not looked at."""
+"""A following recording must begin within this number of bytes after the end (an Ogg page fits)."""
+MIN_BYTES = 512
+"""Fewer bytes after the audio are ignored."""
 SEARCH_BYTES = 1 << 18
-"""So many bytes of junk may precede the sound."""
+"""Maximum bytes of junk before the audio."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of file that holds sound.
+    """An audio container format.
 
-    `demuxer` is FFmpeg's name, empty where only libsndfile reads the container; `endings` are what scanners take for
-    it.
+    `demuxer` is FFmpeg's name of its demuxer, empty if only libsndfile reads the container. `suffixes` are those that
+    folder scans accept.
     """
 
     name: str
     demuxer: str
-    endings: tuple[str, ...]
+    suffixes: tuple[str, ...]
 
 
 CONTAINERS: dict[str, Container] = {
     c.name: c
     for c in (
         Container("wav", "wav", (".wav", ".wave", ".rf64", ".bwf")),
-        Container("rifx", "", ()),  # a big-endian wav, which FFmpeg decodes as a little-endian one: noise
+        Container("rifx", "", ()),  # a big-endian wav; FFmpeg would decode it as little-endian, which gives noise
         Container("w64", "w64", (".w64",)),
         Container("aiff", "aiff", (".aif", ".aiff", ".aifc", ".afc")),
         Container("au", "au", (".au", ".snd")),
@@ -80,10 +80,10 @@ CONTAINERS: dict[str, Container] = {
         Container("sndfile", "", (".paf", ".svx", ".nist", ".sph", ".ircam", ".sf", ".avr", ".htk")),
     )
 }
-"""Every container that is read."""
+"""All supported containers."""
 
-AUDIO_SUFFIXES = frozenset(ending for c in CONTAINERS.values() for ending in c.endings)
-"""Endings that scanners take for sound. Whether a file holds any is decided by its content."""
+AUDIO_SUFFIXES = frozenset(suffix for c in CONTAINERS.values() for suffix in c.suffixes)
+"""Suffixes that folder scans accept. The content decides whether a file is audio."""
 
 _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "flac"),
@@ -111,10 +111,10 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"2BIT", "sndfile"),
 )
 
-TAGGED = frozenset({"mp3", "aac"})
-"""Containers whose demuxers skip the tags at the front, and read them."""
+READS_TAGS = frozenset({"mp3", "aac"})
+"""Containers whose demuxers parse the tags at the start of a file."""
 
-_FRONTS: tuple[tuple[bytes, int, str], ...] = (
+_SEARCHED: tuple[tuple[bytes, int, str], ...] = (
     *(
         (magic, 0, name)
         for magic, name in _MAGICS
@@ -128,13 +128,13 @@ _FRONTS: tuple[tuple[bytes, int, str], ...] = (
     (b".snd\0\0\0", 0, "au"),
     (b"TTA1\1\0", 0, "tta"),
 )
-"""What is looked for after junk, and how many bytes before it the file begins."""
+"""Patterns searched for after junk, and the number of bytes between the start of the file and the pattern."""
 
 _PICTURES = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
-"""Brands of pictures in the container of mp4."""
+"""Brands of image formats in an mp4 container."""
 
 _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
-    (b"MThd", "MIDI: notes, and no sound"),
+    (b"MThd", "MIDI: notes, not audio"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
     (b"GIF8", "a picture"),
@@ -148,24 +148,24 @@ _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-_FILMS: tuple[tuple[bytes, str], ...] = (
-    (b"FLV\x01", "a Flash film (FLV)"),
+_VIDEOS: tuple[tuple[bytes, str], ...] = (
+    (b"FLV\x01", "a Flash video (FLV)"),
     (b".RMF", "a RealMedia file"),
-    (b"\x00\x00\x01\xba", "an MPEG film (program stream)"),
+    (b"\x00\x00\x01\xba", "an MPEG video (program stream)"),
 )
 
 UNREAD_SUFFIXES = frozenset({
     ".thd", ".truehd", ".mlp", ".gsm", ".latm", ".loas", ".dff", ".ra", ".aa", ".aax", ".oma", ".at3", ".aa3", ".adx",
     ".g722",
 })  # fmt: skip
-"""Endings of sound that is not read: its first bytes do not tell it, or no decoder is asked for it."""
+"""Suffixes of unsupported audio formats: their first bytes are not distinctive, or no decoder is enabled."""
 
 ADVICE = "convert it to wav, flac, ogg or mp3"
-FILM_ADVICE = "films of this kind are not read; take its sound out first, for instance: ffmpeg -i FILM -vn SOUND.flac"
+VIDEO_ADVICE = "this video format is not supported; extract its audio first: ffmpeg -i VIDEO -vn AUDIO.flac"
 
 
 class Found(NamedTuple):
-    """What a file is, its first byte, and how many bytes of junk stand before it."""
+    """A detected container, its first byte, and the number of bytes of junk before it."""
 
     container: Container
     start: int
@@ -173,7 +173,7 @@ class Found(NamedTuple):
 
 
 def sniff(source: Source) -> Found | None:
-    """Find what a file is, and where its sound begins.
+    """Detect a file's container and where it begins.
 
     Parameters
     ----------
@@ -183,37 +183,37 @@ def sniff(source: Source) -> Found | None:
     Returns
     -------
     Found or None
-        The container and the offset of its first byte: 0, the byte after tags of formats that have none there, or
-        the byte after junk. None where there is no sound that is known.
+        The container and the offset of its first byte: 0, the byte after tags (in formats that have no tags there), or
+        the byte after junk. None if no known format is found.
     """
     at = after_tags(source)
     head = source.peek(at, HEAD_BYTES)
     name = _by_magic(head)
     if name is not None:
-        return Found(CONTAINERS[name], 0 if name in TAGGED else at)
+        return Found(CONTAINERS[name], 0 if name in READS_TAGS else at)
     if _is_text(head) or describe(head):
         return None
     return _search(source, at)
 
 
-def find_another(source: Source | Section, container: str, end: int, *, sure: bool = False) -> Found | None:
-    """Find a recording of another kind that begins where one has ended: files of two kinds, joined.
+def find_following(source: Source | Section, container: str, end: int, *, sure: bool = False) -> Found | None:
+    """Find a recording of another format that begins after the end of one: joined files of two formats.
 
     Parameters
     ----------
     source : Source or Section
     container : str
-        What has ended.
+        Format of the first recording.
     end : int
-        The byte after its last sound, as the last packet tells it: not for films, where packets lie in groups.
+        The byte after its last packet. Not for video, where packets are interleaved.
     sure : bool
-        Whether the container itself says that it ends there.
+        Whether the container itself declares this end.
 
     Returns
     -------
     Found or None
     """
-    if not (sure or container in LAST) or end <= 0 or source.size - end < LEAST_BYTES:
+    if not (sure or container in NOTHING_AFTER) or end <= 0 or source.size - end < MIN_BYTES:
         return None
     found = _search(source, end - 1, headless_flac=False)
     if found is None or found.start - end > NEAR_BYTES or (found.container.name == container and container in CHAINED):
@@ -222,24 +222,24 @@ def find_another(source: Source | Section, container: str, end: int, *, sure: bo
 
 
 def find_next_file(source: Source, container: str, start: int) -> int | None:
-    """Find where, in a stream of frames without a header, a file of another kind begins: files of two kinds, joined.
+    """Find where a file of another format begins in a stream of frames without a header: joined files of two formats.
 
-    It is searched for where a frame no longer follows the one before. Where the stream itself goes on, that was damage.
+    The search starts where the chain of frames breaks. If the stream continues later, the break was damage.
 
     Parameters
     ----------
     source : Source
     container : str
-        The stream's; one of :data:`RAW`.
+        Format of the stream; one of :data:`RAW`.
     start : int
-        The byte to begin with.
+        First byte.
 
     Returns
     -------
     int or None
     """
     at = start
-    while source.size - (at := _end_of_frames(source, container, at)) >= LEAST_BYTES:
+    while source.size - (at := _end_of_frames(source, container, at)) >= MIN_BYTES:
         found = _search(source, at - 1, headless_flac=False) if at else None
         if found is None:
             return None
@@ -250,7 +250,7 @@ def find_next_file(source: Source, container: str, start: int) -> int | None:
 
 
 def _end_of_frames(source: Source, container: str, start: int) -> int:
-    """Follow a container's frames, and tags between them, as their headers say; return where none follows."""
+    """Follow a chain of frames, and tags between them; return the offset where the chain ends."""
     at, data, base = start, b"", start
     while True:
         if not base <= at <= base + len(data) - 64:
@@ -265,8 +265,8 @@ def _end_of_frames(source: Source, container: str, start: int) -> int:
         at += size
 
 
-def begins_as_sound(path: Path) -> bool:
-    """Tell whether a file's first bytes are those of a container that is read; False where it cannot be opened."""
+def has_audio_header(path: Path) -> bool:
+    """Return whether a file's first bytes are those of a supported container; False if it cannot be opened."""
     try:
         with Source(path) as source:
             head = source.peek(0, HEAD_BYTES)
@@ -277,45 +277,45 @@ def begins_as_sound(path: Path) -> bool:
 
 
 def describe(head: bytes) -> str:
-    """Say what a file that is no sound is, as far as its first bytes tell; empty where they do not."""
+    """Return a description of a file that is not audio, from its first bytes; empty if they are not known."""
     for magic, text in _OTHER_KINDS:
         if head.startswith(magic):
             return text
-    if film := film_of(head):
-        return film
+    if video := unsupported_video(head):
+        return video
     if is_free_format(head):
-        return "an mp3 of free format, whose frames do not say how long they are"
+        return "an mp3 of free format, whose frames do not declare their length"
     if _is_text(head):
-        return "text (a playlist, a document or a page), and no sound"
+        return "text (a playlist, a document or a page), not audio"
     if head and not head.strip(b"\0"):
-        return "nothing but zeros"
+        return "only zeros"
     return ""
 
 
-def film_of(head: bytes) -> str:
-    r"""Say what kind of film that is not read a file is, by its first bytes; empty where it is none.
+def unsupported_video(head: bytes) -> str:
+    r"""Return the name of an unsupported video format, from a file's first bytes; empty for anything else.
 
-    Films in the containers of the table (mp4, Matroska, ASF, Ogg) are read for their sound.
+    Of videos in the supported containers (mp4, Matroska, ASF, Ogg) the audio is read.
 
     Examples
     --------
-    >>> film_of(b"RIFF\x00\x00\x00\x00AVI LIST"), film_of(b"RIFF\x00\x00\x00\x00WAVEfmt ")
-    ('an AVI film', '')
+    >>> unsupported_video(b"RIFF\x00\x00\x00\x00AVI LIST"), unsupported_video(b"RIFF\x00\x00\x00\x00WAVEfmt ")
+    ('an AVI video', '')
     """
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "an AVI film"
+        return "an AVI video"
     for first, step in ((0, 188), (4, 192)):  # packets of a fixed size; ISO/IEC 13818-1, section 2.4.3.2
-        places = range(first, first + 5 * step, step)
-        if len(head) > places[-1] and all(head[i] == 0x47 for i in places):
-            return "an MPEG film (transport stream)"
-    return next((text for magic, text in _FILMS if head.startswith(magic)), "")
+        offsets = range(first, first + 5 * step, step)
+        if len(head) > offsets[-1] and all(head[i] == 0x47 for i in offsets):
+            return "an MPEG video (transport stream)"
+    return next((text for magic, text in _VIDEOS if head.startswith(magic)), "")
 
 
-def film_in(path: Path) -> str:
-    """Return :func:`film_of` a file's first bytes; empty where it cannot be opened."""
+def unsupported_video_in(path: Path) -> str:
+    """Return :func:`unsupported_video` of a file; empty if it cannot be opened."""
     try:
         with Source(path) as source:
-            return film_of(source.peek(0, HEAD_BYTES))
+            return unsupported_video(source.peek(0, HEAD_BYTES))
     except (NoizenetError, OSError):
         return ""
 
@@ -370,7 +370,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 
 def after_tags(source: Source) -> int:
-    """Return the offset after any ID3v2 tags and APEv2 tags at the front."""
+    """Return the offset after any ID3v2 and APEv2 tags at the start."""
     at = 0
     while True:
         head = source.peek(at, 32)
@@ -381,7 +381,7 @@ def after_tags(source: Source) -> int:
 
 
 def tag_size(head: bytes) -> int:
-    """Return how many bytes the tag that begins here takes (ID3v2, APEv2 with header, ID3v1), 0 for no tag.
+    """Return the size in bytes of the tag that begins here (ID3v2, APEv2 with header, ID3v1); 0 for no tag.
 
     Sources: https://id3.org/id3v2.4.0-structure, https://wiki.hydrogenaud.io/index.php?title=APEv2_specification.
     """
@@ -397,7 +397,7 @@ def tag_size(head: bytes) -> int:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether a file begins as text does: no control characters but white space, in the first kilobyte."""
+    """Whether the first kilobyte is text: no control characters except white space."""
     part = head[:1024].removeprefix(b"\xef\xbb\xbf")
     if part[:2] in (b"\xff\xfe", b"\xfe\xff"):
         part = part[2:].replace(b"\0", b"")
@@ -414,20 +414,20 @@ def _is_text(head: bytes) -> bool:
 
 
 def _search(source: Source | Section, start: int, *, headless_flac: bool = True) -> Found | None:
-    """Look for the first sound after junk: the front of a format that has one, or a chain of frames."""
+    """Find the first audio after junk: the magic bytes of a format, or a chain of frames."""
     data = source.peek(start, SEARCH_BYTES)
     found: list[tuple[int, str]] = []
-    for magic, before, name in _FRONTS:
+    for magic, before, name in _SEARCHED:
         at = data.find(magic) - before
         if at > 0 and _by_magic(data[at : at + HEAD_BYTES]) == name:
             found.append((at, name))
     stop = min(found)[0] if found else len(data)
     chain = next_chain(data, 1, stop)
-    while chain is not None and chain[1].container == "flac" and not headless_flac:  # of FLAC in Ogg, say
+    while chain is not None and chain[1].container == "flac" and not headless_flac:  # for instance FLAC in Ogg
         chain = next_chain(data, chain[0] + 1, stop)
     if chain is not None:
         at, name = chain[0], chain[1].container
-        tag = data.rfind(b"ID3", 1, at) if name in TAGGED else -1
+        tag = data.rfind(b"ID3", 1, at) if name in READS_TAGS else -1
         found.append((tag if tag > 0 and tag + tag_size(data[tag : tag + 32]) == at else at, name))
     if not found:
         return None

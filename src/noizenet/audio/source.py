@@ -1,4 +1,4 @@
-"""The bytes of one regular file, or of a part of it, as a file object that decoders read."""
+"""The bytes of one regular file, or of a section of it, as a file object for decoders."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from types import TracebackType
 from noizenet.base.errors import AudioError, NoSuchRecordingError, UsageError
 
 STALL_S = 20.0
-"""A decoder that reads for so long without giving any sound is stopped."""
+"""A decoder that reads for longer than this without output is stopped."""
 
 
 class StalledError(Exception):
-    """A decoder read on and on and gave nothing."""
+    """A decoder kept reading without output."""
 
 
 class Source:
-    """A regular file, opened without waiting, and read-only.
+    """A regular file, opened read-only and without blocking.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Source:
     Raises
     ------
     AudioError
-        If there is no such file, it is empty, not a regular file (a FIFO or a device would hang), or may not be read.
+        If the file is missing, empty, not a regular file (a FIFO or a device would block), or not readable.
     UsageError
         If it is a folder.
     """
@@ -54,8 +54,8 @@ class Source:
         self._file.close()
 
     def peek(self, at: int, count: int) -> bytes:
-        """Return up to `count` bytes from an offset; none where there are none."""
-        if not 0 <= at < self.size:  # sizes in damaged headers lead anywhere
+        """Return up to `count` bytes from an offset; none outside the file."""
+        if not 0 <= at < self.size:  # offsets from damaged headers can be anything
             return b""
         try:
             self._file.seek(at)
@@ -68,15 +68,15 @@ class Source:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def section(self, start: int = 0, stop: int | None = None) -> Section:
-        """Return a part of the file as a file of its own."""
+        """Return a part of the file as a separate file object."""
         return Section(self, start, self.size if stop is None else min(stop, self.size))
 
 
 class Section(io.RawIOBase):
     """Bytes `start` to `stop` of a source, as a readable and seekable file object without a name.
 
-    A decoder that is handed one can open nothing else. :meth:`progress` is called for every block of sound; a decoder
-    that gives none for STALL_S seconds is stopped by :class:`StalledError`.
+    A decoder that receives one can open nothing else. :meth:`progress` is called for every decoded block; a decoder
+    without output for STALL_S seconds is stopped by :class:`StalledError`.
     """
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
@@ -85,11 +85,11 @@ class Section(io.RawIOBase):
         self._since = time.monotonic()
 
     def peek(self, at: int, count: int) -> bytes:
-        """Return up to `count` bytes from an offset, without moving."""
+        """Return up to `count` bytes from an offset, without a change of position."""
         return self.source.peek(self.start + at, max(0, min(count, self.size - at)))
 
     def progress(self) -> None:
-        """Note that sound came out."""
+        """Reset the stall timer."""
         self._since = time.monotonic()
 
     def readable(self) -> bool:
@@ -105,13 +105,13 @@ class Section(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a position; see :meth:`io.IOBase.seek`."""
+        """Change the position; see :meth:`io.IOBase.seek`."""
         base = (0, self._at, self.size)[whence & 3]
         self._at = max(0, base + offset)
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to so many bytes."""
+        """Return up to `size` bytes."""
         if time.monotonic() - self._since > STALL_S:
             raise StalledError
         left = max(0, self.size - self._at)
@@ -120,7 +120,7 @@ class Section(io.RawIOBase):
         return data
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer; return how many bytes were read."""
+        """Fill a buffer; return the number of bytes that were read."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -128,18 +128,18 @@ class Section(io.RawIOBase):
 
 def _open_regular(path: Path) -> int:
     try:
-        # Opening a FIFO waits for a writer; O_NONBLOCK does not, and what it is is asked of what was opened.
-        _refuse(path, path.stat().st_mode)  # a device is not even opened
+        # Opening a FIFO blocks until there is a writer, except with O_NONBLOCK; the open descriptor is then checked.
+        _check_mode(path, path.stat().st_mode)  # a device must not be opened
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         raise NoSuchRecordingError(f"{path}: no such file; check the name") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        remedy = "the link leads to itself" if getattr(error, "errno", 0) == errno.ELOOP else "check its rights"
+        remedy = "the link points to itself" if getattr(error, "errno", 0) == errno.ELOOP else "check its permissions"
         raise AudioError(f"{str(path)[:200]}: cannot be opened ({reason}); {remedy}") from error
     try:
         found = os.fstat(descriptor)
-        _refuse(path, found.st_mode)
+        _check_mode(path, found.st_mode)
         if not found.st_size:
             raise AudioError(f"{path}: the file is empty; copy or download it again")
     except BaseException:
@@ -148,8 +148,8 @@ def _open_regular(path: Path) -> int:
     return descriptor
 
 
-def _refuse(path: Path, mode: int) -> None:
+def _check_mode(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise UsageError(f"{path}: is a folder, expected one recording")
     if not stat.S_ISREG(mode):
-        raise AudioError(f"{path}: is a pipe, a device or a socket, and no file; give the recording itself")
+        raise AudioError(f"{path}: is a pipe, a device or a socket, not a file; give the recording itself")

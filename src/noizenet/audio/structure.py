@@ -1,4 +1,4 @@
-"""What a container's bytes say about its length, read without decoding: joined parts, cut ends, headers' promises."""
+"""A container's structure, parsed without decoding: joined recordings, truncation, the declared length."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from noizenet.audio.issue import Issue, lost
-from noizenet.audio.sniff import SYNCED, Container, find_another, find_next_file
+from noizenet.audio.sniff import SYNCED, Container, find_following, find_next_file
 from noizenet.audio.source import Source
 
-MOST_CHUNKS = 100_000
-"""No sane file has more chunks than that at one level."""
-MOST_LINKS = 1000
+MAX_CHUNKS = 100_000
+"""Maximum chunks at one level in a valid file."""
+MAX_LINKS = 1000
 
 
-class Raw(NamedTuple):
-    """How samples without a header are coded: libsndfile's name of the coding, rate in Hz, channels, order of bytes."""
+class RawFormat(NamedTuple):
+    """Format of samples without a header: libsndfile's subtype, sample rate in Hz, channels, byte order."""
 
     subtype: str
     rate: int
@@ -26,54 +26,54 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True)
 class Link:
-    """A part of a file that is a recording of its own: its first byte, and the byte after its last.
+    """A part of a file that is a separate recording: its first byte, and the byte after its last.
 
-    `until` is the time stamp of its end in seconds, where its last bytes tell it. A link that goes on after damage is
-    the same recording; `resumes_s` is the second at which it does. `raw` says how a link without a header is coded.
+    `end_s` is the time stamp of its end in seconds, if its last bytes declare it. A link that continues a recording
+    after damage has the time of its start in seconds, `resumes_s`. `raw` is the format of a link without a header.
     """
 
     start: int
     stop: int
-    until: float | None = None
+    end_s: float | None = None
     resumes_s: float | None = None
-    raw: Raw | None = None
+    raw: RawFormat | None = None
 
 
-def continuation(start: int, stop: int, raw: Raw | None) -> Link:
-    """Return a link without a header that goes on where the one before ends: no recording of its own."""
+def continuation(start: int, stop: int, raw: RawFormat | None) -> Link:
+    """Return a link without a header that continues the previous one."""
     return Link(start, stop, resumes_s=0.0, raw=raw)
 
 
 @dataclass
 class Structure:
-    """What the bytes say.
+    """The parsed structure of a file.
 
     Attributes
     ----------
     links : list of Link
-        Recordings that follow one another in the file; most files have one.
+        Consecutive recordings in the file; most files have one.
     cut : bool or None
-        Whether bytes are missing at the end; None where that cannot be seen.
+        Whether bytes are missing at the end; None if unknown.
     seconds : float or None
-        What the header promises for all of the file.
-    ask : bool
-        Whether the decoder knows the promise, and not these bytes.
+        Declared length of the whole file.
+    length_from_decoder : bool
+        Whether the decoder reports the declared length instead.
     checked_end : bool
-        Whether a cut end shows as a broken last frame where `cut` is None.
+        Whether truncation shows as a broken last frame where `cut` is None.
     options : dict
-        For FFmpeg's demuxer.
+        Options of FFmpeg's demuxer.
     problem : str
-        Why there can be no sound in it, as what follows the name; empty otherwise.
+        Why the file cannot contain audio, as the message after the path; empty otherwise.
     suspicion : str
-        What is wrong where the decoder cannot begin.
+        Likely cause if the decoder cannot open the file.
     issues : list of Issue
-        What is already known.
+        Issues found by parsing.
     """
 
     links: list[Link]
     cut: bool | None = None
     seconds: float | None = None
-    ask: bool = False
+    length_from_decoder: bool = False
     checked_end: bool = False
     options: dict[str, str] = field(default_factory=dict)
     problem: str = ""
@@ -82,17 +82,17 @@ class Structure:
 
 
 def examine(source: Source, kind: Container, start: int) -> Structure:
-    """Look at a container's structure.
+    """Parse a container's structure.
 
     Parameters
     ----------
     source : Source
     kind : Container
     start : int
-        Its first byte: not 0 where tags or junk stand before it.
+        Its first byte; not 0 if tags or junk precede it.
     """
-    look = _LOOKS.get(kind.name, _unknown)
-    structure = look(source, start)
+    parse = _PARSERS.get(kind.name, _unknown)
+    structure = parse(source, start)
     last = structure.links[-1] if structure.links else None
     if kind.name in SYNCED and last and last.stop == source.size:
         other = find_next_file(source, kind.name, last.start)
@@ -101,7 +101,7 @@ def examine(source: Source, kind: Container, start: int) -> Structure:
 
 
 def _unknown(source: Source, start: int) -> Structure:
-    return Structure([Link(start, source.size)], ask=True)
+    return Structure([Link(start, source.size)], length_from_decoder=True)
 
 
 def _frames_only(source: Source, start: int) -> Structure:
@@ -110,7 +110,7 @@ def _frames_only(source: Source, start: int) -> Structure:
 
 
 def _flac(source: Source, start: int) -> Structure:
-    """STREAMINFO's count of samples, 0 where it is not known; RFC 9639, section 8.2."""
+    """Read STREAMINFO's sample count, 0 for unknown; RFC 9639, section 8.2."""
     fronts = [start, *_find_all(source, b"fLaC\0\0\0\x22", start + 8)]  # joined files have several
     ends = [*fronts[1:], source.size]
     structure = Structure([Link(a, b) for a, b in zip(fronts, ends, strict=True)], checked_end=True)
@@ -120,7 +120,7 @@ def _flac(source: Source, start: int) -> Structure:
         rate = int.from_bytes(head[18:21], "big") >> 4
         total = int.from_bytes(head[21:26], "big") & ((1 << 36) - 1)
         if head[:4] != b"fLaC":
-            structure.issues.append(lost("its beginning is missing, and its header with it"))
+            structure.issues.append(lost("its beginning is missing, including its header"))
             return structure
         if not (rate and total):
             return structure
@@ -146,17 +146,17 @@ def _au(source: Source, start: int) -> Structure:
     if size not in (0, 0xFFFFFFFF) and width and rate and channels:
         structure.seconds = size / (width * channels * rate)
         structure.cut = start + offset + size > source.size
-        if find_another(source, "au", start + offset + size) is not None:
+        if find_following(source, "au", start + offset + size) is not None:
             structure.links = [Link(start, start + offset + size)]
     return structure
 
 
 def _wavpack(source: Source, start: int) -> Structure:
-    """Walk through the blocks, each with its size and place; https://www.wavpack.com/WavPack5FileFormat.pdf.
+    """Walk the blocks, each with its size and position; https://www.wavpack.com/WavPack5FileFormat.pdf.
 
-    FFmpeg's demuxer ends at the first block that is none: what comes after damage is a link of its own.
+    FFmpeg's demuxer stops at the first invalid block, so the part after damage is a separate link.
     """
-    structure = Structure([], cut=False, ask=True)
+    structure = Structure([], cut=False, length_from_decoder=True)
     at = begin = start
     resumes: float | None = None
     while at + 32 <= source.size:
@@ -166,7 +166,7 @@ def _wavpack(source: Source, start: int) -> Structure:
             at += size
             continue
         following = next(iter(_find_all(source, b"wvpk", at + 1)), None)
-        if following is None or len(structure.links) > MOST_LINKS:
+        if following is None or len(structure.links) > MAX_LINKS:
             break
         structure.links.append(Link(begin, at, resumes_s=resumes))
         head = source.peek(following, 32)
@@ -187,10 +187,10 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def _asf(source: Source, start: int) -> Structure:
-    """Look at the file properties object; Advanced Systems Format specification, section 3.2."""
+    """Read the file properties object; Advanced Systems Format specification, section 3.2."""
     head = source.peek(start, 1 << 16)
     at = head.find(_ASF_FILE)
-    structure = Structure([Link(start, source.size)], ask=True)
+    structure = Structure([Link(start, source.size)], length_from_decoder=True)
     if at < 0 or len(head) < at + 104:
         return structure
     size, _, _, play, _ = (int.from_bytes(head[at + i : at + i + 8], "little") for i in (40, 48, 56, 64, 72))
@@ -198,22 +198,22 @@ def _asf(source: Source, start: int) -> Structure:
         int.from_bytes(head[at + 80 : at + 88], "little"),
         int.from_bytes(head[at + 88 : at + 92], "little"),
     )
-    if flags & 1:  # broadcast: the sizes mean nothing
-        structure.ask = False
+    if flags & 1:  # broadcast: the sizes are not valid
+        structure.length_from_decoder = False
         return structure
-    structure.ask = False
+    structure.length_from_decoder = False
     structure.seconds = max(0.0, play / 1e7 - preroll / 1e3) or None
     structure.cut = size > source.size - start
-    if find_another(source, "asf", start + size, sure=True) is not None:
+    if find_following(source, "asf", start + size, sure=True) is not None:
         structure.links = [Link(start, start + size)]
     return structure
 
 
 def _mp4(source: Source, start: int) -> Structure:
-    """Boxes one after another; ISO/IEC 14496-12, section 4.2."""
+    """Walk the boxes; ISO/IEC 14496-12, section 4.2."""
     links, at, begin, names = [], start, start, set[bytes]()
     cut, encrypted = False, list[bool]()
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 16)
         if len(head) < 8:
             cut = bool(head.strip(b"\0"))
@@ -236,15 +236,16 @@ def _mp4(source: Source, start: int) -> Structure:
             cut = True
             break
     links.append(Link(begin, source.size))
-    structure = Structure(links, cut=cut, ask=len(links) == 1)
+    structure = Structure(links, cut=cut, length_from_decoder=len(links) == 1)
     if len(links) == 1 and b"moov" not in names:
         why = "the file was cut off" if cut else "its recording was not finished"
         structure.problem = (
-            f"not a readable recording (its table of contents, moov, is missing: {why}; there is no sound without it)"
+            f"not a readable recording (its table of contents, moov, is missing: {why}; "
+            "it cannot be decoded without that table)"
         )
     if encrypted and all(encrypted):
         structure.problem = (
-            "not a readable recording (its sound is encrypted; only programs that hold its key can play it); "
+            "not a readable recording (its audio is encrypted; only programs with its key can play it); "
             "get a copy without encryption"
         )
     return structure
@@ -252,13 +253,13 @@ def _mp4(source: Source, start: int) -> Structure:
 
 _TRACK_BOXES = frozenset({b"trak", b"mdia", b"minf", b"stbl"})
 _ENCRYPTED = (b"enca", b"drms", b"aavd")
-"""Names of encrypted sound: of Common Encryption (ISO/IEC 23001-7), of iTunes, of Audible."""
+"""Names of encrypted audio: Common Encryption (ISO/IEC 23001-7), iTunes, Audible."""
 
 
 def _encrypted_tracks(source: Source, at: int, stop: int, *, sound: bool = False, depth: int = 0) -> list[bool]:
-    """Return for each track of sound below a box whether it is encrypted; ISO/IEC 14496-12, sections 8.4.3, 8.5.2."""
+    """Return for each audio track in a box whether it is encrypted; ISO/IEC 14496-12, sections 8.4.3, 8.5.2."""
     found: list[bool] = []
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 24)
         size, name = int.from_bytes(head[:4], "big"), head[4:8]
         if at + 8 > stop or size < 8:
@@ -280,8 +281,8 @@ SEGMENT_PARTS = frozenset({
 
 
 def _matroska(source: Source, start: int) -> Structure:
-    """EBML header and segment; RFC 8794 and RFC 9559."""
-    structure = Structure([Link(start, source.size)], ask=True)
+    """Read the EBML header and the segment; RFC 8794 and RFC 9559."""
+    structure = Structure([Link(start, source.size)], length_from_decoder=True)
     at = start
     _, header, used = element(source.peek(at, 12))
     if header is None:
@@ -296,12 +297,12 @@ def _matroska(source: Source, start: int) -> Structure:
         if end + 64 < source.size and source.peek(end, 4) == b"\x1a\x45\xdf\xa3":
             rest = _matroska(source, end)
             structure.links = [Link(start, end), *rest.links]
-            structure.cut, structure.ask = rest.cut, False
-        elif find_another(source, "matroska", end, sure=True) is not None:
+            structure.cut, structure.length_from_decoder = rest.cut, False
+        elif find_following(source, "matroska", end, sure=True) is not None:
             structure.links = [Link(start, end)]
         return structure
     at += used
-    for _ in range(MOST_CHUNKS):  # a live recording: the segment is open, its clusters may not be
+    for _ in range(MAX_CHUNKS):  # a live recording: the segment's size is unknown, its clusters may have sizes
         ident, size, used = element(source.peek(at, 12))
         if ident not in SEGMENT_PARTS or size is None:
             return structure
@@ -313,7 +314,7 @@ def _matroska(source: Source, start: int) -> Structure:
 
 
 def element(head: bytes) -> tuple[int, int | None, int]:
-    """Return an EBML element's id, size (None: unknown) and the bytes that its head takes; (0, None, 0) for none."""
+    """Return an EBML element's id, size (None: unknown) and the size of its header; (0, None, 0) for no element."""
     if not head or not head[0]:
         return 0, None, 0
     width = 9 - head[0].bit_length()
@@ -327,10 +328,10 @@ def element(head: bytes) -> tuple[int, int | None, int]:
     return ident, None if size == (1 << (7 * more)) - 1 else size, width + more
 
 
-def _later(name: str) -> Callable[[Source, int], Structure]:
+def _imported(name: str) -> Callable[[Source, int], Structure]:
     """Import a longer look only when it is needed."""
 
-    def look(source: Source, start: int) -> Structure:
+    def parse(source: Source, start: int) -> Structure:
         from noizenet.audio import structure_chunks, structure_frames, structure_voc
 
         found: Structure = {
@@ -345,10 +346,10 @@ def _later(name: str) -> Callable[[Source, int], Structure]:
         }[name](source, start)
         return found
 
-    return look
+    return parse
 
 
-_LOOKS: dict[str, Callable[[Source, int], Structure]] = {
+_PARSERS: dict[str, Callable[[Source, int], Structure]] = {
     "flac": _flac,
     "au": _au,
     "wavpack": _wavpack,
@@ -356,5 +357,5 @@ _LOOKS: dict[str, Callable[[Source, int], Structure]] = {
     "mp4": _mp4,
     "matroska": _matroska,
     **dict.fromkeys(("aac", "ac3", "eac3", "dts", "amr", "shorten"), _frames_only),
-    **{name: _later(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg", "voc")},
+    **{name: _imported(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg", "voc")},
 }

@@ -1,18 +1,18 @@
-"""Files of chunks: wav and its kin, AIFF, CAF. Their sizes against the bytes that are there."""
+"""Chunk-based files: wav and its variants, AIFF, CAF. Declared sizes are compared with the bytes of the file."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from noizenet.audio.issue import lost, repaired
-from noizenet.audio.sniff import ADVICE, find_another
+from noizenet.audio.sniff import ADVICE, find_following
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure, continuation
+from noizenet.audio.structure import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 
 STREAMING_SIZES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-"""What programs write that do not know a file's length yet, give or take a header."""
+"""Sizes that programs write while the length is unknown, up to the size of a header."""
 PLAIN = (1, 3, 6, 7, 0xFFFE)
-"""Codes of formats whose samples all take the same bytes."""
+"""Codes of formats with a constant number of bytes per sample."""
 HEADER_SLACK = 1 << 16
 
 
@@ -23,17 +23,20 @@ class _Chunk(NamedTuple):
 
 
 def riff(source: Source, start: int) -> Structure:
-    """Look at a wav file (RIFF, RF64, BW64, RIFX), or several joined; https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE."""
+    """Parse a wav file (RIFF, RF64, BW64, RIFX), or several joined ones.
+
+    Source: https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE.
+    """
     head = source.peek(start, 12)
     order = "big" if head[:4] in (b"RIFX", b"FFIR") else "little"
     riff_size = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
     structure = Structure([Link(start, source.size)], cut=False)
     if head[:4] == b"FFIR":
-        structure.problem = f"not a readable recording (a wav of the rare kind FFIR); {ADVICE}"
+        structure.problem = f"not a readable recording (a wav of the rare variant FFIR); {ADVICE}"
         return structure
     fmt, long_size, counted = b"", None, 0
     at, chunk = start + 12, _read_chunk(source, start + 12, order)
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if chunk is None or chunk.name == b"data":
             break
         if chunk.name == b"fmt ":
@@ -44,13 +47,13 @@ def riff(source: Source, start: int) -> Structure:
             long_size = int.from_bytes(source.peek(chunk.start + 8, 8), "little")
         elif chunk.name == b"LIST" and source.peek(chunk.start, 4) == b"wavl":
             structure.problem = (
-                f"not a readable recording (a wav whose sound lies in a list of pieces and pauses, wavl); {ADVICE}"
+                f"not a readable recording (a wav whose audio is a list of segments and pauses, wavl); {ADVICE}"
             )
             return structure
         at = chunk.start + chunk.size + chunk.size % 2
         chunk = _read_chunk(source, at, order)
     if chunk is None or chunk.name != b"data":
-        structure.problem = "holds no sound (it ends before the sound begins)"
+        structure.problem = "holds no sound (it ends before the audio begins)"
         return structure
     size = chunk.size if long_size is None or chunk.size != 0xFFFFFFFF else long_size
     per_second = _bytes_per_second(fmt, order)
@@ -60,25 +63,27 @@ def riff(source: Source, start: int) -> Structure:
         per_second = size * rate / counted
     raw = _raw(fmt, order)
     data = _Chunk(b"data", chunk.start, size)
-    _judge(structure, source, data, per_second, order, raw)
+    _check_data_size(structure, source, data, per_second, order, raw)
     if order == "big" and raw is not None and (fmt[:2] == b"\xff\xfe" or not size):
-        # libsndfile knows no big-endian wav of the extended kind, and takes a length of 0 at its word.
+        # libsndfile does not support extensible big-endian wav, and decodes nothing if the length is 0.
         stop = data.start + (size if 0 < size <= source.size - data.start else source.size - data.start)
         structure.links[0] = Link(data.start, stop, raw=raw)
     whole = abs(start + 8 + riff_size - source.size) <= 8
     if structure.cut and whole:
-        structure.cut = False  # the outer size is right: only the inner one is wrong
+        structure.cut = False  # the outer size is correct: only the inner one is wrong
     return structure
 
 
-def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float, order: str, raw: Raw | None) -> None:
+def _check_data_size(
+    structure: Structure, source: Source, data: _Chunk, per_second: float, order: str, raw: RawFormat | None
+) -> None:
     """Compare a data chunk's size with the bytes that follow."""
     there = source.size - data.start
     if data.size == 0:
         if there <= 0 or _are_chunks(source, data.start, order):
             structure.problem = "holds no sound (zero length)"
         else:
-            structure.issues.append(repaired("the header's length is 0; all that follows it was decoded"))
+            structure.issues.append(repaired("the header's length is 0; everything after it was decoded"))
         return
     if data.size > there and any(abs(data.size - s) <= HEADER_SLACK for s in STREAMING_SIZES):
         return
@@ -99,11 +104,11 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
             structure.options = following.options
         return
     if more := _more_data(source, rest, order):
-        _add_pieces(structure, source, [data, *more], per_second, raw)
+        _join_data_chunks(structure, source, [data, *more], per_second, raw)
         return
     kind = "wav" if order == "little" else "rifx"
-    if find_another(source, kind, rest) is not None:
-        if order == "big":  # no decoder of FFmpeg's looks for what follows
+    if find_following(source, kind, rest) is not None:
+        if order == "big":  # only FFmpeg's decoder searches for a following recording
             structure.links = [Link(structure.links[0].start, rest)]
         return
     if per_second and source.size - rest > 0.1 * per_second and not _are_chunks(source, rest, order):
@@ -111,7 +116,7 @@ def _judge(structure: Structure, source: Source, data: _Chunk, per_second: float
 
 
 def _next_riff(source: Source, at: int, order: str) -> int | None:
-    """Return where another wav of the same order of bytes begins among the chunks after the sound, if one does."""
+    """Return the offset of another wav of the same byte order after the audio; None if there is none."""
     fronts = (b"RIFF", b"RF64", b"BW64") if order == "little" else (b"RIFX",)
     for _ in range(1000):
         if source.peek(at, 4) in fronts and source.peek(at + 8, 4) == b"WAVE":
@@ -124,9 +129,9 @@ def _next_riff(source: Source, at: int, order: str) -> int | None:
 
 
 def _more_data(source: Source, at: int, order: str) -> list[_Chunk]:
-    """Return further data chunks among the chunks from here on; the last may be cut off."""
+    """Return further data chunks from here on; the last may be truncated."""
     found: list[_Chunk] = []
-    while len(found) < MOST_LINKS and (chunk := _read_chunk(source, at, order)) is not None:
+    while len(found) < MAX_LINKS and (chunk := _read_chunk(source, at, order)) is not None:
         if chunk.name == b"data" and chunk.size:
             found.append(chunk)
         elif not _plausible(source, chunk):
@@ -135,29 +140,28 @@ def _more_data(source: Source, at: int, order: str) -> list[_Chunk]:
     return found
 
 
-def _add_pieces(structure: Structure, source: Source, pieces: list[_Chunk], per_second: float, raw: Raw | None) -> None:
-    """Take several data chunks as one recording, where the later ones can be decoded without a header of their own."""
-    size = sum(p.size for p in pieces[1:])
+def _join_data_chunks(
+    structure: Structure, source: Source, chunks: list[_Chunk], per_second: float, raw: RawFormat | None
+) -> None:
+    """Join several data chunks to one recording if the later ones can be decoded without a header."""
+    size = sum(p.size for p in chunks[1:])
     if raw is None or not per_second:
         long = f", {size / per_second:.1f} s" if per_second else ""
         structure.issues.append(
-            lost(
-                f"its sound lies in {len(pieces)} pieces (data chunks); only the first is read "
-                f"({size:,} bytes{long} lost)"
-            )
+            lost(f"its audio is in {len(chunks)} data chunks; only the first is read ({size:,} bytes{long} lost)")
         )
-        structure.links = [Link(structure.links[0].start, pieces[0].start + pieces[0].size)]
+        structure.links = [Link(structure.links[0].start, chunks[0].start + chunks[0].size)]
         return
-    first = Link(structure.links[0].start, pieces[0].start + pieces[0].size)
-    more = [continuation(p.start, min(p.start + p.size, source.size), raw) for p in pieces[1:]]
+    first = Link(structure.links[0].start, chunks[0].start + chunks[0].size)
+    more = [continuation(p.start, min(p.start + p.size, source.size), raw) for p in chunks[1:]]
     structure.links = [first, *more]
     structure.seconds = (structure.seconds or 0.0) + size / per_second
-    structure.cut = pieces[-1].start + pieces[-1].size > source.size
-    structure.issues.append(repaired(f"its sound lies in {len(pieces)} pieces (data chunks); all were read as one"))
+    structure.cut = chunks[-1].start + chunks[-1].size > source.size
+    structure.issues.append(repaired(f"its audio is in {len(chunks)} data chunks; all were read as one"))
 
 
 def _are_chunks(source: Source, at: int, order: str) -> bool:
-    """Whether the bytes from here to the end are chunks (tags, cue points), or padding."""
+    """Whether the bytes from here to the end are chunks (tags, cue points) or padding."""
     for _ in range(1000):
         if source.size - at < 8:
             return True
@@ -182,7 +186,7 @@ def _read_chunk(source: Source, at: int, order: str) -> _Chunk | None:
 
 
 def _bytes_per_second(fmt: bytes, order: str) -> float:
-    """Return the fmt chunk's bytes per second, for PCM by its rate and width (the field itself is often wrong)."""
+    """Return a fmt chunk's bytes per second; for PCM from rate and width, since the field itself is often wrong."""
     if len(fmt) < 16:
         return 0.0
 
@@ -192,7 +196,7 @@ def _bytes_per_second(fmt: bytes, order: str) -> float:
     code, channels, rate, average, align, bits = (
         number(0, 2), number(2, 2), number(4, 4), number(8, 4), number(12, 2), number(14, 2),
     )  # fmt: skip
-    if code in (0x02, 0x11) and align and (in_block := number(18, 2)):  # ADPCM: blocks of so many samples
+    if code in (0x02, 0x11) and align and (in_block := number(18, 2)):  # ADPCM: a constant number of samples per block
         return rate * align / in_block
     if code in PLAIN and channels and bits:
         return float(rate * (align or channels * ((bits + 7) // 8)))
@@ -203,11 +207,11 @@ _RAW = {
     (1, 1): "PCM_U8", (1, 2): "PCM_16", (1, 3): "PCM_24", (1, 4): "PCM_32", (3, 4): "FLOAT", (3, 8): "DOUBLE",
     (6, 1): "ALAW", (7, 1): "ULAW",
 }  # fmt: skip
-"""libsndfile's names of codings, by the fmt chunk's code and the bytes of a sample."""
+"""libsndfile's subtypes by the fmt chunk's code and the bytes per sample."""
 
 
-def _raw(fmt: bytes, order: str) -> Raw | None:
-    """Return how the samples are coded that a fmt chunk describes; None where they are no plain samples."""
+def _raw(fmt: bytes, order: str) -> RawFormat | None:
+    """Return the sample format of a fmt chunk; None for compressed formats."""
     if len(fmt) < 16:
         return None
     code, channels, rate, align = (
@@ -215,10 +219,10 @@ def _raw(fmt: bytes, order: str) -> Raw | None:
         for a, b in ((0, 2), (2, 4), (4, 8), (12, 14))
     )
     if code == 0xFFFE and len(fmt) >= 40:
-        # The code within is the first field of a GUID; programs differ in its order of bytes, of which one counts.
+        # The code is the first field of a GUID. Programs differ in its byte order, but only one byte is not 0.
         code = max(fmt[24:28])
     subtype = _RAW.get((code, align // channels)) if channels and align % channels == 0 else None
-    return Raw(subtype, rate, channels, order) if subtype and rate else None
+    return RawFormat(subtype, rate, channels, order) if subtype and rate else None
 
 
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
@@ -226,10 +230,10 @@ _W64_FMT = b"fmt \xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
 def w64(source: Source, start: int) -> Structure:
-    """Look at a Sony Wave64 file: chunks of GUIDs and 64-bit sizes that count their own heads."""
+    """Parse a Sony Wave64 file: chunks with GUIDs and 64-bit sizes that include the chunk header."""
     structure = Structure([Link(start, source.size)], cut=False)
     at, fmt = start + 40, b""
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 24)
         if len(head) < 24:
             return structure
@@ -249,12 +253,12 @@ def w64(source: Source, start: int) -> Structure:
 
 
 def aiff(source: Source, start: int) -> Structure:
-    """Look at an AIFF or AIFF-C file; Audio Interchange File Format 1.3, section 4."""
+    """Parse an AIFF or AIFF-C file; Audio Interchange File Format 1.3, section 4."""
     structure = Structure([Link(start, source.size)], cut=False)
     form_size = int.from_bytes(source.peek(start + 4, 4), "big")
     at = start + 12
     frames = rate = 0.0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         chunk = _read_chunk(source, at, "big")
         if chunk is None:
             return structure
@@ -283,10 +287,10 @@ def _extended(data: bytes) -> float:
 
 
 def caf(source: Source, start: int) -> Structure:
-    """Look at a Core Audio file: chunks with 64-bit sizes, -1 where the last one's is not known."""
-    structure = Structure([Link(start, source.size)], cut=False, ask=False)
+    """Parse a Core Audio file: chunks with 64-bit sizes; -1 for an unknown last size."""
+    structure = Structure([Link(start, source.size)], cut=False, length_from_decoder=False)
     at, rate, per_packet, frames_per_packet = start + 8, 0.0, 0, 0
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 12)
         if len(head) < 12:
             return structure

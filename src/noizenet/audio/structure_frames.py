@@ -1,4 +1,4 @@
-"""MPEG audio's own header of lengths (Xing, Info, VBRI), and the pages of Ogg with the streams chained in them."""
+"""The length header of MPEG audio (Xing, Info, VBRI), and Ogg pages with chained streams."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from noizenet.audio.structure import Link, Structure
 from noizenet.audio.sync import Sync, sync_at
 
 SEARCH = 1 << 16
-HEADLESS = "its beginning is missing, which says how its sound is coded; copy or download it again"
+HEADLESS = "its beginning with the decoder's setup is missing; copy or download it again"
 
 
 def mp3(source: Source, start: int) -> Structure:
-    """Look for a Xing, Info or VBRI header in the first frame; http://gabriel.mp3-tech.org/mp3infotag.html."""
+    """Parse the Xing, Info or VBRI header in the first frame; http://gabriel.mp3-tech.org/mp3infotag.html."""
     structure = Structure([Link(start, source.size)], checked_end=True)
     at = start
     while size := tag_size(source.peek(at, 32)):
@@ -42,7 +42,7 @@ def mp3(source: Source, start: int) -> Structure:
 
 
 def _lengths(data: bytes, frame: Sync) -> tuple[int, int, int] | None:
-    """Return frames, bytes and samples of encoder delay that a header in a frame tells; 0 for what it does not."""
+    """Return the frames, bytes and samples of encoder delay that a frame's header declares; 0 for unknown values."""
     vbri = data.find(b"VBRI", 36, 40)
     if vbri >= 0 and len(data) >= vbri + 18:
         count, frames = (int.from_bytes(data[vbri + i : vbri + i + 4], "big") for i in (10, 14))
@@ -66,7 +66,7 @@ def _lengths(data: bytes, frame: Sync) -> tuple[int, int, int] | None:
 
 class _Page(NamedTuple):
     at: int
-    size: int  # of the head and what follows, 0 where it is not complete
+    size: int  # of header and body; 0 if incomplete
     flags: int
     granule: int
     serial: int
@@ -75,14 +75,14 @@ class _Page(NamedTuple):
 
 
 class _Stream:
-    """One logical stream of a link: its rate as its first page tells it, its last time, and whether it ended."""
+    """A logical stream of a link: its rate (from its first page), its last granule position, and whether it ended."""
 
     def __init__(self, page: _Page) -> None:
         self.rate, self.skip = _rate(page.first)
         self.granule, self.ended = 0, False
         self._number = page.number
         self.headless = False
-        """Whether pages are missing right after the first, where the rest of the stream's head is."""
+        """Whether pages are missing right after the first, which contain the rest of the stream's headers."""
 
     def push(self, page: _Page) -> None:
         self.headless = self.headless or (not self.granule and page.number not in (self._number, self._number + 1))
@@ -92,27 +92,27 @@ class _Stream:
         self.ended = self.ended or bool(page.flags & 4)
 
     @property
-    def until(self) -> float | None:
+    def end_s(self) -> float | None:
         return (self.granule - self.skip) / self.rate if self.rate and self.granule else None
 
 
 def ogg(source: Source, start: int) -> Structure:
-    """Walk through an Ogg file's pages; RFC 3533, sections 4 and 6.
+    """Walk an Ogg file's pages; RFC 3533, sections 4 and 6.
 
-    Streams that are chained (a new beginning after the end of others) are links of their own: a decoder that meets the
-    second one with the first one's headers gives noise or nothing.
+    Chained streams (a new beginning after the end of others) are separate links: with the headers of the first stream,
+    a decoder of the second gives noise or nothing.
     """
     links: list[Link] = []
     begin, fresh = start, True
     streams: dict[int, _Stream] = {}
-    torn = begun = headless = False
+    broken = begun = headless = False
     issues: list[Issue] = []
     for page in _pages(source, start):
         begun = begun or bool(page.flags & 2)
         headless = headless or not begun
         if page.flags & 2 and _rate(page.first)[0]:
             if not fresh:
-                links.append(Link(begin, page.at, _until(streams)))
+                links.append(Link(begin, page.at, _end_s(streams)))
                 begin, fresh, streams = page.at, True, {}
             elif headless and not streams and not issues:
                 issues.append(lost(f"its beginning is missing: the first {page.at - begin:,} bytes cannot be decoded"))
@@ -122,9 +122,9 @@ def ogg(source: Source, start: int) -> Structure:
             fresh = False
         if page.serial in streams and page.size:
             streams[page.serial].push(page)
-        torn = page.size == 0
-    links.append(Link(begin, source.size, _until(streams)))
-    structure = Structure(links, cut=torn or not all(s.ended for s in streams.values()), issues=issues)
+        broken = page.size == 0
+    links.append(Link(begin, source.size, _end_s(streams)))
+    structure = Structure(links, cut=broken or not all(s.ended for s in streams.values()), issues=issues)
     if headless and not issues:
         structure.problem = f"not a readable recording ({HEADLESS})"
     elif any(s.headless for s in streams.values()):
@@ -132,9 +132,9 @@ def ogg(source: Source, start: int) -> Structure:
     return structure
 
 
-def _until(streams: dict[int, _Stream]) -> float | None:
+def _end_s(streams: dict[int, _Stream]) -> float | None:
     sound = [s for s in streams.values() if s.rate]
-    return sound[0].until if len(sound) == 1 else None
+    return sound[0].end_s if len(sound) == 1 else None
 
 
 def _pages(source: Source, at: int) -> Iterator[_Page]:
@@ -174,7 +174,7 @@ def _find_page(source: Source, at: int) -> int | None:
 
 
 def _rate(first: bytes) -> tuple[int, int]:
-    """Return the rate that a stream of sound counts its time in, and the samples to skip; (0, 0) for other streams.
+    """Return the rate of an audio stream's granule positions, and the samples to skip; (0, 0) for other streams.
 
     Sources: Vorbis I, section 4.2.2; RFC 7845, section 5.1; RFC 9639, section 10.1; the Speex manual, section 7.3.
     """

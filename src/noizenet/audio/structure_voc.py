@@ -1,4 +1,4 @@
-"""Creative Voice files: blocks of sound, silence and repeats, of which FFmpeg reads sound at the first one's rate."""
+"""Creative Voice files: blocks of audio, silence and repeats. FFmpeg reads only audio, all at the first rate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from noizenet.audio.issue import lost
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MOST_CHUNKS, MOST_LINKS, Link, Raw, Structure, continuation
+from noizenet.audio.structure import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 
 _END, _SOUND, _MORE, _SILENCE, _REPEAT, _REPEAT_END, _EXTENDED, _NEW = 0, 1, 2, 3, 6, 7, 8, 9
 _CODINGS = {0: ("PCM_U8", 1), 4: ("PCM_16", 2), 6: ("ALAW", 1), 7: ("ULAW", 1)}
-"""libsndfile's names of the codings of plain samples, and a sample's bytes."""
+"""libsndfile's subtypes of uncompressed codings, and bytes per sample."""
 _ENDLESS = 0xFFFF
 
 
@@ -24,7 +24,7 @@ class _Block(NamedTuple):
 class _Sound(NamedTuple):
     start: int
     stop: int
-    raw: Raw | None  # None for ADPCM
+    raw: RawFormat | None  # None for ADPCM
     rate: float
 
     @property
@@ -36,16 +36,16 @@ class _Sound(NamedTuple):
 
 
 def voc(source: Source, start: int) -> Structure:
-    """Walk through the blocks; https://wiki.multimedia.cx/index.php/Creative_Voice.
+    """Walk the blocks; https://wiki.multimedia.cx/index.php/Creative_Voice.
 
-    Blocks of several kinds are links of their own. Silence and repeats are told.
+    Blocks of different formats become separate links. Silence and repeats are reported.
     """
-    structure = Structure([Link(start, source.size)], ask=True)
+    structure = Structure([Link(start, source.size)], length_from_decoder=True)
     sounds: list[_Sound] = []
     silent: list[float] = []
     repeated: list[tuple[int, float]] = []
     extended: tuple[float, int] | None = None
-    loop: tuple[int, int] | None = None  # how many more times, and the first of the sounds that repeat
+    loop: tuple[int, int] | None = None  # repetitions, and the first sound that repeats
     for block in _blocks(source, start):
         head = source.peek(block.start, min(block.size, 12))
         if block.kind in (_SOUND, _MORE, _NEW) and (sound := _sound(block, head, extended, sounds)):
@@ -61,16 +61,16 @@ def voc(source: Source, start: int) -> Structure:
         elif block.kind == _REPEAT_END and loop is not None:
             repeated.append((loop[0], sum(s.seconds for s in sounds[loop[1] :])))
             loop = None
-    _tell(structure, silent, repeated)
+    _report(structure, silent, repeated)
     kinds = {(s.raw, s.rate) for s in sounds}
     if sounds and all(s.raw for s in sounds):
-        structure.seconds, structure.ask = sum(s.seconds for s in sounds), False
+        structure.seconds, structure.length_from_decoder = sum(s.seconds for s in sounds), False
         structure.cut = sounds[-1].stop > source.size
     if len(kinds) < 2:
         return structure
-    if not all(s.raw for s in sounds) or len(sounds) > MOST_LINKS:
+    if not all(s.raw for s in sounds) or len(sounds) > MAX_LINKS:
         structure.issues.append(
-            lost(f"its sound is of {len(kinds)} kinds, and all of it is decoded as the first: a part plays wrong")
+            lost(f"its audio has {len(kinds)} formats and is decoded as the first one: a part plays wrong")
         )
         return structure
     structure.links = [continuation(s.start, min(s.stop, source.size), s.raw) for s in sounds]
@@ -79,7 +79,7 @@ def voc(source: Source, start: int) -> Structure:
 
 def _blocks(source: Source, start: int) -> Iterator[_Block]:
     at = start + int.from_bytes(source.peek(start + 20, 2), "little")
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = source.peek(at, 4)
         if len(head) < 4 or head[0] == _END:
             return
@@ -89,7 +89,7 @@ def _blocks(source: Source, start: int) -> Iterator[_Block]:
 
 
 def _sound(block: _Block, head: bytes, extended: tuple[float, int] | None, before: list[_Sound]) -> _Sound | None:
-    """Return what a block of sound holds; `extended` is the rate and the channels that stood before it."""
+    """Return the audio of a block; `extended` are the rate and the channels of a preceding extension block."""
     stop = block.start + block.size
     if block.kind == _MORE:
         return before[-1]._replace(start=block.start, stop=stop) if before else None
@@ -104,15 +104,15 @@ def _sound(block: _Block, head: bytes, extended: tuple[float, int] | None, befor
         rate, channels = float(int.from_bytes(head[:4], "little")), head[5]
         coding, used = int.from_bytes(head[6:8], "little"), 12
     name = _CODINGS.get(coding, ("", 0))[0]
-    raw = Raw(name, int(rate), channels, "little") if name and rate >= 1 and channels else None
+    raw = RawFormat(name, int(rate), channels, "little") if name and rate >= 1 and channels else None
     return _Sound(block.start + used, stop, raw, rate)
 
 
-def _tell(structure: Structure, silent: list[float], repeated: list[tuple[int, float]]) -> None:
+def _report(structure: Structure, silent: list[float], repeated: list[tuple[int, float]]) -> None:
     if silent:
         pauses = "1 pause" if len(silent) == 1 else f"{len(silent)} pauses"
         structure.issues.append(
-            lost(f"{pauses} of silence ({sum(silent):.1f} s) left out; the sound before and after was joined")
+            lost(f"{pauses} of silence ({sum(silent):.1f} s) left out; the audio before and after was joined")
         )
     for times, seconds in repeated:
         if times:

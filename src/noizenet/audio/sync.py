@@ -1,4 +1,4 @@
-"""Frames of streams without a header: MPEG audio, ADTS, AC-3, DTS, FLAC. Where one begins, and how long it is."""
+"""Frame headers of streams without a container: MPEG audio, ADTS, AC-3, DTS, FLAC."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 CHAIN = 4
-"""So many frames that fit one another make a stream; a byte pattern alone does not."""
+"""Number of consecutive matching frames that identify a stream; one byte pattern does not suffice."""
 
-MOST_FRAME_BYTES = 1 << 14
-"""A frame of DTS; those of ADTS have half of it, others less."""
+MAX_FRAME_BYTES = 1 << 14
+"""Maximum of a DTS frame; ADTS frames have at most half of it, others less."""
 
 _MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _KBPS = {
@@ -25,7 +25,7 @@ _AC3_RATES = (48000, 44100, 32000)
 
 
 class Sync(NamedTuple):
-    """A frame's header: its container, bytes (0: unknown), samples, rate in Hz, and a key that neighbours share."""
+    """A frame header: container, bytes (0: unknown), samples, rate in Hz, and a key that identifies its stream."""
 
     container: str
     size: int
@@ -52,7 +52,7 @@ def sync_at(data: bytes, at: int) -> Sync | None:
 
 
 def find_chain(data: bytes, at: int, first: Sync) -> bool:
-    """Whether frame follows frame from here: CHAIN of them, or as many as the data holds (two, or one to its end)."""
+    """Whether CHAIN frames follow one another from here, or as many as the data holds (two, or one that ends it)."""
     count, sync = 1, first
     while count < CHAIN:
         if sync.size == 0:  # free format, or FLAC: the next header has to be searched for
@@ -68,7 +68,7 @@ def find_chain(data: bytes, at: int, first: Sync) -> bool:
 
 
 def next_chain(data: bytes, at: int, stop: int, container: str = "") -> tuple[int, Sync] | None:
-    """Return the first offset in [at, stop) where frame follows frame (of one container only, where it is named)."""
+    """Return the first offset in [at, stop) where a chain of frames begins (of `container` only, if given)."""
     while True:
         ends = [i for i in (data.find(b"\xff", at, stop), data.find(b"\x0b\x77", at, stop)) if i >= 0]
         if not ends:
@@ -81,7 +81,7 @@ def next_chain(data: bytes, at: int, stop: int, container: str = "") -> tuple[in
 
 
 def is_free_format(data: bytes) -> bool:
-    """Whether MPEG audio of free format begins here: no frame says its length; all have the same but for padding.
+    """Whether MPEG audio of free format begins here: frames declare no length; all are equal except for padding.
 
     Source: ISO/IEC 11172-3, section 2.4.2.3 (a bitrate index of zero).
     """
@@ -90,7 +90,7 @@ def is_free_format(data: bytes) -> bool:
     slot = 4 if data[1] & 6 == 6 else 1
     padding = slot * (data[2] >> 1 & 1)
     first = data.find(data[:2], 24)
-    while 0 <= first < MOST_FRAME_BYTES:
+    while 0 <= first < MAX_FRAME_BYTES:
         at, size = first, first - padding
         for _ in range(CHAIN - 1):
             if not (_is_free_header(data, at) and data[at : at + 2] == data[:2]):
@@ -110,7 +110,7 @@ def _is_free_header(data: bytes, at: int) -> bool:
 
 
 def _mpeg(data: bytes, at: int) -> Sync | None:
-    """ISO/IEC 11172-3 and 13818-3, section 2.4.2.3."""
+    """Parse an MPEG audio header; ISO/IEC 11172-3 and 13818-3, section 2.4.2.3."""
     b1, b2, b3 = data[at + 1], data[at + 2], data[at + 3]
     version, layer = (b1 >> 3) & 3, (b1 >> 1) & 3
     rate_index, bitrate_index = (b2 >> 2) & 3, b2 >> 4
@@ -126,7 +126,7 @@ def _mpeg(data: bytes, at: int) -> Sync | None:
 
 
 def _adts(data: bytes, at: int) -> Sync | None:
-    """ISO/IEC 13818-7, section 6.2."""
+    """Parse an ADTS header; ISO/IEC 13818-7, section 6.2."""
     b1, b2, b3 = data[at + 1], data[at + 2], data[at + 3]
     rates = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
     index = (b2 >> 2) & 15
@@ -137,7 +137,7 @@ def _adts(data: bytes, at: int) -> Sync | None:
 
 
 def _ac3(data: bytes, at: int) -> Sync | None:
-    """ETSI TS 102 366, sections 4.4.1 and E.1.3.1."""
+    """Parse an AC-3 or E-AC-3 header; ETSI TS 102 366, sections 4.4.1 and E.1.3.1."""
     bsid = data[at + 5] >> 3
     if bsid > 16:
         return None
@@ -156,15 +156,15 @@ def _ac3(data: bytes, at: int) -> Sync | None:
 
 
 def flac_position(data: bytes, at: int, streaminfo: bytes) -> int | None:
-    """Return which sample of its stream a FLAC frame begins with, or None where that is not known.
+    """Return the index of a FLAC frame's first sample in its stream, or None if unknown.
 
     Parameters
     ----------
     data : bytes
     at : int
-        Where the frame's header begins.
+        Offset of the frame's header.
     streaminfo : bytes
-        The metadata block of that name, which says how long the frames are; RFC 9639, sections 8.2 and 9.1.5.
+        The STREAMINFO block, which declares the frames' length; RFC 9639, sections 8.2 and 9.1.5.
     """
     size = _coded_size(data[at + 4])
     coded = data[at + 4 : at + 4 + size]
@@ -178,19 +178,19 @@ def flac_position(data: bytes, at: int, streaminfo: bytes) -> int | None:
 
 
 def flac_ends(data: bytes, at: int) -> Iterator[int]:
-    """Yield where a FLAC frame may end: its last two bytes are a CRC-16 of all before them; RFC 9639, section 9.3.
+    """Yield possible ends of a FLAC frame: its last two bytes are a CRC-16 of those before; RFC 9639, section 9.3.
 
-    Of other bytes than a frame's end one in 65,536 looks like it.
+    One in 65,536 other positions matches by chance.
     """
     crc = 0
     for i in range(at, len(data)):
         crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ data[i]]
-        if crc == 0 and i + 1 - at >= _LEAST_FLAC:
+        if crc == 0 and i + 1 - at >= _MIN_FLAC:
             yield i + 1
 
 
 def _coded_size(lead: int) -> int:
-    """Return how many bytes a number takes that is coded as UTF-8 does, by its first one; 0 for no first byte."""
+    """Return the bytes of a number in UTF-8-like coding, from its first byte; 0 for an invalid first byte."""
     if lead < 0x80:
         return 1
     if lead & 0xC0 == 0x80:
@@ -199,7 +199,7 @@ def _coded_size(lead: int) -> int:
 
 
 def _flac_frame(data: bytes, at: int) -> Sync | None:
-    """Read a FLAC frame's header, whose CRC-8 makes it certain; RFC 9639, section 9.1."""
+    """Parse a FLAC frame header and check its CRC-8; RFC 9639, section 9.1."""
     if data[at + 1] & 0xFE != 0xF8 or data[at + 2] >> 4 == 0 or data[at + 2] & 15 == 15 or data[at + 3] & 1:
         return None
     if data[at + 3] >> 4 > 10:
@@ -222,7 +222,7 @@ def _crc16_of_byte(byte: int) -> int:
 
 
 _CRC16 = [_crc16_of_byte(byte) for byte in range(256)]
-_LEAST_FLAC = 10  # bytes: a header of six, a subframe of two, the CRC
+_MIN_FLAC = 10  # bytes: a header of six, a subframe of two, the CRC
 
 
 def _crc8(data: bytes) -> int:

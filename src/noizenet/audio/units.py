@@ -1,4 +1,4 @@
-"""Named conversions between units, so that no factor hides in a formula."""
+"""Named conversions between units."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def midi_to_hz(note: float) -> float:
 
 
 def format_seconds(seconds: float) -> str:
-    """Spell a duration as h:mm:ss or m:ss.
+    """Format a duration as h:mm:ss or m:ss.
 
     Examples
     --------

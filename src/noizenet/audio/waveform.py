@@ -1,4 +1,4 @@
-"""A waveform that cannot lose its sample rate."""
+"""A waveform: samples with their sample rate."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 
 @dataclass(frozen=True, eq=False)
 class Waveform:
-    """Samples and their rate, inseparable and immutable.
+    """Samples and their sample rate; immutable.
 
     Parameters
     ----------
     samples : ndarray, float32 [N] (mono) or [N, C]
-        Nominally in [-1, 1] (full scale); anything finite is accepted, writers clip and count.
+        Nominally in [-1, 1] (full scale). Any finite value is accepted; writers clip and count.
     sample_rate : int
         Hz.
 
@@ -30,7 +30,7 @@ class Waveform:
     AudioError
         If the samples are not finite.
     UsageError
-        If the shape or the rate makes no sense.
+        If the shape or the sample rate is invalid.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Waveform:
         if not MIN_RATE_HZ <= self.sample_rate <= MAX_RATE_HZ:
             raise UsageError(f"sample rate {self.sample_rate} Hz is outside {MIN_RATE_HZ}–{MAX_RATE_HZ} Hz")
         if not np.isfinite(samples).all():
-            raise AudioError("the samples contain NaN or infinity; they are not sound")
+            raise AudioError("the samples contain NaN or infinity; remove them first")
         if samples is self.samples:
             samples = samples.view()
         samples.flags.writeable = False
@@ -85,7 +85,7 @@ def concatenate(parts: Sequence[Waveform]) -> Waveform:
     Raises
     ------
     UsageError
-        If there are none, or their rates or channel counts differ.
+        If there are none, or their sample rates or channel counts differ.
     """
     if not parts:
         raise UsageError("nothing to join")
@@ -98,8 +98,8 @@ def concatenate(parts: Sequence[Waveform]) -> Waveform:
 def mix_channels(samples: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
     """Mix to `channels` channels; the result always has shape [N, channels].
 
-    The channels are taken to lie in the order of wav (3.0, quad, 5.0, 5.1, 7.1 by their count); files say where theirs
-    belong, and are folded by that (:func:`noizenet.audio.fold.fold`). Mono is repeated.
+    The channels are assumed to be in the order of wav (3.0, quad, 5.0, 5.1, 7.1 by their count). Channels of files are
+    mixed by their declared layout instead (:func:`noizenet.audio.fold.fold`). Mono is repeated.
     """
     x = samples[:, None] if samples.ndim == 1 else samples
     return fold(x, default_layout(x.shape[1]), channels)

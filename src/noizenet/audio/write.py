@@ -1,4 +1,4 @@
-"""Sound out: to a file that is whole or absent, or as raw PCM to a pipe."""
+"""Audio output: to a file, written atomically, or as raw PCM to a pipe."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from noizenet.base.names import library_path
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 RIFF_LIMIT_BYTES = 2**32 - 2**16
-PIECES = {"OGG": 1 << 14}  # frames per write: libsndfile's Vorbis encoder needs stack in proportion
+MAX_WRITE = {"OGG": 1 << 14}  # frames per write: the stack use of libsndfile's Vorbis encoder grows with it
 
 
 def to_pcm16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Quantise to 16 bit; 1/32768 a step, as libsndfile reads it back."""
+    """Quantise to 16 bits with a step of 1/32768, as libsndfile reads them."""
     return np.asarray(np.clip(np.rint(samples * np.float32(32768.0)), -32768, 32767), np.int16)
 
 
@@ -34,32 +34,32 @@ def from_pcm16(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 class AudioWriter:
-    """Write blocks to ``.wav``, ``.flac`` or ``.ogg``; the name appears only when the file is complete.
+    """Write blocks to ``.wav``, ``.flac`` or ``.ogg``; the file gets its name when it is complete.
 
     Parameters
     ----------
     path : Path or str
-        Where the sound belongs; the ending picks the format.
+        Output file; its suffix selects the format.
     sample_rate : int
         Hz.
     channels : int
         Columns of each block.
     expected_frames : int, optional
-        Where more than a plain WAV can hold is expected, RF64 is written instead.
+        If more are expected than a plain WAV can hold, RF64 is written instead.
 
     Attributes
     ----------
     frames : int
         Frames written so far.
     clipped : int
-        Samples beyond full scale, which were limited.
+        Samples beyond full scale, which were clipped.
 
     Raises
     ------
     UsageError
-        For an ending that is not known.
+        For an unknown suffix.
     DiskFullError
-        When the disk fills up; nothing half-written remains.
+        If the disk is full; no partial file remains.
     """
 
     def __init__(self, path: Path | str, sample_rate: int, channels: int = 1, expected_frames: int = 0) -> None:
@@ -69,7 +69,7 @@ class AudioWriter:
         suffix = self.path.suffix.lower()
         if suffix not in FORMATS:
             known = ", ".join(FORMATS)
-            raise UsageError(f"{self.path}: cannot write {suffix or 'a file without ending'}; use {known}")
+            raise UsageError(f"{self.path}: cannot write {suffix or 'a file without suffix'}; use {known}")
         kind, subtype = FORMATS[suffix]
         if kind == "WAV" and expected_frames * channels * 2 > RIFF_LIMIT_BYTES:
             kind = "RF64"
@@ -78,7 +78,7 @@ class AudioWriter:
         check_replaceable(self.path)
         self.frames = 0
         self.clipped = 0
-        self._piece = PIECES.get(kind, 1 << 30)
+        self._max_write = MAX_WRITE.get(kind, 1 << 30)
         self._temporary = temporary_name(self.path)
         try:
             self._file: Any = soundfile.SoundFile(
@@ -93,7 +93,7 @@ class AudioWriter:
             reason = self._explain(error)
             self._remove()
             raise reason from error
-        except KeyboardInterrupt:  # while it is being opened: nobody else knows of the file yet
+        except KeyboardInterrupt:  # the caller has no writer to close yet
             self._remove()
             raise
 
@@ -109,37 +109,37 @@ class AudioWriter:
             self.abort()
 
     def write(self, block: NDArray[np.float32]) -> None:
-        """Append [n] or [n, C] samples; what lies beyond full scale is limited and counted."""
+        """Append [n] or [n, C] samples; samples beyond full scale are clipped and counted."""
         import soundfile
 
         if block.size and max(block.max(), -block.min()) > 1.0:
             self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-        # We quantise ourselves: libsndfile would round differently between formats.
+        # Quantised here, because libsndfile rounds differently between formats.
         pcm = to_pcm16(block)
         try:
-            for start in range(0, len(pcm), self._piece):
-                self._file.write(pcm[start : start + self._piece])
+            for start in range(0, len(pcm), self._max_write):
+                self._file.write(pcm[start : start + self._max_write])
         except (soundfile.SoundFileError, RuntimeError, AssertionError) as error:
-            reason = self._explain(error)  # before the half file goes: then there would be room again
+            reason = self._explain(error)  # before the partial file is removed, which would free space
             self.abort()
             raise reason from error
         self.frames += len(pcm)
 
     def commit(self, *, durable: bool = True) -> None:
-        """Finish the file, make sure that all of it is there, and give it its name.
+        """Finish the file, check its length, and rename it to its final name.
 
         Parameters
         ----------
         durable : bool
-            Wait until the disk has it. A cache that is checked before use need not wait.
+            Wait until the data is on the disk. A cache that is checked before use need not wait.
         """
         import soundfile
 
         try:
             self._file.close()
-            # libsndfile does not report a failed flush: count what really arrived.
+            # libsndfile does not report a failed flush: compare the length.
             if self.frames and soundfile.info(library_path(self._temporary)).frames != self.frames:
-                raise AudioError(f"{self.path}: the file came out shorter than what was written")
+                raise AudioError(f"{self.path}: the file is shorter than the audio that was written")
             if durable:
                 with self._temporary.open("rb+") as handle:
                     os.fsync(handle.fileno())
@@ -152,27 +152,27 @@ class AudioWriter:
             self._remove()
 
     def abort(self) -> None:
-        """Remove what was written; after :meth:`commit` there is nothing to remove."""
+        """Remove the partial file; no effect after :meth:`commit`."""
         with contextlib.suppress(Exception):
             self._file.close()
         self._remove()
 
     def _remove(self) -> None:
-        """Remove the half file. Where the system refuses (a read-only place), the error that led here is the news."""
+        """Remove the partial file; a failure is ignored, since the error that led here is reported."""
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
     def _explain(self, error: BaseException) -> NoizenetError:
-        """Say why writing failed; the half file must still lie there (see :func:`explain_failed_write`)."""
+        """Return why writing failed; the partial file must still exist (see :func:`explain_failed_write`)."""
         reason = AudioError(f"{self.path}: cannot be written ({str(error) or type(error).__name__})")
         return explain_failed_write(self._temporary, self.path, reason)
 
 
 def write(path: Path | str, waveform: Waveform) -> int:
-    """Write a whole waveform; return how many samples had to be limited to full scale."""
+    """Write a waveform; return the number of samples that were clipped to full scale."""
     path = a_path(path, "path")
     if not isinstance(waveform, Waveform):
-        raise UsageError(f"waveform: {shortened(waveform)} is no noizenet.Waveform")
+        raise UsageError(f"waveform: {shortened(waveform)} is not a noizenet.Waveform")
     with AudioWriter(path, waveform.sample_rate, waveform.channels, len(waveform)) as writer:
         writer.write(waveform.samples)
     return writer.clipped
@@ -186,7 +186,7 @@ def pcm_bytes(block: Waveform) -> bytes:
 def write_pcm(stream: IO[bytes], blocks: Iterable[Waveform]) -> int:
     """Write blocks as 16-bit little-endian PCM to a byte stream; return the number of frames.
 
-    A reader that closes the pipe ends the writing quietly: that is how ``| head`` and players stop.
+    If the reader closes the pipe, writing ends without an error: that is how ``| head`` and players stop.
     """
     frames = 0
     try:
@@ -195,7 +195,7 @@ def write_pcm(stream: IO[bytes], blocks: Iterable[Waveform]) -> int:
             stream.flush()
             frames += len(block)
     except BrokenPipeError:
-        # Point the descriptor elsewhere, or the interpreter complains again when it flushes at exit.
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), stream.fileno())
+        # Redirect the descriptor; otherwise the interpreter reports the error again when it flushes at exit.
+        with open(os.devnull, "wb") as null:  # noqa: PTH123
+            os.dup2(null.fileno(), stream.fileno())
     return frames

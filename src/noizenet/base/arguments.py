@@ -1,4 +1,4 @@
-"""What callers give, looked at before it is used: a wrong type is a clear error that names the parameter."""
+"""Checks of callers' arguments: a wrong type is a clear error that names the parameter."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def a_path(value: Any, name: str) -> Path:
     Raises
     ------
     UsageError
-        If it is no text or path, or none that a file system can hold.
+        If it is not text or a path, or not valid on this file system.
     """
     if not isinstance(value, (str, Path)) or not str(value):
-        raise UsageError(f"{name}: {shortened(value)} is no path: give text or a pathlib.Path")
+        raise UsageError(f"{name}: {shortened(value)} is not a path: give text or a pathlib.Path")
     try:
         os.lstat(value)
     except ValueError as error:  # a NUL
@@ -33,12 +33,18 @@ def a_path(value: Any, name: str) -> Path:
 
 
 def a_number(value: Any, name: str, *, whole: bool = False) -> Any:
-    """Return a number, a whole one where that is asked for; not a truth value."""
+    """Return `value` if it is a number (an integer if `whole`) and not a bool.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
     import numbers
 
     kind: Any = numbers.Integral if whole else numbers.Real
     if isinstance(value, bool) or not isinstance(value, kind):
-        raise UsageError(f"{name}: {shortened(value)} is no {'whole ' if whole else ''}number")
+        raise UsageError(f"{name}: {shortened(value)} is not a {'whole ' if whole else ''}number")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What comes with the package, by kind and name."""
+"""Files bundled with the package, by kind and name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from importlib import resources
 from pathlib import Path
 
 DEFAULT_MODEL = "token-lstm"
-"""The model that plays where none is chosen."""
+"""The model used if none is chosen."""
 
 
 def bundled(kind: str) -> dict[str, Path]:
-    """Return the folders of what is bundled of a kind (``models``, ``codecs``), by name; the default model is first."""
+    """Return the bundled folders of a kind (``models``, ``codecs``), by name; the default model is first."""
     folder = Path(str(resources.files("noizenet"))) / "bundled" / kind
     if not folder.is_dir():
         return {}

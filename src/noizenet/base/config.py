@@ -1,7 +1,7 @@
-"""Configuration as dataclasses: dict ⇄ dataclass ⇄ TOML, checked, with messages that help.
+"""Configuration as dataclasses: dict ⇄ dataclass ⇄ TOML, with validation.
 
-A configuration class is a frozen dataclass whose fields carry :func:`option` metadata: the text that
-becomes documentation and the range or the choices that are checked on construction.
+A configuration class is a frozen dataclass whose fields have :func:`option` metadata: a help text, and the range or the
+choices that are checked on construction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ else:  # pragma: no cover - Python 3.10 only
 
 C = TypeVar("C")
 MAX_BYTES = 1 << 20
-"""Of a configuration file."""
+"""Maximum size of a configuration file."""
 
 
 def option(
@@ -37,7 +37,7 @@ def option(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """Declare one configuration field with its documentation and its limits."""
+    """Declare a configuration field with its help text and limits."""
     return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
@@ -47,7 +47,7 @@ def check(config: Any, section: str) -> None:
     Raises
     ------
     ConfigError
-        Naming the key, what was given and what is expected.
+        If one does not match; the message names the key, the value and what is expected.
     """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
@@ -55,7 +55,7 @@ def check(config: Any, section: str) -> None:
         key = f"{section}.{field.name}"
         expected = hints[field.name]
         if not _matches(value, expected):
-            raise ConfigError(f"{key}: {value!r} is not {_spell(expected)}")
+            raise ConfigError(f"{key}: {value!r} is not {_type_name(expected)}")
         meta = field.metadata
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key}: {value!r} is not a finite number")
@@ -71,7 +71,7 @@ def check(config: Any, section: str) -> None:
 def from_dict(cls: type[C], values: Mapping[str, Any], section: str) -> C:
     """Build the configuration class `cls` from a mapping.
 
-    Whole numbers are accepted where a float is expected, lists where tuples are.
+    An integer is accepted for a float, a list for a tuple.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the entries of `over` laid on top, section by section."""
+    """Return `base` updated with the entries of `over`, section by section."""
     result = dict(base)
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
@@ -172,10 +172,10 @@ def _matches(value: Any, expected: Any) -> bool:
     return isinstance(value, origin)
 
 
-def _spell(expected: Any) -> str:
+def _type_name(expected: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     if typing.get_origin(expected) in (typing.Union, types.UnionType):
-        return " or ".join(_spell(e) for e in typing.get_args(expected) if e is not type(None))
+        return " or ".join(_type_name(e) for e in typing.get_args(expected) if e is not type(None))
     if typing.get_origin(expected) is tuple:
         return "a list"
     return names.get(expected, str(expected))

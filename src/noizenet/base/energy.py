@@ -1,4 +1,4 @@
-"""What work costs in joules, where the kernel tells (Linux powercap: Intel's and AMD's running average power limit)."""
+"""Energy in joules from the kernel's counters (Linux powercap: Intel's and AMD's running average power limit)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 def read_joules(folder: Path = POWERCAP) -> dict[str, tuple[float, float]] | None:
-    """Return each processor package's counter and the value at which it begins anew, in joules.
+    """Return each processor package's counter and the value at which it wraps around, in joules.
 
-    None where the kernel exposes no counter, or not to this user.
+    None if the kernel exposes no counter to this user.
     """
     found = {}
     try:
         for zone in sorted(folder.glob("intel-rapl:*")):
-            if zone.name.count(":") == 1:  # a package; its parts have a number more
+            if zone.name.count(":") == 1:  # a package; subdomains have a second number
                 top = float((zone / "max_energy_range_uj").read_text()) / 1e6
                 found[zone.name] = (float((zone / "energy_uj").read_text()) / 1e6, top)
     except (OSError, ValueError):
@@ -25,9 +25,9 @@ def read_joules(folder: Path = POWERCAP) -> dict[str, tuple[float, float]] | Non
 
 
 def joule_meter(folder: Path = POWERCAP) -> Callable[[], float | None]:
-    """Begin to measure; what is returned says the joules since then (of the whole machine), or None.
+    """Start a measurement; return a function that returns the joules since then (of the whole machine), or None.
 
-    A counter that has begun anew once is understood; read at least every few minutes.
+    One wrap-around of a counter is handled; call it at least every few minutes.
     """
     begun = read_joules(folder)
 

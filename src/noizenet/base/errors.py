@@ -1,20 +1,20 @@
-"""What can go wrong, as a user should hear it.
+"""Errors that are reported to the user.
 
-Every message says what was given, what was expected and what to do. The command line prints it as one line
-and leaves with ``exit_code``: 2 for wrong use, 1 for a failure.
+Every message names the input, what was expected and the remedy. The command line prints it as one line and exits with
+``exit_code``: 2 for wrong use, 1 for a failure.
 """
 
 from __future__ import annotations
 
 
 class NoizenetError(Exception):
-    """A failure that is explained to the user in one line."""
+    """A failure with a message of one line for the user."""
 
     exit_code = 1
 
 
 class UsageError(NoizenetError):
-    """The request itself cannot be carried out as given."""
+    """The request itself is invalid."""
 
     exit_code = 2
 
@@ -28,7 +28,7 @@ class AudioError(NoizenetError):
 
 
 class NoSuchRecordingError(AudioError, UsageError):
-    """There is no file of the name that was given."""
+    """The recording does not exist."""
 
 
 class CorpusError(NoizenetError):
@@ -36,27 +36,27 @@ class CorpusError(NoizenetError):
 
 
 class ModelError(NoizenetError):
-    """A model folder is missing a file, damaged, tampered with or too new."""
+    """A model folder lacks a file, or is damaged, modified or of a newer format."""
 
 
 class TrainingError(NoizenetError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class FetchError(NoizenetError):
-    """A download failed, or what came is not what was asked for."""
+    """A download failed, or its content is not the expected one."""
 
 
 class DiskFullError(NoizenetError):
-    """There is no room left to write."""
+    """The disk is full."""
 
 
 class LockedError(NoizenetError):
-    """Another process works on the same folder."""
+    """Another process has locked the folder."""
 
 
 class InterruptedRunError(NoizenetError):
-    """The user stopped a long piece of work; it can go on."""
+    """The user interrupted a long run; it can be resumed."""
 
     exit_code = 130
 
@@ -67,15 +67,15 @@ def suggest(name: str, known: list[str]) -> str:
     Parameters
     ----------
     name : str
-        What was given.
+        The given name.
     known : list of str
-        What exists.
+        The valid names.
 
     Returns
     -------
     str
-        "did you mean ...?" when something is close, else the list of known names. Where the two look the same (an
-        accent as a sign of its own, say), it is told how each is spelt.
+        "did you mean ...?" if a name is similar, else the list of known names. If the two look the same (for instance
+        composed and decomposed accents), both are shown with escapes.
 
     Examples
     --------
@@ -84,13 +84,13 @@ def suggest(name: str, known: list[str]) -> str:
     >>> suggest("zzz", ["lstm", "gru"])
     'known: gru, lstm'
     >>> suggest("\u00e9", ["e\u0301"])
-    "did you mean 'e\\u0301'? ('\\xe9' looks the same and is spelt otherwise)"
+    "did you mean 'e\\u0301'? ('\\xe9' looks the same but has other characters)"
     """
     import difflib
 
     twin = next((k for k in known if k != name and _looks(k) == _looks(name)), None)
     if twin is not None:
-        return f"did you mean {twin!a}? ({name!a} looks the same and is spelt otherwise)"
+        return f"did you mean {twin!a}? ({name!a} looks the same but has other characters)"
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
@@ -98,7 +98,7 @@ def suggest(name: str, known: list[str]) -> str:
 
 
 def _looks(text: str) -> str:
-    """Return what of a text can be seen: composed, without invisible characters and blanks at its ends."""
+    """Return the visible form of a text: composed, without invisible characters and outer blanks."""
     import unicodedata
 
     kept = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c)[0] != "C")

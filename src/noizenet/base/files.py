@@ -1,7 +1,7 @@
-"""Files that are either whole or absent.
+"""Atomic file output.
 
-Everything noizenet writes goes to a temporary name in the same folder first and is renamed when complete;
-a killed process or a full disk leaves the old file as it was.
+Every file is first written under a temporary name in the same folder and renamed when complete. After a killed process
+or on a full disk, the old file is unchanged.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ _swept: set[tuple[int, str]] = set()
 
 
 _REMEDIES = {
-    errno.EACCES: "no permission to write here; choose another place or change its rights",
-    errno.EROFS: "this file system is read-only; choose another place",
-    errno.ENOTDIR: "a folder on the way is a file; choose another place",
-    errno.EFBIG: "the file is larger than this file system or the user's limit allows; choose another place",
-    errno.EIO: "the disk reports a fault (input/output error); check the disk, or choose another place",
+    errno.EACCES: "no permission to write here; choose another folder or change its permissions",
+    errno.EROFS: "this file system is read-only; choose another folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
+    errno.EFBIG: "the file is larger than this file system or the user's limit allows; choose another folder",
+    errno.EIO: "the disk reports an error (input/output error); check the disk, or choose another folder",
     errno.EMFILE: "too many files are open in this process; raise the limit ('ulimit -n') and run the command again",
-    errno.ENOENT: "the folder is not there any more; check the place and run the command again",
+    errno.ENOENT: "the folder no longer exists; check the path and run the command again",
 }
 _REMEDIES[errno.EPERM] = _REMEDIES[errno.EACCES]
 _REMEDIES[errno.ENFILE] = _REMEDIES[errno.EMFILE]
 _FULL = {errno.ENOSPC: "the disk is full", getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up"}
-_FULL[errno.ENOSPC] = "the disk is full"  # where a system knows no quotas, both numbers are one
+_FULL[errno.ENOSPC] = "the disk is full"  # without quotas both numbers are the same
 
 
 def explain_os_error(error: OSError, path: Path) -> NoizenetError:
-    """Turn an operating-system error on writing `path` into one line with a remedy."""
+    """Convert an operating-system error while writing `path` to an error of one line with a remedy."""
     name = escape_name(str(path))
     if error.errno in _FULL:
         return DiskFullError(
-            f"{name}: {_FULL[error.errno]}; free some room and run the command again "
-            "(what was complete is kept, nothing half-written remains)"
+            f"{name}: {_FULL[error.errno]}; free some space and run the command again "
+            "(complete files are kept, no partial file remains)"
         )
     if error.errno == errno.ENAMETOOLONG:
         return NoizenetError(f"{name[:80]}…: the name is too long for this file system; choose a shorter one")
@@ -59,24 +59,24 @@ def explain_os_error(error: OSError, path: Path) -> NoizenetError:
     return NoizenetError(f"{name}: {remedy}")
 
 
-def explain_failed_write(half: Path, path: Path, otherwise: NoizenetError) -> NoizenetError:
-    """Find out why a library that hides the system's errors could not write a file.
+def explain_failed_write(partial: Path, path: Path, otherwise: NoizenetError) -> NoizenetError:
+    """Find out why a library that hides system errors could not write a file.
 
     Parameters
     ----------
-    half : Path
-        The half-written file: what fills the disk must not be removed before the disk is asked.
+    partial : Path
+        The partial file; it must still exist, because removing it would free space.
     path : Path
-        The name that the user knows it by.
+        The file's final name, for the message.
     otherwise : NoizenetError
-        The answer where the system takes more bytes without complaint.
+        Returned if the system accepts more bytes.
 
     Returns
     -------
     NoizenetError
     """
     try:
-        with half.open("ab") as handle:
+        with partial.open("ab") as handle:
             handle.write(bytes(PROBE_BYTES))
             handle.flush()
             os.fsync(handle.fileno())
@@ -86,11 +86,11 @@ def explain_failed_write(half: Path, path: Path, otherwise: NoizenetError) -> No
 
 
 def make_folder(path: Path) -> Path:
-    """Create `path` and its parents, with a clear error where that is not possible."""
+    """Create `path` and its parents; raise a clear error if that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise UsageError(f"{path}: is a file, expected a folder; choose another place") from error
+        raise UsageError(f"{path}: is a file, expected a folder; choose another name") from error
     except NotADirectoryError as error:
         raise UsageError(str(explain_os_error(error, path))) from error
     except OSError as error:
@@ -99,9 +99,10 @@ def make_folder(path: Path) -> Path:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name beside `path`, with the same ending, that no other writer of `path` has.
+    """Return a unique temporary name in the folder of `path`, with the same suffix.
 
-    It names the computer and the process. When a process first writes to a folder, what killed ones left there goes.
+    It contains the computer and the process. When a process first writes to a folder, temporary files of killed
+    processes are removed.
     """
     here = os.getpid(), os.path.abspath(path.parent)  # noqa: PTH100 - links need not be followed
     if here not in _swept:
@@ -112,17 +113,17 @@ def temporary_name(path: Path) -> Path:
 
 
 def _computer() -> str:
-    """Return eight hexadecimal digits for this computer: processes of another may write to a shared folder."""
+    """Return eight hexadecimal digits for this computer; another computer may write to a shared folder."""
     return f"{zlib.crc32(platform.node().encode('utf-8', 'replace')):08x}"
 
 
 def check_replaceable(path: Path) -> None:
-    """See that `path` is absent or a regular file: a rename would put a file in the place of a device or a pipe.
+    """Check that `path` is absent or a regular file; a rename would replace a device or a pipe.
 
     Raises
     ------
     UsageError
-        If something else lies there.
+        If it is something else.
     """
     if path.is_dir():
         raise UsageError(f"{path}: is a folder, expected a file name")
@@ -133,66 +134,66 @@ def check_replaceable(path: Path) -> None:
 
 
 def check_outputs(outputs: Sequence[Path | str], inputs: Sequence[Path | str | None]) -> None:
-    """See that no output is an input, by whatever name, link or folder, and that none is written twice.
+    """Check that no output is an input (also through links) and that no output is given twice.
 
     Parameters
     ----------
     outputs : sequence of Path or str
-        Files or folders that are about to be written.
+        Files or folders to write.
     inputs : sequence of Path, str or None
-        Files or folders that are read; None, and what does not exist, is passed over.
+        Files or folders to read; None and missing ones are ignored.
 
     Raises
     ------
     UsageError
-        If an output is an input, named twice, or no regular file; nothing has been written then.
+        If an output is an input, is given twice, or is not a regular file.
     """
     read = [Path(p) for p in inputs if p is not None and _exists(Path(p))]
     seen = dict[str, Path]()
     for out in map(Path, outputs):
         place = os.path.realpath(out)
         if place in seen:
-            raise UsageError(f"{out}: is to be written twice; give each output a name of its own")
+            raise UsageError(f"{out}: is given as an output twice; give each output a different name")
         seen[place] = out
         if not _exists(out):
             continue
         for source in read:
             if _same(out, source):
                 raise UsageError(
-                    f"{out}: is what is read ({source}), and would be overwritten; choose another name for the output"
+                    f"{out}: is also an input ({source}) and would be overwritten; choose another name for the output"
                 )
         if not out.is_dir():
             check_replaceable(out)
 
 
 def check_own_folder(folder: Path, what: str, marks: Iterable[str], parts: Iterable[str] = ()) -> None:
-    """See that an output folder is absent, empty or one that noizenet has made: nothing is written among others' files.
+    """Check that an output folder is absent, empty or was written by noizenet, so that foreign files are not mixed in.
 
-    Hidden files do not count: locks, what killed processes have left half-written, and what file managers keep.
+    Hidden files are ignored: locks, temporary files of killed processes, and files of file managers.
 
     Parameters
     ----------
     folder : Path
     what : str
-        What is about to be written ("corpus"), for the message.
+        Kind of output ("corpus"), for the message.
     marks : iterable of str
-        Names any of which shows that the folder is such a one; then anything may lie beside it.
+        File names any of which identifies such a folder; other files may then exist too.
     parts : iterable of str
-        Other names that a stopped process may have left there before a mark was.
+        Other names that an interrupted process may have left before the first mark.
 
     Raises
     ------
     UsageError
-        If the folder holds something else.
+        If the folder contains other files.
     """
     try:
         names = {p.name for p in folder.iterdir() if not p.name.startswith(".")} if folder.is_dir() else set[str]()
     except OSError as error:
         raise explain_os_error(error, folder) from error
-    strange = sorted(names - {*marks, *parts})
-    if strange and names.isdisjoint(marks):
+    foreign = sorted(names - {*marks, *parts})
+    if foreign and names.isdisjoint(marks):
         raise UsageError(
-            f"{folder}: holds other files already (for instance {escape_name(strange[0])}) and no {what} of "
+            f"{folder}: contains other files (for instance {escape_name(foreign[0])}) and no {what} of "
             "noizenet's; choose a new or an empty folder"
         )
 
@@ -200,7 +201,7 @@ def check_own_folder(folder: Path, what: str, marks: Iterable[str], parts: Itera
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that cannot be one
+    except (OSError, ValueError):  # an invalid name
         return False
 
 
@@ -212,17 +213,17 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def remove_stale(folder: Path, *, older_s: float = -math.inf, abandoned: bool = False) -> int:
-    """Remove temporary files that killed processes have left in `folder`; return how many.
+    """Remove temporary files of killed processes from `folder`; return their number.
 
     Parameters
     ----------
     folder : Path
-        Looked through without its subfolders.
+        Searched without its subfolders.
     older_s : float
-        Only files that were last written so many seconds ago; all of them where a lock makes sure that nobody
-        else writes here.
+        Only remove files last written at least this number of seconds ago. The default removes all, which is safe only
+        under a lock.
     abandoned : bool
-        Only files of processes of this computer that are no more.
+        Only remove files of this computer's processes that no longer exist.
     """
     removed = 0
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -238,35 +239,35 @@ def remove_stale(folder: Path, *, older_s: float = -math.inf, abandoned: bool = 
 
 
 def _is_over(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is one that ends a process
+    if os.name != "posix":  # on Windows, signal 0 terminates a process
         return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # another user's, or no number of a process
+    except (OSError, OverflowError):  # another user's process, or an invalid number
         return False
     return False
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success rename it to `path`, on failure remove it.
+    """Yield a temporary path in the folder of `path`; rename it to `path` on success, remove it on failure.
 
     Parameters
     ----------
     path : Path or str
-        Where the finished file belongs. Its folder must exist.
+        The final file. Its folder must exist.
 
     Yields
     ------
     Path
-        A name in the same folder, with the same ending, to write to.
+        A name in the same folder, with the same suffix, to write to.
 
     Raises
     ------
     DiskFullError
-        When the disk fills up.
+        If the disk is full.
     NoizenetError
         For any other operating-system error while writing.
     """
@@ -286,23 +287,23 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all; what UTF-8 cannot hold is spelt with backslashes."""
+    """Write `text` to `path` as UTF-8, atomically; characters invalid in UTF-8 are escaped with backslashes."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented, strict JSON (null for what is not finite, keys in the given order)."""
+    """Write `value` as indented, strict JSON (null for non-finite numbers, keys in the given order)."""
     write_text(path, to_json(value, 2) + "\n")
 
 
 def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows` as CSV with a header line; what UTF-8 cannot hold is spelt with backslashes."""
+    """Write `rows` as CSV with a header line; characters invalid in UTF-8 are escaped with backslashes."""
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as handle,
@@ -314,20 +315,20 @@ def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[s
 
 @contextlib.contextmanager
 def folder_lock(folder: Path, what: str) -> Iterator[None]:
-    """Hold `folder` for this process alone.
+    """Lock `folder` for this process.
 
     Raises
     ------
     LockedError
-        When another process holds it.
+        If another process has locked it.
     """
     from filelock import FileLock, Timeout
 
     from noizenet.base.errors import LockedError
 
     path = folder / ".lock"
-    if path.is_symlink() or (path.exists() and not path.is_file()):  # locking would open, and could empty, its target
-        raise NoizenetError(f"{path}: is a link or a device, and no lock of noizenet's; remove it and try again")
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # locking would open and could truncate its target
+        raise NoizenetError(f"{path}: is a link or a device, not a lock file; remove it and try again")
     lock = FileLock(str(path), timeout=0)
     try:
         lock.acquire()

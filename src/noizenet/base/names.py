@@ -1,4 +1,4 @@
-"""File names as text: any name that a file system allows, written so that tables, JSON and terminals can hold it."""
+"""File names as text: any valid name, escaped for tables, JSON and terminals."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from pathlib import Path, PurePath
 from noizenet.base.errors import UsageError
 
 LONGEST_PATH = 1_000
-"""Bytes; libsndfile takes 1,023, and temporary names are longer than the file's own."""
+"""Bytes; libsndfile accepts 1,023, and temporary names are longer than final ones."""
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _LONG = {v: k for k, v in _SHORT.items()}
 _ESCAPE = re.compile(r"\\(?:\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 
 def escape_name(name: str) -> str:
-    r"""Return a file's name as printable text that UTF-8 can hold, reversibly.
+    r"""Return a file name as printable text that is valid UTF-8, reversibly.
 
     Parameters
     ----------
     name : str
-        As Python's file functions give it: bytes that are not UTF-8 are lone surrogates.
+        As returned by Python's file functions: bytes that are not UTF-8 are lone surrogates.
 
     Returns
     -------
     str
-        The name itself, but for control characters, line separators, lone surrogates and the backslash, which are
-        spelt as in Python's strings; a byte that is not UTF-8 is ``\xNN``.
+        The name with control characters, line separators, lone surrogates and backslashes escaped as in Python's
+        strings; a byte that is not UTF-8 becomes ``\xNN``.
 
     Examples
     --------
     >>> print(escape_name("cover-\udce9.jpg"), escape_name("a\nb"), escape_name("é音🎵"))
     cover-\xe9.jpg a\nb é音🎵
     """
-    return "".join(map(_spell, name))
+    return "".join(map(_escape, name))
 
 
 def unescape_name(text: str) -> str:
-    """Return the name that :func:`escape_name` was given."""
-    return _ESCAPE.sub(_read, text)
+    """Return the name from the result of :func:`escape_name`."""
+    return _ESCAPE.sub(_unescape, text)
 
 
 def relative_name(path: PurePath, folder: PurePath) -> str:
-    """Return where `path` lies below `folder`, with slashes on every system, escaped."""
+    """Return `path` relative to `folder`, with slashes on every system, escaped."""
     return escape_name(path.relative_to(folder).as_posix())
 
 
 def library_path(path: Path) -> str | bytes:
-    """Return a path as libraries of C want it: its bytes, UTF-8 or not, where the system has bytes.
+    """Return a path as C libraries expect it: bytes, UTF-8 or not, except on Windows.
 
     Raises
     ------
     UsageError
-        If it is longer than libsndfile takes.
+        If it is longer than libsndfile accepts.
     """
     found = str(path) if os.name == "nt" else os.fsencode(path)
     if len(found) > LONGEST_PATH:
         raise UsageError(
-            f"{path}: its path is longer than the {LONGEST_PATH} bytes that the sound library takes; "
-            "choose a folder that lies less deep"
+            f"{path}: its path is longer than the {LONGEST_PATH} bytes that libsndfile accepts; "
+            "choose a folder with a shorter path"
         )
     return found
 
 
 def plain_text(text: str) -> str:
-    r"""Return text from a file's tags as one printable line that UTF-8 can hold.
+    r"""Return text of a file's tags as one printable line of valid UTF-8.
 
     Examples
     --------
@@ -78,9 +78,9 @@ def plain_text(text: str) -> str:
 
 
 def genre_name(folder: str) -> str:
-    """Return the genre that a folder's name stands for.
+    """Return the genre of a folder's name.
 
-    Names that look the same are one genre: composed (NFC) and decomposed (NFD) letters, blanks at the ends.
+    Names that look the same are one genre: composed (NFC) and decomposed (NFD) letters, outer blanks.
 
     Examples
     --------
@@ -96,18 +96,18 @@ def _breaks(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Zl", "Zp")
 
 
-def _spell(character: str) -> str:
+def _escape(character: str) -> str:
     if character in _SHORT:
         return _SHORT[character]
     number = ord(character)
-    if 0xDC80 <= number <= 0xDCFF:  # how Python spells a byte that is not UTF-8
+    if 0xDC80 <= number <= 0xDCFF:  # Python's surrogate for a byte that is not UTF-8
         return f"\\x{number - 0xDC00:02x}"
     if 0xD800 <= number <= 0xDFFF or _breaks(character):
         return f"\\u{number:04x}"
     return character
 
 
-def _read(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     text = found[0]
     if text in _LONG:
         return _LONG[text]

@@ -1,4 +1,4 @@
-"""Values as strict JSON: a number that is not finite is null, whoever writes it."""
+"""Values as strict JSON; a non-finite number becomes null."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def plain(value: Any) -> Any:
     Parameters
     ----------
     value : Any
-        Mappings, sequences, sets, paths, numbers, text, and what has ``tolist`` (NumPy's arrays and numbers).
+        Mappings, sequences, sets, paths, numbers, text, and objects with ``tolist`` (NumPy arrays and scalars).
 
     Returns
     -------
     Any
-        Dictionaries with text as keys, lists, and scalars. NaN and infinities, which JSON does not know, are None.
+        Dictionaries with text keys, lists, and scalars. NaN and infinities, which JSON does not allow, become None.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
     {'loss': None, '3': [1, 2.5, None]}
     """
     if value is None or isinstance(value, (bool, int, str)):
-        # NumPy's text and numbers derive from Python's: they come out as the plain ones.
+        # Subclasses, such as NumPy's text and numbers, become plain values.
         return value if type(value) in (bool, int, str, type(None)) else plain_scalar(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
@@ -47,16 +47,16 @@ def plain(value: Any) -> Any:
         return str(value)
     if hasattr(value, "tolist"):
         return plain(value.tolist())
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be converted to JSON")
 
 
 def plain_scalar(value: Any) -> Any:
-    """Return an instance of a subclass of int or str as the plain one."""
+    """Convert an instance of a subclass of int or str to int or str."""
     return int(value) if isinstance(value, int) else str(value)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Return `value` as strict JSON text: never NaN, never a failure for a number."""
-    # A lone surrogate (a file name that is not UTF-8) cannot be written as UTF-8: it is spelt \\udcXX.
+    """Return `value` as strict JSON text, without NaN."""
+    # A lone surrogate (a file name that is not UTF-8) is not valid in UTF-8: it is escaped as \\udcXX.
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

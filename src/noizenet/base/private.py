@@ -1,8 +1,8 @@
-"""Folders that only this user can change, opened so that nobody can put another in their place.
+"""Folders that only this user can change, opened so that another user cannot replace them.
 
-Code that is loaded must be this user's own. A path is a weak name for a folder: in a folder that others can write to
-(``/tmp``), another user can make a part of it, or put a link there. So a path is walked part by part, each opened
-relative to the one before and looked at after it is opened; files are then reached through the open folder.
+Code that is loaded must belong to this user. A path is not safe: in a folder that others can write to (``/tmp``),
+another user can create a part of it or a link. A path is therefore opened part by part, each relative to the previous
+one and checked after it was opened; files are then accessed through the open folder.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HAS_OWNERS = hasattr(os, "geteuid") and os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-"""Whether this system knows owners and open folders; elsewhere (Windows) each user has a folder for temporary files."""
-MOST_LINKS = 32
+"""Whether the system has owners and folder descriptors; on Windows each user has a separate temporary folder."""
+MAX_LINKS = 32
 
 
 def is_ours(found: os.stat_result) -> bool:
-    """Whether something is this user's and nobody else can write to it (on Windows, rights lie elsewhere)."""
+    """Whether this user owns a file and nobody else can write to it (always True on Windows)."""
     return not HAS_OWNERS or (found.st_uid == os.geteuid() and not found.st_mode & 0o022)
 
 
 @contextlib.contextmanager
 def opened(path: Path, *, make: bool = False) -> Iterator[PrivateFolder]:
-    """Open a folder of this user's alone.
+    """Open a folder that only this user can write to.
 
     Parameters
     ----------
     path : Path
     make : bool
-        Make it, and its parents, where they are not there; what lies in its place and is this user's goes.
+        Create missing folders; replace an unsafe file or folder of this user at this path.
 
     Raises
     ------
     OSError
-        If it is not there, is not this user's, or another user could have put it or one of its parents there.
+        If it is missing, belongs to another user, or another user could have created it or one of its parents.
     """
     folder = PrivateFolder(path, make=make)
     try:
@@ -47,7 +47,7 @@ def opened(path: Path, *, make: bool = False) -> Iterator[PrivateFolder]:
 
 
 class PrivateFolder:
-    """An open folder of this user's alone; see :func:`opened`."""
+    """An open folder that only this user can write to; see :func:`opened`."""
 
     def __init__(self, path: Path, *, make: bool) -> None:
         self.path, self._fd = path, -1
@@ -71,25 +71,25 @@ class PrivateFolder:
             raise PermissionError(1, "others can write there", str(path))
 
     def close(self) -> None:
-        """Close it."""
+        """Close the descriptor."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def names(self) -> list[str]:
-        """Return the names in it, sorted."""
+        """Return the names of the folder's entries, sorted."""
         return sorted(os.listdir(self._fd if HAS_OWNERS else self.path))  # noqa: PTH208 - an open folder has no path
 
     def status(self) -> os.stat_result:
-        """Return what the system knows of the folder."""
+        """Return the folder's status (``fstat``)."""
         return os.fstat(self._fd) if HAS_OWNERS else self.path.stat()
 
     def touch(self) -> None:
-        """Note that it is in use."""
+        """Update the folder's time of last use."""
         os.utime(self._fd if HAS_OWNERS else self.path)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a regular file of this user's; anything else is an OSError."""
+        """Return the content of a regular file of this user; anything else is an OSError."""
         with os.fdopen(self._open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:
             found = os.fstat(handle.fileno())
             if not stat.S_ISREG(found.st_mode) or not is_ours(found):
@@ -97,12 +97,12 @@ class PrivateFolder:
             return handle.read()
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a file that is not there yet."""
+        """Write a new file."""
         with os.fdopen(self._open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as handle:
             handle.write(content)
 
     def rename(self, old: str, new: str) -> None:
-        """Put a file in the place of another, at once; a folder that lies there goes."""
+        """Rename a file atomically, replacing a file or folder of the new name."""
         try:
             self._replace(old, new)
         except IsADirectoryError:
@@ -110,16 +110,16 @@ class PrivateFolder:
             self._replace(old, new)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or the link itself."""
+        """Remove a file, or a link but not its target."""
         if HAS_OWNERS:
             os.unlink(name, dir_fd=self._fd)
         else:
             (self.path / name).unlink()
 
     def remove_folder(self, name: str) -> None:
-        """Remove a folder and what is in it; links are removed, not followed."""
+        """Remove a folder and its content; links are removed, not followed."""
         if HAS_OWNERS and not os.path.samestat(self.path.stat(), os.fstat(self._fd)):
-            raise PermissionError(1, "another folder lies in its place", str(self.path))
+            raise PermissionError(1, "the folder was replaced by another", str(self.path))
         shutil.rmtree(self.path / name)
 
     def _open(self, name: str, flags: int) -> int:
@@ -136,8 +136,8 @@ class PrivateFolder:
 
 
 def _walk(path: Path, *, make: bool) -> int:
-    """Open a folder part by part; nothing that others could have put on the way is gone through."""
-    parts = list(Path(os.path.abspath(path)).parts)[::-1]  # noqa: PTH100 - links are followed here, with suspicion
+    """Open a folder part by part; refuse parts that another user could have created."""
+    parts = list(Path(os.path.abspath(path)).parts)[::-1]  # noqa: PTH100 - links are checked and followed below
     here, links = _enter(None, parts.pop()), 0
     try:
         while parts:
@@ -149,8 +149,8 @@ def _walk(path: Path, *, make: bool) -> int:
                 raise PermissionError(1, f"{name} could be another user's", str(path))
             if is_link:
                 links += 1
-                if links > MOST_LINKS:
-                    raise PermissionError(1, "too many links on the way", str(path))
+                if links > MAX_LINKS:
+                    raise PermissionError(1, "too many links in the path", str(path))
                 target = Path(os.readlink(name, dir_fd=here))
                 parts += list(target.parts)[::-1]
                 if not target.is_absolute():
@@ -177,12 +177,12 @@ def _status(folder: int, name: str, *, make: bool) -> os.stat_result:
 
 
 def _enter(folder: int | None, name: str, how: int = getattr(os, "O_PATH", 0)) -> int:
-    """Open a folder, which is no link; with O_PATH no more than the right to go through it is needed."""
+    """Open a folder, not a link; O_PATH needs only search permission."""
     return os.open(name, how | os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
 
 
 def _make(parent: int, path: Path) -> bool:
-    """See that a folder of this user's alone is there; return whether it was made."""
+    """Create a folder that only this user can write to, unless it exists; return whether it was created."""
     with contextlib.suppress(FileNotFoundError):
         found = os.stat(path.name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode) and is_ours(found):
@@ -191,7 +191,7 @@ def _make(parent: int, path: Path) -> bool:
             return False
         if found.st_uid != os.geteuid():
             raise PermissionError(1, f"{path.name} belongs to another user", str(path))
-        if stat.S_ISDIR(found.st_mode):  # others can write to it: what is in it may be theirs
+        if stat.S_ISDIR(found.st_mode):  # others can write to it and may have added files
             shutil.rmtree(path)
         else:
             os.unlink(path.name, dir_fd=parent)

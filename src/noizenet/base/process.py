@@ -1,4 +1,4 @@
-"""What a process of noizenet's own sets before anything heavy is loaded. A library user's process is left alone."""
+"""Process settings of the command line, made before heavy imports. As a library, noizenet changes none of them."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ from typing import Any, BinaryIO
 from noizenet.base.errors import NoizenetError
 
 WAITING = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
-"""How long OpenMP's threads wait for one another by spinning, unless the user says otherwise.
+"""How long OpenMP threads spin while they wait for one another, unless the user sets it.
 
-By default they spin for long. Beside other work the thread that they wait for does not run, and they keep it from
-running. GNU's counts turns of a loop (torch's wheels for Linux have that one), Intel's and LLVM's counts milliseconds.
-`benchmarks/busy.py` measures it.
+The default is long. On a busy machine the spinning threads keep the thread that they wait for from running. GNU's
+implementation (in torch's wheels for Linux) counts loop iterations, Intel's and LLVM's counts milliseconds.
+`benchmarks/busy.py` measures the effect.
 """
 CHOICES = ("OMP_WAIT_POLICY", *WAITING)
-"""Any of these is a choice of the user's, and wins."""
+"""If the user has set any of these, noizenet sets none."""
 
 
-def set_waiting(environment: Any = os.environ) -> None:
-    """Let OpenMP's threads sleep sooner than they would, where OpenMP has not been loaded: here, and in children."""
+def set_openmp_waiting(environment: Any = os.environ) -> None:
+    """Shorten the spinning of OpenMP threads in this process and its children; call it before OpenMP is loaded."""
     if not any(name in environment for name in CHOICES):
         environment.update(WAITING)
 
 
-def waiting() -> dict[str, str]:
-    """Return what the environment says of how OpenMP's threads wait; empty where it says nothing."""
+def openmp_waiting() -> dict[str, str]:
+    """Return the environment variables that control how OpenMP threads wait."""
     return {name: os.environ[name] for name in CHOICES if name in os.environ}
 
 
-LEAST_ADDRESS_SPACE = 300 << 20
-"""Bytes; with less the libraries that noizenet loads do not fail: they try again for ever."""
+MIN_ADDRESS_SPACE = 300 << 20
+"""Bytes; with less, libraries retry forever instead of failing."""
 
 
 def memory_limit_problem() -> str:
-    """Return what is wrong with the limit of this process's memory (``ulimit -v``); empty if nothing is."""
+    """Return a message if the memory limit of this process (``ulimit -v``) is too low, else ""."""
     try:
         import resource
     except ImportError:  # Windows
         return ""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY or limit >= LEAST_ADDRESS_SPACE:
+    if limit == resource.RLIM_INFINITY or limit >= MIN_ADDRESS_SPACE:
         return ""
     return (
         f"the memory of this process is limited to {limit >> 20} MiB (ulimit -v); "
-        f"it needs {LEAST_ADDRESS_SPACE >> 20} at the very least, and 2,000 for most commands"
+        f"at least {MIN_ADDRESS_SPACE >> 20} MiB are needed, and 2,000 MiB for most commands"
     )
 
 
-_ending: list[int] = []
+_signals: list[int] = []
 
 
-def end_in_order() -> None:
-    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that nothing half-written and no worker is left behind.
+def handle_termination_signals() -> None:
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no partial file and no worker process remains.
 
-    What the caller has set to be ignored (``nohup``) stays so.
+    Signals that the caller ignores (``nohup``) stay ignored.
     """
 
     def interrupt(number: int, _: object) -> None:
-        _ending.append(number)
+        _signals.append(number)
         raise KeyboardInterrupt
 
     for name in ("SIGTERM", "SIGHUP"):
@@ -72,16 +72,16 @@ def end_in_order() -> None:
             signal.signal(number, interrupt)
 
 
-def ended_by() -> int:
-    """Return the number of the signal of :func:`end_in_order` that came, 0 for none."""
-    return _ending[0] if _ending else 0
+def termination_signal() -> int:
+    """Return the number of the first signal that :func:`handle_termination_signals` received, 0 for none."""
+    return _signals[0] if _signals else 0
 
 
-def soften_streams() -> None:
-    """Print what the console cannot show as escapes, instead of failing.
+def escape_unprintable() -> None:
+    """Print characters that the console cannot show as escapes instead of failing.
 
-    A console of code page 1252 or of ASCII has no "×" and no Cyrillic file name; a file name that is not UTF-8 has
-    bytes that no console shows.
+    A console of code page 1252 or ASCII cannot show "×" or a Cyrillic file name; no console can show the bytes of a
+    file name that is not UTF-8.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -94,11 +94,11 @@ _missing: set[str] = set()
 
 
 def open_missing_streams() -> None:
-    """Give standard streams that were closed (``>&-``, pythonw) somewhere to go: nowhere."""
+    """Redirect closed standard streams (``>&-``, pythonw) to the null device."""
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             handle = Path(os.devnull).open(mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-            # Take the free number, or the next file that is opened becomes standard output.
+            # Occupy the descriptor; otherwise the next opened file would become standard output.
             with contextlib.suppress(OSError):
                 if handle.fileno() != number and not _is_open(number):
                     os.dup2(handle.fileno(), number)
@@ -112,38 +112,38 @@ def binary_output() -> BinaryIO:
     Raises
     ------
     NoizenetError
-        If it was closed when the process began.
+        If it was closed when the process started.
     """
     if "stdout" in _missing:
-        raise NoizenetError("standard output is closed, where the sound was to go; give a file, or a pipe")
+        raise NoizenetError("standard output is closed, so no audio can be written to it; give a file or a pipe")
     return sys.stdout.buffer
 
 
 def finish_streams() -> OSError | None:
-    """Write out what was printed; return why results are lost, and leave nothing for the interpreter to complain of."""
-    trouble: OSError | None = None
+    """Flush standard output and error; return the error if results were lost."""
+    failure: OSError | None = None
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None and not stream.closed:
                 stream.flush()
         except OSError as error:
-            if stream is sys.stdout:  # without standard error nothing is lost but words
-                trouble = error
+            if stream is sys.stdout:  # a failure of standard error loses no results
+                failure = error
             _drop(stream)
-    return trouble
+    return failure
 
 
 def is_full(error: OSError) -> bool:
-    """Whether a disk is full."""
+    """Whether the disk or the quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _drop(stream: Any) -> None:
-    """Send what a stream still holds to nowhere: the interpreter flushes it once more at its end."""
+    """Redirect a stream to the null device, because the interpreter flushes it again at exit."""
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def _is_open(number: int) -> bool:

@@ -1,7 +1,6 @@
-"""Name → "module:Class", read when it is used.
+"""Registries: name → "module:attribute", imported on first use.
 
-A registry is a plain table, so that one line adds a part, ``grep`` finds it, and importing the package
-costs nothing.
+A registry is a table: one line adds a component, and importing the package stays fast.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from noizenet.base.errors import UsageError, suggest
 
 
 class Registry(Mapping[str, str]):
-    """A lazy table of named parts.
+    """A lazy table of named components.
 
     Parameters
     ----------
     what : str
-        What the names stand for, used in messages ("cell", "representation").
+        Kind of component, used in messages ("cell", "representation").
     entries : mapping of str to str
         Name → "module:attribute".
 
@@ -44,12 +43,12 @@ class Registry(Mapping[str, str]):
         return len(self._entries)
 
     def load(self, name: str) -> Any:
-        """Import and return the part called `name`.
+        """Import and return the component `name`.
 
         Raises
         ------
         UsageError
-            If there is no such name; the message suggests the nearest one.
+            If there is no such name; the message suggests the most similar one.
         """
         if name not in self._entries:
             raise UsageError(f"unknown {self.what} {name!r:.80}: {suggest(name[:80], list(self._entries))}")

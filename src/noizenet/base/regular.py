@@ -1,6 +1,6 @@
-"""Files that others made: only regular ones are opened, and no more of them is read than makes sense.
+"""Safe reading of untrusted files: only regular files are opened, and their size is limited.
 
-Opening a pipe waits for somebody to write to it, and a device may have no end; a link can lead to either.
+Opening a pipe blocks until there is a writer, and a device may have no end; a link can point to either.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import BinaryIO
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """Open a regular file for reading, at once.
+    """Open a regular file for reading, without blocking.
 
     Raises
     ------
     OSError
-        If it is not there, cannot be read, or is a pipe, a device or a folder; `strerror` says which.
+        If it is missing, not readable, or is a pipe, a device or a folder; `strerror` contains the reason.
     """
-    _check(path, Path(path).stat().st_mode)  # a device is not even opened
-    # What it is is asked again of what was opened; with O_NONBLOCK opening a pipe does not wait.
+    _check(path, Path(path).stat().st_mode)  # a device must not be opened
+    # The open descriptor is checked again; with O_NONBLOCK, opening a pipe does not block.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _check(path, os.fstat(descriptor).st_mode)
@@ -32,12 +32,12 @@ def open_regular(path: Path | str) -> BinaryIO:
 
 
 def read_regular(path: Path | str, most: int) -> bytes:
-    """Return the content of a regular file of `most` bytes or fewer.
+    """Return the content of a regular file of at most `most` bytes.
 
     Raises
     ------
     OSError
-        As :func:`open_regular`; and EFBIG where it is larger, or grows while it is read.
+        As :func:`open_regular`; EFBIG if the file is larger, or grows while it is read.
     """
     with open_regular(path) as handle:
         if os.fstat(handle.fileno()).st_size <= most:
@@ -48,21 +48,21 @@ def read_regular(path: Path | str, most: int) -> bytes:
 
 
 def check_regular(path: Path | str, *, links: bool = True) -> None:
-    """See that a library that opens files itself will find a regular one; without `links`, not by way of a link.
+    """Check that `path` is a regular file, for libraries that open files themselves; without `links`, refuse links.
 
     Raises
     ------
     OSError
-        If it will not.
+        If it is not.
     """
     found = Path(path).stat() if links else Path(path).lstat()
     if stat.S_ISLNK(found.st_mode):
-        raise OSError(errno.EINVAL, "is a link, and no file", str(path))
+        raise OSError(errno.EINVAL, "is a link, not a file", str(path))
     _check(path, found.st_mode)
 
 
 def _check(path: Path | str, mode: int) -> None:
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a folder, and no file", str(path))
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is a pipe, a device or a socket, and no file", str(path))
+        raise OSError(errno.EINVAL, "is a pipe, a device or a socket, not a file", str(path))

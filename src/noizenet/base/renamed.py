@@ -1,4 +1,4 @@
-"""Names of earlier versions and the names that took their place: the old ones are read, never written."""
+"""Names of earlier versions and their current names: the old ones are read, never written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEYS: dict[str, dict[str, str]] = {
         "settling_seconds": "calibration_seconds",
     },
 }
-"""Keys of configurations, by section."""
+"""Configuration keys, by section."""
 
 CONTROLS: dict[str, str] = {
     "guidance": "genre_guidance",
@@ -31,7 +31,7 @@ CONTROLS: dict[str, str] = {
     "seed_seconds": "prompt_seconds",
     "include_seed": "include_prompt",
 }
-"""Controls of playing: in the recipes of recordings, and with hyphens as options of ``generate`` and ``play``."""
+"""Controls of generation: keys in the recipes of recordings, and with hyphens options of ``generate`` and ``play``."""
 
 WATCHES: dict[str, str] = {"mend": "recover"}
 """Values of ``--watch``."""
@@ -55,16 +55,16 @@ TENSORS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^colour\.", "genre_proj."),
     )
 )
-"""Tensors of model folders of format 1."""
+"""Tensor names of model folders of format 1."""
 
 
 def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
-    """Return values under today's names.
+    """Return values under their current names.
 
     Raises
     ------
     ConfigError
-        Where one value is given under both of its names.
+        If one value is given under both names.
 
     Examples
     --------
@@ -73,19 +73,19 @@ def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     """
     for old, new in names.items():
         if old in values and new in values:
-            raise ConfigError(f"{new}: is given twice, also under its earlier name {old}; leave one out")
+            raise ConfigError(f"{new}: is given twice, also under its earlier name {old}; remove one")
     return {names.get(name, name): value for name, value in values.items()}
 
 
 def remark_on(origin: str, section: str, keys: Iterable[str]) -> None:
-    """Log one line for each key of a configuration that has another name today."""
+    """Log one line for each configuration key that was renamed."""
     for old in keys:
         if (new := KEYS.get(section, {}).get(old)) is not None:
             logging.getLogger("noizenet").warning("%s: %s.%s is called %s.%s now", origin, section, old, section, new)
 
 
 def tensor_name(name: str) -> str:
-    """Return today's name of a tensor of a model folder of format 1.
+    """Return the current name of a tensor of a model folder of format 1.
 
     Examples
     --------
@@ -100,9 +100,9 @@ def tensor_name(name: str) -> str:
 
 
 def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return command-line arguments with today's options, and a remark for each that had another name.
+    """Return command-line arguments with current option names, and a remark for each that was renamed.
 
-    Only ``generate`` and ``play`` have such options; what follows ``--`` is left as it is.
+    Only ``generate`` and ``play`` have such options; arguments after ``--`` are not changed.
 
     Examples
     --------

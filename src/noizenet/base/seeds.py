@@ -1,4 +1,4 @@
-"""One seed in, any number of independent seeds out."""
+"""Independent random seeds derived from one seed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import hashlib
 def derive_seed(seed: int, *names: object) -> int:
     """Derive an independent 63-bit seed for a named purpose.
 
-    The result depends only on its arguments, so that adding a consumer of randomness somewhere never
-    shifts the random numbers of another.
+    The result depends only on the arguments, so a new consumer of random numbers does not change those of another.
 
     Parameters
     ----------
     seed : int
         The user's seed.
     *names : object
-        What the seed is for; their ``str`` counts.
+        Purpose of the seed; their ``str`` is used.
 
     Returns
     -------

@@ -23,9 +23,9 @@ def tell() -> None:
         last[:] = [now]
         _line(f"compiling {what}, once: {done} of {total} …" if total else f"compiling {what}, once: {done} done …")
 
-    compiled.listener.on_progress = on_progress
-    compiled.listener.on_wait = lambda: _line("another noizenet compiles the kernels, once; waiting for it …")
-    compiled.listener.on_note = lambda text: _line(f"note: {text}")
+    compiled.callbacks.on_progress = on_progress
+    compiled.callbacks.on_wait = lambda: _line("another noizenet compiles the kernels, once; waiting for it …")
+    compiled.callbacks.on_note = lambda text: _line(f"note: {text}")
 
 
 def _line(text: str) -> None:

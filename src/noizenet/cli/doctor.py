@@ -92,9 +92,9 @@ def _processor() -> Check:
 
 def _waiting() -> Check:
     """Say how threads wait for one another: here, and in a program that uses noizenet as a library."""
-    said = ", ".join(f"{k}={v}" for k, v in process.waiting().items())
+    said = ", ".join(f"{k}={v}" for k, v in process.openmp_waiting().items())
     advice = " ".join(f"{k}={v}" for k, v in process.WAITING.items())
-    if process.waiting() == process.WAITING:
+    if process.openmp_waiting() == process.WAITING:
         return (
             "threads", True, f"they spin for a moment only while they wait, then sleep ({said}); "
             "set the same where your own program imports noizenet",

@@ -122,16 +122,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the ``noizenet`` script: sets up the process, runs :func:`main`, ends the process."""
-    process.set_waiting()
-    process.end_in_order()
+    process.set_openmp_waiting()
+    process.handle_termination_signals()
     process.open_missing_streams()
-    process.soften_streams()
+    process.escape_unprintable()
     compiling.tell()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news to a user
     problem = process.memory_limit_problem()
     code = _complain(problem, FAILED) if problem else main()
-    if code == INTERRUPTED and process.ended_by():
-        code = 128 + process.ended_by()  # as shells tell it: 143 for SIGTERM
+    if code == INTERRUPTED and process.termination_signal():
+        code = 128 + process.termination_signal()  # as shells tell it: 143 for SIGTERM
     trouble = process.finish_streams()
     if trouble is not None and trouble.errno != errno.EPIPE and code == DONE:
         code = _explain(trouble, "standard output: ")
@@ -156,7 +156,7 @@ def _explain(error: OSError, name: str = "") -> int:
     if not name and process.is_full(error):  # files of ours are named
         name = "standard output or a temporary file: "
     if process.is_full(error):
-        return _complain(f"{name}the disk is full; free some room and run the command again", FAILED)
+        return _complain(f"{name}the disk is full; free some space and run the command again", FAILED)
     return _complain(f"{name}{error.strerror or error}", FAILED)
 
 

@@ -186,7 +186,7 @@ def unpack(archive: Path, folder: Path) -> None:
             if need > free:
                 raise DiskFullError(
                     f"{folder}: unpacking {archive.name} needs {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                    "the disk is full but for that: free some room and run the command again"
+                    "the disk is full but for that: free some space and run the command again"
                 )
             for member in wanted:
                 _extract(bundle, member, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from noizenet.audio.read import AUDIO_SUFFIXES
-from noizenet.audio.sniff import ADVICE, FILM_ADVICE, UNREAD_SUFFIXES, begins_as_sound, film_in
+from noizenet.audio.sniff import ADVICE, UNREAD_SUFFIXES, VIDEO_ADVICE, has_audio_header, unsupported_video_in
 from noizenet.base.errors import UsageError
 from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
@@ -161,9 +161,9 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
             return "an encrypted iTunes purchase; only its maker's programs play it", "skipped"
         if path.suffix.lower() in UNFINISHED:
             return "unfinished, by its name: a download that goes on, or was stopped", "ignored"
-        if film := film_in(path):
-            return f"{film}; {FILM_ADVICE}", "skipped"
-        if not begins_as_sound(path):
+        if video := unsupported_video_in(path):
+            return f"{video}; {VIDEO_ADVICE}", "skipped"
+        if not has_audio_header(path):
             if path.suffix.lower() in UNREAD_SUFFIXES:
                 return f"sound of a kind that is not read ({path.suffix.lower()}, by its ending); {ADVICE}", "skipped"
             return "not an audio file (by its ending and its first bytes)", "ignored"

@@ -1,8 +1,8 @@
-"""Beside the rungs: the theory in NumPy, from the perceptron to the LSTM's four gates, one lesson a file.
+"""The course: the theory in NumPy, from the perceptron to the LSTM's gates, one lesson per file.
 
-Nothing else in the package imports the course, and the course imports nothing of the package: every lesson can be
-read, copied and run alone. That its numbers are right is shown in ``tests/test_course.py``, against ``torch`` and
-against finite differences. Lessons build on one another in the order of their numbers.
+It is separate from the rungs. Only the figures import it, and it imports nothing else of the package.
+``tests/test_course.py`` checks its results against ``torch`` and against finite differences. Lessons build on one
+another in the order of their numbers.
 """
 
 LESSONS = {

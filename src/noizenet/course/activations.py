@@ -1,23 +1,22 @@
-"""Lesson 4. Activation functions: what a neuron makes of its sum.
+"""Lesson 4. Activation functions: from a neuron's sum (pre-activation) to its output (activation).
 
-Without one, layers would not add up to anything: a matrix after a matrix is one matrix. The function in between bends
-the line. Its **derivative**, its slope, is what learning goes by (lesson 7).
+Without an **activation function**, several layers would be no more than one: a product of matrices is one matrix. The
+function between them makes the network nonlinear. Learning uses its **derivative**, its slope (lesson 7).
 
-- **Step function** (Heaviside): 1 where x > 0, else 0. A yes or no; its slope is 0 wherever it has one, so that nothing
-  can be learned through it by descent.
-- **ReLU** (rectified linear unit): max(0, x). Slope 1 or 0: cheap, and it hands errors through deep networks
-  unweakened; a neuron whose sum is always negative is dead, it learns nothing more.
-- **Sigmoid** (logistic): σ(x) = 1 / (1 + e^-x), between 0 and 1: a probability, a gate that is more or less open.
-  Slope σ(1 - σ), at most 1/4.
-- **tanh**: (e^x - e^-x) / (e^x + e^-x) = 2 σ(2x) - 1, between -1 and 1, centred: an amplitude. Slope 1 - tanh².
-- **Softmax**: softmax(x)_i = e^x_i / Σ_j e^x_j, of a whole vector: positive numbers that sum to 1, a choice among
-  several. Its slopes are a matrix: ∂p_i / ∂x_j = p_i (δ_ij - p_j).
+- **Step function** (Heaviside): 1 where x > 0, else 0. A yes or no; its derivative is 0 wherever it exists, so descent
+  cannot learn through it.
+- **ReLU** (rectified linear unit): max(0, x). Derivative 1 or 0: cheap, and gradients pass through deep networks
+  undiminished. A neuron whose sum is always negative ("dead") no longer learns.
+- **Sigmoid** (logistic): σ(x) = 1 / (1 + e^-x), between 0 and 1: a probability, or a gate that is more or less open.
+  Derivative σ(1 - σ), at most 1/4.
+- **tanh**: (e^x - e^-x) / (e^x + e^-x) = 2 σ(2x) - 1, between -1 and 1, centred: an amplitude. Derivative 1 - tanh².
+- **Softmax**: softmax(x)_i = e^x_i / Σ_j e^x_j, of a whole vector: positive numbers that sum to 1, the probabilities of
+  a choice. Its derivatives are a matrix, the Jacobian: ∂p_i / ∂x_j = p_i (δ_ij - p_j).
 
 The draft gives ReLU's formula for the sigmoid and for softmax; the right ones are above.
 
-**Numerically safe**: e^1000 is more than a computer can hold, although σ(-1000) is simply 0. The sigmoid below never
-takes the exponential of a positive number, and softmax takes the largest x off first, which changes nothing, since
-e^-max cancels.
+**Numerical stability**: e^1000 overflows, although σ(-1000) is simply 0. The sigmoid below never takes the exponential
+of a positive number, and softmax subtracts the largest x first, which changes nothing, since e^-max cancels.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def step(x: F64) -> F64:
 
 
 def step_slope(x: F64) -> F64:
-    """Return 0: wherever the step has a slope (at 0 it has none)."""
+    """Return 0, the derivative of the step (undefined at 0)."""
     return np.zeros_like(x)
 
 
@@ -44,12 +43,12 @@ def relu(x: F64) -> F64:
 
 
 def relu_slope(x: F64) -> F64:
-    """Return 1 where x > 0, else 0 (at 0, where there is no slope, 0 by convention)."""
+    """Return 1 where x > 0, else 0 (at 0 the derivative is undefined; 0 by convention)."""
     return np.where(x > 0, 1.0, 0.0)
 
 
 def sigmoid(x: F64) -> F64:
-    """Return 1 / (1 + e^-x), safely.
+    """Return 1 / (1 + e^-x), numerically stable.
 
     Examples
     --------
@@ -76,7 +75,7 @@ def tanh_slope(x: F64) -> F64:
 
 
 def softmax(x: F64) -> F64:
-    """Return e^x / Σ e^x over the last axis, safely.
+    """Return e^x / Σ e^x over the last axis, numerically stable.
 
     Examples
     --------
@@ -88,13 +87,13 @@ def softmax(x: F64) -> F64:
 
 
 def log_softmax(x: F64) -> F64:
-    """Return log(softmax(x)) without ever taking the logarithm of 0."""
+    """Return log(softmax(x)) without a logarithm of 0."""
     shifted = x - x.max(-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
 
 
 def softmax_slopes(x: F64) -> F64:
-    """Return the matrix ∂p_i / ∂x_j = p_i (δ_ij - p_j) for a vector x [D]."""
+    """Return the Jacobian ∂p_i / ∂x_j = p_i (δ_ij - p_j) for a vector x [D]."""
     p = softmax(x)
     return np.diag(p) - np.outer(p, p)
 
@@ -103,4 +102,4 @@ FUNCTIONS = {
     "step": (step, step_slope), "relu": (relu, relu_slope), "sigmoid": (sigmoid, sigmoid_slope),
     "tanh": (tanh, tanh_slope),
 }  # fmt: skip
-"""Name → function and slope of those that act on each number alone."""
+"""Name → elementwise function and its derivative."""

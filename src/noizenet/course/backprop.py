@@ -1,22 +1,22 @@
-"""Lesson 7. Back-propagation: whose fault was it, and how much of it.
+"""Lesson 7. Back-propagation: the gradient of the loss in every weight.
 
-Descent needs the slope of the error E in every weight. A weight acts on E through all that comes after it; the
-**chain rule** says that slopes along a path multiply, and slopes of several paths add. Going *backwards*, from E to
-the inputs, every slope is worked out once and used by all that lie before it. That is back-propagation (D. Rumelhart,
-G. Hinton and R. Williams, 1986).
+Descent needs the slope (partial derivative) of the loss E in every weight. A weight acts on E through all later layers.
+By the **chain rule**, slopes along a path multiply, and slopes of several paths add. Going *backwards* (the backward
+pass), from E to the inputs, every slope is computed once and used for all earlier ones. That is **back-propagation**
+(D. Rumelhart, G. Hinton and R. Williams, 1986): it tells each weight its share of the blame for the error.
 
-**In numbers.** ``Value`` below remembers how it was made. ``backward`` walks from the error back through everything
-it came from, each time multiplying by the slope of that one step and adding to what has arrived already.
+**For numbers.** ``Value`` below records how it was computed. ``backward`` walks from the loss back through this graph,
+multiplies by the slope of each operation, and adds the results.
 
-**In matrices.** Call δˡ = ∂E/∂zˡ, the blame of layer l's sums (N examples as rows). The last layer has no function,
-so δᴸ is the slope of the error in the answer. From layer to layer, with zˡ = aˡ⁻¹ Wˡᵀ + bˡ and aˡ = f(zˡ)::
+**For matrices.** Let δˡ = ∂E/∂zˡ be the gradient in layer l's sums (N examples as rows). The output layer has no
+activation function, so δᴸ is the gradient in the output. From layer to layer, with zˡ = aˡ⁻¹ Wˡᵀ + bˡ and aˡ = f(zˡ)::
 
     E depends on aˡ⁻¹ only through zˡ:      ∂E/∂aˡ⁻¹ = δˡ Wˡ
     aˡ⁻¹ depends on zˡ⁻¹ number by number:  δˡ⁻¹ = (δˡ Wˡ) ⊙ f'(zˡ⁻¹)
     zˡ depends on Wˡ and bˡ:                ∂E/∂Wˡ = δˡᵀ aˡ⁻¹,    ∂E/∂bˡ = Σ_n δˡ_n
 
-One pass forward, one back, each of the same number of multiplications: the slopes of a million weights for the price
-of two answers, where finite differences (lesson 3) would need two million.
+One forward and one backward pass of similar cost give the gradient in a million weights, where finite differences
+(lesson 3) would need two million forward passes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ F64 = NDArray[np.float64]
 
 @dataclass
 class Value:
-    """A number that remembers how it was made; ``slope`` is that of the last ``backward`` in it.
+    """A number with its computation graph; ``slope`` is the gradient of the last ``backward`` in it.
 
     Examples
     --------
@@ -63,12 +63,12 @@ class Value:
         return self + _value(other) * -1.0
 
     def tanh(self) -> Value:
-        """Return its hyperbolic tangent, whose slope is 1 - tanh²."""
+        """Return the hyperbolic tangent, whose derivative is 1 - tanh²."""
         t = math.tanh(self.number)
         return Value(t, ((self, 1 - t * t),))
 
     def backward(self) -> None:
-        """Work out the slope of this number in every number that it came from."""
+        """Compute the slope of this number in every number that it was computed from."""
         order: list[Value] = []
         seen: set[int] = set()
 
@@ -95,38 +95,38 @@ def _value(x: Value | float) -> Value:
 def backward(
     network: Network, slope_of_function: Callable[[F64], F64], x: F64, slope_of_error: Callable[[F64], F64]
 ) -> tuple[list[F64], list[F64]]:
-    """Return the slopes of the error in all weights and all biases of a network.
+    """Return the gradients of the loss in all weights and all biases of a network.
 
     Parameters
     ----------
     network : Network
     slope_of_function : callable
-        f' of the hidden layers' function.
+        Derivative of the hidden layers' activation function.
     x : array [N, D]
     slope_of_error : callable
-        From the answer [N, O] to ∂E/∂answer [N, O].
+        From the output [N, O] to ∂E/∂output [N, O].
     """
-    answer, inputs, sums = network.forward(x)
-    blame = slope_of_error(answer)
+    output, inputs, sums = network.forward(x)
+    grad = slope_of_error(output)
     weights, biases = [], []
     for i in reversed(range(len(network.weights))):
-        weights.append(blame.T @ inputs[i])
-        biases.append(blame.sum(0))
+        weights.append(grad.T @ inputs[i])
+        biases.append(grad.sum(0))
         if i:
-            blame = (blame @ network.weights[i]) * slope_of_function(sums[i - 1])
+            grad = (grad @ network.weights[i]) * slope_of_function(sums[i - 1])
     return weights[::-1], biases[::-1]
 
 
 def learn(
-    network: Network, x: F64, y: F64, rate: float = 0.5, rounds: int = 2000, function: str = "tanh"
+    network: Network, x: F64, y: F64, rate: float = 0.5, epochs: int = 2000, function: str = "tanh"
 ) -> list[float]:
-    """Fit a network to y [N, O] by plain descent on the mean square error; return the error of every round."""
-    slope, found = activations.FUNCTIONS[function][1], []
-    for _ in range(rounds):
-        answer = network.forward(x)[0]
-        found.append(errors.mse(y, answer))
+    """Fit a network to targets y [N, O] by descent on the mean square error; return the loss of every epoch."""
+    slope, losses = activations.FUNCTIONS[function][1], []
+    for _ in range(epochs):
+        output = network.forward(x)[0]
+        losses.append(errors.mse(y, output))
         weights, biases = backward(network, slope, x, lambda a: errors.mse_slope(y, a))
         for i in range(len(network.weights)):
             network.weights[i] -= rate * weights[i]
             network.biases[i] -= rate * biases[i]
-    return found
+    return losses

@@ -1,28 +1,29 @@
-"""Lesson 12. Generating: why the paper's music died, and how sampling cures it.
+"""Lesson 12. Generating: why the paper's music decayed to silence, and how sampling prevents it.
 
-A network that predicts the next sample makes music by being fed its own predictions: **free running**. It is trained
-by being fed the true past at every step: **teacher forcing**. Between the two lies everything that went wrong.
+A network that predicts the next sample generates music when its predictions become its next inputs (**free running**,
+or autoregressive generation). In training, its inputs are the true past (**teacher forcing**). The difference between
+the two caused the collapse.
 
-Take the smallest music there is: a swinging string, plucked at random. Its next sample is a weighted sum of the last
-two, and a little noise that nobody can predict::
+The simplest music is a string that is excited at random (an autoregressive process of order 2). Its next sample is a
+weighted sum of the last two, and a little unpredictable noise::
 
     x_t = a x_{t-1} + b x_{t-2} + e_t,      e_t ~ N(0, s²)
 
-**Teacher-forced**, a network that knows a and b is nearly perfect: what it says differs from the truth by e_t alone.
-It looks as if it had learned to play. (Repeating the last sample looks nearly as good: that is the persistence
+**Teacher-forced**, a network with the right a and b is nearly perfect: its prediction differs from the target by e_t
+alone. It seems to have learned to play. (Repeating the last sample looks nearly as good: that is the **persistence**
 baseline, and why an echo of a song proves nothing.)
 
-**Free-running** under the mean square error it says a x_{t-1} + b x_{t-2} and hears it: the noise that kept the
-string swinging is missing, since the mean of e_t is 0. The swing shrinks by the same factor every step; after a while
-there is nothing. Nothing is wrong with the network. *The question was wrong*: it was asked for the mean of all that
-could come, and the mean of all swings is stillness.
+**Free-running** under the mean square error, it outputs a x_{t-1} + b x_{t-2} and takes it as the next input. The noise
+that kept the string swinging is missing, since the mean of e_t is 0. The amplitude shrinks by the same factor every
+step, until nothing is left. The network is right; *the loss was wrong*: it asks for the mean of all possible
+continuations, and the mean of all swings is zero.
 
-**Sampling** asks for the distribution instead, here N(a x_{t-1} + b x_{t-2}, s²), and draws from it. The noise is
-back, the string swings for ever, as loud as it did, at its own pitch, and never twice the same.
+**Sampling** uses the predicted distribution instead, here N(a x_{t-1} + b x_{t-2}, s²), and draws from it. With the
+noise the string keeps swinging at its level and pitch, and every run is different.
 
-noizenet's ``sample-lstm`` is this with an LSTM in place of a and b and a mixture of distributions in place of N;
-``token-lstm`` draws codes of sound instead of samples. ``examples/collapse.py`` separates the paper's other slips (a
-context that shrinks, samples that are fed twice) from this one.
+noizenet's ``sample-lstm`` does this with an LSTM instead of a and b and a mixture distribution instead of N;
+``token-lstm`` samples codes (tokens) of audio instead of samples. ``examples/collapse.py`` separates this error from
+the paper's other ones (a context that shrinks, samples that are fed twice).
 """
 
 from __future__ import annotations
@@ -46,15 +47,15 @@ class String:
 
     @classmethod
     def tuned(cls, hertz: float, rate: int, decay: float = 0.999, noise: float = 0.01) -> String:
-        """Return a string of a pitch, whose swing shrinks by `decay` a sample when nothing plucks it."""
+        """Return a string of a pitch whose amplitude shrinks by the factor `decay` per sample without noise."""
         return cls(2 * decay * math.cos(2 * math.pi * hertz / rate), -(decay**2), noise)
 
     def mean(self, x: F64, before: F64) -> F64:
-        """Return the mean of what follows `before` and x: the best prediction under the square error."""
+        """Return the mean of the sample after `before` and x: the best prediction under the mean square error."""
         return self.a * x + self.b * before
 
     def play(self, count: int, seed: int = 0, *, sample: bool = True, start: tuple[float, float] = (0.0, 0.0)) -> F64:
-        """Return `count` samples of a free run: drawn, or (``sample=False``) the mean each time."""
+        """Return `count` samples of a free run: sampled, or (``sample=False``) the mean at each step."""
         g, x = np.random.default_rng(seed), [*start]
         for _ in range(count):
             noise = self.noise * g.standard_normal() if sample else 0.0
@@ -63,7 +64,7 @@ class String:
 
 
 def fit(x: F64) -> String:
-    """Learn a string from its sound by least squares: what a network with two inputs would learn.
+    """Fit a string to samples by least squares, as a network with two inputs would learn it.
 
     Examples
     --------
@@ -78,11 +79,11 @@ def fit(x: F64) -> String:
 
 
 def teacher_forced(string: String, x: F64) -> tuple[float, float]:
-    """Return the mean square error of the next sample, the true past given: the string's and persistence's."""
-    said = string.mean(x[1:-1], x[:-2])
-    return float(np.square(x[2:] - said).mean()), float(np.square(np.diff(x)[1:]).mean())
+    """Return the mean square errors of the next sample under teacher forcing: the string's and persistence's."""
+    predicted = string.mean(x[1:-1], x[:-2])
+    return float(np.square(x[2:] - predicted).mean()), float(np.square(np.diff(x)[1:]).mean())
 
 
 def loudness(x: F64, parts: int = 10) -> F64:
-    """Return the root mean square of each of `parts` equal parts of a run."""
+    """Return the root mean square (RMS) of each of `parts` equal parts of a run."""
     return np.array([np.sqrt(np.square(p).mean()) for p in np.array_split(x, parts)])

@@ -1,15 +1,15 @@
-"""Lesson 2. Layers: what one line cannot do, several can.
+"""Lesson 2. Layers: several lines separate what one line cannot.
 
-A **multi-layer perceptron** has a first layer of neurons that all look at the same inputs, and further layers that
-look at the answers of the layer before. A layer between the inputs and the last layer is a **hidden layer**. With the
-step as every neuron's function two layers already answer any yes-or-no question about points: the first draws lines,
-the second says which sides together mean yes.
+A **multi-layer perceptron** (MLP) has a first layer of neurons with the same inputs, and further layers whose inputs
+are the outputs (answers) of the previous layer. A layer between the inputs and the output layer is a **hidden layer**.
+With the step as an activation function (lesson 4), two layers already answer many yes-or-no questions about points:
+each neuron of the first layer is a line, the second combines the sides.
 
-XOR by hand: one hidden neuron says "at least one" (x₁ + x₂ > 0.5), another "both" (x₁ + x₂ > 1.5), and the last says
-"at least one, but not both".
+XOR by hand: one hidden neuron computes "at least one" (x₁ + x₂ > 0.5), another "both" (x₁ + x₂ > 1.5), and the output
+neuron "at least one, but not both".
 
 A layer is a **matrix**: the weights of its H neurons are the rows of W [H, D], its biases a vector b [H], and its
-answer to x [D] is f(W x + b). Drawn, each weight is a line from an input to a neuron, as thick as the weight is
+output for x [D] is f(W x + b). In drawings each weight is a line from an input to a neuron, as thick as the weight is
 large.
 """
 
@@ -26,14 +26,14 @@ F64 = NDArray[np.float64]
 
 @dataclass
 class Layer:
-    """Weights W [H, D], biases b [H] and the function of every neuron."""
+    """A layer: weights W [H, D], biases b [H] and the activation function."""
 
     weights: F64
     biases: F64
     function: Callable[[F64], F64]
 
     def __call__(self, x: F64) -> F64:
-        """Answer inputs [..., D] with [..., H]."""
+        """Return the outputs [..., H] for inputs [..., D]."""
         return self.function(x @ self.weights.T + self.biases)
 
 
@@ -43,7 +43,7 @@ def step(x: F64) -> F64:
 
 
 def run(layers: Sequence[Layer], x: F64) -> list[F64]:
-    """Return the inputs and every layer's answers: x, first hidden layer, …, output."""
+    """Return the inputs and every layer's outputs: x, first hidden layer, …, output layer."""
     values = [np.asarray(x, np.float64)]
     for layer in layers:
         values.append(layer(values[-1]))
@@ -51,7 +51,7 @@ def run(layers: Sequence[Layer], x: F64) -> list[F64]:
 
 
 def xor() -> list[Layer]:
-    """Return two layers that say "either … or".
+    """Return two layers that compute XOR ("either … or").
 
     Examples
     --------
@@ -65,6 +65,6 @@ def xor() -> list[Layer]:
 
 
 def thickness(weights: F64, thickest: float = 4.0) -> F64:
-    """Return how thick each weight is drawn [H, D]: in proportion to its size, the largest `thickest` points."""
+    """Return the line width of each weight [H, D], in proportion to its size; the largest is `thickest` points."""
     size = np.abs(weights)
     return thickest * size / max(float(size.max()), 1e-12)

@@ -1,27 +1,26 @@
 """Lesson 1. The perceptron: a line that learns from its mistakes.
 
-A **perceptron** (F. Rosenblatt, 1958) looks at numbers x = (x₁ … x_D), weighs each with a **weight** w_i, adds a
-**bias** b, and answers yes or no::
+A **perceptron** (F. Rosenblatt, 1958) multiplies its inputs x = (x₁ … x_D) by **weights** w_i, adds a **bias** b, and
+answers yes or no (a binary classifier)::
 
     answer = 1 if w · x + b > 0 else 0
 
-Geometrically it draws the line (in more dimensions: the plane) w · x + b = 0 and says on which side x lies. The
-weights point across the line, the bias shifts it.
+Geometrically w · x + b = 0 is a line (in more dimensions: a plane), the **decision boundary**; the answer is the side
+on which x lies. The weights are perpendicular to the line, the bias shifts it.
 
-It **learns** from examples (x, y) with y = 0 or 1: where its answer is right it changes nothing; where it is wrong it
-moves the line towards the example::
+It **learns** from examples (x, y) with the **target** y = 0 or 1. A right answer changes nothing; a wrong one moves the
+line towards the example::
 
     w ← w + (y - answer) · x,      b ← b + (y - answer)
 
-If some line separates the examples, this stops after finitely many mistakes, at most (R / margin)² of them, where R
-is the length of the longest (x, 1) and the margin is how far the best line stays from every example (A. Novikoff,
-1962). If no line does, it never stops: the four points of XOR, where a yes lies on either side of every line, are the
-classic case (M. Minsky and S. Papert, 1969). One lesson on, two layers of it will separate them.
+One pass over all examples is an **epoch** (a round). If some line separates the examples, learning stops after finitely
+many mistakes, at most (R / margin)² of them, where R is the length of the longest (x, 1) and the margin is the distance
+from the best line to the nearest example (A. Novikoff, 1962). If no line does, it never stops: the four points of XOR
+are the classic case (M. Minsky and S. Papert, 1969). In lesson 2, two layers separate them.
 
-An **artificial neuron** is the same sum with another last step: instead of the yes or no of the perceptron it passes
-w · x + b through a function whose slope is useful (lesson 4), so that it can be told *how much* and in which
-direction it was wrong. A perceptron is a neuron whose function is the step; it is trained by its own rule, since the
-step has no slope to go by.
+An **artificial neuron** computes the same sum and applies an activation function (lesson 4), whose slope tells *how
+much* and in which direction the answer was wrong. A perceptron is a neuron whose function is the step; it has a
+separate learning rule, since the step has no useful slope.
 """
 
 from __future__ import annotations
@@ -37,38 +36,38 @@ def answer(w: F64, b: float, x: ArrayLike) -> NDArray[np.int64]:
     return (np.asarray(x) @ w + b > 0).astype(np.int64)
 
 
-def learn(x: ArrayLike, y: ArrayLike, rounds: int = 1000) -> tuple[F64, float, list[int]]:
-    """Learn from examples by the perceptron's rule.
+def learn(x: ArrayLike, y: ArrayLike, epochs: int = 1000) -> tuple[F64, float, list[int]]:
+    """Learn from examples by the perceptron rule.
 
     Parameters
     ----------
     x : array [N, D]
     y : array [N]
-        0 or 1.
-    rounds : int
-        How often all examples are gone through at most; it stops after a round without a mistake.
+        Targets, 0 or 1.
+    epochs : int
+        Maximum passes over all examples; learning stops after an epoch without a mistake.
 
     Returns
     -------
     tuple
-        Weights [D], bias, and the mistakes made in each round: 0 at the end where a line separates the examples.
+        Weights [D], bias, and the mistakes of each epoch; the last is 0 if a line separates the examples.
 
     Examples
     --------
     >>> w, b, mistakes = learn([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1])  # "and"
     >>> answer(w, b, [[0, 0], [0, 1], [1, 0], [1, 1]]).tolist(), mistakes[-1]
     ([0, 0, 0, 1], 0)
-    >>> learn([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])[2][-1] > 0  # "either … or": no line will do
+    >>> learn([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])[2][-1] > 0  # XOR: no line separates it
     True
     """
-    examples, wanted = np.asarray(x, np.float64), np.asarray(y)
+    examples, targets = np.asarray(x, np.float64), np.asarray(y)
     w, b, mistakes = np.zeros(examples.shape[1]), 0.0, []
-    for _ in range(rounds):
+    for _ in range(epochs):
         wrong = 0
-        for one, right in zip(examples, wanted, strict=True):
-            said = 1 if w @ one + b > 0 else 0
-            if said != right:
-                w, b = w + (right - said) * one, b + float(right - said)
+        for example, target in zip(examples, targets, strict=True):
+            output = 1 if w @ example + b > 0 else 0
+            if output != target:
+                w, b = w + (target - output) * example, b + float(target - output)
                 wrong += 1
         mistakes.append(wrong)
         if not wrong:
@@ -77,18 +76,18 @@ def learn(x: ArrayLike, y: ArrayLike, rounds: int = 1000) -> tuple[F64, float, l
 
 
 def bound(x: ArrayLike, y: ArrayLike, w: ArrayLike, b: float) -> float:
-    """Return the most mistakes the rule can make, by any line (w, b) that separates the examples.
+    """Return the upper bound of the rule's mistakes, (R / margin)², for a line (w, b) that separates the examples.
 
-    (R / margin)², with the bias counted as a weight of a constant 1.
+    The bias counts as the weight of a constant input 1.
 
     Raises
     ------
     ValueError
         If the line does not separate them.
     """
-    longer = np.c_[np.asarray(x, np.float64), np.ones(len(np.asarray(x)))]
+    extended = np.c_[np.asarray(x, np.float64), np.ones(len(np.asarray(x)))]
     line = np.append(np.asarray(w, np.float64), b)
-    sides = (2 * np.asarray(y) - 1) * (longer @ line) / np.linalg.norm(line)
-    if sides.min() <= 0:
+    distances = (2 * np.asarray(y) - 1) * (extended @ line) / np.linalg.norm(line)
+    if distances.min() <= 0:
         raise ValueError("this line does not separate the examples")
-    return float((np.linalg.norm(longer, axis=1).max() / sides.min()) ** 2)
+    return float((np.linalg.norm(extended, axis=1).max() / distances.min()) ** 2)

@@ -1,34 +1,32 @@
 """Lesson 11. Digital sound: from pressure to numbers.
 
-Sound is pressure that rises and falls. A microphone turns pressure into voltage, a converter measures the voltage f_s
-times a second (the **sample rate**) and writes down a whole number each time. The draft's word for it is right: music
-is a time series.
+Sound is pressure that rises and falls. A microphone converts pressure to voltage; a converter measures the voltage f_s
+times a second (the **sample rate**) and stores an integer each time. As the draft says, music is a time series.
 
-**Sampling.** A tone of f hertz has to be measured more than twice in each swing: only tones below f_s / 2 (the
-Nyquist frequency) can be told apart. A tone above it comes out as another one below, its **alias**: of f and f_s - f
-the samples are the same. So what is too high is filtered off before sampling.
+**Sampling.** A tone of f hertz must be measured more than twice in each period: only tones below f_s / 2 (the Nyquist
+frequency) can be distinguished. A tone above it appears as another one below, its **alias**: the samples of f and f_s -
+f are the same. A low-pass filter therefore removes higher frequencies before sampling.
 
-**Quantisation.** A number of B bits has 2^B values; the rest is rounded off, which sounds like noise. Each bit more
-halves the rounding and lowers the noise by 6.02 dB; of a full-scale sine, 16 bits leave a signal 98 dB above it (6.02
-· 16 + 1.76).
+**Quantisation.** A number of B bits has 2^B values; rounding to them sounds like noise. Each further bit halves the
+rounding error and lowers the noise by 6.02 dB; for a full-scale sine, 16 bits give a signal-to-noise ratio of 98 dB
+(6.02 · 16 + 1.76).
 
-**Mu-law** (ITU-T G.711) spaces the values unevenly: close together where sound is soft, where the ear hears errors
-and where samples mostly are, far apart where it is loud::
+**Mu-law** (ITU-T G.711) spaces the values unevenly (companding): closely for small amplitudes, where errors are audible
+and most samples lie, and widely for large ones::
 
     y = sign(x) log(1 + μ |x|) / log(1 + μ),      μ = 255
 
-Eight bits of y then sound like twelve or so of x: a network that chooses among 256 classes writes tolerable sound.
+Eight bits of y then sound like about twelve of x: a network that chooses among 256 classes gives tolerable sound.
 
-**MP3** and its kin go further: they cut sound into spectra, and leave out what the ear would not hear beside what is
-louder. What comes back is not the same numbers, only (nearly) the same sound. A library undoes it before any of this
-course begins.
+**MP3** and similar lossy codecs go further: they compute spectra, and drop what a louder component masks. The decoded
+samples are not the same numbers, only (nearly) the same sound. A library decodes them before this course begins.
 
-**Three views.** The *sample view* draws the numbers over time: good for seeing that something is wrong. The
-*envelope* draws how loud it is over time; of a single note musicians name its parts **attack** (how fast it rises),
-**decay** (falls back from the peak to), **sustain** (the level that is held) and **release** (how fast it dies):
-ADSR. The *spectrogram* draws how loud each frequency is over time, by taking short windows and asking each which
-sines it is made of (Fourier): the view in which melodies can be read. On a linear axis the harmonics of a tone are
-equally far apart; on a logarithmic one, octaves are.
+**Three views.** The *sample view* (waveform) draws the samples over time: good for seeing that something is wrong. The
+*envelope* draws the level over time; the parts of a single note's envelope are **attack** (the rise), **decay** (from
+the peak down to the sustain), **sustain** (the level that is held) and **release** (the fade at the end): ADSR. The
+*spectrogram* draws the level of each frequency over time, from the Fourier transform of short windows: the view in
+which melodies can be read. On a linear axis the harmonics of a tone have equal distances; on a logarithmic one, octaves
+have.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ def sine(hertz: float, seconds: float, rate: int, phase: float = 0.0) -> F64:
 
 
 def alias(hertz: float, rate: int) -> float:
-    """Return the frequency, at most half the rate, that a tone is heard as after sampling.
+    """Return the frequency, at most half the rate, of a tone after sampling.
 
     Examples
     --------
@@ -66,7 +64,7 @@ def quantise(x: ArrayLike, bits: int) -> F64:
 
 
 def noise_db(x: F64, kept: F64) -> float:
-    """Return how far the signal lies above what rounding changed, in dB."""
+    """Return the signal-to-noise ratio of quantised samples in dB."""
     return float(10 * np.log10(np.square(x).mean() / max(np.square(x - kept).mean(), 1e-30)))
 
 
@@ -77,7 +75,7 @@ def mu_law(x: ArrayLike) -> F64:
 
 
 def mu_law_inverse(y: ArrayLike) -> F64:
-    """Return the samples back.
+    """Return the samples of compressed values.
 
     Examples
     --------
@@ -94,7 +92,7 @@ def classes(x: ArrayLike) -> NDArray[np.int64]:
 
 
 def adsr(rate: int, attack: float, decay: float, sustain: float, release: float, held: float) -> F64:
-    """Return the envelope [N] of a note that is held for `held` seconds (attack and decay included) and then let go.
+    """Return the envelope [N] of a note held for `held` seconds (including attack and decay) before its release.
 
     Times in seconds, the sustain level from 0 to 1.
     """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.beats import Beats, find_beats, places_of, ticks_of
+from noizenet.audio.beats import Beats, beat_phase_ids, find_beats, phrase_beat_ids
 from noizenet.audio.phrases import find_phrases
 from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
@@ -192,9 +192,9 @@ def _told(
     def middles(first: int, last: int) -> NDArray[np.float64]:
         return np.asarray(begin + (np.arange(first, last, dtype=np.float64) + 0.5) / r.frame_rate, np.float64)
 
-    beat_phase = ticks_of(beats.phases(middles(1, len(window))), o.clock)
+    beat_phase = beat_phase_ids(beats.phases(middles(1, len(window))), o.clock)
     if o.phrase:
-        phrase_beat = places_of(beats.positions(middles(1, len(window)), numbers), o.phrase)
+        phrase_beat = phrase_beat_ids(beats.positions(middles(1, len(window)), numbers), o.phrase)
     if o.lookback_beats:
         # What lies before the excerpt is looked back on, though the network does not hear it.
         count = int(min(LOOKBACK_S, begin) * r.frame_rate)

@@ -1,4 +1,4 @@
-"""Rung 6: the paper's figures, each drawn by code from the course's own numbers or from generated music.
+"""Rung 6: the paper's figures, drawn from the course's computations or from generated music.
 
 A new figure is one function ``(Figure) -> None`` and one line here.
 """
@@ -22,4 +22,4 @@ FIGURES = Registry(
         "12-generating": "noizenet.figures.theory:generating",
     },
 )
-"""Name of the file → what draws it. Figures 8 to 10 are views of sound: see :mod:`noizenet.figures.draw`."""
+"""File name → drawing function. Figures 8 to 10 are views of audio: see :mod:`noizenet.figures.draw`."""

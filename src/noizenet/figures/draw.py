@@ -1,4 +1,4 @@
-"""All of the paper's figures at once: the theory's, and three views of music that a model plays."""
+"""Draws all of the paper's figures: the theory, and three views of generated music."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_figures(out: Path | str, music: Waveform, on_figure: Callable[[str], No
     ----------
     out : Path or str
     music : Waveform
-        What figures 8 to 10 are views of.
+        Generated music, for figures 8 to 10.
     on_figure : callable, optional
         Called with each file's name.
     """

@@ -1,4 +1,4 @@
-"""A trained LSTM's gates while it reads a short piece: the course's own cell, with the product's weights."""
+"""A trained LSTM's gates while it reads a short recording: the course's cell with a model's weights."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ def lstm_of(weights: Weights, layer: int) -> Lstm:
     return Lstm(*(weights[f"stack.cells.{layer}.kernel.{n}"].astype(np.float64) for n in names))
 
 
-def heard(weights: Weights, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return what a token network's bottom layer hears of codes [T, K], [T, E]: the sum of their embeddings."""
+def embed_codes(weights: Weights, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the input of a token network's first layer for codes [T, K], [T, E]: the sum of their embeddings."""
     tables = [weights[f"codes.{k}.weight"].astype(np.float64) for k in range(codes.shape[1])]
     total: NDArray[np.float64] = np.sum([table[codes[:, k]] for k, table in enumerate(tables)], 0)
     return total
 
 
-def can_be_read(model: Model) -> bool:
-    """Tell whether a model's gates can be shown: an LSTM over codes."""
+def has_lstm_gates(model: Model) -> bool:
+    """Return whether a model is an LSTM over codes, whose gates can be shown."""
     return model.architecture.tokens and model.architecture.options.cell == "lstm"
 
 
 def write_gates(model: Model, music: Waveform, folder: Path) -> list[Path]:
     """Write ``gates.json`` and ``gates.ogg`` for the live figure; return the files.
 
-    The bottom layer reads the music's codes; of its units those are kept whose forget gates move most, so that there is
-    something to see.
+    The gates are those of the first layer while it reads the music's codes, for the units whose forget gates vary most.
     """
     codes = model.representation.encode(music).astype(np.int64)
-    cell, x = lstm_of(model.weights, 0), heard(model.weights, codes)
+    cell, x = lstm_of(model.weights, 0), embed_codes(model.weights, codes)
     start = model.weights["start"].astype(np.float64)[0]
     hs, cs = cell.run(x, start[0], start[1])
     gates = [cell.gates(x[t], hs[t]) for t in range(len(x))]

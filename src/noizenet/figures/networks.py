@@ -1,4 +1,4 @@
-"""Figures of networks: a perceptron's line, layers with thick and thin weights, an RNN unrolled, an LSTM's gates."""
+"""Figures of networks: a perceptron's line, weights as lines of layers, an unrolled RNN, an LSTM's gates."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatc
 from matplotlib.path import Path
 
 from noizenet.course import feedforward
-from noizenet.course import layers as simple
-from noizenet.course import perceptron as lines
+from noizenet.course import layers as layers_lesson
+from noizenet.course import perceptron as perceptron_lesson
 from noizenet.views.render import ACCENT, EDGE, MUTED, WAVE
 
 BOX = "#e8f1f8"
 
 
 def perceptron(figure: Figure) -> None:
-    """Figure 1: inputs, weights, sum and step; and the line that was learned."""
+    """Figure 1: inputs, weights, sum and step function; and the learned decision boundary."""
     left, right = figure.subplots(1, 2)
     _blank(left, "A perceptron", (-0.2, 4.4), (-0.4, 3.4))
     for i, name in enumerate(("x₁", "x₂", "x₃")):
@@ -34,31 +34,31 @@ def perceptron(figure: Figure) -> None:
     points = g.uniform(-1, 1, (80, 2))
     sides = points @ [1.0, 0.7] - 0.1
     points, answers = points[np.abs(sides) > 0.12], (sides[np.abs(sides) > 0.12] > 0).astype(int)
-    w, b, mistakes = lines.learn(points, answers)
+    w, b, mistakes = perceptron_lesson.learn(points, answers)
     for k, colour in enumerate((ACCENT, WAVE)):
         right.plot(*points[answers == k].T, "o", ms=4, color=colour)
     across = np.array([-1.0, 1.0])
     right.plot(across, -(w[0] * across + b) / w[1], color=EDGE, lw=1.5)
     right.set(
         xlim=(-1, 1), ylim=(-1, 1), xlabel="x₁", ylabel="x₂", aspect="equal",
-        title=f"its line, after {sum(mistakes)} mistakes",
+        title=f"its decision boundary, after {sum(mistakes)} mistakes",
     )  # fmt: skip
 
 
 def layers(figure: Figure) -> None:
-    """Figure 2: a multi-layer perceptron; the thicker a line, the larger the weight (red: negative)."""
+    """Figure 2: a multi-layer perceptron; a thicker line is a larger weight (red: negative)."""
     axes = figure.add_subplot()
     sizes = (4, 6, 5, 2)
     network = feedforward.Network.random(sizes, np.tanh, seed=4)
     _blank(axes, "A multi-layer perceptron", (-0.6, 3.6 * 1.5), (-0.2, 6.4))
-    places = [[(1.5 * i, 3 + (n - 1) / 2 - j) for j in range(n)] for i, n in enumerate(sizes)]
+    positions = [[(1.5 * i, 3 + (n - 1) / 2 - j) for j in range(n)] for i, n in enumerate(sizes)]
     for i, weights in enumerate(network.weights):
-        thick = simple.thickness(weights)
-        for j, (x1, y1) in enumerate(places[i + 1]):
-            for k, (x0, y0) in enumerate(places[i]):
+        thick = layers_lesson.thickness(weights)
+        for j, (x1, y1) in enumerate(positions[i + 1]):
+            for k, (x0, y0) in enumerate(positions[i]):
                 colour = WAVE if weights[j, k] > 0 else ACCENT
                 axes.plot([x0, x1], [y0, y1], color=colour, lw=thick[j, k], alpha=0.7, zorder=0)
-    for column in places:
+    for column in positions:
         for x, y in column:
             _node(axes, x, y, "", 0.22)
     for i, name in enumerate(("inputs", "hidden", "hidden", "outputs")):
@@ -66,7 +66,7 @@ def layers(figure: Figure) -> None:
 
 
 def rnn(figure: Figure) -> None:
-    """Figure 6: a recurrent network, and the same unrolled over time."""
+    """Figure 6: a recurrent network, and the same network unrolled over time."""
     axes = figure.add_subplot()
     _blank(axes, "A recurrent network, unrolled", (-0.8, 9.2), (-0.6, 3.2))
     _cell(axes, 0, "x", "h", "ŷ")
@@ -84,7 +84,7 @@ def rnn(figure: Figure) -> None:
 
 
 def lstm(figure: Figure) -> None:
-    """Figure 7: the LSTM cell; the upper line is the memory c, the lower one what is said, h."""
+    """Figure 7: the LSTM cell; the upper line is the cell state c, the lower one the hidden state h."""
     axes = figure.add_subplot()
     _blank(axes, "The LSTM's four gates", (-1.2, 9.6), (-1.2, 5.4))
     axes.plot([-1.0, 9.2], [4.5, 4.5], color=EDGE, lw=2.5)
@@ -112,8 +112,8 @@ def lstm(figure: Figure) -> None:
     axes.plot([8.2, 8.2], [1.6, 0.6], color=EDGE, lw=1.5)
     _arrow(axes, (8.2, 0.6), (9.3, 0.6))
     axes.text(8.9, 0.8, "$h_t$", fontsize=11)
-    for x, y, name in ((1.2, -0.2, "forget gate"), (3.8, -0.2, "learn gate"), (3.8, 5.0, "remember gate"),
-                       (7.6, -0.2, "use gate")):  # fmt: skip
+    for x, y, name in ((1.2, -0.2, "forget gate"), (3.8, -0.2, "learn gate (input)"), (3.8, 5.0, "remember gate"),
+                       (7.6, -0.2, "use gate (output)")):  # fmt: skip
         axes.text(x, y, name, ha="center", fontsize=10, color=ACCENT)
 
 
@@ -143,10 +143,10 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], tex
         axes.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.15, text, fontsize=8, ha="center")
 
 
-def _cell(axes: Axes, x: float, heard: str, state: str, said: str) -> None:
+def _cell(axes: Axes, x: float, below: str, state: str, above: str) -> None:
     axes.add_patch(FancyBboxPatch((x - 0.4, 1.15), 0.8, 0.7, boxstyle="round,pad=0.1", fc=BOX, ec=EDGE))
     axes.text(x, 1.5, state, ha="center", va="center", fontsize=10)
     _arrow(axes, (x, 0.2), (x, 1.0))
-    axes.text(x, -0.15, heard, ha="center", fontsize=10)
+    axes.text(x, -0.15, below, ha="center", fontsize=10)
     _arrow(axes, (x, 2.0), (x, 2.7))
-    axes.text(x, 2.8, said, ha="center", fontsize=10)
+    axes.text(x, 2.8, above, ha="center", fontsize=10)

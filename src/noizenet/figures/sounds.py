@@ -1,4 +1,4 @@
-"""What lessons 11 and 12 let one hear."""
+"""Audio examples of lessons 11 and 12."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ F64 = NDArray[np.float64]
 
 
 def rising(rate: int = 8000, seconds: float = 4.0) -> F64:
-    """Return a tone from 200 Hz to `rate`, sampled with no filter before: above rate / 2 it is an alias."""
+    """Return a tone from 200 Hz to `rate`, sampled without a filter: above rate / 2 it is an alias."""
     t = np.arange(round(rate * seconds)) / rate
     return 0.5 * np.sin(2 * np.pi * (200 * t + (rate - 200) * t**2 / (2 * seconds)))
 
 
 def in_four_bits(music: F64) -> F64:
-    """Return music as it is, in 4 bits evenly spaced, and in 4 bits of mu-law, one after another."""
-    spaced = sound.quantise(music, 4)
-    curved = sound.mu_law_inverse(sound.quantise(sound.mu_law(music), 4))
-    return np.concatenate([music, spaced, curved])
+    """Return music, then its linear quantisation to 4 bits, then its mu-law quantisation to 4 bits."""
+    linear = sound.quantise(music, 4)
+    companded = sound.mu_law_inverse(sound.quantise(sound.mu_law(music), 4))
+    return np.concatenate([music, linear, companded])
 
 
 def note(rate: int = 22_050) -> F64:
@@ -35,7 +35,7 @@ def note(rate: int = 22_050) -> F64:
 
 
 def write_sounds(music: Waveform, folder: Path) -> list[Path]:
-    """Write the lessons' sounds; return the files."""
+    """Write the lessons' audio examples; return the files."""
     rate = 8000
     string = generating.String.tuned(440, rate)
     middle = music.samples[music.sample_rate : 3 * music.sample_rate].reshape(-1).astype(np.float64)

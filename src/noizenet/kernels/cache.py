@@ -88,9 +88,9 @@ class _Progress:
 
     def _tell(self, function: Any) -> None:
         if _is_ours(function):
-            base.listener.on_progress("the kernels", self._done[True], max(len(self._wanted), self._done[True]))
+            base.callbacks.on_progress("the kernels", self._done[True], max(len(self._wanted), self._done[True]))
         else:
-            base.listener.on_progress("librosa's functions", self._done[False], 0)
+            base.callbacks.on_progress("librosa's functions", self._done[False], 0)
 
 
 progress = _Progress()

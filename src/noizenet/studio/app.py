@@ -152,7 +152,7 @@ def _models(app: FastAPI, studio: Studio) -> None:
 def _gates(studio: Studio, name: str) -> Path:
     from noizenet.audio.waveform import concatenate
     from noizenet.base.files import make_folder
-    from noizenet.figures.gates import can_be_read, write_gates
+    from noizenet.figures.gates import has_lstm_gates, write_gates
     from noizenet.generation.stream import Stream
 
     model_folder, limits = studio.library.folder(name), studio.settings.limits
@@ -168,7 +168,7 @@ def _gates(studio: Studio, name: str) -> Path:
         if is_there():  # who had the turn before asked for the same
             return folder
         model, packed = studio.library.packed(name)
-        if not can_be_read(model):
+        if not has_lstm_gates(model):
             raise UsageError("the gates of models over codes are shown; this one writes samples")
         make_room(studio.settings.folder("made"), limits.made, limits.made_bytes)
         music = concatenate(list(Stream(model, Controls(seconds=8.0), packed=packed)))

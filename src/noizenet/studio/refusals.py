@@ -117,7 +117,7 @@ def check_sendable(value: Any) -> None:
 def explain(error: OSError, name: str) -> NoizenetError:
     """Turn an operating-system error on a visitor's file into one line that names the file only."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError(f"{name}: the disk of the studio is full; free some room and try again")
+        return DiskFullError(f"{name}: the disk of the studio is full; free some space and try again")
     if error.errno == errno.ENAMETOOLONG:
         return RefusedError(f"{name[:40]}…: the name is too long for this file system; choose a shorter one")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):

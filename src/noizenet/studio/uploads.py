@@ -114,7 +114,7 @@ def admit(settings: Settings, collection: str) -> None:
 
 def _check_room(settings: Settings) -> None:
     if shutil.disk_usage(settings.data).free < settings.limits.upload_bytes // 4:
-        raise RefusedError("the disk of the studio is nearly full; free some room first", 507)
+        raise RefusedError("the disk of the studio is nearly full; free some space first", 507)
 
 
 async def receive(settings: Settings, parts: AsyncIterator[bytes], name: str, announced: int = 0) -> Received:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.beats import places_of, ticks_of
+from noizenet.audio.beats import beat_phase_ids, phrase_beat_ids
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
@@ -203,13 +203,13 @@ class WindowReader:
         """Return the ticks of the window of a segment that begins with its `first` frame, which is the one before."""
         assert self._encoded is not None
         phases = self._encoded.phases(*self._tracks[segment.track])
-        return self._aligned(ticks_of(self._cut(phases, segment, first), self._clock), segment, first, 0)
+        return self._aligned(beat_phase_ids(self._cut(phases, segment, first), self._clock), segment, first, 0)
 
     def _phrase_beat(self, segment: Segment, first: int) -> NDArray[np.int64]:
         """Return the places in a phrase of such a window."""
         assert self._encoded is not None
         positions = self._encoded.positions(*self._tracks[segment.track])
-        return self._aligned(places_of(self._cut(positions, segment, first), self._phrase), segment, first, 0)
+        return self._aligned(phrase_beat_ids(self._cut(positions, segment, first), self._phrase), segment, first, 0)
 
     def _lookback_codes(self, segment: Segment, first: int) -> NDArray[np.int64]:
         """Return the codes of so many beats before such a window, [T + 1, L, K]."""

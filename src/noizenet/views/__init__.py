@@ -1,4 +1,4 @@
-"""Rung 3: pictures of sound and of training. Each view is data first (arrays), then a drawing of it."""
+"""Rung 3: plots of audio and of training. Each view computes arrays and then draws them."""
 
 from noizenet.base.registry import Registry
 

@@ -1,4 +1,4 @@
-"""What every view keeps to: analyse a sound into arrays, draw the arrays."""
+"""The interface of views: reduce audio to arrays, draw the arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """`scale` is ``log`` or ``linear`` (frequency of the spectrogram); `title` stands above."""
+    """`scale` is ``log`` or ``linear`` (frequency axis of the spectrogram); `title` is the axes' title."""
 
     scale: str = "log"
     title: str = ""
@@ -23,22 +23,22 @@ class DrawOptions:
 
 
 class View(ABC):
-    """One way to look at sound."""
+    """A plot of audio."""
 
     name: ClassVar[str]
     height: ClassVar[float]  # inches
 
     @abstractmethod
     def analyse(self, sound: Sound) -> Any:
-        """Reduce a sound of any length to a few arrays, in constant memory."""
+        """Reduce audio of any length to a few arrays, in constant memory."""
 
     @abstractmethod
     def draw(self, data: Any, axes: Axes, figure: Figure, options: DrawOptions) -> None:
-        """Draw what :meth:`analyse` returned."""
+        """Draw the result of :meth:`analyse`."""
 
 
 def time_axis(axes: Axes, seconds: float) -> float:
-    """Label a time axis in seconds, or in minutes where that reads better; return the divisor."""
+    """Label a time axis in seconds, or in minutes above 600 s; return the divisor."""
     if seconds > 600:
         axes.set_xlabel("time (minutes)")
         return 60.0

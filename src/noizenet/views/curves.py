@@ -28,7 +28,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], title: str = "Training") -> F
     axes = figure.add_subplot()
     train = [(r["seconds"] / 60, r["loss"]) for r in rows if r.get("loss") is not None]
     held = [(r["seconds"] / 60, r["validation_loss"]) for r in rows if r.get("validation_loss") is not None]
-    if not train + held:  # a loss that was not finite stands as null
+    if not train + held:  # a non-finite loss is null in the file
         axes.set(xlabel="minutes", ylabel="loss", title=f"{title}: no finite loss")
         return figure
     if train:

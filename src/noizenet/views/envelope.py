@@ -1,8 +1,8 @@
-"""The envelope: loudness over time, and in it attack, decay, sustain and release of every note.
+"""The envelope: RMS level over time, with attack, decay, sustain and release (ADSR) of every note.
 
-The four numbers follow the synthesiser's convention (M. Vail, The Synthesizer, 2013): attack is the time from
-the onset to (nine tenths of) the peak, decay from there down to the level that is held, sustain is that level,
-release the time in which it dies away.
+The four numbers follow the synthesiser's convention (M. Vail, The Synthesizer, 2013). Attack is the time from the onset
+to (nine tenths of) the peak, decay the time from there to the sustain level, sustain the level that is held, release
+the time in which it fades out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FRAME_S, HOP_S = 0.012, 0.004
-RISE_DB = 6.0  # a note must rise by this much over what sounded before
+RISE_DB = 6.0  # minimum rise of a note's level over the preceding level
 FLOOR_DB = -60.0
 MIN_NOTE_S, MAX_NOTE_S = 0.05, 8.0
 COLUMNS = 4000
@@ -33,7 +33,7 @@ COLOURS = {"A": "#1b9e77", "D": "#d95f02", "S": "#7570b3", "R": "#e7298a"}
 
 
 class Note(NamedTuple):
-    """Times in seconds, levels linear. The release is 0 where the next note cuts the note off."""
+    """A note: times in seconds, levels linear. The release is 0 if the next note cuts this one off."""
 
     onset: float
     attack: float
@@ -45,7 +45,7 @@ class Note(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """RMS level [n] at `times` in seconds [n], the notes found, and the length in seconds."""
+    """RMS level [n] at `times` in seconds [n], the detected notes, and the length in seconds."""
 
     times: NDArray[np.float64]
     level: NDArray[np.float32]
@@ -54,13 +54,13 @@ class Envelope(NamedTuple):
 
 
 class EnvelopeView(View):
-    """RMS envelope with the ADSR of the clearest note drawn in, and the medians of all notes."""
+    """RMS envelope with the ADSR of the clearest note, and the medians of all notes."""
 
     name = "envelope"
     height = 2.6
 
     def analyse(self, sound: Sound) -> Envelope:
-        """Measure the envelope every 4 ms and the notes in it."""
+        """Measure the envelope every 4 ms and detect the notes."""
         rate = sound.sample_rate
         length, hop = max(2, round(FRAME_S * rate)), max(1, round(HOP_S * rate))
         count = 0
@@ -106,7 +106,7 @@ def find_notes(level: NDArray[np.float32], step_s: float) -> list[Note]:
     level : ndarray [n]
         Linear RMS levels.
     step_s : float
-        Seconds from one to the next.
+        Seconds between levels.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def find_notes(level: NDArray[np.float32], step_s: float) -> list[Note]:
 
 
 def clearest(notes: list[Note]) -> Note | None:
-    """Return the note whose parts can be seen best: loud, long enough, with a release where there is one."""
+    """Return the note with the most visible parts: loud, long enough, preferably with a release."""
     return max(notes, key=lambda n: n.peak * min(1.0, _length(n) / 0.3) * (2 if n.release else 1), default=None)
 
 
@@ -151,15 +151,15 @@ def _measure(x: NDArray[np.float64], step: float, onset: float, *, cut: bool) ->
     peak = float(x.max(initial=0.0))
     if len(x) * step < MIN_NOTE_S or peak <= 0:
         return None
-    first = int(np.argmax(x >= 0.1 * peak))  # the sound begins where a tenth of the peak is reached
-    top = int(np.argmax(x >= 0.9 * peak))  # a held note may have its very highest point anywhere
+    first = int(np.argmax(x >= 0.1 * peak))  # the note begins at a tenth of the peak
+    top = int(np.argmax(x >= 0.9 * peak))  # a held note may have its maximum anywhere
     last = int(np.nonzero(x >= 0.1 * peak)[0][-1])
     middle = x[top + (last - top) // 3 : max(top + 1, top + 2 * (last - top) // 3) + 1]
     sustain = float(min(peak, np.median(middle)))
-    # It is held until it falls for good below 0.7 of what it had in its middle.
+    # The sustain ends where the level falls below 0.7 of its middle and stays below.
     until = max(top, int(np.nonzero(x >= min(0.7 * sustain, peak))[0][-1]))
-    settled = np.nonzero(x[top : until + 1] <= sustain + 0.1 * (peak - sustain))[0]
-    decay = int(settled[0]) if len(settled) else until - top
+    reached = np.nonzero(x[top : until + 1] <= sustain + 0.1 * (peak - sustain))[0]
+    decay = int(reached[0]) if len(reached) else until - top
     release = 0.0 if cut and last >= len(x) - 2 else max(0.0, (last - until) * step)
     return Note(onset + first * step, (top - first) * step, decay * step, sustain, release, peak, onset + until * step)
 
@@ -181,7 +181,7 @@ def _label(axes: Axes, text: str) -> None:
 
 
 def _draw_note(axes: Axes, envelope: Envelope, note: Note) -> None:
-    """Draw one note large: its four parts in colours, times below, levels at the side."""
+    """Draw one note enlarged: its four parts in colours, times below, levels at the side."""
     begin, end = note.onset - 0.03, note.onset + _length(note) + 0.05
     inside = (envelope.times >= begin) & (envelope.times <= end)
     ms = (envelope.times[inside] - note.onset) * 1e3

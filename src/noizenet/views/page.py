@@ -1,4 +1,4 @@
-"""A page of views: one recording from above to below, or two side by side on the same scales."""
+"""A page of views: one column for each recording, on common scales, one row for each view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTH = 10.0
 
 
 def choose(kind: str) -> list[str]:
-    """Return the views that a ``--kind`` stands for.
+    """Return the views of a ``--kind``.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def draw_page(
     Parameters
     ----------
     sources : sequence of Path, str or Waveform
-        Files are read block by block: a three-hour one takes no more memory than a song.
+        Files are read block by block, in constant memory.
     kind : str
         A name of :data:`noizenet.views.VIEWS`, or ``all``.
     scale : str
@@ -63,7 +63,7 @@ def draw_page(
     names : sequence of str
         Titles of the columns; the file names by default.
     notes : list of str, optional
-        What was repaired or lost of the files is appended to it.
+        Issues of the files (what was repaired or lost) are appended to it.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def draw_page(
             title = sound.name if row == 0 else ""
             view.draw(data, grid[row][column], figure, DrawOptions(scale=scale, title=_short(title)))
     for row, view in enumerate(views):
-        if len(sources) > 1 and view.name != "spectrogram":  # the same scale, or the eye compares nothing
+        if len(sources) > 1 and view.name != "spectrogram":  # common scale, for comparison
             top = max(a.get_ylim()[1] for a in grid[row])
             bottom = min(a.get_ylim()[0] for a in grid[row])
             for axes in grid[row]:
@@ -98,6 +98,6 @@ def draw_page(
 
 
 def _short(text: str, most: int = 70) -> str:
-    # A dollar sign would start a formula.
+    # A dollar sign would start a formula in matplotlib.
     text = text.replace("$", r"\$")
     return text if len(text) <= most else text[: most - 1] + "…"

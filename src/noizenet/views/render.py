@@ -1,4 +1,4 @@
-"""Figures to files: PNG or SVG, whole or absent; nothing global in matplotlib is touched."""
+"""Figures to files: PNG or SVG, written atomically; matplotlib's global state is not changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAP = "magma"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, sizes in inches, that belongs to no window."""
+    """Return an empty figure without a window; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -27,20 +27,20 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path | str, dpi: int = 110) -> None:
-    """Write a figure; the ending picks the format.
+    """Write a figure; the suffix selects the format.
 
     Raises
     ------
     UsageError
-        For another ending, or a folder that is not there.
+        For another suffix, or a missing folder.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: cannot draw to {path.suffix or 'a file without ending'}; use .png or .svg")
+        raise UsageError(f"{path}: cannot draw to {path.suffix or 'a file without suffix'}; use .png or .svg")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; create it first")
     kind = path.suffix.lower().removeprefix(".")
-    # No date in the file: the same data give the same bytes.
+    # No date in the file, so the same data give the same bytes.
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)

@@ -1,4 +1,4 @@
-"""What the views look at: a file, read block by block, or a waveform in memory."""
+"""The input of views: a file, read block by block, or a waveform in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 1 << 17
 
 
 class Sound(NamedTuple):
-    """A name, a rate in Hz, mono blocks float32 [n], and what is not as the file says (complete behind the blocks)."""
+    """A name, a sample rate in Hz, mono blocks float32 [n], and issues (complete after the last block)."""
 
     name: str
     sample_rate: int

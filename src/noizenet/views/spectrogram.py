@@ -1,4 +1,4 @@
-"""The spectrogram: level of each frequency over time, in decibels, on a linear or logarithmic axis."""
+"""The spectrogram: level of each frequency over time in decibels, on a linear or logarithmic frequency axis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOWEST_HZ = 30.0
 
 
 class Spectrogram(NamedTuple):
-    """Levels in dB re a full-scale sine [F, T], their frequencies in Hz [F], column times in s [T], length in s."""
+    """Levels in dB re full-scale sine [F, T], frequencies in Hz [F], times of the columns in s [T], length in s."""
 
     levels_db: NDArray[np.float32]
     frequencies: NDArray[np.float64]
@@ -32,7 +32,7 @@ class Spectrogram(NamedTuple):
 
 
 class SpectrogramView(View):
-    """Columns are means of power over their time, whatever the length."""
+    """Spectrogram of any length; a column is the mean power over its time."""
 
     name = "spectrogram"
     height = 3.0

@@ -1,4 +1,4 @@
-"""The sample view: amplitude against time, as the minimum and maximum of each column."""
+"""The sample view: amplitude over time, as the minimum and maximum of each column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FINE = 64  # samples per fine bin while reading
 
 
 class Peaks(NamedTuple):
-    """Column times in seconds [n], lowest and highest sample of each column [n], length in seconds."""
+    """Times of the columns in seconds [n], minimum and maximum of each column [n], length in seconds."""
 
     times: NDArray[np.float64]
     low: NDArray[np.float32]
@@ -29,7 +29,7 @@ class Peaks(NamedTuple):
 
 
 class WaveformView(View):
-    """Peaks: no sample is skipped, so that a click shows even on a three-hour file."""
+    """Minimum and maximum of each column: no sample is skipped, so even a single click is visible."""
 
     name = "waveform"
     height = 2.2

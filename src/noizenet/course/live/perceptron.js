@@ -1,6 +1,6 @@
-// Lesson 1, live: points to drag, a line to set or to let learn.
+// Live figure of lesson 1: points to drag, and a decision boundary to set or to learn.
 
-import { ARROWS, button, element, place, slider, status } from "./dom.js";
+import { ARROWS, button, element, pointerPosition, slider, status } from "./dom.js";
 
 const SIZE = 320;
 const toX = (x) => ((x + 1) / 2) * SIZE;
@@ -16,14 +16,14 @@ export function answer(line, point) {
   return line.w[0] * point[0] + line.w[1] * point[1] + line.b > 0 ? 1 : 0;
 }
 
-/** One round of the perceptron's rule over all points; returns the mistakes that were made. */
-export function learnRound(line, points) {
+/** One epoch (round) of the perceptron rule over all points; returns the number of mistakes. */
+export function learnEpoch(line, points) {
   let mistakes = 0;
   for (const p of points) {
-    const off = p[2] - answer(line, p);
-    if (off) {
-      line.w = [line.w[0] + off * p[0], line.w[1] + off * p[1]];
-      line.b += off;
+    const error = p[2] - answer(line, p); // target minus answer
+    if (error) {
+      line.w = [line.w[0] + error * p[0], line.w[1] + error * p[1]];
+      line.b += error;
       mistakes += 1;
     }
   }
@@ -37,16 +37,16 @@ export function mount(root) {
   const edge = element("line", { class: "live-edge" });
   const dots = element("g");
   const svg = element("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, class: "live-plane", role: "group",
-    "aria-label": "The plane: points of two kinds, and the side on which the perceptron says yes" }, side, edge, dots);
-  const said = status();
-  let sliders = null; // until all three are there, nothing is drawn
+    "aria-label": "The plane: points of two classes, and the side on which the perceptron answers yes" }, side, edge, dots);
+  const statusLine = status();
+  let sliders = null; // draw() waits until all three exist
   sliders = [
     slider("w₁", { min: -3, max: 3, step: 0.05, value: line.w[0] }, (v) => { line.w[0] = v; draw(); }),
     slider("w₂", { min: -3, max: 3, step: 0.05, value: line.w[1] }, (v) => { line.w[1] = v; draw(); }),
     slider("b", { min: -3, max: 3, step: 0.05, value: line.b }, (v) => { line.b = v; draw(); }),
   ];
 
-  function shape() { // the part of the square where w · x + b > 0, corner by corner
+  function shape() { // the part of the square where w · x + b > 0, as a polygon
     const corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]];
     const value = (p) => line.w[0] * p[0] + line.w[1] * p[1] + line.b;
     const inside = [], cuts = [];
@@ -76,9 +76,9 @@ export function mount(root) {
       dot.setAttribute("cx", toX(p[0]));
       dot.setAttribute("cy", toY(p[1]));
       dot.setAttribute("class", `live-dot ${p[2] ? "live-one" : "live-zero"} ${right ? "" : "live-wrong"}`);
-      dot.setAttribute("aria-label", `point of kind ${p[2]} at ${p[0].toFixed(2)}, ${p[1].toFixed(2)}, ${right ? "right" : "wrong"}`);
+      dot.setAttribute("aria-label", `point of class ${p[2]} at ${p[0].toFixed(2)}, ${p[1].toFixed(2)}, ${right ? "right" : "wrong"}`);
     });
-    said.textContent = `${note}${wrong} of ${points.length} wrong.`;
+    statusLine.textContent = `${note}${wrong} of ${points.length} wrong.`;
   }
 
   function move(i, x, y) {
@@ -93,13 +93,13 @@ export function mount(root) {
       dot.addEventListener("pointerdown", (e) => { dot.setPointerCapture(e.pointerId); e.preventDefault(); dot.focus(); });
       dot.addEventListener("pointermove", (e) => {
         if (!dot.hasPointerCapture(e.pointerId)) return;
-        const [x, y] = place(e, svg, SIZE, SIZE);
+        const [x, y] = pointerPosition(e, svg, SIZE, SIZE);
         move(i, (x / SIZE) * 2 - 1, 1 - (y / SIZE) * 2);
       });
       dot.addEventListener("keydown", (e) => {
         if (e.key === "Enter" || e.key === " ") { points[i][2] = 1 - points[i][2]; draw(); e.preventDefault(); }
-        const way = ARROWS[e.key];
-        if (way) { move(i, points[i][0] + 0.05 * way[0], points[i][1] + 0.05 * way[1]); e.preventDefault(); }
+        const direction = ARROWS[e.key];
+        if (direction) { move(i, points[i][0] + 0.05 * direction[0], points[i][1] + 0.05 * direction[1]); e.preventDefault(); }
       });
       return dot;
     }));
@@ -113,20 +113,20 @@ export function mount(root) {
     draw(note);
   }
 
-  function learn(rounds) {
+  function learn(epochs) {
     let total = 0, done = 0;
-    for (; done < rounds; done++) {
-      const mistakes = learnRound(line, points);
+    for (; done < epochs; done++) {
+      const mistakes = learnEpoch(line, points);
       total += mistakes;
       if (!mistakes) break;
     }
-    const gaveUp = done === rounds && rounds > 1 ? "No line found: " : "";
+    const gaveUp = done === epochs && epochs > 1 ? "No line found: " : "";
     show(`${gaveUp}${total} ${total === 1 ? "mistake" : "mistakes"} made while learning; now `);
   }
 
   const sets = Object.keys(SETS).map((name) => button(name, () => { points = SETS[name].map((p) => [...p]); fill(); }));
   root.append(svg, element("div", { class: "live-controls" }, ...sliders,
-    button("learn one round", () => learn(1)), button("learn 100 rounds", () => learn(100)), ...sets), said,
-    element("p", { class: "live-hint" }, "Drag a point, or reach it with Tab and move it with the arrow keys; Enter changes its kind."));
+    button("learn one epoch", () => learn(1)), button("learn 100 epochs", () => learn(100)), ...sets), statusLine,
+    element("p", { class: "live-hint" }, "Drag a point, or select it with Tab and move it with the arrow keys; Enter changes its class (target)."));
   fill();
 }

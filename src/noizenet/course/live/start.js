@@ -1,4 +1,4 @@
-// Puts a live figure into every element that asks for one: <div class="live" data-live="perceptron"></div>.
+// Mounts a live figure in every element such as <div class="live" data-live="perceptron"></div>.
 
 for (const root of document.querySelectorAll(".live[data-live]")) {
   const { mount } = await import(`./${root.dataset.live}.js`);
