@@ -185,7 +185,7 @@ class TestDoors:
             raise error
 
         path = self.recording(tmp_path)
-        monkeypatch.setattr(module, "_fill", fail)
+        monkeypatch.setattr(module, "_decode", fail)
         with pytest.raises(CorpusError):
             quick(path.parent, tmp_path / "out")
         import re

@@ -20,7 +20,7 @@ from noizenet.base.registry import Registry
 from noizenet.corpus.arrange import read_duplicates
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
-from noizenet.corpus.duplicates import find_duplicates, propose, same_sound
+from noizenet.corpus.duplicates import find_duplicates, matching_offset, propose_pairs
 from noizenet.corpus.fingerprint import CACHE_SUFFIX, Fingerprint, fingerprint
 from noizenet.corpus.folder import FolderSource
 from noizenet.corpus.source import Scan
@@ -85,7 +85,7 @@ def test_another_copy_is_found(variant: str, songs: list[Path]) -> None:
     offsets = [m.offset for m in found[0]]
     assert offsets[0] == 0
     period_free = abs(offsets[1] - start) < 0.03
-    assert period_free or same_sound(original, copy, offsets[1]) is not None  # a loop fits at several places
+    assert period_free or matching_offset(original, copy, offsets[1]) is not None  # a loop fits at several places
 
 
 # Always the same examples: a copy of music made of loops can be missed (techno, seed 1924, from 1.5 s on), and a test
@@ -233,7 +233,7 @@ def test_a_long_recording_is_read_in_parts_without_a_seam(tmp_path: Path, monkey
     path = save(tmp_path / "a.wav", song("waltz", 3))
     whole = fingerprint(path)
     path.with_suffix(CACHE_SUFFIX).unlink()
-    monkeypatch.setattr(module, "CHUNK", 97)
+    monkeypatch.setattr(module, "CHUNK_FRAMES", 97)
     parts = fingerprint(path)
     assert np.array_equal(whole.hashes, parts.hashes)
     assert np.array_equal(whole.times, parts.times)
@@ -255,10 +255,10 @@ def test_thousands_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch
         times = np.where(kept, prints[a].times - offset, prints[b].times)
         order = np.argsort(hashes, kind="stable")
         prints[b] = Fingerprint(hashes[order], times[order].astype(np.int32))
-    found = propose(prints)
+    found = propose_pairs(prints)
     assert {(c.a, c.b): c.offset for c in found} == pairs
     monkeypatch.setattr(module, "ENTRIES_PER_PASS", 50_000)
-    assert propose(prints) == found
+    assert propose_pairs(prints) == found
 
 
 def test_prepared_audio_that_is_damaged_is_named(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_prepared_audio_that_is_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"bad\.wav: the prepared audio is missing or damaged"):
         find_duplicates([good, bad], HZ)
     with pytest.raises(CorpusError, match=r"bad\.wav"):
-        same_sound(good, bad, 0.0)
+        matching_offset(good, bad, 0.0)
 
 
 def test_hundreds_of_copies_are_all_joined() -> None:
@@ -277,7 +277,7 @@ def test_hundreds_of_copies_are_all_joined() -> None:
     rng = np.random.default_rng(2)
     hashes = np.sort(rng.integers(0, 2**32, 150, np.uint32))
     times = rng.integers(0, 1300, 150).astype(np.int32)
-    candidates = propose([Fingerprint(hashes, times + i) for i in range(300)])
+    candidates = propose_pairs([Fingerprint(hashes, times + i) for i in range(300)])
     assert {(c.a, c.b) for c in candidates} >= {(i, i + 1) for i in range(299)}
     assert all(c.offset == c.a - c.b for c in candidates)
 

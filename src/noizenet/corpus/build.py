@@ -19,7 +19,7 @@ from noizenet.corpus.arrange import DUPLICATES, arrange, write_duplicates
 from noizenet.corpus.corpus import FORMAT, TRACK_COLUMNS, Corpus, Track
 from noizenet.corpus.fingerprint import CACHE_SUFFIX
 from noizenet.corpus.folder import is_corpus
-from noizenet.corpus.prepare import PREPARATION, SAME_AS, TOO_SHORT, Prepared
+from noizenet.corpus.prepare import PREPARATION_VERSION, SAME_AS, TOO_SHORT, Prepared
 from noizenet.corpus.source import Problem, Scan, SourceTrack
 from noizenet.corpus.workers import Settings, prepare_all
 
@@ -84,23 +84,28 @@ def build(
     """
     source, out = Path(source), Path(out)
     _check_arguments(sample_rate, channels, min_seconds, workers)
-    _check_places(source, out)
+    _check_paths(source, out)
     check_corpus_folder(out)
     chosen = _layout(source, layout)
     audio = make_folder(make_folder(out) / "audio")
-    with folder_lock(out, "corpus"), _without_leftovers(out, audio):
+    with folder_lock(out, "corpus"), _remove_stale_files(out, audio):
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
         _check_same_source(source, out, scan)
         results = _prepare_all(scan.tracks, audio, (sample_rate, channels, min_seconds), workers, progress)
         tracks, problems = _collect(source, scan.tracks, results, sample_rate)
-        arranged = arrange(tracks, audio, sample_rate, seed)
-        tracks = arranged.tracks
-        problems = [*scan.problems, *problems, *_emptied(scan.tracks, results, tracks), *arranged.problems]
+        arrangement = arrange(tracks, audio, sample_rate, seed)
+        tracks = arrangement.tracks
+        problems = [
+            *scan.problems,
+            *problems,
+            *_genres_without_tracks(scan.tracks, results, tracks),
+            *arrangement.problems,
+        ]
         write_csv(out / "problems.csv", PROBLEM_COLUMNS, [asdict(p) for p in problems])
         if not tracks:
-            raise CorpusError(_nothing(source, out, scan, problems))
-        write_duplicates(out, arranged.duplicates)
+            raise CorpusError(_no_recordings_message(source, out, scan, problems))
+        write_duplicates(out, arrangement.duplicates)
         write_csv(out / "tracks.csv", TRACK_COLUMNS, [asdict(t) for t in tracks])
         write_json(
             out / "corpus.json",
@@ -115,8 +120,8 @@ def build(
                 "hours": round(sum(t.seconds for t in tracks) / 3600, 4),
                 "problems": len(problems),
                 "split_seed": seed,
-                "split_by": arranged.split_by,
-                "duplicate_groups": len({d.group for d in arranged.duplicates}),
+                "split_by": arrangement.split_by,
+                "duplicate_groups": len({d.group for d in arrangement.duplicates}),
                 "licence": kind.licence,
                 "citation": kind.citation,
             },
@@ -198,7 +203,7 @@ def _check_arguments(sample_rate: int, channels: int, min_seconds: float, worker
         raise UsageError(f"workers: {workers} is not a number of processes; give 1 or more, or none for one per core")
 
 
-def _check_places(source: Path, out: Path) -> None:
+def _check_paths(source: Path, out: Path) -> None:
     if not source.is_dir():
         what = "is not a folder" if source.exists() else "no such folder"
         raise UsageError(f"{source}: {what}; give the folder that holds your recordings")
@@ -211,7 +216,7 @@ def _check_places(source: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _without_leftovers(*folders: Path) -> Iterator[None]:
+def _remove_stale_files(*folders: Path) -> Iterator[None]:
     """Remove what an earlier build has left half-written that was killed, and what workers of this one have."""
     for folder in folders:
         remove_stale(folder)
@@ -222,16 +227,16 @@ def _without_leftovers(*folders: Path) -> Iterator[None]:
             remove_stale(folder)
 
 
-def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
+def _no_recordings_message(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
     if not scan.tracks and not scan.problems:
         return f"{source}: the folder holds no files; give the folder that holds your recordings"
-    said = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
+    message = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
     short = sum(p.reason.startswith(TOO_SHORT) for p in problems)
     if short:
-        said += f" ({short} are too short: --min-seconds sets the least length)"
+        message += f" ({short} are too short: --min-seconds sets the least length)"
     if len(problems) == 1:
         return f"{source}: no usable recording; {problems[0].path}: {problems[0].reason}"
-    return f"{said}; the reasons are in {out / 'problems.csv'}"
+    return f"{message}; the reasons are in {out / 'problems.csv'}"
 
 
 def _layout(source: Path, layout: str) -> str:
@@ -257,7 +262,7 @@ def _prepare_all(
     results: dict[int, Prepared] = {}
     seconds = 0.0
     # The longest first: the last file to finish should not be a long one.
-    order = sorted(range(len(tracks)), key=lambda i: -_size(tracks[i].path))
+    order = sorted(range(len(tracks)), key=lambda i: -_file_size(tracks[i].path))
     paths = [t.path for t in tracks]
     failed: NoizenetError | None = None
     # Closed at once where the build is interrupted: that ends the workers before what they left is removed.
@@ -276,37 +281,39 @@ def _prepare_all(
 
 
 def _collect(
-    source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared], sample_rate: int
+    source: Path, scanned: Sequence[SourceTrack], results: Sequence[Prepared], sample_rate: int
 ) -> tuple[list[Track], list[Problem]]:
     problems: list[Problem] = []
     tracks: list[Track] = []
-    first_with = _chosen(source, found, results)
-    for item, result in zip(found, results, strict=True):
+    preferred = _preferred_copies(source, scanned, results)
+    for item, result in zip(scanned, results, strict=True):
         name = relative_name(item.path, source)
         if not result.audio:
             problems.append(Problem(name, result.problem, "skipped"))
             continue
-        if first_with[result.content] != name:
-            problems.append(Problem(name, f"{SAME_AS} {first_with[result.content]}", "skipped"))
+        if preferred[result.content] != name:
+            problems.append(Problem(name, f"{SAME_AS} {preferred[result.content]}", "skipped"))
             continue
-        problems += _told(name, result)
+        problems += _repairs(name, result)
         tracks.append(_track(item, result, name, sample_rate))
     return tracks, problems
 
 
-def _chosen(source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared]) -> dict[str, str]:
+def _preferred_copies(source: Path, scanned: Sequence[SourceTrack], results: Sequence[Prepared]) -> dict[str, str]:
     """Return which of the copies of each content is taken: the first in a folder of its own, which is its genre."""
     chosen: dict[str, str] = {}
     for loose in (False, True):
-        for item, result in zip(found, results, strict=True):
+        for item, result in zip(scanned, results, strict=True):
             if result.audio and (item.path.parent == source) == loose:
                 chosen.setdefault(result.content, relative_name(item.path, source))
     return chosen
 
 
-def _emptied(found: Sequence[SourceTrack], results: Sequence[Prepared], tracks: Sequence[Track]) -> list[Problem]:
+def _genres_without_tracks(
+    scanned: Sequence[SourceTrack], results: Sequence[Prepared], tracks: Sequence[Track]
+) -> list[Problem]:
     """Name the genres whose usable recordings are all copies of what was taken elsewhere."""
-    usable = Counter(item.genre for item, result in zip(found, results, strict=True) if result.audio)
+    usable = Counter(item.genre for item, result in zip(scanned, results, strict=True) if result.audio)
     kept = {t.genre for t in tracks}
     return [
         Problem(escape_name(genre), f"the genre has no track: its {count} usable recording(s) are copies", "skipped")
@@ -332,7 +339,7 @@ def _track(item: SourceTrack, result: Prepared, name: str, sample_rate: int) -> 
     )
 
 
-def _told(name: str, result: Prepared) -> list[Problem]:
+def _repairs(name: str, result: Prepared) -> list[Problem]:
     """Say what was repaired in a recording, and what is missing of it."""
     lines = []
     for kind, action in (("lost", "kept in part"), ("repaired", "repaired")):
@@ -342,19 +349,19 @@ def _told(name: str, result: Prepared) -> list[Problem]:
     return lines
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def _remove_superseded(audio: Path, tracks: Sequence[Track], form: tuple[int, int]) -> None:
+def _remove_superseded(audio: Path, tracks: Sequence[Track], audio_format: tuple[int, int]) -> None:
     """Remove what an earlier version has prepared of recordings that are prepared anew."""
     kept = {t.audio for t in tracks}
     for track in tracks:
-        stem = f"{track.content}-{form[0]}-{form[1]}"
-        for old in (stem, *(f"{stem}-{n}" for n in range(2, PREPARATION))):
+        stem = f"{track.content}-{audio_format[0]}-{audio_format[1]}"
+        for old in (stem, *(f"{stem}-{n}" for n in range(2, PREPARATION_VERSION))):
             if f"{old}.wav" not in kept:
                 for suffix in (".wav", ".json", CACHE_SUFFIX):
                     with contextlib.suppress(OSError):

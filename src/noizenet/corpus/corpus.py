@@ -206,7 +206,7 @@ class Corpus:
             version = about["format"]
             if version > FORMAT:
                 raise CorpusError(f"{path}: made by a newer noizenet (format {version}, this one reads {FORMAT})")
-            good = (
+            valid = (
                 isinstance(about["sample_rate"], int)
                 and 1_000 <= about["sample_rate"] <= 192_000
                 and about["channels"] in (1, 2)
@@ -215,10 +215,10 @@ class Corpus:
                 and isinstance(about.get("split_by", {}), dict)
             )
         except (KeyError, TypeError):
-            good = False
+            valid = False
         except (OSError, ValueError, RecursionError) as error:
             raise CorpusError(f"{path}: damaged ({error}); build the corpus again") from error
-        if not good:
+        if not valid:
             raise CorpusError(f"{path}: damaged (a field is missing or has a wrong type); build the corpus again")
         return dict(about)
 
@@ -232,18 +232,18 @@ class Corpus:
         if self.about["format"] < 2:
             tracks = [replace(t, id=t.content) for t in tracks]
         for number, track in enumerate(tracks, 2):
-            wrong = _fault(track, self.genres, self.sample_rate)
-            if wrong:
-                raise CorpusError(f"{path}: damaged (row {number}: {wrong}); build the corpus again")
-        said = self.about.get("tracks", len(tracks))
-        if said != len(tracks):
-            raise CorpusError(f"{path}: damaged (it lists {len(tracks)} tracks of {said}); build the corpus again")
+            fault = _row_fault(track, self.genres, self.sample_rate)
+            if fault:
+                raise CorpusError(f"{path}: damaged (row {number}: {fault}); build the corpus again")
+        expected = self.about.get("tracks", len(tracks))
+        if expected != len(tracks):
+            raise CorpusError(f"{path}: damaged (it lists {len(tracks)} tracks of {expected}); build the corpus again")
         if len({t.id for t in tracks}) < len(tracks):
             raise CorpusError(f"{path}: damaged (two tracks have one id); build the corpus again")
         return tracks
 
 
-ROUNDED_S = 0.1
+LENGTH_TOLERANCE_S = 0.1
 """What a track's length in seconds and in frames may differ by."""
 
 
@@ -257,7 +257,7 @@ def _track(row: Mapping[str, str | None]) -> Track:
     return Track(**values)
 
 
-def _fault(track: Track, genres: Sequence[str], sample_rate: int) -> str:
+def _row_fault(track: Track, genres: Sequence[str], sample_rate: int) -> str:
     """Say what is wrong with a track's row, nothing if it is sound."""
     if track.genre not in genres:
         return f"the genre {track.genre!r} is not one of the corpus's"
@@ -267,7 +267,7 @@ def _fault(track: Track, genres: Sequence[str], sample_rate: int) -> str:
         track.frames < 1
         or track.start < 0
         or not all(math.isfinite(x) and x >= 0 for x in (track.seconds, track.peak, track.rms))
-        or abs(track.frames / sample_rate - track.seconds) > ROUNDED_S
+        or abs(track.frames / sample_rate - track.seconds) > LENGTH_TOLERANCE_S
     ):
         return "a length or level that cannot be"
     if not track.audio or Path(track.audio).name != track.audio or "\\" in track.audio:

@@ -12,7 +12,7 @@ import numpy as np
 
 from noizenet.audio.write import from_pcm16
 from noizenet.base.names import library_path
-from noizenet.corpus.fingerprint import readable
+from noizenet.corpus.fingerprint import explain_read_errors
 from noizenet.corpus.split import HELD_OUT_SHARE, MIN_GROUPS
 
 LONG_S = 180.0
@@ -55,17 +55,20 @@ def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
     """
     import soundfile
 
-    with readable(path), soundfile.SoundFile(library_path(path)) as handle:
+    with explain_read_errors(path), soundfile.SoundFile(library_path(path)) as handle:
         rate, total = handle.samplerate, handle.frames
         count = max(MIN_PIECES, int(np.ceil(total / rate / PIECE_S)))
         length = total / count
-        around = int(min(SEARCH_S * rate, SEARCH_SHARE * length))
-        inner = [_quietest(handle, round(i * length) - around, round(i * length) + around) for i in range(1, count)]
-        pieces = [_measured(handle, low, high) for low, high in pairwise([0, *inner, total])]
-        sounding = [p for p in pieces if p.peak > silent]
-        if len(sounding) < MIN_GROUPS:
-            return sounding
-        return [_measured(handle, p.start, p.start + p.frames, p.split) for p in _sides(sounding, round(GAP_S * rate))]
+        radius = int(min(SEARCH_S * rate, SEARCH_SHARE * length))
+        cuts = [_quietest(handle, round(i * length) - radius, round(i * length) + radius) for i in range(1, count)]
+        pieces = [_measure(handle, low, high) for low, high in pairwise([0, *cuts, total])]
+        nonsilent = [p for p in pieces if p.peak > silent]
+        if len(nonsilent) < MIN_GROUPS:
+            return nonsilent
+        return [
+            _measure(handle, p.start, p.start + p.frames, p.split)
+            for p in _assign_splits(nonsilent, round(GAP_S * rate))
+        ]
 
 
 def _quietest(handle: Any, low: int, high: int) -> int:
@@ -80,7 +83,7 @@ def _quietest(handle: Any, low: int, high: int) -> int:
     return int(low + np.argmin(level) + size // 2)
 
 
-def _measured(handle: Any, low: int, high: int, split: str = "") -> Piece:
+def _measure(handle: Any, low: int, high: int, split: str = "") -> Piece:
     peak = squares = total = 0.0
     handle.seek(low)
     count = (high - low) * handle.channels
@@ -93,12 +96,12 @@ def _measured(handle: Any, low: int, high: int, split: str = "") -> Piece:
     return Piece(low, high - low, split, peak, float(rms))
 
 
-def _sides(pieces: Sequence[Piece], gap: int) -> list[Piece]:
+def _assign_splits(pieces: Sequence[Piece], gap: int) -> list[Piece]:
     """Deal pieces to the splits in their order; leave out `gap` samples where one side ends and the next begins."""
     held = max(1, round(HELD_OUT_SHARE * len(pieces)))
     splits = ["train"] * (len(pieces) - 2 * held) + ["validation"] * held + ["test"] * held
-    dealt: list[Piece] = []
+    assigned: list[Piece] = []
     for piece, split in zip(pieces, splits, strict=True):
-        skipped = gap if dealt and dealt[-1].split != split else 0
-        dealt.append(replace(piece, split=split, start=piece.start + skipped, frames=piece.frames - skipped))
-    return dealt
+        skipped = gap if assigned and assigned[-1].split != split else 0
+        assigned.append(replace(piece, split=split, start=piece.start + skipped, frames=piece.frames - skipped))
+    return assigned

@@ -27,10 +27,10 @@ def excerpt_starts(tracks: Sequence[Track], count: int, seconds: float) -> list[
         The track and the beginning in seconds within it, in the tracks' order.
     """
     starts = np.concatenate([[0.0], np.cumsum([t.seconds for t in tracks])])
-    places = []
+    excerpts = []
     for i in range(count):
-        at = (i + 0.5) / count * starts[-1]
-        number = min(int(np.searchsorted(starts, at, side="right")) - 1, len(tracks) - 1)
-        track = tracks[number]
-        places.append((track, max(0.0, min(at - starts[number], track.seconds - seconds))))
-    return places
+        position = (i + 0.5) / count * starts[-1]
+        index = min(int(np.searchsorted(starts, position, side="right")) - 1, len(tracks) - 1)
+        track = tracks[index]
+        excerpts.append((track, max(0.0, min(position - starts[index], track.seconds - seconds))))
+    return excerpts

@@ -68,26 +68,26 @@ class FmaSource:
         tables = _find_all(folder, "tracks.csv")
         if not tables:
             raise UsageError(f"{folder}: no tracks.csv found; unpack fma_metadata.zip here, or use --layout folders")
-        hidden = exclude.resolve()
-        inside = folder.resolve() in hidden.parents  # the corpus folder may lie below its own source
-        roots = [r for r in _audio_roots(folder) if not (inside and hidden in (r.resolve(), *r.resolve().parents))]
+        excluded = exclude.resolve()
+        inside = folder.resolve() in excluded.parents  # the corpus folder may lie below its own source
+        roots = [r for r in _audio_roots(folder) if not (inside and excluded in (r.resolve(), *r.resolve().parents))]
         if not roots:
             raise UsageError(f"{folder}: no audio folders 000, 001, … found; unpack fma_small.zip (or larger) here")
         metadata = _Metadata(folder, next((p for p in tables if has_header(p)), tables[0]))
         tracks: dict[int, SourceTrack] = {}
-        problems = [Problem(relative_name(metadata.path, folder), line, "ignored") for line in metadata.table.odd]
+        problems = [Problem(relative_name(metadata.path, folder), line, "ignored") for line in metadata.table.malformed]
         for root in roots:
             present: set[int] = set()
-            for place in sorted(root.glob("[0-9][0-9][0-9]")):
-                if not place.is_dir():
+            for subfolder in sorted(root.glob("[0-9][0-9][0-9]")):
+                if not subfolder.is_dir():
                     continue
-                paths, ignored = scan_recordings(place)
-                name = relative_name(place, folder)
+                paths, ignored = scan_recordings(subfolder)
+                name = relative_name(subfolder, folder)
                 problems += [Problem(f"{name}/{p.path}", p.reason, p.action) for p in ignored]
                 for path in paths:
                     number = _track_number(path)
                     present |= {number} if number is not None else set()
-                    problems += _take(path, number, metadata, tracks, clips="full" not in root.name)
+                    problems += _add_track(path, number, metadata, tracks, clips="full" not in root.name)
             problems += metadata.missing(root, present)
         return Scan(list(tracks.values()), problems)
 
@@ -110,12 +110,12 @@ class _Metadata:
             return []
         wanted = SUBSETS[: SUBSETS.index(subset) + 1]
         absent = sorted(n for n, row in self.rows.items() if row["subset"] in wanted and n not in present)
-        place = relative_name(root, self.folder)
+        subfolder = relative_name(root, self.folder)
         reason = f"listed in tracks.csv as of the subset {subset}, but the file is not there"
-        return [Problem(f"{place}/{n // 1000:03d}/{n:06d}.mp3", reason, "skipped") for n in absent]
+        return [Problem(f"{subfolder}/{n // 1000:03d}/{n:06d}.mp3", reason, "skipped") for n in absent]
 
 
-def _take(
+def _add_track(
     path: Path, number: int | None, metadata: _Metadata, tracks: dict[int, SourceTrack], *, clips: bool
 ) -> list[Problem]:
     """Add a file to the tracks, or say why not; say what was mended of its row."""
@@ -126,7 +126,7 @@ def _take(
     if refusal or number is None:
         return [Problem(name, refusal, "skipped")]
     row = metadata.rows[number]
-    mended = []
+    repairs = []
     genre = genre_name(str(row["genre"]))
     if not genre:
         if metadata.tops is None:
@@ -134,17 +134,17 @@ def _take(
         genre = genre_name(top_genre(row, metadata.tops))
         if not genre:
             return [Problem(name, "no top-level genre in tracks.csv, nor any genre that leads to one", "skipped")]
-        mended.append(f"no top-level genre in tracks.csv; most of its genres are {genre}")
+        repairs.append(f"no top-level genre in tracks.csv; most of its genres are {genre}")
     artist = artist_of(row, metadata.artists)
     if not artist:
-        mended.append("neither a name nor a number of the artist in tracks.csv; taken for an artist of its own")
+        repairs.append("neither a name nor a number of the artist in tracks.csv; taken for an artist of its own")
     elif not str(row["artist_id"]):
-        mended.append("no number of the artist in tracks.csv; the name is taken")
+        repairs.append("no number of the artist in tracks.csv; the name is taken")
     if number in metadata.table.repeated:
-        mended.append("listed more than once in tracks.csv, each time alike")
+        repairs.append("listed more than once in tracks.csv, each time alike")
     split = SPLITS.get(str(row["split"]), "")
     tracks[number] = SourceTrack(path=path, genre=genre, artist=artist, title=str(row["title"]), split=split)
-    return [Problem(name, "; ".join(mended), "repaired")] if mended else []
+    return [Problem(name, "; ".join(repairs), "repaired")] if repairs else []
 
 
 def _refusal(path: Path, number: int | None, metadata: _Metadata, *, clips: bool) -> str:
@@ -152,8 +152,8 @@ def _refusal(path: Path, number: int | None, metadata: _Metadata, *, clips: bool
         return "FMA's recordings are mp3 files; use --layout folders for others"
     if number is None:
         return "its name is not a track number"
-    if number in metadata.table.doubtful:
-        return metadata.table.doubtful[number]
+    if number in metadata.table.ambiguous:
+        return metadata.table.ambiguous[number]
     if number not in metadata.rows:
         return "not listed in tracks.csv"
     if clips and number in KNOWN_BAD_CLIPS:
@@ -173,6 +173,6 @@ def _find_all(folder: Path, name: str) -> list[Path]:
 def _audio_roots(folder: Path) -> list[Path]:
     roots = []
     for depth in range(_DEPTH + 1):
-        for place in sorted(folder.glob("*/" * depth) if depth else [folder]):
-            roots += [place] if place.is_dir() and any(place.glob("[0-9][0-9][0-9]/[0-9]*.mp3")) else []
+        for subfolder in sorted(folder.glob("*/" * depth) if depth else [folder]):
+            roots += [subfolder] if subfolder.is_dir() and any(subfolder.glob("[0-9][0-9][0-9]/[0-9]*.mp3")) else []
     return roots

@@ -15,7 +15,7 @@ from noizenet.base.errors import CorpusError
 if TYPE_CHECKING:
     import pandas as pd
 
-WANTED = {
+COLUMNS = {
     ("track", "genre_top"): "genre",
     ("set", "split"): "split",
     ("set", "subset"): "subset",
@@ -27,7 +27,7 @@ WANTED = {
     ("track", "genres_all"): "genres_all",
 }
 OPTIONAL = {"licence", "genres", "genres_all"}
-AGAIN = "download fma_metadata.zip again"
+REMEDY = "download fma_metadata.zip again"
 
 
 @dataclass
@@ -37,19 +37,19 @@ class TracksTable:
     Attributes
     ----------
     rows : DataFrame
-        Indexed by track number, each once; columns as the values of `WANTED`, empty text where nothing is known.
-    doubtful : dict of int to str
+        Indexed by track number, each once; columns as the values of `COLUMNS`, empty text where nothing is known.
+    ambiguous : dict of int to str
         Track number → why it is not among the rows.
     repeated : set of int
         Tracks whose row is in the file more than once.
-    odd : list of str
+    malformed : list of str
         Lines that belong to no track.
     """
 
     rows: pd.DataFrame
-    doubtful: dict[int, str] = field(default_factory=dict)
+    ambiguous: dict[int, str] = field(default_factory=dict)
     repeated: set[int] = field(default_factory=set)
-    odd: list[str] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
 
 
 def has_header(path: Path) -> bool:
@@ -84,21 +84,21 @@ def read_tracks_table(path: Path) -> TracksTable:
     """
     import pandas as pd
 
-    raw, odd = _read_rows(path)
-    missing = [".".join(c) for c, name in WANTED.items() if c not in raw.columns and name not in OPTIONAL]
+    raw, malformed = _read_rows(path)
+    missing = [".".join(c) for c, name in COLUMNS.items() if c not in raw.columns and name not in OPTIONAL]
     if missing:
-        raise CorpusError(f"{path}: not FMA's tracks.csv (no column {missing[0]}); {AGAIN}")
-    table = pd.DataFrame({n: raw[c] if c in raw.columns else "" for c, n in WANTED.items()}, index=raw.index)
+        raise CorpusError(f"{path}: not FMA's tracks.csv (no column {missing[0]}); {REMEDY}")
+    table = pd.DataFrame({n: raw[c] if c in raw.columns else "" for c, n in COLUMNS.items()}, index=raw.index)
     table = table.astype(object).where(table.notna(), "")
     numbers = pd.to_numeric(table.index.to_series().astype(str), errors="coerce")
     good = (numbers.notna() & (numbers >= 0) & (numbers % 1 == 0) & (numbers < 10**9)).to_numpy()
     # The published file has a third line that only names the index.
-    odd += [
+    malformed += [
         f"a row begins with {str(i)!r} instead of a track number" for i in table.index[~good] if str(i) != "track_id"
     ]
     table = table[good]
     table.index = pd.Index(numbers[good].astype(int).to_numpy())
-    return _each_once(table, odd)
+    return _unique_rows(table, malformed)
 
 
 def read_genres(path: Path) -> dict[int, str]:
@@ -116,7 +116,7 @@ def read_genres(path: Path) -> dict[int, str]:
         titles = {_number(i): str(t) for i, t in table["title"].items()}
         tops = {_number(i): _number(top) for i, top in table["top_level"].items()}
     except (ValueError, KeyError, OSError) as error:
-        raise CorpusError(f"{path}: not FMA's genres.csv ({error}); {AGAIN}") from error
+        raise CorpusError(f"{path}: not FMA's genres.csv ({error}); {REMEDY}") from error
     return {i: titles[top] for i, top in tops.items() if i is not None and top is not None and top in titles}
 
 
@@ -164,31 +164,31 @@ def top_genre(row: Mapping[str, Any], tops: Mapping[int, str]) -> str:
 def _read_rows(path: Path) -> tuple[pd.DataFrame, list[str]]:
     import pandas as pd
 
-    odd: list[str] = []
+    malformed: list[str] = []
 
-    def refuse(fields: list[str]) -> None:
-        odd.append(f"the row of {fields[0]!r} has {len(fields)} fields, more than the header")
+    def record_row(fields: list[str]) -> None:
+        malformed.append(f"the row of {fields[0]!r} has {len(fields)} fields, more than the header")
 
     options: dict[str, Any] = {"index_col": 0, "header": [0, 1], "encoding_errors": "backslashreplace"}
     try:
         try:
-            return pd.read_csv(path, low_memory=False, **options), odd
+            return pd.read_csv(path, low_memory=False, **options), malformed
         except pd.errors.ParserError:  # slower, and tells which rows
-            return pd.read_csv(path, engine="python", on_bad_lines=refuse, **options), odd
+            return pd.read_csv(path, engine="python", on_bad_lines=record_row, **options), malformed
     except (ValueError, IndexError, OSError, csv.Error) as error:
-        raise CorpusError(f"{path}: not FMA's tracks.csv ({' '.join(str(error).split())}); {AGAIN}") from error
+        raise CorpusError(f"{path}: not FMA's tracks.csv ({' '.join(str(error).split())}); {REMEDY}") from error
 
 
-def _each_once(table: pd.DataFrame, odd: list[str]) -> TracksTable:
-    found = TracksTable(table, odd=odd)
+def _unique_rows(table: pd.DataFrame, malformed: list[str]) -> TracksTable:
+    found = TracksTable(table, malformed=malformed)
     more = table.index.duplicated(keep=False)
     for number, rows in table[more].groupby(level=0):
         if len(rows.astype(str).drop_duplicates()) == 1:
             found.repeated.add(int(str(number)))
         else:
-            found.doubtful[int(str(number))] = "listed more than once in tracks.csv, each time otherwise"
+            found.ambiguous[int(str(number))] = "listed more than once in tracks.csv, each time otherwise"
     once = table[~table.index.duplicated(keep="first")]
-    found.rows = once[~once.index.isin(list(found.doubtful))]
+    found.rows = once[~once.index.isin(list(found.ambiguous))]
     return found
 
 

@@ -14,11 +14,11 @@ from noizenet.base.errors import UsageError
 from noizenet.base.names import escape_name, genre_name, relative_name
 from noizenet.corpus.source import Problem, Scan, SourceTrack
 
-LITTER = frozenset({".ds_store", ".directory", ".localized", "thumbs.db", "desktop.ini"})
+SYSTEM_FILES = frozenset({".ds_store", ".directory", ".localized", "thumbs.db", "desktop.ini"})
 """What file managers leave in folders; not worth a line."""
 UNFINISHED = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp"})
 """Endings of files that are still being written."""
-KINDS = {
+SPECIAL_FILES = {
     stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
 
@@ -39,14 +39,14 @@ class FolderSource:
     def scan(cls, folder: Path, *, exclude: Path) -> Scan:
         """List the recordings, and what was passed over; see :func:`scan_recordings`."""
         paths, problems = scan_recordings(folder, exclude)
-        places = [path.relative_to(folder).parts for path in paths]
-        own = genre_name(folder.resolve().name) or "music"
-        genres = {p[0]: genre_name(p[0]) or own for p in places if len(p) > 1}
+        parts = [path.relative_to(folder).parts for path in paths]
+        default_genre = genre_name(folder.resolve().name) or "music"
+        genres = {p[0]: genre_name(p[0]) or default_genre for p in parts if len(p) > 1}
         tracks = [
-            SourceTrack(path=path, genre=genres[p[0]] if len(p) > 1 else own)
-            for path, p in zip(paths, places, strict=True)
+            SourceTrack(path=path, genre=genres[p[0]] if len(p) > 1 else default_genre)
+            for path, p in zip(paths, parts, strict=True)
         ]
-        return Scan(tracks, [*problems, *_renamed(genres)])
+        return Scan(tracks, [*problems, *_genre_repairs(genres)])
 
 
 def scan_recordings(folder: Path, exclude: Path | None = None) -> tuple[list[Path], list[Problem]]:
@@ -87,20 +87,20 @@ def scan_recordings(folder: Path, exclude: Path | None = None) -> tuple[list[Pat
             paths.append(path)
         else:
             problems.append(Problem(relative_name(path, folder), reason, action))
-    return paths, problems + _empty(folder, exclude, paths, problems)
+    return paths, problems + _empty_folders(folder, exclude, paths, problems)
 
 
 def is_corpus(folder: Path) -> bool:
     """Tell whether a folder is a corpus, complete or begun."""
-    return os.path.isdir(folder / "audio") and _has(folder, "corpus.json", "tracks.csv", ".lock")  # noqa: PTH112
+    return os.path.isdir(folder / "audio") and _has_file(folder, "corpus.json", "tracks.csv", ".lock")  # noqa: PTH112
 
 
 def is_model(folder: Path) -> bool:
     """Tell whether a folder is a model, or a training that was begun."""
-    return _has(folder, "model.json", "resume.safetensors")
+    return _has_file(folder, "model.json", "resume.safetensors")
 
 
-def _has(folder: Path, *names: str) -> bool:
+def _has_file(folder: Path, *names: str) -> bool:
     # Not Path's method, which raises where the path becomes too long.
     return any(os.path.isfile(folder / name) for name in names)  # noqa: PTH113
 
@@ -108,48 +108,48 @@ def _has(folder: Path, *names: str) -> bool:
 def _walk(folder: Path, exclude: Path | None) -> Iterator[tuple[Path, str, str]]:
     """Yield (path, reason, action) for all that lies below; the reason is empty for a recording."""
     seen = {_identity(folder)}
-    left_out = _identity(exclude) if exclude is not None else None
-    waiting = [folder]
-    while waiting:
-        place = waiting.pop()
+    excluded = _identity(exclude) if exclude is not None else None
+    pending = [folder]
+    while pending:
+        current = pending.pop()
         try:
-            with os.scandir(place) as found:
+            with os.scandir(current) as found:
                 entries = sorted(found, key=lambda e: e.name)
         except OSError as error:
-            yield place, f"the folder cannot be read ({error.strerror})", "skipped"
+            yield current, f"the folder cannot be read ({error.strerror})", "skipped"
             continue
         below: list[Path] = []
         for entry in entries:
-            path = place / entry.name
+            path = current / entry.name
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
             except OSError as error:  # a link that leads to itself
                 yield path, f"cannot be looked at ({error.strerror})", "skipped"
                 continue
             if not is_folder:
-                said = _judge_file(path, is_file=is_file)
-                if said is not None:
-                    yield path, *said
+                verdict = _classify_file(path, is_file=is_file)
+                if verdict is not None:
+                    yield path, *verdict
                 continue
-            who = _identity(path)
-            if who is not None and who == left_out:
+            identity = _identity(path)
+            if identity is not None and identity == excluded:
                 continue
-            reason = _judge_folder(path, seen_before=who in seen)
+            reason = _folder_problem(path, seen_before=identity in seen)
             if reason:
                 yield path, reason, "ignored"
             else:
-                seen.add(who)
+                seen.add(identity)
                 below.append(path)
-        waiting += reversed(below)
+        pending += reversed(below)
 
 
-def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
+def _classify_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
     """Return reason and action for a file, an empty reason for a recording, None for what is not worth a line."""
     name = path.name
-    if name.lower() in LITTER:
+    if name.lower() in SYSTEM_FILES:
         return None
     if not is_file:
-        return _what(path), "skipped"
+        return _describe_special_file(path), "skipped"
     if name.startswith("._"):
         return "a resource fork of macOS, not the file itself", "ignored"
     if _is_hidden(name) and path.suffix.lower() == ".icloud":
@@ -170,7 +170,7 @@ def _judge_file(path: Path, *, is_file: bool) -> tuple[str, str] | None:
     return "", ""
 
 
-def _judge_folder(path: Path, *, seen_before: bool) -> str:
+def _folder_problem(path: Path, *, seen_before: bool) -> str:
     if _is_hidden(path.name):
         return "a hidden folder (its name begins with a dot); rename it to have it read"
     if seen_before:
@@ -187,9 +187,9 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") and not name.startswith("..")
 
 
-def _what(path: Path) -> str:
+def _describe_special_file(path: Path) -> str:
     try:
-        kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "no regular file")
+        kind = SPECIAL_FILES.get(stat.S_IFMT(path.stat().st_mode), "no regular file")
     except OSError as error:
         return (
             f"a link that leads nowhere ({error.strerror})" if path.is_symlink() else f"unreadable ({error.strerror})"
@@ -205,22 +205,22 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _empty(folder: Path, exclude: Path | None, paths: list[Path], problems: list[Problem]) -> list[Problem]:
+def _empty_folders(folder: Path, exclude: Path | None, paths: list[Path], problems: list[Problem]) -> list[Problem]:
     """Name the folders directly below that gave no recording and of which nothing has been said."""
-    given = {p.relative_to(folder).parts[0] for p in paths}
-    told = {p.path for p in problems}
-    left_out = _identity(exclude) if exclude is not None else None
+    with_recordings = {p.relative_to(folder).parts[0] for p in paths}
+    reported = {p.path for p in problems}
+    excluded = _identity(exclude) if exclude is not None else None
     found = []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
             name = escape_name(entry.name)
-            with_nothing = entry.name not in given and name not in told and not _is_hidden(entry.name)
-            if with_nothing and entry.is_dir() and _identity(folder / entry.name) != left_out:
+            empty = entry.name not in with_recordings and name not in reported and not _is_hidden(entry.name)
+            if empty and entry.is_dir() and _identity(folder / entry.name) != excluded:
                 found.append(Problem(name, "a folder without any recording", "ignored"))
     return found
 
 
-def _renamed(genres: Mapping[str, str]) -> list[Problem]:
+def _genre_repairs(genres: Mapping[str, str]) -> list[Problem]:
     """Tell which folders' names are not quite their genre's, and which folders are one genre."""
     groups: dict[str, list[str]] = {}
     for folder, genre in genres.items():

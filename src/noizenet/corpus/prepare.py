@@ -25,7 +25,7 @@ from noizenet.base.files import explain_os_error, write_json
 from noizenet.base.names import plain_text
 from noizenet.corpus.spool import Levels, Spool
 
-PREPARATION = 5
+PREPARATION_VERSION = 5
 """Goes up when the same recording would be prepared otherwise: kept files of another number are made anew."""
 DITHER_PEAK, DITHER_SMOOTHNESS = 10 ** (-84 / 20), 0.2
 """White noise below this peak (two steps of 16 bits) is the dither of a silent recording; music is smoother."""
@@ -82,20 +82,20 @@ def prepare(path: Path, folder: Path, sample_rate: int, channels: int, min_secon
     content = ""
     try:
         content = content_hash(path)
-        name = f"{content}-{sample_rate}-{channels}-{PREPARATION}"
+        name = f"{content}-{sample_rate}-{channels}-{PREPARATION_VERSION}"
         cached = _cached(folder, name, channels)
         if cached is not None and cached.frames >= min_seconds * sample_rate:
             return cached
         reader = AudioReader(path)
     except (AudioError, UsageError) as error:
-        return refused(content, _own_words(error, path))
+        return refused(content, _without_path(error, path))
     with reader:
         spool = Spool(folder, min(2, reader.info.channels))
         with spool:
             try:
-                _fill(spool, reader, sample_rate)
+                _decode(spool, reader, sample_rate)
             except (AudioError, UsageError) as error:
-                return refused(content, _own_words(error, path))
+                return refused(content, _without_path(error, path))
             result = _store(spool, reader, folder / f"{name}.wav", content, sample_rate, channels, min_seconds)
     if result.audio:
         write_json(folder / f"{name}.json", asdict(result))
@@ -109,8 +109,8 @@ def content_hash(path: Path) -> str:
         if not stat.S_ISREG(path.stat().st_mode):
             raise AudioError(f"{path}: not a regular file; give a recording")
         with path.open("rb") as handle:
-            while piece := handle.read(1 << 20):
-                digest.update(piece)
+            while chunk := handle.read(1 << 20):
+                digest.update(chunk)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror}); check its rights and the disk") from error
     return digest.hexdigest()
@@ -123,11 +123,11 @@ def _cached(folder: Path, name: str, channels: int) -> Prepared | None:
         size = (folder / f"{name}.wav").stat().st_size
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    whole = stored.audio == f"{name}.wav" and size >= stored.frames * 2 * channels
-    return stored if whole else None
+    complete = stored.audio == f"{name}.wav" and size >= stored.frames * 2 * channels
+    return stored if complete else None
 
 
-def _fill(spool: Spool, reader: AudioReader, sample_rate: int) -> None:
+def _decode(spool: Spool, reader: AudioReader, sample_rate: int) -> None:
     """Decode a recording to the end, keeping what is good of a damaged one."""
     for block in converted_blocks(reader, sample_rate, spool.channels):
         spool.append(block)
@@ -143,11 +143,11 @@ def _store(
     min_seconds: float,
 ) -> Prepared:
     """Decide over the whole recording, and write what is kept of it."""
-    column, issues = _fold(spool, channels)
+    column, issues = _choose_channel(spool, channels)
     issues = [*reader.issues, *issues]
     levels = Levels()
     for block in spool.blocks():
-        levels.push(_taken(block, column, channels))
+        levels.push(_select_channels(block, column, channels))
     refusal = _refusal(spool.frames, sample_rate, min_seconds, levels)
     if any(i.text == ONLY_LFE for i in issues) and not refusal.startswith(TOO_SHORT):
         return refused(content, ONLY_LFE)  # what is left is silent, or a codec's noise
@@ -159,7 +159,7 @@ def _store(
         issues.append(level_issue)
     with AudioWriter(path, sample_rate, channels, spool.frames) as writer:
         for block in spool.blocks():
-            writer.write(_taken(block, column, channels) * np.float32(gain))
+            writer.write(_select_channels(block, column, channels) * np.float32(gain))
     return Prepared(
         audio=path.name,
         content=content,
@@ -173,7 +173,7 @@ def _store(
     )
 
 
-def _fold(spool: Spool, channels: int) -> tuple[int | None, list[Issue]]:
+def _choose_channel(spool: Spool, channels: int) -> tuple[int | None, list[Issue]]:
     """Choose what is kept of the channels: one of them (its number), or all, averaged where one is wanted (None)."""
     if channels == 2 or spool.channels == 1 or not spool.stereo.cancels:
         return None, []
@@ -182,7 +182,7 @@ def _fold(spool: Spool, channels: int) -> tuple[int | None, list[Issue]]:
     return louder, [Issue("repaired", text)]
 
 
-def _taken(block: NDArray[np.float32], column: int | None, channels: int) -> NDArray[np.float32]:
+def _select_channels(block: NDArray[np.float32], column: int | None, channels: int) -> NDArray[np.float32]:
     if column is not None:
         return np.ascontiguousarray(block[:, column : column + 1])
     if channels == block.shape[1]:
@@ -201,7 +201,7 @@ def _refusal(frames: int, rate: int, min_seconds: float, levels: Levels) -> str:
     dithered = levels.peak < DITHER_PEAK and levels.smoothness < DITHER_SMOOTHNESS
     if is_silent(levels.peak) or dithered:
         return "silent from end to end"
-    if levels.spread < max(DITHER_PEAK, CONSTANT_SHARE * levels.peak) and abs(levels.offset) > levels.peak / 2:
+    if levels.typical_range < max(DITHER_PEAK, CONSTANT_SHARE * levels.peak) and abs(levels.offset) > levels.peak / 2:
         return "constant from end to end (a DC offset, no sound)"
     return ""
 
@@ -211,7 +211,7 @@ def refused(content: str, reason: str) -> Prepared:
     return Prepared("", content, 0, 0.0, 0.0, 0, "", "", plain_text(reason))
 
 
-def _own_words(error: NoizenetError, path: Path) -> str:
+def _without_path(error: NoizenetError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 

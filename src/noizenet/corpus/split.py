@@ -11,7 +11,7 @@ from noizenet.base.seeds import derive_seed
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.1
 MIN_GROUPS = 3
-LARGE = 0.34
+LARGE_SHARE = 0.34
 """What is longer than this share of its genre is not held out while others remain."""
 
 
@@ -70,14 +70,14 @@ def assign_splits(tracks: Sequence[Unit], seed: int = 0) -> Assignment:
     """
     tracks = sorted(tracks, key=lambda t: t.key)
     members, by_artist = _grouped(tracks)
-    groups = [_describe(own, by_artist) for own in members]
-    dealer = _Dealer(groups, seed)
+    groups = [_describe(units, by_artist) for units in members]
+    assigner = _SplitAssigner(groups, seed)
     unit: dict[str, str] = {}
-    for genre in dealer.genres():
+    for genre in assigner.genres():
         official = all(t.split for t in tracks if t.genre == genre)
         unit[genre] = "official" if official else "artist" if genre in by_artist else "track"
-        dealer.deal(genre)
-    split = {t.key: t.split or g.split for g, own in zip(groups, members, strict=True) for t in own}
+        assigner.assign(genre)
+    split = {t.key: t.split or g.split for g, units in zip(groups, members, strict=True) for t in units}
     return Assignment(split, unit)
 
 
@@ -87,8 +87,8 @@ def _grouped(tracks: Sequence[Unit]) -> tuple[list[list[Unit]], set[str]]:
     while True:
         groups = _connected(tracks, by_artist)
         count: dict[str, int] = defaultdict(int)
-        for own in groups:
-            for genre in {t.genre for t in own}:
+        for units in groups:
+            for genre in {t.genre for t in units}:
                 count[genre] += 1
         few = {g for g in by_artist if count[g] < MIN_GROUPS}
         if not few:
@@ -131,38 +131,38 @@ def _most_common(splits: Sequence[str]) -> str:
     return max(SPLITS, key=lambda s: (splits.count(s), -SPLITS.index(s))) if splits else ""
 
 
-class _Dealer:
+class _SplitAssigner:
     """Deals groups genre by genre, so that every genre keeps something to train on."""
 
     def __init__(self, groups: Sequence[_Group], seed: int) -> None:
         self._seed = seed
-        self._of: dict[str, list[_Group]] = defaultdict(list)
+        self._groups_of: dict[str, list[_Group]] = defaultdict(list)
         self._total: dict[str, float] = defaultdict(float)
         self._trainable: dict[str, int] = defaultdict(int)
         for group in groups:
             for genre, seconds in group.seconds.items():
-                self._of[genre].append(group)
+                self._groups_of[genre].append(group)
                 self._total[genre] += seconds
                 self._trainable[genre] += group.split in ("", "train")
 
     def genres(self) -> list[str]:
-        return sorted(self._of)
+        return sorted(self._groups_of)
 
-    def deal(self, genre: str) -> None:
+    def assign(self, genre: str) -> None:
         """Deal a genre's groups: the held-out splits first, each until it has its share of the time."""
-        left = [g for g in self._of[genre] if not g.split]
-        left.sort(key=lambda g: derive_seed(self._seed, "split", genre, g.name))
+        unassigned = [g for g in self._groups_of[genre] if not g.split]
+        unassigned.sort(key=lambda g: derive_seed(self._seed, "split", genre, g.name))
         # The largest groups are the training set's backbone: never hold them out while others remain.
-        left.sort(key=lambda g: any(s > LARGE * self._total[h] for h, s in g.seconds.items()))
-        for which in ("validation", "test"):
-            held = sum(g.seconds[genre] for g in self._of[genre] if g.split == which)
-            for group in [g for g in left if not g.split]:
-                if held >= HELD_OUT_SHARE * self._total[genre]:
+        unassigned.sort(key=lambda g: any(s > LARGE_SHARE * self._total[h] for h, s in g.seconds.items()))
+        for split in ("validation", "test"):
+            held_out = sum(g.seconds[genre] for g in self._groups_of[genre] if g.split == split)
+            for group in [g for g in unassigned if not g.split]:
+                if held_out >= HELD_OUT_SHARE * self._total[genre]:
                     break
                 if all(self._trainable[h] > 1 for h in group.seconds):
-                    group.split = which
-                    held += group.seconds[genre]
+                    group.split = split
+                    held_out += group.seconds[genre]
                     for h in group.seconds:
                         self._trainable[h] -= 1
-        for group in left:
+        for group in unassigned:
             group.split = group.split or "train"

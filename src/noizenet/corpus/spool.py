@@ -16,9 +16,9 @@ from noizenet.base.files import explain_os_error
 MEMORY_BYTES = 64 << 20
 """Longer recordings go through the disk (at 22,050 Hz in stereo: than six minutes)."""
 BLOCK_FRAMES = 1 << 17
-PIECE = 1024
+SEGMENT_FRAMES = 1024
 LOUD_PEAK, FAINT_PEAK = 1e4, 1e-3
-EDGES, EDGE_SHARE = 2, 0.05
+EDGE_SEGMENTS, EDGE_SHARE = 2, 0.05
 """So many pieces, or such a share, may be louder in what is called constant: converted edges ring."""
 
 
@@ -35,17 +35,17 @@ class Levels:
         self.peak = 0.0
         self._count = 0
         self._total = self._squares = self._neighbours = 0.0
-        self._spreads: list[NDArray[np.float32]] = []
+        self._ranges: list[NDArray[np.float32]] = []
 
     def push(self, block: NDArray[np.float32]) -> None:
         """Hear a block, [n, C]."""
         if not block.size:
             return
-        whole = len(block) // PIECE * PIECE
-        pieces = block[:whole].reshape(-1, PIECE, block.shape[1]) if whole else block[None]
-        highs, lows = pieces.max(axis=1), pieces.min(axis=1)
-        self._spreads.append((highs - lows).max(axis=1))
-        rest = block[whole:] if whole and len(block) > whole else block[:1]
+        aligned = len(block) // SEGMENT_FRAMES * SEGMENT_FRAMES
+        segments = block[:aligned].reshape(-1, SEGMENT_FRAMES, block.shape[1]) if aligned else block[None]
+        highs, lows = segments.max(axis=1), segments.min(axis=1)
+        self._ranges.append((highs - lows).max(axis=1))
+        rest = block[aligned:] if aligned and len(block) > aligned else block[:1]
         peak = max(float(highs.max()), -float(lows.min()), float(np.abs(rest).max()))
         self.peak = max(self.peak, peak)
         # The squares of samples far above full scale have no place in 32 bits.
@@ -77,12 +77,12 @@ class Levels:
         return self._neighbours / self._squares if self._squares > 0 else 0.0
 
     @property
-    def spread(self) -> float:
+    def typical_range(self) -> float:
         """How far samples of one piece of 1,024 lie apart, in all but the widest twentieth (at least two) of them."""
-        if not self._spreads:
+        if not self._ranges:
             return 0.0
-        pieces = np.sort(np.concatenate(self._spreads))
-        return float(pieces[max(0, len(pieces) - 1 - max(EDGES, round(EDGE_SHARE * len(pieces))))])
+        segments = np.sort(np.concatenate(self._ranges))
+        return float(segments[max(0, len(segments) - 1 - max(EDGE_SEGMENTS, round(EDGE_SHARE * len(segments))))])
 
 
 class Spool:

@@ -109,23 +109,23 @@ def _render_all(
 ) -> None:
     from joblib import Parallel, delayed
 
-    wanted: set[Path] = set()
+    expected: set[Path] = set()
     calls = []
     for style, i in jobs:
         # The name holds all that the sound depends on, so that a finished song is never rendered again.
         path = source / style / f"{style}-{i:03d}-seed{seed}-{seconds:.3f}s-{sample_rate}.flac"
-        wanted.add(path)
+        expected.add(path)
         if not path.exists():
             calls.append(delayed(_render_one)(path, style, derive_seed(seed, style, i), seconds, sample_rate))
     for style in STYLES:
-        for old in (source / style).glob(f"{style}-*-seed*s-*.flac"):
-            if old not in wanted:
-                old.unlink()
+        for stale in (source / style).glob(f"{style}-*-seed*s-*.flac"):
+            if stale not in expected:
+                stale.unlink()
     done = len(jobs) - len(calls)
     failed: list[NoizenetError] = []
     # What is under way is finished after an error, so that no song stays half-written; nothing more is begun.
-    left = (call for call in calls if not failed)
-    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(left):
+    pending = (call for call in calls if not failed)
+    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(pending):
         if error is not None:
             failed.append(error)
             continue

@@ -41,26 +41,26 @@ def prepare_all(
     """
     if workers <= 1:
         for index in order:
-            found = prepare_one(index, paths[index], audio, settings)
-            yield found
-            if isinstance(found[1], NoizenetError):
+            outcome = prepare_one(index, paths[index], audio, settings)
+            yield outcome
+            if isinstance(outcome[1], NoizenetError):
                 return
         return
     workers = max(2, min(workers, len(order)))
-    waiting = dict.fromkeys(order)
+    pending = dict.fromkeys(order)
     failed = threading.Event()
-    while waiting and not failed.is_set():
-        for index, result in _until_a_crash(paths, list(waiting), audio, settings, workers, failed):
-            waiting.pop(index)
+    while pending and not failed.is_set():
+        for index, result in _run_until_crash(paths, list(pending), audio, settings, workers, failed):
+            pending.pop(index)
             yield index, result
         # A worker died. What was under way is among the first that wait: each of those alone, then on with the rest.
-        for index in list(itertools.islice(waiting, 3 * workers)):
+        for index in list(itertools.islice(pending, 3 * workers)):
             if not failed.is_set():
-                waiting.pop(index)
-                found = _alone(index, paths[index], audio, settings)
-                if isinstance(found[1], NoizenetError):
+                pending.pop(index)
+                outcome = _run_isolated(index, paths[index], audio, settings)
+                if isinstance(outcome[1], NoizenetError):
                     failed.set()
-                yield found
+                yield outcome
 
 
 def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Result:
@@ -71,7 +71,7 @@ def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Resu
     return index, result
 
 
-def _until_a_crash(
+def _run_until_crash(
     paths: Sequence[Path], order: list[int], audio: Path, settings: Settings, workers: int, failed: threading.Event
 ) -> Iterator[Result]:
     """Yield results until all are there, or a worker has died; begin no more after an error."""
@@ -80,24 +80,24 @@ def _until_a_crash(
 
     jobs = (delayed(prepare_one)(i, paths[i], audio, settings) for i in order if not failed.is_set())
     try:
-        for found in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs):
-            if isinstance(found[1], NoizenetError):
+        for outcome in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs):
+            if isinstance(outcome[1], NoizenetError):
                 failed.set()
-            yield found
+            yield outcome
     except TerminatedWorkerError:
         return
 
 
-def _alone(index: int, path: Path, audio: Path, settings: Settings) -> Result:
+def _run_isolated(index: int, path: Path, audio: Path, settings: Settings) -> Result:
     """Prepare one recording in a process of its own."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    one = Parallel(n_jobs=2)  # two, as joblib runs a single worker in this very process
+    parallel = Parallel(n_jobs=2)  # two, as joblib runs a single worker in this very process
     try:
-        found: Result = one([delayed(prepare_one)(index, path, audio, settings)])[0]
+        outcome: Result = parallel([delayed(prepare_one)(index, path, audio, settings)])[0]
     except TerminatedWorkerError as error:
         killed = "SIGKILL" in str(error)
         why = "its process was killed twice (out of memory?)" if killed else "the decoder crashed on this file, twice"
         return index, refused("", f"{why}; the others are not affected")
-    return found
+    return outcome
