@@ -210,7 +210,7 @@ class TestDamage:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        with pytest.raises(CorpusError, match=r"row 5: a length or level that cannot be"):
+        with pytest.raises(CorpusError, match=r"row 5: a length or level is impossible"):
             Corpus(folder)
 
     @pytest.mark.parametrize("text", ['{"format": null}', '{"format": "x"}', "[]", "{}", "7", "null"])

@@ -1,4 +1,4 @@
-"""Which tracks a corpus has, and on which side each lies: same recordings together, one long recording cut."""
+"""Select the tracks of a corpus and assign splits: copies share a split, and a single long recording is cut."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from noizenet.corpus.split import MIN_GROUPS, Unit, assign_splits
 
 DUPLICATES = "duplicates.csv"
 SILENT = 1 / 32768
-"""A piece whose samples are all 0, 1 or -1 is silent."""
+"""A piece is silent if all its 16-bit samples are 0, 1 or -1."""
 SAME_SOUND = "sounds the same as"
 BY_PIECE = "piece"
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A track of a group of the same recording; `offset` seconds is how far it begins behind the group's first."""
+    """A track in a group of copies; `offset` is its start relative to the group's first track, in seconds."""
 
     group: int
     source: str
@@ -36,7 +36,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Tracks with their splits, what has to be told, and by what each genre was split."""
+    """Tracks with their splits, problems to report, the split unit of each genre, and duplicates."""
 
     tracks: list[Track]
     problems: list[Problem]
@@ -45,18 +45,18 @@ class Arrangement:
 
 
 def arrange(tracks: Sequence[Track], audio: Path, sample_rate: int, seed: int) -> Arrangement:
-    """Find the same recordings, cut long ones where nothing could be held out, and split.
+    """Find copies, cut long recordings of genres that have too few recordings to hold any out, and assign splits.
 
     Parameters
     ----------
     tracks : sequence of Track
-        Whole recordings; a split that is not empty is kept.
+        Uncut recordings; a non-empty `split` is kept.
     audio : Path
-        Where their prepared audio lies.
+        Folder of their prepared audio.
     sample_rate : int
         Hz.
     seed : int
-        For the split.
+        Random seed of the split.
 
     Returns
     -------
@@ -81,17 +81,17 @@ def arrange(tracks: Sequence[Track], audio: Path, sample_rate: int, seed: int) -
 
 
 def write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
-    """Write a corpus's ``duplicates.csv``."""
+    """Write the ``duplicates.csv`` of a corpus."""
     write_csv(folder / DUPLICATES, [f.name for f in fields(Duplicate)], [asdict(d) for d in duplicates])
 
 
 def read_duplicates(folder: Path) -> list[Duplicate]:
-    """Read a corpus's ``duplicates.csv``; a corpus of an earlier version has none.
+    """Read the ``duplicates.csv`` of a corpus; return an empty list if there is none (earlier versions).
 
     Raises
     ------
     CorpusError
-        If it is damaged.
+        If the file is damaged.
     """
     path = folder / DUPLICATES
     if not path.exists():
@@ -109,7 +109,7 @@ def read_duplicates(folder: Path) -> list[Duplicate]:
 def _cut_long_recordings(
     tracks: Sequence[Track], group_of: dict[str, int], audio: Path, sample_rate: int
 ) -> tuple[list[Track], list[Problem], set[str]]:
-    """Cut the long recordings of genres that have too few to hold some out; of copies keep the longest one."""
+    """Cut long recordings of genres with too few recordings to hold any out; keep only the longest of copies."""
     members: dict[str, dict[object, list[Track]]] = defaultdict(lambda: defaultdict(list))
     for t in tracks:
         members[t.genre][group_of.get(t.id, t.id)].append(t)
@@ -153,7 +153,7 @@ def _as_tracks(track: Track, pieces: Sequence[Piece], sample_rate: int) -> list[
 def _cut_message(track: Track, pieces: Sequence[Piece]) -> str:
     left_out = track.frames - sum(p.frames for p in pieces)
     seconds = left_out * track.seconds / track.frames
-    silent = " and what is silent" if seconds > 2 * GAP_S + 1 else ""
+    silent = " and silent pieces" if seconds > 2 * GAP_S + 1 else ""
     return (
         f"one long recording ({track.seconds / 60:.1f} min): cut into {len(pieces)} pieces so that some can be held "
         f"out; {seconds:.0f} s (the gaps between training, validation and test{silent}) are left out"

@@ -1,4 +1,4 @@
-"""Source → corpus: decode in parallel, keep what was done before, report what was left out."""
+"""Build a corpus from a source: decode in parallel, reuse earlier results, report skipped files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from noizenet.corpus.workers import Settings, prepare_all
 PROBLEM_COLUMNS = [f.name for f in fields(Problem)]
 
 Progress = Callable[[int, int, float], None]
-"""Called with (files done, files in all, seconds of audio so far)."""
+"""Called with (files done, total files, seconds of audio so far)."""
 
 DEFAULT_RATE_HZ = 22_050
 
@@ -45,8 +45,8 @@ def build(
 ) -> Corpus:
     """Build (or complete) a corpus folder.
 
-    Every recording is decoded once: what was prepared before, by content, is kept, so that a build that was
-    killed goes on where it stopped and a grown collection costs only its new songs.
+    Prepared audio is reused if the content of a recording is unchanged. A killed build therefore resumes, and
+    rebuilding after adding recordings decodes only the new ones.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def build(
     channels : int
         1 (mono) or 2 (stereo).
     min_seconds : float
-        Shorter recordings are refused.
+        Minimum length; shorter recordings are skipped.
     workers : int, optional
-        Processes; one per core and at least two by default. With 1 everything happens in the calling process:
-        a file that crashes a decoder ends it.
+        Number of processes; by default one per core, at least two. With 1, recordings are decoded in the calling
+        process, which a crash of a decoder then ends.
     seed : int
-        For the split.
+        Random seed of the split.
     progress : callable, optional
         See :data:`Progress`.
 
@@ -77,10 +77,13 @@ def build(
     Raises
     ------
     UsageError
-        For wrong arguments, or a source that is not there.
+        If an argument is invalid or the source does not exist.
     CorpusError
-        If no recording was usable.
-    DiskFullError, LockedError
+        If no recording is usable.
+    DiskFullError
+        If the disk is full.
+    LockedError
+        If another process is building in the same folder.
     """
     source, out = Path(source), Path(out)
     _check_arguments(sample_rate, channels, min_seconds, workers)
@@ -131,12 +134,12 @@ def build(
 
 
 def read_problems(folder: Path) -> list[Problem]:
-    """Read a corpus's ``problems.csv``.
+    """Read the ``problems.csv`` of a corpus.
 
     Raises
     ------
     CorpusError
-        If it is damaged.
+        If the file is damaged.
     """
     path = folder / "problems.csv"
     if not path.exists():
@@ -149,36 +152,39 @@ def read_problems(folder: Path) -> list[Problem]:
 
 
 def check_rate(sample_rate: int) -> None:
-    """Make sure that a corpus can have a sample rate.
+    """Check that a sample rate is in the range that a corpus supports.
 
     Raises
     ------
     UsageError
+        If it is not.
     """
     if not 1_000 <= sample_rate <= 192_000:
         raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
 
 
 def check_corpus_folder(out: Path) -> None:
-    """Make sure that a corpus can be built in a folder: see :func:`~noizenet.base.files.check_own_folder`.
+    """Check that a corpus can be built in a folder: see :func:`~noizenet.base.files.check_own_folder`.
 
     Raises
     ------
     UsageError
+        If the folder holds other files.
     """
     tables = "tracks.csv", "problems.csv", DUPLICATES
     check_own_folder(out, "corpus", ["corpus.json"], ["audio", "source", "download", *tables])
 
 
 def _check_same_source(source: Path, out: Path, scan: Scan) -> None:
-    """See that the corpus in a folder is not one of other recordings: its table would be replaced.
+    """Check that an existing corpus in `out` was built from the same source, because its tables will be replaced.
 
-    Recordings may have been added, removed or changed since; where none of them is left it is another source. A source
-    that lies in the folder itself, as of procedural songs, is the corpus's own.
+    Recordings may have been added, removed or changed. If none of the listed recordings is in the source, it is a
+    different source. A source inside the corpus folder (procedural songs) always belongs to the corpus.
 
     Raises
     ------
     UsageError
+        If the corpus was built from another source.
     """
     if out.resolve() in source.resolve().parents:
         return
@@ -208,16 +214,16 @@ def _check_paths(source: Path, out: Path) -> None:
         what = "is not a folder" if source.exists() else "no such folder"
         raise UsageError(f"{source}: {what}; give the folder that holds your recordings")
     if out.resolve() == source.resolve():
-        raise UsageError(f"{out}: the corpus cannot lie where the recordings lie; choose another folder for it")
+        raise UsageError(f"{out}: the corpus folder cannot be the folder of the recordings; choose another folder")
     if is_corpus(source) or (out / "audio").resolve() in (source.resolve(), *source.resolve().parents):
         raise UsageError(
-            f"{source}: is a corpus folder, its audio is prepared already; give the folder that holds the recordings"
+            f"{source}: is a corpus folder, whose audio is already prepared; give the folder that holds the recordings"
         )
 
 
 @contextlib.contextmanager
 def _remove_stale_files(*folders: Path) -> Iterator[None]:
-    """Remove what an earlier build has left half-written that was killed, and what workers of this one have."""
+    """Remove temporary files of an earlier, killed build on entry and of this build's workers on exit."""
     for folder in folders:
         remove_stale(folder)
     try:
@@ -248,7 +254,7 @@ def _layout(source: Path, layout: str) -> str:
 
 
 def default_workers() -> int:
-    """Return a process for each core; two at least, since with one a file that crashes a decoder ends the build."""
+    """Return the number of cores, at least two: with one process, a crash of a decoder would end the build."""
     return max(2, os.cpu_count() or 1)
 
 
@@ -261,15 +267,15 @@ def _prepare_all(
 ) -> list[Prepared]:
     results: dict[int, Prepared] = {}
     seconds = 0.0
-    # The longest first: the last file to finish should not be a long one.
+    # Largest files first, so that the last file to finish is a short one.
     order = sorted(range(len(tracks)), key=lambda i: -_file_size(tracks[i].path))
     paths = [t.path for t in tracks]
     failed: NoizenetError | None = None
-    # Closed at once where the build is interrupted: that ends the workers before what they left is removed.
+    # Closed as soon as the build is interrupted, so that the workers end before their temporary files are removed.
     with contextlib.closing(prepare_all(paths, order, audio, settings, workers or default_workers())) as prepared:
         for index, result in prepared:
             if isinstance(result, NoizenetError):
-                failed = failed or result  # what is under way is finished first, so that nothing half-written remains
+                failed = failed or result  # running workers finish first, so that no partial file remains
                 continue
             results[index] = result
             seconds += result.frames / settings[0]
@@ -300,7 +306,7 @@ def _collect(
 
 
 def _preferred_copies(source: Path, scanned: Sequence[SourceTrack], results: Sequence[Prepared]) -> dict[str, str]:
-    """Return which of the copies of each content is taken: the first in a folder of its own, which is its genre."""
+    """Return content → name of the copy to use: the first one in a genre folder, else the first one."""
     chosen: dict[str, str] = {}
     for loose in (False, True):
         for item, result in zip(scanned, results, strict=True):
@@ -312,7 +318,7 @@ def _preferred_copies(source: Path, scanned: Sequence[SourceTrack], results: Seq
 def _genres_without_tracks(
     scanned: Sequence[SourceTrack], results: Sequence[Prepared], tracks: Sequence[Track]
 ) -> list[Problem]:
-    """Name the genres whose usable recordings are all copies of what was taken elsewhere."""
+    """List the genres whose usable recordings are all copies of tracks in other genres."""
     usable = Counter(item.genre for item, result in zip(scanned, results, strict=True) if result.audio)
     kept = {t.genre for t in tracks}
     return [
@@ -340,7 +346,7 @@ def _track(item: SourceTrack, result: Prepared, name: str, sample_rate: int) -> 
 
 
 def _repairs(name: str, result: Prepared) -> list[Problem]:
-    """Say what was repaired in a recording, and what is missing of it."""
+    """List what was repaired in a recording and what was lost of it."""
     lines = []
     for kind, action in (("lost", "kept in part"), ("repaired", "repaired")):
         texts = [plain_text(i.text) for i in result.issues if i.kind == kind]
@@ -357,7 +363,7 @@ def _file_size(path: Path) -> int:
 
 
 def _remove_superseded(audio: Path, tracks: Sequence[Track], audio_format: tuple[int, int]) -> None:
-    """Remove what an earlier version has prepared of recordings that are prepared anew."""
+    """Remove audio that earlier versions prepared from the same recordings."""
     kept = {t.audio for t in tracks}
     for track in tracks:
         stem = f"{track.content}-{audio_format[0]}-{audio_format[1]}"

@@ -1,4 +1,4 @@
-"""One long recording → pieces, some of which can be held out."""
+"""Cut a long recording into pieces, some of which can be held out for validation and test."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from noizenet.corpus.fingerprint import explain_read_errors
 from noizenet.corpus.split import HELD_OUT_SHARE, MIN_GROUPS
 
 LONG_S = 180.0
-"""What is shorter is not cut."""
+"""Recordings shorter than this are not cut."""
 PIECE_S, MIN_PIECES = 300.0, 10
 GAP_S = 5.0
-"""So much is left out between two sides, so that nothing is heard on both."""
+"""Length of the gap left out between two splits, so that they share no music."""
 SEARCH_SHARE, SEARCH_S, QUIET_S = 0.1, 10.0, 0.1
 """A cut moves to the quietest tenth of a second within a tenth of a piece, 10 s at most."""
 
@@ -36,22 +36,22 @@ class Piece:
 
 
 def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
-    """Cut a prepared recording at quiet places into pieces of about equal length.
+    """Cut a prepared recording at quiet positions into pieces of about equal length.
 
-    The first pieces are for training; the last two tenths are for validation and test. Each side is one
-    stretch of the recording, and :data:`GAP_S` seconds are left out between two.
+    The first pieces are for training, the last two tenths for validation and test. Each split is one contiguous
+    part of the recording, and :data:`GAP_S` seconds are left out between two splits.
 
     Parameters
     ----------
     path : Path
         A 16-bit file of at least :data:`LONG_S` seconds.
     silent : float
-        Pieces without a sample above this level (linear) are left out.
+        Pieces whose peak is at or below this linear level are left out.
 
     Returns
     -------
     list of Piece
-        Fewer than :data:`~noizenet.corpus.split.MIN_GROUPS` where nearly all of the recording is silent.
+        Fewer than :data:`~noizenet.corpus.split.MIN_GROUPS` if nearly all of the recording is silent.
     """
     import soundfile
 
@@ -72,7 +72,7 @@ def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
 
 
 def _quietest(handle: Any, low: int, high: int) -> int:
-    """Return the middle of the quietest moment between two places."""
+    """Return the middle of the quietest window of :data:`QUIET_S` between two sample positions."""
     size = max(1, round(QUIET_S * handle.samplerate))
     handle.seek(low)
     mono = from_pcm16(handle.read(high - low, dtype="int16", always_2d=True)).mean(1)
@@ -97,7 +97,7 @@ def _measure(handle: Any, low: int, high: int, split: str = "") -> Piece:
 
 
 def _assign_splits(pieces: Sequence[Piece], gap: int) -> list[Piece]:
-    """Deal pieces to the splits in their order; leave out `gap` samples where one side ends and the next begins."""
+    """Assign pieces to the splits in order; leave out `gap` samples at the start of each split but the first."""
     held = max(1, round(HELD_OUT_SHARE * len(pieces)))
     splits = ["train"] * (len(pieces) - 2 * held) + ["validation"] * held + ["test"] * held
     assigned: list[Piece] = []

@@ -1,9 +1,9 @@
-"""The same recording under other names: found by sound, whatever its encoding, level, sample rate or start.
+"""Find copies of a recording by their audio, independent of encoding, level, sample rate and start.
 
-Fingerprints (:mod:`noizenet.corpus.fingerprint`) propose pairs and how far one begins behind the other: hashes
-that two recordings share at one distance in time are counted, by an inverted index. What is proposed is then
-heard: at that distance the two must have the same waveform, which encoders keep and another performance,
-another key or a shared sample do not have.
+Fingerprints (:mod:`noizenet.corpus.fingerprint`) propose candidate pairs and their time offsets: an inverted index
+counts the hashes that two recordings share at the same offset. Each candidate is then verified by correlation: at
+that offset the two waveforms must match. Encoders preserve the waveform; another performance, another key or a shared
+sample does not match.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from noizenet.base.names import library_path
 from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, explain_read_errors, fingerprint, hop
 
 MIN_VOTES, MIN_VOTE_SHARE = 3, 0.01
-"""So many hashes, and such a share of the shorter recording's, must agree on one distance to be heard."""
+"""Minimum number of hashes, and minimum share of the shorter recording's hashes, that must agree on one offset."""
 NEIGHBOURS, COMMON, COMMON_NEIGHBOURS = 24, 64, 2
-"""Of the places that share a hash, each is paired with no more than so many; a hash of more than `COMMON` places
-tells little, so that fewer do. Many copies of one recording are joined one by one nevertheless."""
+"""Each occurrence of a hash is paired with at most `NEIGHBOURS` others. A hash with more than `COMMON` occurrences is
+not distinctive, so only `COMMON_NEIGHBOURS` are paired. Many copies of one recording are still joined pair by pair."""
 OFFSETS_PER_PAIR = 3
 MAX_REJECTED = 8
-"""A recording that was heard in vain so often is heard no more."""
+"""A recording is not compared any more after this many rejected candidates."""
 ENTRIES_PER_PASS = 1 << 20
 FEW_PER_SECOND, LENGTH_NEIGHBOURS = 2.0, 16
 
 MIN_OVERLAP = 0.4
-"""Of the shorter recording, so much must lie in the other."""
+"""Minimum share of the shorter recording that must overlap the other."""
 SAME_CORRELATION, SAME_SHARE = 0.9, 0.5
-"""Of the stretches heard, such a share must correlate so well.
+"""Minimum correlation of an excerpt, and minimum share of the compared excerpts that must reach it.
 
-Measured on real music: encoders from 64 kbit/s on keep 0.92 to 1.0 of every stretch; two songs over one drum
-loop, or procedural songs that share key, tempo and accompaniment, reach 0.88.
+Measured on real music: copies encoded at 64 kbit/s or more correlate with 0.92 to 1.0 in every excerpt; two songs
+over one drum loop, or procedural songs that share key, tempo and accompaniment, reach 0.88.
 """
 EXCERPT_S, N_EXCERPTS, FIRST_COMPARED = 3.0, 8, 3
 SLACK_S = 0.06
-"""The fingerprints' distance is as exact as this."""
+"""Accuracy of the offset that fingerprints give, in seconds."""
 FINE_LAG_HZ = 40_000
-"""Lags are as fine as samples at this rate would be: recordings need not begin a whole sample apart."""
+"""Lags are at least as fine as a sample at this rate, because offsets need not be whole samples."""
 SILENT_SHARE = 1e-4
-"""A stretch is silent whose power is below so much of the loudest one's."""
+"""An excerpt is silent if its power is below this share of the loudest excerpt's."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Recordings `a` < `b` (numbers) that may be the same; `offset` hops lie in `a` before `b` begins."""
+    """Recordings `a` < `b` (indices) that may be copies; `b` starts `offset` hops after `a`."""
 
     a: int
     b: int
@@ -61,26 +61,26 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Member:
-    """A recording of a group: its number, and the seconds by which it begins behind the group's first."""
+    """A recording of a group: its index, and its start relative to the group's first member, in seconds."""
 
     number: int
     offset: float
 
 
 def find_duplicates(paths: Sequence[Path], sample_rate: int) -> list[list[Member]]:
-    """Group the recordings that are the same by sound.
+    """Group the recordings that are copies of one another.
 
     Parameters
     ----------
     paths : sequence of Path
-        Prepared recordings, all at one rate.
+        Prepared recordings, all at the same sample rate.
     sample_rate : int
         Hz.
 
     Returns
     -------
     list of list of Member
-        Groups of at least two, each in the order of `paths`; a recording is in one at most.
+        Groups of at least two, each in the order of `paths`; a recording is in at most one group.
     """
     fingerprints = [fingerprint(p) for p in paths]
     candidates = propose_pairs(fingerprints) + propose_by_length(
@@ -101,7 +101,7 @@ def find_duplicates(paths: Sequence[Path], sample_rate: int) -> list[list[Member
 
 
 class _Groups:
-    """Recordings joined by how far one begins behind the other."""
+    """Disjoint sets of recordings, with the relative start of each recording."""
 
     def __init__(self, count: int) -> None:
         self._group = list(range(count))
@@ -126,10 +126,10 @@ class _Groups:
 
 
 def propose_pairs(fingerprints: Sequence[Fingerprint]) -> list[Candidate]:
-    """Return the pairs that share hashes at one distance in time, in the order of their numbers.
+    """Return the pairs that share hashes at the same time offset, ordered by their indices.
 
-    The hashes are taken in passes, so that memory stays within some hundreds of megabytes beside the
-    fingerprints themselves.
+    The hashes are processed in passes, which limits memory to some hundreds of megabytes in addition to the
+    fingerprints.
     """
     sizes = np.array([len(f.hashes) for f in fingerprints])
     if not sizes.sum():
@@ -143,9 +143,9 @@ def propose_pairs(fingerprints: Sequence[Fingerprint]) -> list[Candidate]:
 
 
 def propose_by_length(fingerprints: Sequence[Fingerprint], seconds: Sequence[float]) -> list[Candidate]:
-    """Return pairs of recordings with next to no hashes (held tones) that are as long as one another.
+    """Return pairs of recordings with very few hashes (held tones) that have equal lengths.
 
-    A sound that does not change has no moments to tell a start by: of those only copies from the same
+    A sound that does not change has no events that could be aligned. Of such recordings only copies with the same
     start can be found.
     """
     few = [i for i, f in enumerate(fingerprints) if seconds[i] > 0 and len(f.hashes) < FEW_PER_SECOND * seconds[i]]
@@ -161,7 +161,7 @@ def propose_by_length(fingerprints: Sequence[Fingerprint], seconds: Sequence[flo
 def _count(
     hashes: NDArray[np.uint32], times: NDArray[np.int32], numbers: NDArray[np.int32], bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the hashes that pairs share, by distance; a key holds the pair and the distance (see :func:`_pack_key`)."""
+    """Count the hashes that pairs share at each offset; a key holds the pair and the offset (:func:`_pack_key`)."""
     passes = max(1, -(-len(hashes) // ENTRIES_PER_PASS))
     part = ((hashes >> np.uint32(8)) % np.uint32(passes)).astype(np.uint16)
     found, counted = [], []
@@ -185,20 +185,20 @@ def _count(
 
 
 def _common(hashes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Tell which of sorted hashes are there more than :data:`COMMON` times."""
+    """Return a mask of the sorted hashes that occur more than :data:`COMMON` times."""
     starts = np.nonzero(np.diff(hashes, prepend=hashes[:1] + np.uint32(1)))[0]
     counts = np.diff(starts, append=len(hashes))
     return np.repeat(counts > COMMON, counts)
 
 
 def _pack_key(a: NDArray[np.int64], b: NDArray[np.int64], offset: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """Return pair and distance as one number: sorted by pair, then by distance."""
+    """Pack pair and offset into one integer that sorts by pair, then by offset."""
     room = 63 - 2 * bits
     return (((a << bits) | b) << room) | ((offset + (1 << (room - 1))) & ((1 << room) - 1))
 
 
 def _select(keys: NDArray[np.int64], votes: NDArray[np.int64], bits: int, sizes: NDArray[np.int64]) -> list[Candidate]:
-    """Return each pair's best distances, where they have votes enough; neighbours' votes count as well."""
+    """Return the best offsets of each pair with enough votes; votes of adjacent offsets are added."""
     room = 63 - 2 * bits
     total = votes.copy()
     adjacent = np.nonzero(np.diff(keys) == 1)[0]
@@ -222,19 +222,19 @@ def _select(keys: NDArray[np.int64], votes: NDArray[np.int64], bits: int, sizes:
 
 
 def matching_offset(a: Path, b: Path, offset: float) -> float | None:
-    """Tell whether two recordings have the same waveform where they overlap, but for level and polarity.
+    """Return the exact offset at which two recordings have the same waveform, apart from level and polarity.
 
     Parameters
     ----------
     a, b : Path
-        Prepared recordings at one rate.
+        Prepared recordings at the same sample rate.
     offset : float
-        Seconds of `a` before `b` begins, to within 60 ms.
+        Start of `b` relative to the start of `a` in seconds, accurate to 60 ms.
 
     Returns
     -------
     float or None
-        The offset, to a fraction of a sample; None where they are not the same.
+        The offset in seconds, to a fraction of a sample; None if the recordings are not copies.
     """
     import soundfile
 
@@ -258,7 +258,7 @@ def matching_offset(a: Path, b: Path, offset: float) -> float | None:
             excerpts.append(pair)
             found.append(_correlation(*pair, rate, fine))
             if i + 1 == FIRST_COMPARED and max(c.max() for c in found) < SAME_CORRELATION:
-                return None  # most of what is proposed in vain ends here, at a third of the price
+                return None  # rejects most false candidates early, at a third of the cost
     curves = np.stack(found)[_active(excerpts)]
     if not len(curves):
         return None
@@ -266,7 +266,7 @@ def matching_offset(a: Path, b: Path, offset: float) -> float | None:
     near = curves[:, max(0, best - fine) : best + fine + 1].max(1)
     if np.mean(near >= SAME_CORRELATION) < SAME_SHARE:
         return None
-    # b's stretch was read from `slack` before its expected place: a later match there is a smaller offset.
+    # The excerpt of b was read from `slack` before its expected position: a later match means a smaller offset.
     return float((shift + slack - best / fine) / rate)
 
 
@@ -278,7 +278,7 @@ def _frames(path: Path) -> int:
 
 
 def _read(handle: Any, start: int, count: int) -> NDArray[np.float32]:
-    """Read mono samples; what lies outside the recording is zero."""
+    """Read mono samples; samples outside the recording are zero."""
     found = np.zeros(count, np.float32)
     low, high = max(0, start), min(handle.frames, start + count)
     if high > low:
@@ -288,7 +288,7 @@ def _read(handle: Any, start: int, count: int) -> NDArray[np.float32]:
 
 
 def _active(excerpts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.bool_]:
-    """Tell which stretches are not silent in both recordings."""
+    """Return a mask of the excerpts that are not silent in both recordings."""
     power = np.array([[float(np.square(x).mean()), float(np.square(y).mean())] for x, y in excerpts])
     return np.asarray((power > SILENT_SHARE * power.max(0)).any(1) & (power.max(0) > 0).all())
 
@@ -296,8 +296,8 @@ def _active(excerpts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]])
 def _correlation(x: NDArray[np.float32], y: NDArray[np.float32], rate: int, fine: int) -> NDArray[np.float64]:
     """Return the absolute correlation of `x` with `y` at every lag, `fine` lags a sample.
 
-    Both are limited to the band that encoders keep, and rise by 6 dB an octave: what is deep is loud, and
-    would hide everything else.
+    Both are limited to the band that encoders preserve and weighted by +6 dB per octave, because low frequencies are
+    loud and would dominate the correlation.
     """
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
@@ -309,8 +309,8 @@ def _correlation(x: NDArray[np.float32], y: NDArray[np.float32], rate: int, fine
     cross = irfft(np.conj(one) * two, size * fine)[:lags] * fine
     energy = np.concatenate([[0.0], np.cumsum(np.square(irfft(two, size)))])
     ends = np.arange(lags) // fine
-    other = np.maximum(energy[np.minimum(ends + len(x), size)] - energy[ends], 0)
-    order = float(np.square(irfft(one, size)).sum())
-    scale = np.sqrt(order * other)
+    energy_y = np.maximum(energy[np.minimum(ends + len(x), size)] - energy[ends], 0)
+    energy_x = float(np.square(irfft(one, size)).sum())
+    scale = np.sqrt(energy_x * energy_y)
     result: NDArray[np.float64] = np.divide(np.abs(cross), scale, out=np.zeros(lags), where=scale > 1e-12)
     return result

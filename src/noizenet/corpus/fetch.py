@@ -1,4 +1,4 @@
-"""Download, check and unpack FMA archives; a broken connection or a killed process resumes where it stopped."""
+"""Download, verify and unpack FMA archives; downloads resume after a broken connection or a killed process."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://os.unil.cloud.switch.ch/fma"
 COPY_BYTES = 1 << 20
-CHUNK_BYTES = 1 << 14  # what a cut connection can lose
-TRIES = 6  # in a row without a byte of progress
+CHUNK_BYTES = 1 << 14  # the most that a broken connection can lose
+TRIES = 6  # consecutive attempts without progress
 
 Transfer = Callable[[str, int, int], None]
-"""Called with (file name, bytes here, bytes in all; 0 where the server does not tell)."""
+"""Called with (file name, bytes received, total bytes; 0 if the server does not report it)."""
 
 
 def fetch_fma(
@@ -52,15 +52,15 @@ def fetch_fma(
     name : str
         ``fma-small``, ``fma-medium``, ``fma-large`` or ``fma-full``.
     out : Path or str
-        The corpus folder; archives go to ``out/download``, the tree to ``out/source``.
+        The corpus folder; archives go to ``out/download``, unpacked files to ``out/source``.
     base_url : str
-        Where the archives lie.
+        Address of the folder of the archives.
     sample_rate, channels, workers, progress
         As for :func:`noizenet.corpus.build.build`.
     keep_archives : bool
         Keep the archives after unpacking.
     pause_s : float
-        Pause before the first retry; doubles with each.
+        Pause before the first retry in seconds; doubles with each retry.
     transfer : callable, optional
         See :data:`Transfer`.
 
@@ -71,16 +71,16 @@ def fetch_fma(
     Raises
     ------
     UsageError
-        For an unknown name, or an address that is none.
+        If the name is unknown or the address is not valid.
     FetchError
-        If an archive cannot be had, or is not what its checksum says.
+        If an archive cannot be downloaded or its checksum is wrong.
     """
     subset = name.removeprefix("fma-")
     if not name.startswith("fma-") or subset not in SUBSETS:
         raise UsageError(f"unknown dataset {name!r}, expected one of " + ", ".join(f"fma-{s}" for s in SUBSETS))
     address = urlsplit(base_url)
     if address.scheme not in ("http", "https") or not address.hostname:
-        raise UsageError(f"base url: {base_url!r} is no address; give one that begins with http:// or https://")
+        raise UsageError(f"base url: {base_url!r} is not an address; give one that begins with http:// or https://")
     out = Path(out)
     check_corpus_folder(out)
     download, source = make_folder(out / "download"), make_folder(out / "source")
@@ -109,13 +109,13 @@ def fetch_fma(
 
 
 def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Transfer | None = None) -> Path:
-    """Download `url` to `path`, resuming what is already there, and check its SHA-1.
+    """Download `url` to `path`, resuming a partial download, and check its SHA-1.
 
     Raises
     ------
     FetchError
-        After repeated failures (what came is kept for the next run), or on a wrong checksum (what came is
-        removed).
+        After repeated failures (the partial download is kept for the next run), or if the checksum is wrong (the
+        download is removed).
     """
     import requests
 
@@ -136,12 +136,12 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
         try:
             if _resume(url, partial, transfer):
                 break
-            reason = "the connection was cut"
+            reason = "the connection was closed"
         except requests.HTTPError as error:
             status = error.response.status_code
             if status < 500 and status != 429:
-                raise FetchError(f"{url}: the server answers {status}; check the address") from error
-            reason = f"the server answers {status}"
+                raise FetchError(f"{url}: the server returned HTTP status {status}; check the address") from error
+            reason = f"the server returned HTTP status {status}"
         except requests.RequestException as error:
             reason = f"{type(error).__name__}"
         except OSError as error:
@@ -151,7 +151,7 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
         received = _size(partial)
         raise FetchError(
             f"{url}: {reason}, {TRIES} times in a row; check the network and run the command again "
-            f"({received:,} bytes are kept and will not be fetched twice)"
+            f"({received:,} bytes are kept; the download will resume)"
         )
     found = _sha1(partial)
     if found != sha1:
@@ -164,14 +164,14 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip file below `folder`; members that would land elsewhere are refused.
+    """Unpack a zip file below `folder`; reject archives with members outside it.
 
     Raises
     ------
     FetchError
         If the archive is damaged or unsafe.
     DiskFullError
-        If it does not fit.
+        If there is not enough free space.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -186,7 +186,7 @@ def unpack(archive: Path, folder: Path) -> None:
             if needed > free:
                 raise DiskFullError(
                     f"{folder}: unpacking {archive.name} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                    "the disk is full but for that: free some room and run the command again"
+                    "free some disk space and run the command again"
                 )
             for member in missing:
                 _extract(bundle, member, folder)
@@ -207,7 +207,7 @@ def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
         make_folder(target)
         return
     make_folder(target.parent)
-    # Whole or absent; what is lost with the power is unpacked again, so that no file need be waited for.
+    # Renamed when complete. No fsync: a file lost in a power failure is unpacked again.
     temporary = temporary_name(target)
     try:
         with bundle.open(member) as source, temporary.open("wb") as handle:
@@ -219,13 +219,13 @@ def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
 
 
 def _resume(url: str, partial: Path, transfer: Transfer | None) -> bool:
-    """Fetch from where `partial` ends; return True when all is there."""
+    """Continue the download at the end of `partial`; return True if it is complete."""
     import requests
 
     present = _size(partial)
     headers = {"Range": f"bytes={present}-"} if present else {}
     with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as response:
-        if response.status_code == 416:  # nothing beyond what we have: complete, or the file was replaced
+        if response.status_code == 416:  # no bytes after `present`: complete, or the file on the server was replaced
             return True
         response.raise_for_status()
         resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(

@@ -1,8 +1,8 @@
-"""Fingerprints of recordings: hashes of spectral peaks that survive encoders, levels, fades and other starts.
+"""Fingerprints of recordings: hashes of spectral peaks, robust to encoding, level, fades and start.
 
-Peaks of a spectrogram are combined in the manner of A. Wang, "An industrial-strength audio search algorithm"
-(ISMIR 2003), three at a time instead of two: a hash of three peaks is so rare that unrelated recordings share
-next to none, so that thousands can be compared without comparing each with each.
+Peaks of a spectrogram are combined as in A. Wang, "An industrial-strength audio search algorithm" (ISMIR 2003), but
+three at a time instead of two. A hash of three peaks is so rare that unrelated recordings share almost none, so
+thousands of recordings can be compared through an index instead of pair by pair.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ CACHE_SUFFIX = ".landmarks.npy"
 WINDOW_S = 0.1
 HOPS_PER_WINDOW = 4
 LOW_HZ, HIGH_HZ = 60.0, 3_000.0
-"""The band that every encoder and every sample rate from 8 kHz on keeps."""
+"""Frequency band that every encoder, and every sample rate of at least 8 kHz, preserves."""
 NEIGHBOURHOOD_HZ, NEIGHBOURHOOD_S = 80.0, 0.25
-"""A peak is the loudest within so much on every side."""
+"""A peak is the maximum within this distance in frequency and in time, on both sides."""
 RANGE_DB, RANGE_S = 45.0, 1.0
-"""A peak lies no further below the loudest within a second."""
+"""A peak is at most `RANGE_DB` below the maximum within `RANGE_S`."""
 RISE_DB = 1.0
-"""A peak has been lower than this, at its frequency, so near by: a held tone has no moments, only rounding errors."""
+"""Minimum rise of a peak over its neighbourhood at the same frequency: excludes held tones, whose maxima are noise."""
 FAN_OUT, TARGET_ZONE_S = 5, 2.0
-"""A peak is combined with so many that follow it, within so much time."""
+"""A peak is combined with pairs of the next `FAN_OUT` peaks, at most `TARGET_ZONE_S` later."""
 TIME_STEP_HOPS = 2.0
-"""Distances in time are rounded to so many hops."""
+"""Time differences in a hash are rounded to multiples of this many hops."""
 MAX_HASHES_PER_SECOND = 25
-"""Where there are more hashes a second, one in two, in four, … is kept. Which ones depends on the hash alone, so
-that two copies keep the same."""
+"""If there are more hashes per second, one in two, four, … is kept. The choice depends only on the hash, so that
+two copies keep the same hashes."""
 MAX_REPEATS = 8
-"""No more places of one hash are kept: a held tone gives the same hash for ever."""
+"""Largest number of occurrences kept per hash: a held tone repeats the same hash."""
 CHUNK_FRAMES = 4096
-"""Frames of the spectrogram that are held at once."""
+"""Number of spectrogram frames processed at once."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a recording is recognised by.
+    """The hashes of a recording, with their positions.
 
     Attributes
     ----------
     hashes : ndarray, uint32 [N]
     times : ndarray, int32 [N]
-        Where each was found, in hops of :func:`hop` samples.
+        Position of each hash, in hops of :func:`hop` samples.
     """
 
     hashes: NDArray[np.uint32]
@@ -62,12 +62,12 @@ class Fingerprint:
 
 
 def window(sample_rate: int) -> int:
-    """Return the length of a spectrum's window in samples: the power of two that is next to 0.1 s."""
+    """Return the window length of the spectrogram in samples: the power of two nearest to 0.1 s."""
     return int(2 ** max(5, round(np.log2(WINDOW_S * sample_rate))))
 
 
 def hop(sample_rate: int) -> int:
-    """Return the samples from one spectrum to the next."""
+    """Return the hop of the spectrogram in samples."""
     return window(sample_rate) // HOPS_PER_WINDOW
 
 
@@ -77,12 +77,12 @@ def fingerprint(path: Path) -> Fingerprint:
     Parameters
     ----------
     path : Path
-        A 16-bit file. Channels are mixed to one.
+        A 16-bit file; its channels are mixed to mono.
 
     Returns
     -------
     Fingerprint
-        Kept beside the file (:data:`CACHE_SUFFIX`) where that is possible, and read from there the next time.
+        Cached next to the file (:data:`CACHE_SUFFIX`) if that folder can be written to.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def fingerprint(path: Path) -> Fingerprint:
 
 @contextlib.contextmanager
 def explain_read_errors(*paths: Path) -> Iterator[None]:
-    """Turn what reading prepared audio may raise into one line.
+    """Convert errors of reading prepared audio into a CorpusError with one line.
 
     Raises
     ------
@@ -136,12 +136,12 @@ def _store(cache: Path, size: int, found: Fingerprint) -> None:
     rows[0, 1:], rows[1, 1:] = found.hashes, found.times
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
-    with contextlib.suppress(OSError, NoizenetError):  # a cache: where it cannot be written it is done without
+    with contextlib.suppress(OSError, NoizenetError):  # the cache is optional
         write_bytes(cache, buffer.getvalue())
 
 
 def _peaks(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
-    """Return the times (in hops) and the bins of a recording's spectral peaks, in order of time."""
+    """Return the times (in hops) and the bins of a recording's spectral peaks, ordered by time."""
     import soundfile
 
     with soundfile.SoundFile(library_path(path)) as handle:
@@ -155,7 +155,7 @@ def _peaks(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
 
 
 def _chunks(handle: object, size: int, step: int, margin: int) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """Yield (first own frame, own frames, samples of those frames and of `margin` frames on both sides)."""
+    """Yield (first frame, number of frames, samples of these frames plus `margin` frames on both sides)."""
     total = max(0, (handle.frames - size) // step + 1)  # type: ignore[attr-defined]
     for first in range(0, total, CHUNK_FRAMES):
         low, high = max(0, first - margin), min(total, first + CHUNK_FRAMES + margin)
@@ -183,7 +183,7 @@ def _peaks_of_chunks(
         highest = maximum_filter(level, neighbourhood, mode="nearest")
         loudest = maximum_filter1d(level.max(1), long, mode="nearest")[:, None]
         is_peak = (level == highest) & (level > loudest - RANGE_DB) & (level > -95)
-        is_peak[1:] &= level[1:] > level[:-1]  # of a level that is held, the beginning
+        is_peak[1:] &= level[1:] > level[:-1]  # of a plateau, only its start
         is_peak[:skipped] = is_peak[skipped + count :] = False
         times, bins = np.nonzero(is_peak)
         neighbours = times[:, None] + np.arange(-(neighbourhood[0] // 2), neighbourhood[0] // 2 + 1)
@@ -198,7 +198,7 @@ def _peaks_of_chunks(
 def _interpolate_times(
     level: NDArray[np.float32], times: NDArray[np.int64], bins: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the true times of peaks, between the frames: the top of the parabola through three levels."""
+    """Return the times of peaks between frames, by parabolic interpolation of three levels."""
     before, after = np.maximum(times - 1, 0), np.minimum(times + 1, len(level) - 1)
     a, b, c = (level[t, bins].astype(np.float64) for t in (before, times, after))
     bend = a - 2 * b + c
@@ -224,7 +224,7 @@ def _levels(samples: NDArray[np.float32], size: int, step: int, low: int, high: 
 
 
 def _combine(times: NDArray[np.float64], bins: NDArray[np.int64], rate: int) -> Fingerprint:
-    """Hash every peak with each pair of the :data:`FAN_OUT` that follow it."""
+    """Hash every peak with each pair of the :data:`FAN_OUT` peaks that follow it."""
     reach = round(TARGET_ZONE_S * rate / hop(rate))
     hashes, at = [], []
     for i in range(1, FAN_OUT + 1):
@@ -244,7 +244,7 @@ def _combine(times: NDArray[np.float64], bins: NDArray[np.int64], rate: int) -> 
 
 
 def _hash_columns(words: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Return a 32-bit hash of each column (multiply and shift, as in MurmurHash's last step)."""
+    """Return a 32-bit hash of each column (multiply and shift, as in the finalizer of MurmurHash)."""
     value = np.full(words.shape[1], 0x9E3779B97F4A7C15, np.uint64)
     for word in words:
         value ^= word.astype(np.uint64)

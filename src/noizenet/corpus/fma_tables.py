@@ -1,4 +1,4 @@
-"""The tables of the Free Music Archive dataset; odd rows cost only themselves."""
+"""Read the tables of the Free Music Archive dataset; a malformed row is skipped and the others are kept."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class TracksTable:
     Attributes
     ----------
     rows : DataFrame
-        Indexed by track number, each once; columns as the values of `COLUMNS`, empty text where nothing is known.
+        Indexed by unique track numbers; columns are the values of `COLUMNS`, with empty text for missing values.
     ambiguous : dict of int to str
-        Track number → why it is not among the rows.
+        Track number → why it is not in `rows`.
     repeated : set of int
-        Tracks whose row is in the file more than once.
+        Tracks with several identical rows.
     malformed : list of str
-        Lines that belong to no track.
+        Descriptions of rows that belong to no track.
     """
 
     rows: pd.DataFrame
@@ -53,7 +53,7 @@ class TracksTable:
 
 
 def has_header(path: Path) -> bool:
-    """Tell whether a ``tracks.csv`` begins as FMA's does: with groups in the first row and names in the second."""
+    """Return whether a ``tracks.csv`` has FMA's header: groups in the first row and names in the second."""
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as handle:
             groups, names = (next(csv.reader([handle.readline(1 << 16)]), []) for _ in range(2))
@@ -64,7 +64,7 @@ def has_header(path: Path) -> bool:
 
 
 def read_tracks(path: Path) -> pd.DataFrame:
-    """Read ``tracks.csv``; see :class:`TracksTable` for the rows.
+    """Return the rows of ``tracks.csv``; see :class:`TracksTable`.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_tracks(path: Path) -> pd.DataFrame:
 
 
 def read_tracks_table(path: Path) -> TracksTable:
-    """Read ``tracks.csv`` with all that is odd in it.
+    """Read ``tracks.csv``, with its malformed and repeated rows.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def read_genres(path: Path) -> dict[int, str]:
     Raises
     ------
     CorpusError
-        If it is not FMA's.
+        If the file is not FMA's.
     """
     import pandas as pd
 
@@ -121,12 +121,12 @@ def read_genres(path: Path) -> dict[int, str]:
 
 
 def read_artists(path: Path) -> dict[int, str]:
-    """Read ``raw_artists.csv``: artist number → name; rows without a number are passed over.
+    """Read ``raw_artists.csv``: artist number → name; rows without a number are skipped.
 
     Raises
     ------
     CorpusError
-        If it is not FMA's.
+        If the file is not FMA's.
     """
     import pandas as pd
 
@@ -141,7 +141,7 @@ def read_artists(path: Path) -> dict[int, str]:
 
 
 def artist_of(row: Mapping[str, Any], names: Mapping[int, str]) -> str:
-    """Return a track's artist by name, else by number, empty where neither is known."""
+    """Return a track's artist by name, else by number, or an empty string if both are unknown."""
     number = _number(row["artist_id"])
     name = str(row["artist"]).strip()
     if name or number is None:
@@ -150,9 +150,9 @@ def artist_of(row: Mapping[str, Any], names: Mapping[int, str]) -> str:
 
 
 def top_genre(row: Mapping[str, Any], tops: Mapping[int, str]) -> str:
-    """Return the top-level genre that most of a track's genres belong to, the first of them in doubt.
+    """Return the top-level genre that most of a track's genres belong to; the first one wins a tie.
 
-    FMA leaves ``genre_top`` empty where a track has genres of several kinds.
+    FMA leaves ``genre_top`` empty for tracks with genres of several top-level genres.
     """
     for column in ("genres", "genres_all"):
         found = [tops[int(n)] for n in re.findall(r"\d+", str(row[column])) if int(n) in tops]
@@ -173,7 +173,7 @@ def _read_rows(path: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
         try:
             return pd.read_csv(path, low_memory=False, **options), malformed
-        except pd.errors.ParserError:  # slower, and tells which rows
+        except pd.errors.ParserError:  # the Python engine is slower, but reports the bad rows
             return pd.read_csv(path, engine="python", on_bad_lines=record_row, **options), malformed
     except (ValueError, IndexError, OSError, csv.Error) as error:
         raise CorpusError(f"{path}: not FMA's tracks.csv ({' '.join(str(error).split())}); {REMEDY}") from error
@@ -186,14 +186,14 @@ def _unique_rows(table: pd.DataFrame, malformed: list[str]) -> TracksTable:
         if len(rows.astype(str).drop_duplicates()) == 1:
             found.repeated.add(int(str(number)))
         else:
-            found.ambiguous[int(str(number))] = "listed more than once in tracks.csv, each time otherwise"
+            found.ambiguous[int(str(number))] = "listed more than once in tracks.csv, with conflicting rows"
     once = table[~table.index.duplicated(keep="first")]
     found.rows = once[~once.index.isin(list(found.ambiguous))]
     return found
 
 
 def _number(value: object) -> int | None:
-    """Return a table's number; None for anything else."""
+    """Return a whole number from a table cell; None for anything else."""
     try:
         number = float(str(value))
         return int(number) if number == int(number) else None
