@@ -1,4 +1,4 @@
-"""Layer 3: collections of labelled recordings, prepared for training.
+"""Rung 3: collections of labelled recordings, prepared for training.
 
 A corpus is a folder::
 
