@@ -22,9 +22,9 @@ from typing import Any
 from robustness import differential, findings, fuzz_audio, fuzz_state, fuzz_studio, material, report, workers
 
 RESULTS = material.ROOT / "results" / "reliability.json"
-SHRUNK = 6
+MAX_MINIMISED = 6
 """Findings of a part that are made smaller, at most."""
-PART = 2_000
+CHUNK_INPUTS = 2_000
 """Inputs after which the figures so far are written; a run that was ended goes on there."""
 LONG = {
     "audio": 20_000,
@@ -49,16 +49,16 @@ class Run:
     seed, jobs : int
     """
 
-    def __init__(self, made: Path, seed: int, jobs: int) -> None:
-        self.made, self.seed, self.jobs = made, seed, jobs
-        self._told = 0.0
-        self.begun: dict[str, Any] = {}
-        self.keep: Callable[[dict[str, Any]], None] = lambda _: None
+    def __init__(self, fixtures: Path, seed: int, jobs: int) -> None:
+        self.fixtures, self.seed, self.jobs = fixtures, seed, jobs
+        self._last_report = 0.0
+        self.started: dict[str, Any] = {}
+        self.save: Callable[[dict[str, Any]], None] = lambda _: None
 
-    def tell(self, text: str) -> None:
+    def report_progress(self, text: str) -> None:
         """Say how far it is, now and then."""
-        if time.monotonic() - self._told > 10:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_report > 10:
+            self._last_report = time.monotonic()
             print(f"  {text}", file=sys.stderr, flush=True)
 
     def audio(self, count: int) -> dict[str, Any]:
@@ -67,12 +67,12 @@ class Run:
 
     def state(self, count: int) -> dict[str, Any]:
         """Damaged models, checkpoints, corpora, configurations and tables."""
-        return self._fuzz(functools.partial(fuzz_state.setup, self.made), fuzz_state.tasks, count)
+        return self._fuzz(functools.partial(fuzz_state.setup, self.fixtures), fuzz_state.tasks, count)
 
     def studio(self, count: int) -> dict[str, Any]:
         """Broken requests and frames."""
-        outcomes = fuzz_studio.outcomes(self.made, count, self.seed)
-        return _judged(findings.gather(outcomes, lambda n, _: self.tell(f"{n} requests")))
+        outcomes = fuzz_studio.outcomes(self.fixtures, count, self.seed)
+        return _with_fault_count(findings.summarise(outcomes, lambda n, _: self.report_progress(f"{n} requests")))
 
     def differential(self, count: int) -> dict[str, Any]:
         """Three decoders compared."""
@@ -85,20 +85,20 @@ class Run:
             formats[outcome.task["format"]] += kind != "unwritable"
             if kind == "disagree":
                 wrong.append({"kind": outcome.kind, "text": outcome.text, "task": outcome.task})
-            self.tell(f"{sum(counts.values())} files")
+            self.report_progress(f"{sum(counts.values())} files")
         compared = counts["fine"] + counts["disagree"]
         return {"files": compared, "agree": counts["fine"], "faults": counts["disagree"],
                 "unwritable": counts["unwritable"], "by_format": dict(sorted(formats.items())), "findings": wrong}  # fmt: skip
 
     def kills(self, count: int) -> dict[str, Any]:
         """Kills at random moments, in a process of their own: it forks."""
-        return self._apart("kills", str(count), str(self.seed))
+        return self._run_in_subprocess("kills", str(count), str(self.seed))
 
-    def places(self, whole: int) -> dict[str, Any]:
+    def places(self, complete: int) -> dict[str, Any]:
         """Full disks, read-only folders, and so on."""
         from robustness import places
 
-        return places.run(self.made, short=not whole)
+        return places.run(self.fixtures, short=not complete)
 
     def endurance(self, minutes: float) -> dict[str, Any]:
         """Playing and the studio at once."""
@@ -107,26 +107,26 @@ class Run:
         return endurance.run(minutes, self.seed)
 
     def _fuzz(self, setup: Callable[[], Any], tasks: Callable[..., Any], count: int) -> dict[str, Any]:
-        done: dict[str, Any] = self.begun
+        done: dict[str, Any] = self.started
         while (at := done.get("inputs", 0)) < count:
-            part = tasks(range(at, min(at + PART, count)), self.seed)
+            part = tasks(range(at, min(at + CHUNK_INPUTS, count)), self.seed)
             outcomes = workers.run(setup, part, workers=self.jobs)
-            found = findings.gather(outcomes, lambda n, _, at=at: self.tell(f"{at + n} inputs"))
-            found["findings"] = [findings.smaller(f, setup) for f in found["findings"][:SHRUNK]] + found["findings"][
-                SHRUNK:
-            ]
+            found = findings.summarise(outcomes, lambda n, _, at=at: self.report_progress(f"{at + n} inputs"))
+            found["findings"] = [findings.minimise(f, setup) for f in found["findings"][:MAX_MINIMISED]] + found[
+                "findings"
+            ][MAX_MINIMISED:]
             done = findings.merge(done, found)
-            self.keep(_judged(done))
-        return _judged(done)
+            self.save(_with_fault_count(done))
+        return _with_fault_count(done)
 
-    def _apart(self, stage: str, *arguments: str) -> dict[str, Any]:
+    def _run_in_subprocess(self, stage: str, *arguments: str) -> dict[str, Any]:
         code = (
             f"import json, sys; from pathlib import Path; from robustness import {stage}; "
             f"print(json.dumps({stage}.run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "
             "lambda n, k: print(' ', n, k, file=sys.stderr))))"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, str(self.made), *arguments], stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", code, str(self.fixtures), *arguments], stdout=subprocess.PIPE, text=True,
             env=material.environment(), check=True,
         )  # fmt: skip
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -135,7 +135,7 @@ class Run:
 STAGES = ("audio", "state", "studio", "differential", "kills", "places", "endurance")
 
 
-def _judged(found: dict[str, Any]) -> dict[str, Any]:
+def _with_fault_count(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "faults": sum(found[kind] for kind in findings.FAULTS)}
 
 
@@ -174,58 +174,61 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--out", type=Path, help="results file")
     parser.add_argument(
-        "--made", type=Path, help="keep the models and corpora that stages need here, or take them from here"
+        "--made",
+        dest="fixtures",
+        type=Path,
+        help="keep the models and corpora that stages need here, or take them from here",
     )
     parser.add_argument("--again", action="store_true", help="run stages again that are there already")
     parser.add_argument("--report", action="store_true", help="only write docs/reliability.md from the results")
     o = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
-        out = o.out or (Path(place) / "reliability.json" if o.short else RESULTS)
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
+        out = o.out or (Path(scratch) / "reliability.json" if o.short else RESULTS)
         results = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
         if not o.report:
             counts = SHORT if o.short else LONG
-            run = Run(o.made or Path(place) / "made", o.seed, o.jobs)
+            run = Run(o.fixtures or Path(scratch) / "made", o.seed, o.jobs)
             for stage in o.only:
                 count = counts[stage] if o.count is None else o.count
-                _stage(run, stage, count if stage == "endurance" else int(count), results, out, again=o.again)
+                _run_stage(run, stage, count if stage == "endurance" else int(count), results, out, again=o.again)
         if out == RESULTS:
             report.write(results, material.ROOT / "docs" / "reliability.md")
-        return _verdict(results, STAGES if o.report else o.only)
+        return _exit_code(results, STAGES if o.report else o.only)
 
 
-def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Path, *, again: bool) -> None:
+def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Path, *, again: bool) -> None:
     key = {"commit": commit(), "seed": run.seed, "count": count}
-    before = results.get(stage, {}) if not again and results.get(stage, {}).get("key") == key else {}
-    if before.get("ended"):
+    previous = results.get(stage, {}) if not again and results.get(stage, {}).get("key") == key else {}
+    if previous.get("ended"):
         return
     print(f"{stage} …", file=sys.stderr, flush=True)
     if stage in ("state", "studio", "kills", "places"):
-        material.make(run.made)
-    begun = time.monotonic() - before.get("took_s", 0)
+        material.make(run.fixtures)
+    started = time.monotonic() - previous.get("took_s", 0)
 
-    def keep(found: dict[str, Any], *, ended: bool = False) -> None:
-        took = round(time.monotonic() - begun)
+    def save(found: dict[str, Any], *, ended: bool = False) -> None:
+        took = round(time.monotonic() - started)
         results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
-    run.begun, run.keep = before, keep
-    keep(
+    run.started, run.save = previous, save
+    save(
         {k: v for k, v in getattr(run, stage)(count).items() if k not in ("key", "machine", "took_s", "ended")},
         ended=True,
     )
     print(f"{stage}: {results[stage]['faults']} faults in {results[stage]['took_s']} s", file=sys.stderr, flush=True)
 
 
-def _verdict(results: dict[str, Any], stages: Any) -> int:
-    bad = 0
+def _exit_code(results: dict[str, Any], stages: Any) -> int:
+    n_faults = 0
     for stage in stages:
         found = results.get(stage, {})
-        bad += found.get("faults", 0)
+        n_faults += found.get("faults", 0)
         for f in found.get("findings", [])[:20]:
             print(f"{stage}: {json.dumps(f)[:600]}")
-    print(f"{bad} faults" if bad else "no fault found")
-    return int(bool(bad))
+    print(f"{n_faults} faults" if n_faults else "no fault found")
+    return int(bool(n_faults))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 from robustness import material
 
-VOLATILE = re.compile(
+VARIABLE_KEYS = re.compile(
     r"seconds|time|date|pace|factor|machine|command|created|duration|memory|version|path|folder|speed|minutes|cost|rss|cpu"
 )
 
@@ -55,7 +55,7 @@ class _Process:
             return self.process.wait(limit)
         return -1
 
-    def said(self) -> str:
+    def output(self) -> str:
         self.log.seek(0)
         return self.log.read()
 
@@ -88,8 +88,8 @@ class _Fork:
                 os._exit(code)
 
     def wait(self, limit: float) -> int:
-        begun = time.monotonic()
-        while self.code is None and time.monotonic() - begun < limit:
+        started = time.monotonic()
+        while self.code is None and time.monotonic() - started < limit:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.code = os.waitstatus_to_exitcode(status)
@@ -97,7 +97,7 @@ class _Fork:
                 time.sleep(0.02)
         return -1 if self.code is None else self.code
 
-    def said(self) -> str:
+    def output(self) -> str:
         self.log.seek(0)
         return self.log.read()
 
@@ -117,8 +117,8 @@ class _Fork:
         self.log.close()
 
 
-def _noizenet(arguments: list[object], own: bool) -> Any:
-    if own:
+def _noizenet(arguments: list[object], separate: bool) -> Any:
+    if separate:
         return _Process(material.command(*arguments))
 
     def work() -> int:
@@ -137,19 +137,19 @@ def _bytes(*patterns: str) -> Callable[[Path], dict[str, str]]:
     return result
 
 
-COSTS = ("playing", "training", "memory while playing")
+MACHINE_METRICS = ("playing", "training", "memory while playing")
 """Measures of an evaluation that tell of the machine, and differ from run to run."""
 
 
-def _figures(folder: Path) -> dict[str, str]:
+def _report_values(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, dict):
-            if value.get("measure") in COSTS:
+            if value.get("measure") in MACHINE_METRICS:
                 return
             for k, v in value.items():
-                if not VOLATILE.search(str(k)):
+                if not VARIABLE_KEYS.search(str(k)):
                     walk(v, f"{name}.{k}")
         elif isinstance(value, list):
             for k, v in enumerate(value):
@@ -161,36 +161,37 @@ def _figures(folder: Path) -> dict[str, str]:
     return found
 
 
-def trials(made: Path, album: Path, server: Any) -> dict[str, Trial]:
-    sums, home = server
+def trials(fixtures: Path, album: Path, server: Any) -> dict[str, Trial]:
+    sums, address = server
 
-    def build(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(["corpus", "build", album, folder / "c", "--sample-rate", 8000, "--workers", 1], own)
+    def build(folder: Path, again: bool, separate: bool) -> Any:
+        return _noizenet(["corpus", "build", album, folder / "c", "--sample-rate", 8000, "--workers", 1], separate)
 
-    def fetch(folder: Path, again: bool, own: bool) -> Any:
+    def fetch(folder: Path, again: bool, separate: bool) -> Any:
         def work() -> int:
             from noizenet.corpus.fetch import fetch_fma
             from noizenet.corpus.fma import FmaSource
 
             FmaSource.checksums = sums  # type: ignore[misc]
-            fetch_fma("fma-small", folder / "c", base_url=home, sample_rate=8000, pause_s=0.01, workers=1)
+            fetch_fma("fma-small", folder / "c", base_url=address, sample_rate=8000, pause_s=0.01, workers=1)
             return 0
 
         return _Fork(work)
 
-    def train(folder: Path, again: bool, own: bool) -> Any:
+    def train(folder: Path, again: bool, separate: bool) -> Any:
         arguments = material.training(
-            made / "corpus", folder / "m", "sample-lstm", 0.08, "training.checkpoint_seconds=0"
+            fixtures / "corpus", folder / "m", "sample-lstm", 0.08, "training.checkpoint_seconds=0"
         )
         resume = ["--resume"] if again and (folder / "m" / "resume.safetensors").exists() else []
-        return _noizenet([*arguments, *resume], own)
+        return _noizenet([*arguments, *resume], separate)
 
-    def generate(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(["generate", made / "sample", folder / "new.wav", "--seconds", 10, "--seed", 7], own)
+    def generate(folder: Path, again: bool, separate: bool) -> Any:
+        return _noizenet(["generate", fixtures / "sample", folder / "new.wav", "--seconds", 10, "--seed", 7], separate)
 
-    def evaluate(folder: Path, again: bool, own: bool) -> Any:
+    def evaluate(folder: Path, again: bool, separate: bool) -> Any:
         return _noizenet(
-            ["evaluate", made / "sample", made / "corpus", folder / "report", "--streams", 2, "--seconds", 4], own
+            ["evaluate", fixtures / "sample", fixtures / "corpus", folder / "report", "--streams", 2, "--seconds", 4],
+            separate,
         )
 
     corpus = ("c/corpus.json", "c/tracks.csv", "c/problems.csv", "c/audio/*.wav")
@@ -199,8 +200,8 @@ def trials(made: Path, album: Path, server: Any) -> dict[str, Trial]:
         "generate": Trial(generate, _bytes("*.wav")),
         "corpus fetch": Trial(fetch, _bytes(*corpus)),
         "train": Trial(train, _bytes("m/model.safetensors")),
-        "evaluate": Trial(evaluate, _figures),
-        "studio": Trial(lambda folder, again, own: _Studio(folder, again), _bytes("ended"), _Studio.prepare),
+        "evaluate": Trial(evaluate, _report_values),
+        "studio": Trial(lambda folder, again, separate: _Studio(folder, again), _bytes("ended"), _Studio.prepare),
     }
 
 
@@ -210,7 +211,7 @@ class _Studio:
     def __init__(self, folder: Path, again: bool) -> None:
         from robustness.fuzz_studio import free_port
 
-        self.folder, self.port, self.ask = folder, free_port(), not again
+        self.folder, self.port, self.submit = folder, free_port(), not again
         self.running = _Process(material.command("studio", "--data", folder / "data", "--port", self.port))
 
     @staticmethod
@@ -220,15 +221,17 @@ class _Studio:
     def _get(self, path: str, **body: Any) -> Any:
         import requests
 
-        home = f"http://127.0.0.1:{self.port}"
+        address = f"http://127.0.0.1:{self.port}"
         method = "POST" if body else "GET"
-        return requests.request(method, home + path, json=body or None, headers={"Origin": home}, timeout=20).json()
+        return requests.request(
+            method, address + path, json=body or None, headers={"Origin": address}, timeout=20
+        ).json()
 
     def wait(self, limit: float) -> int:
         import requests
 
-        begun = time.monotonic()
-        while time.monotonic() - begun < limit:
+        started = time.monotonic()
+        while time.monotonic() - started < limit:
             with contextlib.suppress(requests.RequestException, ValueError):
                 jobs = self._get("/api/jobs")
                 if not jobs:  # killed before it could be asked
@@ -248,8 +251,8 @@ class _Studio:
 
     problem = ""
 
-    def said(self) -> str:
-        return f"{self.problem} {self.running.said()}"
+    def output(self) -> str:
+        return f"{self.problem} {self.running.output()}"
 
     def kill(self) -> None:
         import psutil
@@ -260,21 +263,21 @@ class _Studio:
         self.running.kill()
         if self.folder.name[-1] in "13579":  # of every other studio the job outlives it
             return
-        for one in jobs:
+        for job in jobs:
             with contextlib.suppress(psutil.Error):
-                one.kill()
+                job.kill()
 
 
 @contextlib.contextmanager
-def archives(made: Path) -> Any:
+def archives(fixtures: Path) -> Any:
     """Serve the Free Music Archive's two archives, small, slowly, with ranges; yield their checksums and the address."""
     files: dict[str, bytes] = {}
     for name in ("fma_metadata", "fma_small"):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as bundle:
-            for path in sorted((made / "fma" / name).rglob("*")):
+            for path in sorted((fixtures / "fma" / name).rglob("*")):
                 if path.is_file():
-                    bundle.writestr(zipfile.ZipInfo(str(path.relative_to(made / "fma"))), path.read_bytes())
+                    bundle.writestr(zipfile.ZipInfo(str(path.relative_to(fixtures / "fma"))), path.read_bytes())
         files[f"{name}.zip"] = buffer.getvalue()
     sums = {n: hashlib.sha1(d, usedforsecurity=False).hexdigest() for n, d in files.items()}
 

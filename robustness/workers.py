@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MOST_SECONDS = 20.0
-MOST_BYTES = 1_000_000_000
-MEMORY_DISK = "/dev/shm"
+MAX_SECONDS = 20.0
+MAX_BYTES = 1_000_000_000
+TMPFS = "/dev/shm"
 PATIENCE = 3
 """A busy computer is no hang: what has not used its seconds of the processor may take so many times as long."""
-QUICK_S = 0.5
+GRACE_S = 0.5
 """Time in which an input is not looked after; most have ended by then."""
 ADDRESS_SPACE = 12 << 30
 """What a process may map at most: an input that asks for more gets MemoryError, and the machine lives on."""
@@ -43,8 +43,8 @@ def run(
     tasks: Iterable[Any],
     *,
     workers: int = 2,
-    most_seconds: float = MOST_SECONDS,
-    most_bytes: int = MOST_BYTES,
+    max_seconds: float = MAX_SECONDS,
+    max_bytes: int = MAX_BYTES,
     patience: float = PATIENCE,
     deadline: float | None = None,
 ) -> Iterator[Outcome]:
@@ -56,7 +56,7 @@ def run(
         Called once in each process; returns the function that tries one task and says ``(kind, text)``.
     tasks : iterable
     workers : int
-    most_seconds, most_bytes : float, int
+    max_seconds, max_bytes : float, int
         What one input may take: seconds of the processor.
     patience : float
         Times as many seconds may pass.
@@ -68,30 +68,30 @@ def run(
     Outcome
         In the order in which they end.
     """
-    waiting = iter(tasks)
+    pending = iter(tasks)
     pool = [_Worker(setup) for _ in range(workers)]
     try:
         busy: list[_Worker] = []
         for worker in pool:
-            _next(worker, waiting, busy, deadline)
+            _next(worker, pending, busy, deadline)
         while busy:
             multiprocessing.connection.wait([w.pipe for w in busy], timeout=0.25)
             for worker in list(busy):
-                outcome = worker.look(most_seconds, most_bytes, patience)
+                outcome = worker.poll_outcome(max_seconds, max_bytes, patience)
                 if outcome is not None:
                     busy.remove(worker)
                     yield outcome
-                    _next(worker, waiting, busy, deadline)
+                    _next(worker, pending, busy, deadline)
     finally:
         for worker in pool:
             worker.stop()
 
 
-def _next(worker: _Worker, waiting: Iterator[Any], busy: list[_Worker], deadline: float | None) -> None:
+def _next(worker: _Worker, pending: Iterator[Any], busy: list[_Worker], deadline: float | None) -> None:
     if deadline is not None and time.monotonic() > deadline:
         return
     with contextlib.suppress(StopIteration):
-        worker.begin(next(waiting))
+        worker.submit(next(pending))
         busy.append(worker)
 
 
@@ -110,74 +110,74 @@ class _Worker:
         if ready != "ready":
             raise RuntimeError(f"a worker could not begin: {ready}")
 
-    def begin(self, task: Any) -> None:
-        self.task, self.begun = task, time.monotonic()
-        self.worked: float | None = None
+    def submit(self, task: Any) -> None:
+        self.task, self.started = task, time.monotonic()
+        self.cpu_start: float | None = None
         self.pipe.send(task)
 
-    def look(self, most_seconds: float, most_bytes: int, patience: float) -> Outcome | None:
-        took = time.monotonic() - self.begun
+    def poll_outcome(self, max_seconds: float, max_bytes: int, patience: float) -> Outcome | None:
+        took = time.monotonic() - self.started
         try:
             if self.pipe.poll():
                 kind, text, peak, seconds = self.pipe.recv()
-                if peak > most_bytes and kind in ("fine", "refused"):
+                if peak > max_bytes and kind in ("fine", "refused"):
                     kind, text = "memory", f"{peak / 1e6:.0f} MB"
-                    self._again()
+                    self._restart()
                 return Outcome(self.task, kind, text, seconds, peak)
         except (EOFError, ConnectionResetError):
             self.process.join(5)
             code = self.process.exitcode
-            self._again()
+            self._restart()
             return Outcome(self.task, "crash", f"exit code {code}", took)
-        if not self.process.is_alive() or took < QUICK_S:  # the pipe tells of an end at the next look
+        if not self.process.is_alive() or took < GRACE_S:  # the pipe tells of an end at the next look
             return None
-        used = busy(self.process.pid)
-        self.worked = used if self.worked is None else self.worked
-        if took > most_seconds and (took > patience * most_seconds or used - self.worked > most_seconds):
-            self._again()
+        cpu_now = cpu_seconds(self.process.pid)
+        self.cpu_start = cpu_now if self.cpu_start is None else self.cpu_start
+        if took > max_seconds and (took > patience * max_seconds or cpu_now - self.cpu_start > max_seconds):
+            self._restart()
             return Outcome(self.task, "hang", f"no end after {took:.0f} s", took)
-        if (now := resident(self.process.pid)) > most_bytes:
-            self._again()
+        if (now := resident(self.process.pid)) > max_bytes:
+            self._restart()
             return Outcome(self.task, "memory", f"{now / 1e6:.0f} MB", took, now)
         return None
 
-    def _again(self) -> None:
+    def _restart(self) -> None:
         self.stop()
         self._start()
 
     def stop(self) -> None:
         import psutil
 
-        family = []
+        descendants = []
         with contextlib.suppress(psutil.Error):
-            family = psutil.Process(self.process.pid).children(recursive=True)
+            descendants = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.join(10)
-        for child in family:
+        for child in descendants:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         self.pipe.close()
 
 
-def busy(pid: int | None) -> float:
+def cpu_seconds(pid: int | None) -> float:
     """Return the processor time of a process and of those that it started, in seconds."""
-    return _family(pid, lambda one: sum(one.cpu_times()[:4]))
+    return _sum_over_processes(pid, lambda process: sum(process.cpu_times()[:4]))
 
 
 def resident(pid: int | None) -> int:
     """Return the resident memory of a process and of those that it started, in bytes."""
-    return int(_family(pid, lambda one: float(one.memory_info().rss)))
+    return int(_sum_over_processes(pid, lambda process: float(process.memory_info().rss)))
 
 
-def _family(pid: int | None, measure: Callable[[Any], float]) -> float:
+def _sum_over_processes(pid: int | None, measure: Callable[[Any], float]) -> float:
     import psutil
 
     total = 0.0
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(pid)
-        for one in (parent, *parent.children(recursive=True)):
+        for process in (parent, *parent.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += measure(one)
+                total += measure(process)
     return total
 
 
@@ -187,8 +187,8 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
     import sys
     import tempfile
 
-    if os.access(MEMORY_DISK, os.W_OK):  # many small files, each for a moment
-        tempfile.tempdir = MEMORY_DISK
+    if os.access(TMPFS, os.W_OK):  # many small files, each for a moment
+        tempfile.tempdir = TMPFS
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     quiet = os.open(os.devnull, os.O_WRONLY)
@@ -206,30 +206,30 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
             task = pipe.recv()
         except (EOFError, OSError):
             return
-        _forget_peak()
-        before = _used()
+        _reset_peak_memory()
+        before = _cpu_seconds()
         try:
             kind, text = attempt(task)
         except BaseException as error:
-            kind, text = "traceback", _where(error)
-        pipe.send((kind, text, _peak(), _used() - before))
+            kind, text = "traceback", _describe_error(error)
+        pipe.send((kind, text, _peak(), _cpu_seconds() - before))
 
 
-def _where(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "noizenet" in f.filename] or frames
-    at = ours[-1] if ours else None
-    place = f"{Path(at.filename).name}:{at.name}" if at else "?"
-    return f"{type(error).__name__} in {place}: {str(error)[:200]}"
+    own_frames = [f for f in frames if "noizenet" in f.filename] or frames
+    frame = own_frames[-1] if own_frames else None
+    location = f"{Path(frame.filename).name}:{frame.name}" if frame else "?"
+    return f"{type(error).__name__} in {location}: {str(error)[:200]}"
 
 
-def _used() -> float:
+def _cpu_seconds() -> float:
     import os
 
     return sum(os.times()[:4])
 
 
-def _forget_peak() -> None:
+def _reset_peak_memory() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -36,7 +36,7 @@ def make_faulty_attempt() -> Any:
 def test_faults_are_detected_and_the_run_continues() -> None:
     actions = ["crash", "raise", "memory", "hang", "nothing", "nothing"]
     tasks = [{"what": "test", "do": do, "bytes": 600_000_000} for do in actions]
-    outcomes = workers.run(make_faulty_attempt, tasks, workers=1, most_seconds=2, most_bytes=400_000_000, patience=100)
+    outcomes = workers.run(make_faulty_attempt, tasks, workers=1, max_seconds=2, max_bytes=400_000_000, patience=100)
     found = {o.task["do"]: o.kind for o in outcomes}
     assert found == {"crash": "crash", "raise": "traceback", "memory": "memory", "hang": "hang", "nothing": "fine"}
 
@@ -50,7 +50,7 @@ def test_recipes_are_reproducible_and_reducible() -> None:
         seen |= {o[0] for o in operations}
         once = mutations.apply(others["a"], operations, others)
         assert once == mutations.apply(others["a"], json.loads(json.dumps(operations)), others)
-        for part in findings._simpler(operations):
+        for part in findings._reductions(operations):
             mutations.apply(others["a"], part, others)
     assert len(seen) == 15
     assert (
@@ -61,7 +61,7 @@ def test_recipes_are_reproducible_and_reducible() -> None:
 def test_a_finding_is_minimised() -> None:
     operations = [["flip", [[1, 0], [2, 0], [700, 1]]], ["keep", 5_000], ["fill", 100, 20, 0]]
     finding = {"kind": "traceback", "text": "", "times": 1, "task": {"what": "test", "operations": operations}}
-    assert findings.smaller(finding, make_attempt_that_fails_at_700)["task"]["operations"] == [["flip", [[700, 1]]]]
+    assert findings.minimise(finding, make_attempt_that_fails_at_700)["task"]["operations"] == [["flip", [[700, 1]]]]
 
 
 def make_attempt_that_fails_at_700() -> Any:
