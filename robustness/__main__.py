@@ -1,7 +1,7 @@
 """Run the harness: ``python -m robustness [--short] [--only STAGE …] [--seed N] [--out FILE]``.
 
-Every stage writes its figures to the results file as it ends; a stage that is there already, of the same commit, seed
-and counts, is not run again unless ``--again`` is given. The exit code is 1 when any count that must be 0 is not.
+Every stage writes its figures to the results file when it ends. A stage that is already in the results file, with the
+same commit, seed and count, is skipped unless ``--again`` is given. The exit code is 1 if any fault is found.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from robustness import differential, findings, fuzz_audio, fuzz_state, fuzz_stud
 
 RESULTS = material.ROOT / "results" / "reliability.json"
 MAX_MINIMISED = 6
-"""Findings of a part that are made smaller, at most."""
+"""Largest number of findings that are minimised per chunk."""
 CHUNK_INPUTS = 2_000
-"""Inputs after which the figures so far are written; a run that was ended goes on there."""
+"""Number of inputs after which the figures are saved; an interrupted run resumes there."""
 LONG = {
     "audio": 20_000,
     "state": 3_000,
@@ -36,17 +36,18 @@ LONG = {
     "endurance": 5,
 }
 SHORT = {"audio": 1_200, "state": 150, "studio": 100, "differential": 60, "kills": 12, "places": 0, "endurance": 1}
-"""Inputs, files, kills; of ``places`` whether all or few; minutes of endurance."""
+"""Number of inputs, files or kills; for ``places`` 1 for all groups, 0 for few; minutes for ``endurance``."""
 
 
 class Run:
-    """What the stages share.
+    """State shared by the stages.
 
     Parameters
     ----------
-    made : Path
-        Where models, corpora and tables for the stages lie.
+    fixtures : Path
+        Folder of the models, corpora and tables that the stages use.
     seed, jobs : int
+        Random seed; number of worker processes.
     """
 
     def __init__(self, fixtures: Path, seed: int, jobs: int) -> None:
@@ -56,26 +57,26 @@ class Run:
         self.save: Callable[[dict[str, Any]], None] = lambda _: None
 
     def report_progress(self, text: str) -> None:
-        """Say how far it is, now and then."""
+        """Print the progress, at most every 10 s."""
         if time.monotonic() - self._last_report > 10:
             self._last_report = time.monotonic()
             print(f"  {text}", file=sys.stderr, flush=True)
 
     def audio(self, count: int) -> dict[str, Any]:
-        """Damaged recordings."""
+        """Fuzz the reader with damaged recordings."""
         return self._fuzz(fuzz_audio.setup, fuzz_audio.tasks, count)
 
     def state(self, count: int) -> dict[str, Any]:
-        """Damaged models, checkpoints, corpora, configurations and tables."""
+        """Fuzz with damaged models, checkpoints, corpora, configurations and tables."""
         return self._fuzz(functools.partial(fuzz_state.setup, self.fixtures), fuzz_state.tasks, count)
 
     def studio(self, count: int) -> dict[str, Any]:
-        """Broken requests and frames."""
+        """Fuzz the studio with malformed requests and WebSocket frames."""
         outcomes = fuzz_studio.outcomes(self.fixtures, count, self.seed)
         return _with_fault_count(findings.summarise(outcomes, lambda n, _: self.report_progress(f"{n} requests")))
 
     def differential(self, count: int) -> dict[str, Any]:
-        """Three decoders compared."""
+        """Compare three decoders."""
         counts: Counter[str] = Counter()
         formats: Counter[str] = Counter()
         wrong = []
@@ -91,17 +92,17 @@ class Run:
                 "unwritable": counts["unwritable"], "by_format": dict(sorted(formats.items())), "findings": wrong}  # fmt: skip
 
     def kills(self, count: int) -> dict[str, Any]:
-        """Kills at random moments, in a process of their own: it forks."""
+        """Kill commands at random moments, in a separate process, because this stage forks."""
         return self._run_in_subprocess("kills", str(count), str(self.seed))
 
     def places(self, complete: int) -> dict[str, Any]:
-        """Full disks, read-only folders, and so on."""
+        """Test under full disks, read-only folders and other adverse environments."""
         from robustness import places
 
         return places.run(self.fixtures, short=not complete)
 
     def endurance(self, minutes: float) -> dict[str, Any]:
-        """Playing and the studio at once."""
+        """Play and use the studio at the same time."""
         from robustness import endurance
 
         return endurance.run(minutes, self.seed)
@@ -140,7 +141,7 @@ def _with_fault_count(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
+    """Return a description of the machine."""
     import psutil
 
     names = [x.split(":")[1].strip() for x in _cpuinfo() if x.startswith("model name")]
@@ -157,7 +158,7 @@ def _cpuinfo() -> list[str]:
 
 
 def commit() -> str:
-    """Return the commit that is tried."""
+    """Return the commit under test."""
     done = subprocess.run(
         ["git", "rev-parse", "--short=10", "HEAD"], cwd=material.ROOT, capture_output=True, text=True, check=False
     )
@@ -165,21 +166,21 @@ def commit() -> str:
 
 
 def main() -> int:
-    """Run what is asked for; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m robustness", description="Look for what breaks.")
-    parser.add_argument("--short", action="store_true", help="minutes: what CI runs; figures go to a temporary place")
+    """Run the selected stages; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m robustness", description="Test noizenet for robustness.")
+    parser.add_argument("--short", action="store_true", help="short run, as in CI; results go to a temporary file")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--count", type=float, help="inputs, files, kills or minutes of the stages asked for")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes")
+    parser.add_argument("--count", type=float, help="number of inputs, files, kills or minutes of the selected stages")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--jobs", type=int, default=2, help="number of worker processes")
     parser.add_argument("--out", type=Path, help="results file")
     parser.add_argument(
         "--made",
         dest="fixtures",
         type=Path,
-        help="keep the models and corpora that stages need here, or take them from here",
+        help="folder of the models and corpora that the stages use; made if it does not exist",
     )
-    parser.add_argument("--again", action="store_true", help="run stages again that are there already")
+    parser.add_argument("--again", action="store_true", help="repeat stages that are already in the results")
     parser.add_argument("--report", action="store_true", help="only write docs/reliability.md from the results")
     o = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:

@@ -1,4 +1,4 @@
-"""Commands that are begun, killed and begun again: how each starts, and what of it must be equal."""
+"""Commands that are started, killed and restarted: how to start each one, and which results must be equal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VARIABLE_KEYS = re.compile(
 class Trial:
     """A command that is killed.
 
-    `start` begins it in a folder (`again`: after a kill), `result` returns what must be equal, by name.
+    `start` starts it in a folder (`again`: after a kill); `result` returns the values that must be equal, by name.
     """
 
     start: Callable[[Path, bool, bool], Any]
@@ -42,7 +42,7 @@ class Trial:
 
 
 class _Process:
-    """A command as a process of its own, the leader of a session."""
+    """A command in a separate process, the leader of a session."""
 
     def __init__(self, command: list[str]) -> None:
         self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed by kill()
@@ -138,7 +138,7 @@ def _bytes(*patterns: str) -> Callable[[Path], dict[str, str]]:
 
 
 MACHINE_METRICS = ("playing", "training", "memory while playing")
-"""Measures of an evaluation that tell of the machine, and differ from run to run."""
+"""Metrics of an evaluation that depend on the machine and differ from run to run."""
 
 
 def _report_values(folder: Path) -> dict[str, str]:
@@ -206,7 +206,7 @@ def trials(fixtures: Path, album: Path, server: Any) -> dict[str, Trial]:
 
 
 class _Studio:
-    """A studio with a training in its queue; it has ended when the training is done."""
+    """A studio with a training in its queue; the command ends when the training is done."""
 
     def __init__(self, folder: Path, again: bool) -> None:
         from robustness.fuzz_studio import free_port
@@ -234,13 +234,13 @@ class _Studio:
         while time.monotonic() - started < limit:
             with contextlib.suppress(requests.RequestException, ValueError):
                 jobs = self._get("/api/jobs")
-                if not jobs:  # killed before it could be asked
+                if not jobs:  # killed before the training was queued
                     self._get("/api/trainings", collection="album", name="new", recipe="paper-lstm", minutes=0.05)
                 elif jobs[0]["state"] == "paused":
                     self._get(f"/api/jobs/{jobs[0]['key']}/resume", wish="resume")
                 elif jobs[0]["state"] == "done":
                     (self.folder / "ended").write_text(str(len(jobs)))
-                    self.running.process.terminate()  # in order: a sample may be under way
+                    self.running.process.terminate()  # not SIGKILL: a sample may still be generated
                     self.running.process.wait(60)
                     return 0
                 elif jobs[0]["state"] == "failed":
@@ -261,7 +261,7 @@ class _Studio:
         with contextlib.suppress(psutil.Error):
             jobs = psutil.Process(self.running.process.pid).children(recursive=True)
         self.running.kill()
-        if self.folder.name[-1] in "13579":  # of every other studio the job outlives it
+        if self.folder.name[-1] in "13579":  # in every other trial the job outlives the studio
             return
         for job in jobs:
             with contextlib.suppress(psutil.Error):
@@ -270,7 +270,7 @@ class _Studio:
 
 @contextlib.contextmanager
 def archives(fixtures: Path) -> Any:
-    """Serve the Free Music Archive's two archives, small, slowly, with ranges; yield their checksums and the address."""
+    """Serve small versions of FMA's two archives slowly, with range requests; yield their checksums and the address."""
     files: dict[str, bytes] = {}
     for name in ("fma_metadata", "fma_small"):
         buffer = io.BytesIO()

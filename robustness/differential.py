@@ -1,4 +1,4 @@
-"""Generated files of every format, rate and layout, decoded by noizenet, ffmpeg and soundfile, compared."""
+"""Compare noizenet, ffmpeg and soundfile as decoders of generated files of every format, rate and layout."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SECONDS = 1.0
 LEVEL_DB = {True: 0.1, False: 0.5}
 CORRELATION = {True: 0.999, False: 0.98}
 LENGTH_TOLERANCE = 2400
-"""What lossy decoders may differ by in length, in samples: a codec frame, or its delay (AAC: 2,112)."""
+"""Allowed difference in length of lossy formats, in samples: a codec frame or delay (AAC: 2,112)."""
 AUDIBLE = 1e-3
 
 
 def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield `count` combinations of format, rate and channels, each format first at its simplest."""
+    """Yield `count` shuffled combinations of format, rate and channels, round robin over formats."""
     combinations = [
         {"what": "differential", "format": f.name, "rate": r, "channels": c}
         for f in sounds.FORMATS.values()
@@ -40,12 +40,12 @@ def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def setup() -> Callable[[dict[str, Any]], tuple[str, str]]:
-    """Return what tries one combination."""
+    """Return the function that tests one combination."""
     return attempt
 
 
 def attempt(task: dict[str, Any]) -> tuple[str, str]:
-    """Write, decode three times, compare."""
+    """Write a file, decode it with each decoder, and compare."""
     from noizenet.base.errors import NoizenetError
 
     kind, rate, channels = sounds.FORMATS[task["format"]], task["rate"], task["channels"]
@@ -53,7 +53,7 @@ def attempt(task: dict[str, Any]) -> tuple[str, str]:
         path = Path(scratch) / f"x{kind.suffix}"
         try:
             sounds.write(path, kind, sounds.music(SECONDS, rate, channels, rate + channels), rate)
-        except Exception as error:  # this build's encoder has no such rate or layout
+        except Exception as error:  # the encoder does not support this rate or layout
             return "unwritable", f"{type(error).__name__}: {error}"[:100]
         try:
             tested, tested_rate = _noizenet(path)
@@ -63,7 +63,7 @@ def attempt(task: dict[str, Any]) -> tuple[str, str]:
             found = read(path, tested_rate, channels)
             if found is not None:
                 if kind.codec.lower().endswith("opus") and found[1] != tested_rate:
-                    continue  # Opus has no rate: libsndfile decodes at another, which is another signal
+                    continue  # Opus has no inherent rate; libsndfile decodes at another rate
                 mismatch = compare(tested, tested_rate, *found, lossless=kind.lossless)
                 if mismatch:
                     return "disagree", f"{_name(task)}: {other}: {mismatch}"
@@ -100,7 +100,7 @@ def _soundfile(path: Path, rate: int, channels: int) -> tuple[F32, int] | None:
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as handle:  # in blocks: one long read of Vorbis misses its end
+        with soundfile.SoundFile(path) as handle:  # in blocks: one long read of Vorbis loses the end
             samples = np.concatenate(list(handle.blocks(8192, dtype="float32", always_2d=True)))
             return samples, int(handle.samplerate)
     except (RuntimeError, ValueError, OSError):
@@ -108,10 +108,10 @@ def _soundfile(path: Path, rate: int, channels: int) -> tuple[F32, int] | None:
 
 
 def compare(tested: F32, rate: int, reference: F32, reference_rate: int, *, lossless: bool) -> str:
-    """Return what differs between two decodes, or an empty text.
+    """Return the difference between two decoded signals, or an empty string.
 
-    Channels may stand in another order (decoders of surround sound differ in that): each is compared with the one
-    that it resembles most, and each must be there once.
+    The order of channels may differ, as it does between surround decoders. Each channel is compared with the most
+    similar one of the reference, and each of those must be matched once.
     """
     if rate != reference_rate:
         return f"rate {rate} against {reference_rate} Hz"
@@ -122,7 +122,7 @@ def compare(tested: F32, rate: int, reference: F32, reference_rate: int, *, loss
     table = _channel_correlations(tested, reference)
     matches = [int(np.argmax(row)) for row in table]
     if len(set(matches)) < len(matches):
-        return f"channels {matches}: one is there twice"
+        return f"channels {matches}: one is matched twice"
     for channel, other in enumerate(matches):
         a, b = tested[:, channel], reference[:, other]
         level_a, level_b = float(np.sqrt(np.mean(a**2))), float(np.sqrt(np.mean(b**2)))
@@ -137,7 +137,7 @@ def compare(tested: F32, rate: int, reference: F32, reference_rate: int, *, loss
 
 
 def _channel_correlations(tested: F32, reference: F32) -> NDArray[np.float64]:
-    """Return the largest correlation over a codec's delay, [C, C]."""
+    """Return the largest correlation of channel pairs over all delays of a codec, [C, C]."""
     n = 1 << int(np.ceil(np.log2(max(len(tested), len(reference)) + LENGTH_TOLERANCE)))
     a = np.fft.rfft(tested - tested.mean(0), n, axis=0)
     b = np.fft.rfft(reference - reference.mean(0), n, axis=0)

@@ -1,7 +1,7 @@
-"""Playing and the studio at once, for a long time: memory and gaps.
+"""Run the player and the studio at the same time for a long time; measure memory and gaps.
 
-``noizenet play --out -`` is read at the pace of a sound card; a scripted browser uses the studio (or, without Chromium,
-a WebSocket listener that does what the page does). Gaps are counted by whoever listens.
+The output of ``noizenet play --out -`` is read at the rate of a sound card. A scripted browser uses the studio; without
+Chromium, a WebSocket client sends the same messages as the page. Gaps are counted by the receiver.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from robustness import material, workers
 from robustness.fuzz_studio import Studio
 
 BUFFER_S = 1.0
-"""What lies ready at the listener's, as at a sound card."""
+"""Length of the receiver's buffer, as of a sound card."""
 WARM_UP_MINUTES, MAX_GROWTH_MB = 10.0, 20.0
 SAMPLE_EVERY_S = 5.0
 MODEL = "token-lstm"
 
 
 def run(minutes: float, seed: int = 0) -> dict[str, Any]:
-    """Play and use the studio for so long; return gaps and memory."""
+    """Play and use the studio for some minutes; return gaps and memory."""
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
         studio = Studio(Path(scratch) / "data")
@@ -78,7 +78,7 @@ def run(minutes: float, seed: int = 0) -> dict[str, Any]:
 
 
 def growth(seconds: Any, megabytes: Any) -> dict[str, float]:
-    """Return memory at the end, its growth since it settled, and its slope an hour, from the second half on."""
+    """Return memory at the end, its growth after the warm-up, and its slope per hour."""
     warm = seconds >= min(60 * WARM_UP_MINUTES, seconds[-1] / 2)
     x, y = seconds[warm], megabytes[warm]
     quarter = max(1, len(y) // 4)
@@ -90,7 +90,7 @@ def growth(seconds: Any, megabytes: Any) -> dict[str, float]:
 
 
 class _PcmReader:
-    """Reads 16-bit PCM at real time's pace."""
+    """Reads 16-bit PCM in real time."""
 
     def __init__(self, player: subprocess.Popen[bytes], stop: threading.Event) -> None:
         self.player, self.stop, self.seconds, self.gaps = player, stop, 0.0, 0
@@ -113,7 +113,7 @@ class _PcmReader:
                 if buffered >= BUFFER_S:
                     start = time.monotonic()
                 continue
-            if buffered < played:  # nothing lay ready: playing waits
+            if buffered < played:  # buffer underrun: playback waits
                 self.gaps += 1
                 start += played - buffered + BUFFER_S / 2
             self.seconds = buffered
@@ -142,11 +142,11 @@ def _visitor(studio: Studio, stop: threading.Event, seed: int) -> tuple[Any, str
 
 
 class _Browser:
-    """Opens the pages, plays, moves controls, records, leaves."""
+    """Opens the page, plays, moves sliders and closes the page."""
 
     def __init__(self, studio: Studio, stop: threading.Event, seed: int, chromium: str) -> None:
         self.studio, self.stop, self.rng, self.chromium = studio, stop, random.Random(seed), chromium
-        self.visits, self.gaps, self.problems = 0, None, list[str]()  # the page plays: gaps are not seen here
+        self.visits, self.gaps, self.problems = 0, None, list[str]()  # the page plays, so gaps cannot be counted here
 
     def run(self) -> None:
         from playwright.sync_api import Error, sync_playwright
@@ -194,7 +194,7 @@ class _Browser:
 
 
 class _Listener:
-    """Does over the WebSocket what the page does."""
+    """A WebSocket client that sends the same messages as the page."""
 
     def __init__(self, studio: Studio, stop: threading.Event, seed: int) -> None:
         self.studio, self.stop, self.rng = studio, stop, random.Random(seed)

@@ -1,4 +1,4 @@
-"""What a stage found: counted by kind, gathered by place, made smaller."""
+"""Findings of a stage: counted by kind, grouped by cause, and minimised."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MAX_TRIES = 60
 
 
 def signature(outcome: Outcome) -> str:
-    """Return what findings of the same cause have in common."""
+    """Return a key that findings with the same cause share."""
     where = str(outcome.task.get("format", "")) if outcome.kind == "duration" else ""
     return outcome.kind + where + " " + re.sub(r"0x[0-9a-f]+|[\d.,]+", "#", outcome.text)[:90]
 
 
 def summarise(outcomes: Iterable[Outcome], on_progress: Callable[[int, Outcome], None] | None = None) -> dict[str, Any]:
-    """Count outcomes; keep the first of each cause.
+    """Count outcomes; keep the first one of each cause.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def summarise(outcomes: Iterable[Outcome], on_progress: Callable[[int, Outcome],
 
 
 def merge(first_part: dict[str, Any], second_part: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of two parts of a stage as one."""
+    """Return the combined figures of two parts of a stage."""
     if not first_part:
         return second_part
     sums = {k: first_part[k] + second_part[k] for k in ("inputs", "fine", "refused", *FAULTS, "processor_s")}
@@ -68,7 +68,7 @@ def merge(first_part: dict[str, Any], second_part: dict[str, Any]) -> dict[str, 
 
 
 def minimise(finding: dict[str, Any], setup: Callable[[], Any]) -> dict[str, Any]:
-    """Leave out operations, and halve lists of changes, as long as the finding stays the same."""
+    """Minimise a finding: remove operations and halve lists of changes as long as the kind of finding is the same."""
     task, wanted_kind = finding["task"], finding["kind"]
     if "operations" not in task:
         return finding

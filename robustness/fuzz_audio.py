@@ -1,4 +1,4 @@
-"""Damaged recordings: read whole, and every so often built into a corpus, drawn and heard by a model."""
+"""Damaged recordings: each is read completely; some are also built into a corpus or drawn."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from robustness import mutations, sounds
 DURATION_TOLERANCE_S = 0.05
 EVERY_BUILD, EVERY_VIEW = 50, 500
 EVERY_DURATION = 4
-"""Of the recordings that were read without a word, so many are compared with ffmpeg's length: one in this."""
+"""One in this many recordings that are read without issues is compared with the length that ffmpeg decodes."""
 
 
 def tasks(numbers: Iterable[int], seed: int) -> Iterator[dict[str, Any]]:
-    """Yield recipes of damaged recordings by their numbers; the same seed gives the same ones."""
+    """Yield recipes of damaged recordings by index; they depend only on the seed and the index."""
     good = sounds.good_files()
     names = list(good)
     for index in numbers:
@@ -33,15 +33,15 @@ def tasks(numbers: Iterable[int], seed: int) -> Iterator[dict[str, Any]]:
 
 
 def setup() -> Callable[[dict[str, Any]], tuple[str, str]]:
-    """Return what tries one recipe (called once in each worker)."""
-    import noizenet.audio.read  # noqa: F401 - loaded before the clock runs
+    """Return the function that tests one recipe; called once in each worker."""
+    import noizenet.audio.read  # noqa: F401 - loaded before time is measured
 
     good = sounds.good_files()
     return functools.partial(attempt, good=good)
 
 
 def damaged_bytes(task: dict[str, Any], good: dict[str, bytes]) -> tuple[bytes, str]:
-    """Return a damaged recording's bytes and its ending."""
+    """Return the bytes and the suffix of a damaged recording."""
     suffixes = {n: sounds.FORMATS[n].suffix for n in good}
     operations = task["operations"]
     data = mutations.apply(good[task["format"]], operations, good)
@@ -49,7 +49,7 @@ def damaged_bytes(task: dict[str, Any], good: dict[str, bytes]) -> tuple[bytes, 
 
 
 def attempt(task: dict[str, Any], good: dict[str, bytes]) -> tuple[str, str]:
-    """Try one recipe; return the kind of outcome and a line."""
+    """Test one recipe; return the kind of outcome and a message."""
     data, suffix = damaged_bytes(task, good)
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
         folder = Path(scratch) / "in"
@@ -66,7 +66,7 @@ def attempt(task: dict[str, Any], good: dict[str, bytes]) -> tuple[str, str]:
 
 
 def command(arguments: list[object]) -> tuple[str, str]:
-    """Run the command line in this process; a line that calls itself a bug is one."""
+    """Run a command in this process; tracebacks, "a bug in noizenet" and unknown exit codes are faults."""
     import contextlib
     import io
 
@@ -100,7 +100,10 @@ def _read(path: Path, *, duration: bool) -> tuple[str, str]:
             rate, channels = reader.info.sample_rate, reader.info.channels
             for block in reader.blocks():
                 if block.ndim != 2 or block.shape[1] != channels or block.dtype != np.float32:
-                    return "traceback", f"a block has shape {block.shape}, type {block.dtype}; {channels} were promised"
+                    return (
+                        "traceback",
+                        f"a block has shape {block.shape}, type {block.dtype}; {channels} channels were declared",
+                    )
                 if not np.isfinite(block).all():
                     return "traceback", "a block is not finite"
                 frames += len(block)
@@ -114,12 +117,12 @@ def _read(path: Path, *, duration: bool) -> tuple[str, str]:
             declared, decoded = reference
             agree = abs(declared - decoded) <= DURATION_TOLERANCE_S
             if agree and abs(frames / rate - decoded) > DURATION_TOLERANCE_S:
-                return "duration", f"{frames / rate:.3f} s were read without a word, ffmpeg reads {decoded:.3f} s"
+                return "duration", f"{frames / rate:.3f} s were read without an issue, ffmpeg reads {decoded:.3f} s"
     return "fine", "; ".join(issues)
 
 
 def ffmpeg_lengths(path: Path) -> tuple[float, float] | None:
-    """Return the length that ffmpeg reads in the container and the one that it decodes, in seconds; None where not."""
+    """Return the length in the container and the decoded length by ffmpeg, in seconds; None if ffmpeg fails."""
     if not shutil.which("ffmpeg"):
         return None
     rate = 8000

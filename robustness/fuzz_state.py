@@ -19,12 +19,12 @@ from robustness.fuzz_audio import command, leftover_files
 
 MODELS = ("sample", "paper", "token")
 SHARES = {"model": 30, "zip": 5, "checkpoint": 15, "corpus": 20, "config": 15, "set": 5, "table": 10}
-"""Inputs of each kind, in parts."""
+"""Relative frequency of each kind of input."""
 EVERY_RESUME, EVERY_TRAIN = 8, 10
 
 
 def tasks(numbers: Iterable[int], seed: int) -> Iterator[dict[str, Any]]:
-    """Yield recipes by their numbers; the same seed gives the same ones."""
+    """Yield recipes by index; they depend only on the seed and the index."""
     kinds = [k for k, parts in SHARES.items() for _ in range(parts)]
     for index in numbers:
         rng = random.Random(f"{seed} state {index}")
@@ -32,21 +32,21 @@ def tasks(numbers: Iterable[int], seed: int) -> Iterator[dict[str, Any]]:
 
 
 def setup(folder: Path) -> Callable[[dict[str, Any]], tuple[str, str]]:
-    """Return what tries one recipe (called once in each worker)."""
+    """Return the function that tests one recipe; called once in each worker."""
     import torch
 
-    import noizenet.api  # noqa: F401 - loaded before the clock runs
+    import noizenet.api  # noqa: F401 - loaded before time is measured
     from noizenet.generation.stream import Stream  # noqa: F401
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        for name in MODELS:  # kernels are loaded before the clock runs
+        for name in MODELS:  # kernels are loaded before time is measured
             _play(folder / name, Path(scratch))
     return functools.partial(attempt, fixtures=folder)
 
 
 def attempt(task: dict[str, Any], fixtures: Path) -> tuple[str, str]:
-    """Try one recipe; return the kind of outcome and a line."""
+    """Test one recipe; return the kind of outcome and a message."""
     rng = random.Random(task["seed"])
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
         found = ATTEMPTS[task["what"]](rng, fixtures, Path(scratch))
@@ -63,7 +63,7 @@ def _text(tree: Any) -> bytes:
 
 
 def _tensors(rng: random.Random, data: bytes) -> bytes:
-    """Damage a safetensors file: its bytes, or what its header says."""
+    """Damage a safetensors file: its bytes or the values in its header."""
     if rng.random() < 0.4:
         return _damage(rng, data)
     size = struct.unpack("<Q", data[:8])[0]
@@ -84,7 +84,7 @@ def _model_parts(rng: random.Random, fixtures: Path) -> dict[str, bytes]:
     metadata, weights = (folder / "model.json").read_bytes(), (folder / "model.safetensors").read_bytes()
     if rng.random() < 0.35:
         weights = _tensors(rng, weights)
-        if rng.random() < 0.8:  # a damage that the digest does not tell
+        if rng.random() < 0.8:  # with a matching digest, so that the digest does not reveal the damage
             tree = json.loads(metadata)
             tree["weights_sha256"] = hashlib.sha256(weights).hexdigest()
             metadata = _text(tree)
@@ -167,7 +167,7 @@ def _read_all(folder: Path) -> tuple[str, str]:
 
 
 def _change_cells(rng: random.Random, data: bytes) -> bytes:
-    """Change cells of a table, or give a line one cell too many or too few."""
+    """Change cells of a table, or add or remove a cell of a row."""
     lines = data.decode("utf-8").splitlines()
     for _ in range(rng.choice((1, 1, 3))):
         at = rng.randrange(len(lines))

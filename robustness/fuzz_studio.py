@@ -1,4 +1,4 @@
-"""A real studio on 127.0.0.1, asked what no page asks: broken requests, JSON bodies and WebSocket frames."""
+"""Fuzz a real studio on 127.0.0.1 with malformed requests, JSON bodies and WebSocket frames."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FRAMES: tuple[dict[str, Any], ...] = (
 
 
 class Studio:
-    """A studio that runs as a command, and what it said."""
+    """A studio that runs as a command, with its output."""
 
     def __init__(self, data: Path) -> None:
         self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed by close()
@@ -56,11 +56,11 @@ class Studio:
         started = time.monotonic()
         while not self.is_responding():
             if self.process.poll() is not None or time.monotonic() - started > 120:
-                raise RuntimeError(f"the studio did not begin: {self.output()[-2000:]}")
+                raise RuntimeError(f"the studio did not start: {self.output()[-2000:]}")
             time.sleep(0.2)
 
     def is_responding(self) -> bool:
-        """Tell whether it answers at all."""
+        """Return whether it responds to a request."""
         import requests
 
         with contextlib.suppress(requests.RequestException):
@@ -68,12 +68,12 @@ class Studio:
         return False
 
     def output(self) -> str:
-        """Return all that it printed."""
+        """Return its output so far."""
         self.log.seek(0)
         return self.log.read()
 
     def close(self) -> None:
-        """End it."""
+        """Terminate it."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(15)
@@ -83,17 +83,17 @@ class Studio:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens at."""
+    """Return a free port."""
     with socket.socket() as connection:
         connection.bind(("127.0.0.1", 0))
         return int(connection.getsockname()[1])
 
 
 def outcomes(fixtures: Path, count: int, seed: int) -> Iterator[Outcome]:
-    """Ask `count` times; yield what became of it."""
+    """Send `count` requests; yield the outcome of each."""
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
         data = Path(scratch) / "data"
-        (data / "corpora").mkdir(parents=True)  # by which a studio knows its own folder
+        (data / "corpora").mkdir(parents=True)  # marks the folder as a studio's
         shutil.copytree(fixtures / "sample", data / "models" / "sample")
         (data / "models" / "sample" / "resume.safetensors").unlink(missing_ok=True)
         studio = Studio(data)
@@ -119,7 +119,7 @@ def outcomes(fixtures: Path, count: int, seed: int) -> Iterator[Outcome]:
                     studio.close()
                     studio, reported = Studio(data), 0
             if not studio.is_responding():
-                yield Outcome({"what": "studio"}, "hang", "the studio does not answer in the end")
+                yield Outcome({"what": "studio"}, "hang", "the studio does not respond at the end")
             left = [p.name for p in data.rglob("*.part*")]
             if left:
                 yield Outcome({"what": "studio"}, "leftover", ", ".join(left[:5]))
@@ -154,9 +154,9 @@ def _request(
     except (requests.RequestException, UnicodeError) as error:
         return "refused", type(error).__name__
     if response.status_code >= 500:
-        return "traceback", f"{method} {path[:60]} answers {response.status_code}: {response.text[:150]}"
+        return "traceback", f"{method} {path[:60]} returned {response.status_code}: {response.text[:150]}"
     if response.status_code >= 400 and str(studio.data) in response.text:
-        return "traceback", f"{method} {path[:60]} tells a path of this computer: {response.text[:150]}"
+        return "traceback", f"{method} {path[:60]} reveals a local path: {response.text[:150]}"
     return ("fine" if response.ok else "refused"), f"{response.status_code}"
 
 
@@ -194,7 +194,7 @@ def _put(studio: Studio, rng: random.Random) -> tuple[str, str]:
 
 
 def _raw(studio: Studio, rng: random.Random) -> tuple[str, str]:
-    """Send bytes that are no request, half a request, or break off an upload."""
+    """Send invalid bytes, an incomplete request or an interrupted upload."""
     request = (
         f"PUT /api/collections/x/y.wav HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\n"
         f"Origin: http://127.0.0.1:{studio.port}\r\nContent-Length: 100000\r\n\r\n"

@@ -1,7 +1,7 @@
-"""SIGKILL at random moments: after a restart the result is that of an undisturbed run, and nothing half-written stays.
+"""SIGKILL at random moments: after a restart the result must equal that of an uninterrupted run, without partial files.
 
-Commands are forked from a process that has loaded the libraries, so the moments fall into the work and not into the
-loading; one in ten is a process of its own.
+Commands are forked from a process that has already loaded the libraries, so that kills hit the work and not the imports;
+one in ten is a separate process.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from robustness import material
 from robustness.commands import Trial, archives, trials
 
 SHARES = {"corpus build": 50, "generate": 50, "corpus fetch": 40, "train": 35, "evaluate": 15, "studio": 10}
-"""Kills of each command, of 200."""
+"""Number of kills of each command, out of 200."""
 SEPARATE_EVERY = 10
 FEW = 50
-"""Of fewer kills one undisturbed run is enough; of more, a second one shows that runs are equal at all."""
+"""From this number of kills on, a second reference run checks that uninterrupted runs are equal."""
 LIMIT_S = 300.0
 
 
@@ -44,7 +44,7 @@ def run(fixtures: Path, count: int, seed: int, on_progress: Callable[[str, int],
             n_kills = max(1, round(count * SHARES[name] / sum(SHARES.values())))
             problem = _reference_run(name, trial, Path(scratch), 2 if count >= FEW else 1)
             if problem:
-                findings.append({"command": name, "text": f"undisturbed: {problem}"})
+                findings.append({"command": name, "text": f"reference run: {problem}"})
                 continue
             for k in range(n_kills):
                 rng = random.Random(f"{seed} kill {name} {k}")
@@ -61,8 +61,8 @@ def run(fixtures: Path, count: int, seed: int, on_progress: Callable[[str, int],
 
 
 def _reference_run(name: str, trial: Trial, scratch: Path, times: int) -> str:
-    for attempt in range(1, times + 1):  # the first may compile; the second tells how long it takes
-        folder = scratch / f"{name} undisturbed {attempt}"
+    for attempt in range(1, times + 1):  # the first run may compile; the second is timed
+        folder = scratch / f"{name} reference {attempt}"
         folder.mkdir()
         trial.prepare(folder)
         started = time.monotonic()
@@ -88,14 +88,14 @@ def _kill(trial: Trial, folder: Path, rng: random.Random) -> tuple[list[str], fl
         moment = rng.uniform(0.0, 1.05) * trial.seconds
         time.sleep(moment)
         running.kill()
-    problems = [f"half-written and visible: {p}" for p in _incomplete_files(folder)]
+    problems = [f"visible but incomplete: {p}" for p in _incomplete_files(folder)]
     output = _finish(trial.start(folder, True, False))
     if output:
         problems.append(f"the restart fails: {output}")
     else:
         difference = _first_difference(trial.expected, trial.result(folder))
         if difference:
-            problems.append(f"another result: {difference}")
+            problems.append(f"different result: {difference}")
         left = sorted(p.name for p in folder.rglob("*") if ".part" in p.name)
         problems += [f"left behind: {re.sub('[0-9a-f]{12}', '#', left[0])} ({len(left)} in all)"] if left else []
     shutil.rmtree(folder, ignore_errors=True)
@@ -103,7 +103,7 @@ def _kill(trial: Trial, folder: Path, rng: random.Random) -> tuple[list[str], fl
 
 
 def _incomplete_files(folder: Path) -> list[str]:
-    """Return visible files that cannot be read whole."""
+    """Return the visible files that cannot be read completely."""
     incomplete = []
     for path in folder.rglob("*"):
         hidden = path.name.startswith(".") or path.name.endswith(".partial") or "download" in path.parts
@@ -134,7 +134,7 @@ def _first_difference(expected: dict[str, str], found: dict[str, str]) -> str:
 
 
 def _finish(running: Any) -> str:
-    """Wait for a command; return what it said if it failed."""
+    """Wait for a command; return its output if it failed."""
     code = running.wait(LIMIT_S)
     output = running.output()
     running.kill()

@@ -1,4 +1,4 @@
-"""Small corpora, models and tables, made once by code, that other stages damage or interrupt."""
+"""Small corpora, models and tables, made once by code as inputs of the stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUICK_TRAINING = (
     "training.validate_every=10", "training.calibration_seconds=0.2", "model.hidden=24", "training.threads=1",
 )  # fmt: skip
 SAMPLES = ("model.tiers=[[4, 16], [16, 24]]", "model.tier_inputs=16", "model.width=16", "model.lookback=16")
-TOKENS = ("model.embedding=24", "model.depth_width=24", "training.start=")
+TOKENS = ("model.embedding=24", "model.depth_width=24", "training.init_from=")
 SMALL_CODEC = {
     "sample_rate": RATE, "n_fft": 256, "hop": 64, "bands": 24, "width": 48, "codebooks": 3, "levels": 16,
     "code_size": 4, "past": 2, "decoder_past": 2,
@@ -34,7 +34,7 @@ FMA_ARTISTS = "artist_id,artist_name\n1,AWOL\n6,Kurt Vile\n"
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which ``python -m noizenet`` is this checkout's."""
+    """Return an environment in which ``python -m noizenet`` runs this checkout."""
     path = os.pathsep.join(filter(None, (str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", ""))))
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
@@ -45,7 +45,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def noizenet(*arguments: object, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-    """Run ``noizenet`` in a process of its own and wait for it."""
+    """Run ``noizenet`` in a separate process and wait for it."""
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, errors="replace", env=environment(), timeout=timeout,
         check=False,
@@ -53,7 +53,7 @@ def noizenet(*arguments: object, timeout: float = 600) -> subprocess.CompletedPr
 
 
 def training(corpus: Path, out: Path, model: str, epochs: float, *extra: str) -> list[object]:
-    """Return the arguments of a short training."""
+    """Return the arguments of a short training run."""
     sets = [*QUICK_TRAINING, *{"sample-lstm": SAMPLES, "token-lstm": TOKENS}.get(model, ()), *extra]
     chosen = [x for s in sets for x in ("--set", s)]
     return ["train", corpus, out, "--model", model, "--epochs", epochs, *chosen]
@@ -72,11 +72,11 @@ def album(folder: Path, count: int = 6, seconds: float = 3.0) -> Path:
 
 
 def make(folder: Path) -> Path:
-    """Make everything below `folder`, unless that was done: ``corpus``, ``sample``, ``paper``, ``token``, ``fma``."""
+    """Make ``corpus``, ``sample``, ``paper``, ``token`` and ``fma`` below `folder`, unless they exist."""
     if (folder / "made").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    _check(noizenet("doctor", "--compile", timeout=3600))  # no stage waits for it
+    _check(noizenet("doctor", "--compile", timeout=3600))  # compiled once, so that no stage has to
     _check(noizenet("corpus", "demo", folder / "corpus", "--minutes", 1.2, "--sample-rate", RATE))
     _check(noizenet(*training(folder / "corpus", folder / "sample", "sample-lstm", 0.1)))
     _check(noizenet(*training(folder / "corpus", folder / "paper", "paper-lstm", 0.1)))
@@ -95,7 +95,7 @@ def make(folder: Path) -> Path:
 
 
 def make_fma(folder: Path) -> None:
-    """Make a small tree of the Free Music Archive's shape."""
+    """Make a small dataset with the layout of the Free Music Archive."""
     mp3 = sounds.FORMATS["mp3-cbr"]
     (folder / "fma_small" / "000").mkdir(parents=True)
     (folder / "fma_metadata").mkdir()

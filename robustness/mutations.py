@@ -1,4 +1,4 @@
-"""Changes that damage a file. A change is plain data, so that a finding can be stored, repeated and made smaller."""
+"""Operations that damage a file. An operation is plain data, so that findings can be stored, repeated and minimised."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FALSE_LENGTHS = (
     2**64 - 1,
 )
 HEADER = 400
-"""Bytes at the beginning in which half of all changes fall: most of what decoders believe stands there."""
+"""Half of all changes are in the first bytes of a file, because decoders rely on headers."""
 PREFIXES = (b"ID3\x03\x00\x00\x00\x00\x02\x01", b"\0" * 1000, b"#EXTM3U\n", b"<html>not found</html>\n", b"RIFF")
 
 
 def draw(rng: random.Random, names: list[str], size: int) -> list[Operation]:
-    """Draw one to four operations for a file of `size` bytes; `names` are the files that may be joined to it."""
+    """Draw one to four operations for a file of `size` bytes; `names` are files that may be joined to it."""
     return [_draw(rng, names, size) for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4)))]
 
 
@@ -68,7 +68,7 @@ def _draw(rng: random.Random, names: list[str], size: int) -> Operation:
 
 
 def apply(data: bytes, operations: list[Operation], others: Mapping[str, bytes]) -> bytes:
-    """Return `data` changed; whatever lies outside is taken modulo the length, so any subset can be applied."""
+    """Return `data` after the operations; positions are taken modulo the length, so that any subset can be applied."""
     out = bytearray(data)
     for kind, *given in operations:
         n = max(1, len(out))
@@ -109,7 +109,7 @@ def apply(data: bytes, operations: list[Operation], others: Mapping[str, bytes])
 
 
 def final_suffix(operations: list[Operation], suffix: str, suffixes: Mapping[str, str]) -> str:
-    """Return the file's ending after all swaps."""
+    """Return the suffix of the file after all swaps."""
     for kind, *given in operations:
         if kind == "swap":
             suffix = suffixes[given[0]]
@@ -124,7 +124,7 @@ EXTREME_VALUES: tuple[Any, ...] = (
 
 
 def change_tree(rng: random.Random, tree: Any) -> Any:
-    """Return plain data with one to three of its values replaced, removed, renamed or nested."""
+    """Return a copy of plain data with one to three values replaced, removed, renamed or nested."""
     import copy
 
     tree = copy.deepcopy(tree)

@@ -1,4 +1,4 @@
-"""Hostile surroundings: full disks, read-only folders, little memory, clocks, consoles, long paths, many files."""
+"""Adverse environments: full disks, read-only folders, little memory, clocks, consoles, long paths, many files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from robustness import material
 
 DISK_BYTES = 6_000_000
 STEPS = 12
-"""Amounts of free room that each command is tried with."""
+"""Number of amounts of free space that each command is tested with."""
 MANY_FILES = 100_000
 
 Checks = list[tuple[str, bool, str]]
 
 
 def run(fixtures: Path, *, short: bool = False) -> dict[str, Any]:
-    """Try every surrounding; return ``checks``, ``faults``, ``skipped`` and findings."""
+    """Test every environment; return ``checks``, ``faults``, ``skipped`` and findings."""
     found: dict[str, Any] = {"groups": {}, "skipped": {}, "findings": []}
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
         for name, group in GROUPS.items():
@@ -47,7 +47,7 @@ def run(fixtures: Path, *, short: bool = False) -> dict[str, Any]:
 
 
 class _SkippedError(Exception):
-    """Something that cannot be tried here."""
+    """The environment cannot be created on this machine."""
 
 
 def _writable(folder: Path) -> None:
@@ -71,7 +71,7 @@ def _commands(fixtures: Path, out: Path, album: Path) -> dict[str, list[object]]
 def check_failure(
     done: subprocess.CompletedProcess[str], out: Path, *, may_succeed: bool, expected_text: str = ""
 ) -> tuple[bool, str]:
-    """Tell whether a command failed as it should: one clear line, exit 1 or 2, nothing half-written."""
+    """Return whether a command failed correctly: one line, exit code 1 or 2, no partial files."""
     text = done.stderr
     lines = [x for x in text.splitlines() if x.startswith("noizenet:")]
     left = [p.name for p in out.rglob("*") if ".part" in p.name] if out.exists() else []
@@ -98,12 +98,12 @@ def _run_command(arguments: list[object], **options: Any) -> subprocess.Complete
 
 
 def _full_disk(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Give each command less and less room, so that every write is the one that fails."""
+    """Run each command with several amounts of free space, so that different writes fail."""
     disk = folder / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        raise _SkippedError("needs the right to mount a small file system")
+        raise _SkippedError("needs permission to mount a small file system")
     checks: Checks = []
     try:
         album = material.album(folder / "album", count=4)
@@ -129,13 +129,13 @@ def _full_disk(fixtures: Path, folder: Path, short: bool) -> Checks:
 
 
 def _read_only(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Give each command a folder that it may not write to."""
+    """Run each command with an output folder that is read-only."""
     out = folder / "out"
     out.mkdir(mode=0o555)
-    if os.geteuid() == 0:  # root may write to any folder, but not to a file system that is read-only
+    if os.geteuid() == 0:  # root can write to any folder, except on a read-only file system
         mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(out)]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
-            raise _SkippedError("needs to run as somebody who is not root, or the right to mount")
+            raise _SkippedError("needs a user other than root, or permission to mount")
     album = material.album(folder / "album", count=2)
     checks: Checks = []
     for name, arguments in _commands(fixtures, out, album).items():
@@ -147,7 +147,7 @@ def _read_only(fixtures: Path, folder: Path, short: bool) -> Checks:
 
 
 def _little_memory(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Limit the address space: a command ends well, or with one line."""
+    """Limit the address space: a command must succeed or fail with one line."""
     album = material.album(folder / "album", count=2)
     checks: Checks = []
     for megabytes in (300, 500, 800, 1200, 2000, 3000):
@@ -174,7 +174,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def _clock(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Let the wall clock jump backwards and forwards at every look."""
+    """Let the wall clock jump at every call."""
     album = material.album(folder / "album", count=2)
     checks: Checks = []
     for name, arguments in _commands(fixtures, folder, album).items():
@@ -194,7 +194,7 @@ CONSOLES: dict[str, dict[str, str]] = {
 
 
 def _consoles(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Run commands that print names of every script under locales and encodings that cannot show them."""
+    """Run commands that print non-Latin names, under locales and encodings that cannot represent them."""
     album = material.album(folder / "альбом 𝄞 ñ", count=3)
     non_utf8 = os.fsencode(album / "blues") + b"/caf\xe9.wav"
     shutil.copy(next(album.rglob("*.wav")), non_utf8)
@@ -216,7 +216,7 @@ def _consoles(fixtures: Path, folder: Path, short: bool) -> Checks:
 
 
 def _long_path(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Name things with 250 characters, and nest them deeper than 4,000."""
+    """Use file names of 250 bytes, and nested folders."""
     album = material.album(folder / "album", count=2)
     source = next(album.rglob("*.wav"))
     long = folder / "in" / ("n" * 246 + ".wav")
@@ -234,12 +234,12 @@ def _long_path(fixtures: Path, folder: Path, short: bool) -> Checks:
         "view": ["view", long, folder / "x.png"],
         "view to a long name": ["view", source, folder / ("p" * 246 + ".png")],
         "generate to a long name": ["generate", fixtures / "sample", folder / ("ж" * 123 + ".wav"), "--seconds", 1],
-        "generate deep down": ["generate", fixtures / "sample", deep / "x.wav", "--seconds", 1],
-        "build deep down": ["corpus", "build", album, deep / "c", "--sample-rate", 8000, "--workers", 1],
+        "generate in a deep folder": ["generate", fixtures / "sample", deep / "x.wav", "--seconds", 1],
+        "build in a deep folder": ["corpus", "build", album, deep / "c", "--sample-rate", 8000, "--workers", 1],
     }.items():
         done = _run_command(arguments)
         passed, message = check_failure(done, folder / "c", may_succeed=True, expected_text="path is longer")
-        checks.append((what, passed and (done.returncode == 0 or "deep down" in what), message))
+        checks.append((what, passed and (done.returncode == 0 or "deep folder" in what), message))
     passed, message = check_failure(
         _run_command(["generate", fixtures / "sample", folder / ("x" * 300 + ".wav"), "--seconds", 1]),
         folder / "c",
@@ -250,7 +250,7 @@ def _long_path(fixtures: Path, folder: Path, short: bool) -> Checks:
 
 
 def _many_files(fixtures: Path, folder: Path, short: bool) -> Checks:
-    """Build from a folder of 100,000 files of which few are sound."""
+    """Build from a folder of 100,000 files, few of which are audio."""
     count = MANY_FILES
     album = material.album(folder / "album", count=4)
     for k in range(count):
@@ -265,4 +265,4 @@ GROUPS: dict[str, Callable[[Path, Path, bool], Checks]] = {
     "locale and console": _consoles, "long paths": _long_path, "many files": _many_files,
 }  # fmt: skip
 SHORT_GROUPS = ("full disk", "read-only folder", "locale and console")
-"""Surroundings of the short form."""
+"""Environments of the short run."""

@@ -1,4 +1,4 @@
-"""Processes that try one input after another, under watch: a hang, a crash or too much memory costs one of them."""
+"""A pool of watched processes that test inputs: after a hang, a crash or too much memory the process is replaced."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ MAX_SECONDS = 20.0
 MAX_BYTES = 1_000_000_000
 TMPFS = "/dev/shm"
 PATIENCE = 3
-"""A busy computer is no hang: what has not used its seconds of the processor may take so many times as long."""
+"""An input that has used less than the limit of processor time may take this many times the limit of wall time, so that
+a busy machine does not count as a hang."""
 GRACE_S = 0.5
-"""Time in which an input is not looked after; most have ended by then."""
+"""A process is not checked during this time; most inputs end sooner."""
 ADDRESS_SPACE = 12 << 30
-"""What a process may map at most: an input that asks for more gets MemoryError, and the machine lives on."""
+"""Limit of the address space of a process: larger requests raise MemoryError and do not exhaust the machine."""
 
 
 @dataclass
 class Outcome:
-    """What became of one input.
+    """The outcome of one input.
 
-    `seconds` are those of the processor, in this process and those that it starts. `kind` is ``fine`` (read), ``refused`` (a clear line), or a fault: ``traceback``, ``crash``, ``hang``, ``memory``,
-    ``leftover`` or ``duration``.
+    `seconds` is the processor time of the process and its children. `kind` is ``fine`` (accepted), ``refused`` (with one
+    line), or a fault: ``traceback``, ``crash``, ``hang``, ``memory``, ``leftover`` or ``duration``.
     """
 
     task: Any
@@ -48,25 +49,26 @@ def run(
     patience: float = PATIENCE,
     deadline: float | None = None,
 ) -> Iterator[Outcome]:
-    """Try every task in a pool of processes.
+    """Test every task in a pool of processes.
 
     Parameters
     ----------
     setup : callable
-        Called once in each process; returns the function that tries one task and says ``(kind, text)``.
+        Called once in each process; returns the function that tests one task and returns ``(kind, text)``.
     tasks : iterable
     workers : int
+        Number of processes.
     max_seconds, max_bytes : float, int
-        What one input may take: seconds of the processor.
+        Limits for one input: processor time in seconds, and memory in bytes.
     patience : float
-        Times as many seconds may pass.
+        Limit of the wall time, as a multiple of `max_seconds`.
     deadline : float, optional
-        :func:`time.monotonic` at which no further task is begun.
+        Value of :func:`time.monotonic` after which no task is started.
 
     Yields
     ------
     Outcome
-        In the order in which they end.
+        In order of completion.
     """
     pending = iter(tasks)
     pool = [_Worker(setup) for _ in range(workers)]
@@ -108,7 +110,7 @@ class _Worker:
         other.close()
         ready = self.pipe.poll(180) and self.pipe.recv()
         if ready != "ready":
-            raise RuntimeError(f"a worker could not begin: {ready}")
+            raise RuntimeError(f"a worker could not start: {ready}")
 
     def submit(self, task: Any) -> None:
         self.task, self.started = task, time.monotonic()
@@ -129,7 +131,7 @@ class _Worker:
             code = self.process.exitcode
             self._restart()
             return Outcome(self.task, "crash", f"exit code {code}", took)
-        if not self.process.is_alive() or took < GRACE_S:  # the pipe tells of an end at the next look
+        if not self.process.is_alive() or took < GRACE_S:  # the next poll of the pipe reports the end
             return None
         cpu_now = cpu_seconds(self.process.pid)
         self.cpu_start = cpu_now if self.cpu_start is None else self.cpu_start
@@ -160,12 +162,12 @@ class _Worker:
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """Return the processor time of a process and of those that it started, in seconds."""
+    """Return the processor time of a process and its children, in seconds."""
     return _sum_over_processes(pid, lambda process: sum(process.cpu_times()[:4]))
 
 
 def resident(pid: int | None) -> int:
-    """Return the resident memory of a process and of those that it started, in bytes."""
+    """Return the resident memory of a process and its children, in bytes."""
     return int(_sum_over_processes(pid, lambda process: float(process.memory_info().rss)))
 
 
@@ -187,14 +189,14 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
     import sys
     import tempfile
 
-    if os.access(TMPFS, os.W_OK):  # many small files, each for a moment
+    if os.access(TMPFS, os.W_OK):  # many small, short-lived files
         tempfile.tempdir = TMPFS
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
-    os.dup2(quiet, 2)  # decoders write their complaints here
-    sys.stdout, sys.stderr = open(os.devnull, "w"), open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
+    os.dup2(quiet, 2)  # decoders print warnings
+    sys.stdout, sys.stderr = open(os.devnull, "w"), open(os.devnull, "w")  # noqa: SIM115, PTH123 - never closed
     try:
         attempt = setup()
     except BaseException:
