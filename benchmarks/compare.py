@@ -34,7 +34,7 @@ from noizenet.training.step import detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
 sys.path.insert(0, str(Path(__file__).parent))
-CROP_S, WINDOW, LANES, TEST_S = 5.0, 1024, 32, 2.0
+CROP_S, WINDOW, ROWS, TEST_S = 5.0, 1024, 32, 2.0
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
     elif a.who == "samplernn":
         run_samplernn(corpus, test, budgets, a)
     else:
-        run_ours(corpus, test, budgets, a)
+        run_sample_lstm(corpus, test, budgets, a)
 
 
 def representation(corpus: Corpus) -> MuLaw:
@@ -71,7 +71,7 @@ def test_batches(corpus: Corpus) -> list[Batch]:
     """Return 64 seconds of the test tracks: 32 lanes of two seconds, each from its start state."""
     windows = round(TEST_S * corpus.sample_rate / WINDOW)
     reader = WindowReader(
-        corpus, corpus.split("test"), representation(corpus), batch=LANES, window=WINDOW,
+        corpus, corpus.split("test"), representation(corpus), batch=ROWS, window=WINDOW,
         segment_seconds=windows * WINDOW / corpus.sample_rate, seed=20,
     )  # fmt: skip
     return [reader.next() for _ in range(windows)]
@@ -100,9 +100,9 @@ def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: ar
     batches = samplernn.lockstep(crops(corpus, samplernn.BATCH, samplernn.WINDOW, a.seed), windows)
     for minutes in budgets:
         while spent < minutes * 60:
-            begun = time.process_time()
+            started = time.process_time()
             recent = rnn.step(next(batches))
-            spent += time.process_time() - begun
+            spent += time.process_time() - started
             steps += 1
             print(f"step {steps}, {spent / 60:.1f} min, {recent:.3f} bits", file=sys.stderr, flush=True)
         audio = steps * samplernn.BATCH * samplernn.WINDOW / corpus.sample_rate
@@ -113,7 +113,7 @@ def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: ar
         report(a.out / "samplernn.json", result)
 
 
-def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
+def run_sample_lstm(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
     from noizenet.training.loop import train
     from noizenet.training.options import configure
     from noizenet.training.plan import Budget
@@ -153,12 +153,12 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
     stepper = Stepper(model.weights, model.representation.silence())
     stepper.run(1000)
     rnn.generate_seconds(16)
-    theirs, ours = [], []
+    samplernn_rates, sample_lstm = [], []
     for _ in range(rounds):
-        theirs.append(64 / rnn.generate_seconds(64) / rate)
-        begun = time.perf_counter()
+        samplernn_rates.append(64 / rnn.generate_seconds(64) / rate)
+        started = time.perf_counter()
         stepper.run(rate)
-        ours.append(1 / (time.perf_counter() - begun))
+        sample_lstm.append(1 / (time.perf_counter() - started))
     with tempfile.TemporaryDirectory() as folder:
         config = configure("sample-lstm", None, ("training.threads=1",))
         trainer = Trainer(corpus, Path(folder), config, Budget(minutes=1), 0)
@@ -168,24 +168,27 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
             trainer.state = trainer.learn().state
 
         step()
-        learnt: list[float] = []
+        training_rates: list[float] = []
         for _ in range(20):
-            begun = time.process_time()
+            started = time.process_time()
             step()
-            learnt.append(o.batch * o.window / rate / (time.process_time() - begun))
+            training_rates.append(o.batch * o.window / rate / (time.process_time() - started))
     batch = crops(corpus, samplernn.BATCH, samplernn.WINDOW, 0).next()
-    begun = time.process_time()
+    started = time.process_time()
     rnn.step(batch)
-    their_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - begun)
+    samplernn_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - started)
     return {
         "sample_rate": rate,
-        "generation, x real time": {"samplernn": float(np.median(theirs)), "sample-lstm": float(np.median(ours))},
-        "generation, ratio": float(np.median(ours) / np.median(theirs)),
-        "training, audio seconds per CPU second": {
-            "samplernn": their_training,
-            "sample-lstm": float(np.median(learnt)),
+        "generation, x real time": {
+            "samplernn": float(np.median(samplernn_rates)),
+            "sample-lstm": float(np.median(sample_lstm)),
         },
-        "training, ratio": float(np.median(learnt)) / their_training,
+        "generation, ratio": float(np.median(sample_lstm) / np.median(samplernn_rates)),
+        "training, audio seconds per CPU second": {
+            "samplernn": samplernn_training,
+            "sample-lstm": float(np.median(training_rates)),
+        },
+        "training, ratio": float(np.median(training_rates)) / samplernn_training,
     }
 
 
@@ -200,12 +203,12 @@ def _show(progress: Any) -> None:
 def bits(model: Model, test: list[Batch]) -> float:
     """Return a model's exact bits per sample over the test windows."""
     network = model.network
-    state = network.start_state(LANES)
+    state = network.start_state(ROWS)
     total = 0.0
     for batch in test:
         inputs, targets, mix, _ = to_tensors(batch, network.architecture.genres)
-        nats, _, state = network.compute_loss(inputs, targets, mix, detach_state(network, state, batch.fresh))
-        total += float(nats) / math.log(2)
+        nll, _, state = network.compute_loss(inputs, targets, mix, detach_state(network, state, batch.fresh))
+        total += float(nll) / math.log(2)
     return total / len(test)
 
 

@@ -15,7 +15,7 @@ from sklearn.cluster import MiniBatchKMeans
 
 from noizenet.corpus.corpus import Corpus, Track
 
-N_FFT, HOP, STATES, STRETCH_S, MOST_FRAMES = 1024, 256, 256, 20.0, 40_000
+N_FFT, HOP, STATES, EXCERPT_S, MAX_FRAMES = 1024, 256, 256, 20.0, 40_000
 FLOOR = 1e-5
 
 
@@ -31,20 +31,20 @@ class MarkovChain:
     """
 
     def __init__(self, corpus: Corpus, tracks: Sequence[Track], seed: int = 0) -> None:
-        each = max(1, round(MOST_FRAMES * HOP / corpus.sample_rate / STRETCH_S / max(1, len(tracks))))
-        parts = [self._spectra(corpus, t, (i + 0.5) / each) for t in tracks for i in range(each)]
+        per_track = max(1, round(MAX_FRAMES * HOP / corpus.sample_rate / EXCERPT_S / max(1, len(tracks))))
+        parts = [self._spectra(corpus, t, (i + 0.5) / per_track) for t in tracks for i in range(per_track)]
         frames = np.concatenate(parts)
         self._clusters = MiniBatchKMeans(STATES, random_state=seed, n_init=1, batch_size=2048).fit(frames)
-        self._follow = np.zeros((STATES, STATES))
+        self._transitions = np.zeros((STATES, STATES))
         for part in parts:
             states = self._clusters.predict(part)
-            np.add.at(self._follow, (states[:-1], states[1:]), 1)
+            np.add.at(self._transitions, (states[:-1], states[1:]), 1)
         self._first = np.bincount(self._clusters.predict(frames), minlength=STATES).astype(float)
 
     @staticmethod
-    def _spectra(corpus: Corpus, track: Track, place: float) -> NDArray[np.float32]:
-        count = min(track.frames, round(STRETCH_S * corpus.sample_rate))
-        samples = corpus.mono(track, round(place * (track.frames - count)), count)
+    def _spectra(corpus: Corpus, track: Track, position: float) -> NDArray[np.float32]:
+        count = min(track.frames, round(EXCERPT_S * corpus.sample_rate))
+        samples = corpus.mono(track, round(position * (track.frames - count)), count)
         magnitude = np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP))
         return np.log(magnitude.T + FLOOR).astype(np.float32)
 
@@ -56,7 +56,7 @@ class MarkovChain:
         state = int(generator.choice(STATES, p=self._first / self._first.sum()))
         for i in range(count):
             states[i] = state
-            row = self._follow[state]
+            row = self._transitions[state]
             row = row if row.sum() else self._first  # a state that was only ever last
             state = int(generator.choice(STATES, p=row / row.sum()))
         magnitude = np.exp(self._clusters.cluster_centers_[states].T) - FLOOR

@@ -36,14 +36,14 @@ def main() -> None:
         work = vectors * columns * rows
         count = max(4, int(WORK / work))
 
-        def ours(i: int, w=weights, s=scales, at=layout, n=rows, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
+        def run_noizenet(i: int, w=weights, s=scales, at=layout, n=rows, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
             add_products(w, s, at[i % 4], n, x, y)
 
-        def theirs(i: int, m=matrices, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
+        def run_numpy(i: int, m=matrices, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
             np.dot(x, m[i % 4].T, out=y)
 
-        ours(0)
-        found = [(rate(ours, count, work), rate(theirs, count, work)) for _ in range(ROUNDS)]
+        run_noizenet(0)
+        found = [(rate(run_noizenet, count, work), rate(run_numpy, count, work)) for _ in range(ROUNDS)]
         a, b = np.median(found, 0)
         print(f"| {vectors} | {columns} | {rows} | {a:.1f} | {b:.1f} |", flush=True)
 

@@ -87,9 +87,9 @@ class SampleRnn:
         """Return the time that its own loop needs for so many samples of one stream."""
         generator = self._code.Generator(self.network)
         with torch.no_grad():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             generator(1, samples)
-            return time.perf_counter() - begun
+            return time.perf_counter() - started
 
     def generate(self, streams: int, samples: int) -> NDArray[np.int16]:
         """Return what its own loop plays, all streams at once, as classes [streams, samples]."""
@@ -107,8 +107,8 @@ class SampleRnn:
         sequence = torch.cat([self._history, frames], 1)  # lookback samples, then the window's targets
         self._history = sequence[:, -lookback:-1]
         output = self.predictor(sequence[:, :-1], reset)
-        nats = torch.nn.functional.nll_loss(output.reshape(-1, LEVELS), frames[:, 1:].reshape(-1))
-        return nats / torch.log(torch.tensor(2.0))
+        nll = torch.nn.functional.nll_loss(output.reshape(-1, LEVELS), frames[:, 1:].reshape(-1))
+        return nll / torch.log(torch.tensor(2.0))
 
 
 def lockstep(reader: WindowReader, windows: int) -> Iterator[Batch]:
@@ -116,9 +116,9 @@ def lockstep(reader: WindowReader, windows: int) -> Iterator[Batch]:
 
     Lanes whose segment is shorter (at a track's end) go on with the next one; its states carry over there.
     """
-    at = 0
+    index = 0
     while True:
         batch = reader.next()
-        batch.fresh[:] = at % windows == 0
-        at += 1
+        batch.fresh[:] = index % windows == 0
+        index += 1
         yield batch

@@ -77,41 +77,55 @@ def main() -> None:
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
     else:
         print(f"{o.checkout}: no checkout of SampleRNN, left out", file=sys.stderr)
-    options, scene = Options(o.embedding), None
+    options, references = Options(o.embedding), None
     content = hashlib.sha256("".join(sorted(t.content for t in corpus.tracks)).encode()).hexdigest()
     for name, make in contenders.items():
         if o.only not in name:
             continue
         folder = o.out / name.replace(" ", "-")
-        asked = f"{name} {o.minutes:g} {o.streams} {o.seconds:g} {o.embedding} {content}"
-        if not once(folder / "judged.txt", asked):
-            made = folder / "made.txt"
-            model = load(folder / "model") if once(made, asked) and (folder / "model").exists() else None
-            if not once(made, asked):
+        settings_text = f"{name} {o.minutes:g} {o.streams} {o.seconds:g} {o.embedding} {content}"
+        if not is_done(folder / "judged.txt", settings_text):
+            generated = folder / "made.txt"
+            model = (
+                load(folder / "model") if is_done(generated, settings_text) and (folder / "model").exists() else None
+            )
+            if not is_done(generated, settings_text):
                 model = make(folder)
-                made.write_text(asked)
-            scene = scene or reference_set(corpus, options, progress)
-            judge(name, corpus, folder, model, options, scene)
-            (folder / "judged.txt").write_text(asked)
+                generated.write_text(settings_text)
+            references = references or reference_set(corpus, options, progress)
+            evaluate_contender(name, corpus, folder, model, options, references)
+            (folder / "judged.txt").write_text(settings_text)
         write_table(o.out, list(contenders))
 
 
-def once(note: Path, asked: str) -> bool:
-    return note.exists() and note.read_text() == asked
+def is_done(note: Path, settings_text: str) -> bool:
+    return note.exists() and note.read_text() == settings_text
 
 
 def progress(what: str, share: float) -> None:
     print(f"\r{share:4.0%} {what[:60]:60}", end="", file=sys.stderr, flush=True)
 
 
-def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, scene: ReferenceSet) -> None:
-    made, skipped = of_folder(folder / "streams", corpus.genres)
-    begun = time.perf_counter()
-    evaluate(name, corpus, made, folder, options, is_worse=scene, model=model, skipped=skipped, on_progress=progress)
-    print(f"\n{name}: judged in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+def evaluate_contender(
+    name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, references: ReferenceSet
+) -> None:
+    generated, skipped = of_folder(folder / "streams", corpus.genres)
+    started = time.perf_counter()
+    evaluate(
+        name,
+        corpus,
+        generated,
+        folder,
+        options,
+        is_worse=references,
+        model=model,
+        skipped=skipped,
+        on_progress=progress,
+    )
+    print(f"\n{name}: judged in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
-def place(folder: Path, genre: str, i: int) -> Path:
+def stream_path(folder: Path, genre: str, i: int) -> Path:
     path = folder / "streams" / genre / f"{i:03d}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -122,7 +136,7 @@ def play_control(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace)
     each = max(1, o.streams // len(corpus.genres))
     for i, recording in enumerate(control(name, corpus, per_genre=each, seconds=o.seconds, seed=1)):
         samples = np.concatenate(list(recording.blocks()))
-        noizenet.write(place(folder, recording.genre, i), Waveform(samples[:, None], corpus.sample_rate))
+        noizenet.write(stream_path(folder, recording.genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
 def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
@@ -132,7 +146,7 @@ def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
         chain = markov.MarkovChain(corpus, [t for t in corpus.split("train") if t.genre == genre])
         for i in range(g, o.streams, len(corpus.genres)):
             samples = chain.play(o.seconds, corpus.sample_rate, seed=i)
-            noizenet.write(place(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
+            noizenet.write(stream_path(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
 def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, *sets: str) -> Model:
@@ -145,8 +159,10 @@ def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, 
     takes = list[tuple[Path | str, noizenet.Controls]]()
     for i in range(o.streams):
         genre = genres[i % len(genres)]
-        told = genre if model.architecture.genre_size else None
-        takes.append((place(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=told, watch="off")))
+        condition = genre if model.architecture.genre_size else None
+        takes.append(
+            (stream_path(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=condition, watch="off"))
+        )
     noizenet.generate_batch(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
     return model
 
@@ -159,12 +175,12 @@ def play_samplernn(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
     rnn = samplernn.SampleRnn(o.checkout)
     windows = max(1, round(CROP_S * corpus.sample_rate / samplernn.WINDOW))
     batches = samplernn.lockstep(crops(corpus, samplernn.BATCH, samplernn.WINDOW, 0), windows)
-    begun = time.process_time()
-    while time.process_time() - begun < 60 * o.minutes:
+    started = time.process_time()
+    while time.process_time() - started < 60 * o.minutes:
         rnn.step(next(batches))
     classes = rnn.generate(SAMPLERNN_STREAMS, round(SAMPLERNN_S * corpus.sample_rate))
     for i, stream in enumerate(classes):
-        noizenet.write(place(folder, "any", i), representation(corpus).decode(stream[:, None]))
+        noizenet.write(stream_path(folder, "any", i), representation(corpus).decode(stream[:, None]))
 
 
 def write_table(out: Path, names: list[str]) -> None:
@@ -174,17 +190,17 @@ def write_table(out: Path, names: list[str]) -> None:
     for name, report in reports.items():
         figures = {f["name"]: f for f in report["figures"]}
         seconds = sum(s["alive"]["seconds"] for s in report["streams"]) / len(report["streams"])
-        cells = [spell(figures[c]["made"]) if c in figures else "–" for c in COLUMNS]
+        cells = [format_estimate(figures[c]["made"]) if c in figures else "–" for c in COLUMNS]
         rows.append(f"| {name} | {len(report['streams'])} × {seconds:.0f} s | " + " | ".join(cells) + " |")
         real |= {c: figures[c]["real"] for c in COLUMNS if c in figures and figures[c]["real"]}
     if reports:
-        cells = [spell(real[c]) if c in real else "–" for c in COLUMNS]
+        cells = [format_estimate(real[c]) if c in real else "–" for c in COLUMNS]
         rows.insert(2, "| **held-out music** | | " + " | ".join(cells) + " |")
     (out / "table.md").write_text("\n".join(rows) + "\n")
     draw(out / "table.png", reports, real)
 
 
-def spell(e: dict[str, Any]) -> str:
+def format_estimate(e: dict[str, Any]) -> str:
     def short(x: float) -> str:
         return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 

@@ -71,7 +71,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 def run(corpus: Path, folder: Path, settings: tuple[str, ...], minutes: float) -> tuple[float, int, float, int]:
     seeds = [int(s.removeprefix("seed=")) for s in settings if s.startswith("seed=")]
     sets = ("training.calibration_seconds=0", *(s for s in settings if not s.startswith("seed=")))
-    model = train_anew(corpus, folder, sets, minutes, seed=seeds[0] if seeds else 0)
+    model = train_variant(corpus, folder, sets, minutes, seed=seeds[0] if seeds else 0)
     m = model.training["metrics"]
     return held_out_bits(model, Corpus(corpus)), m["steps"], m["audio_hours"] * 60, model.network.parameter_count()
 
@@ -82,7 +82,7 @@ def held_out_bits(model: Model, corpus: Corpus) -> float:
     return fixed.measure(model.network, bf16=False)["bits_per_frame"]
 
 
-def train_anew(
+def train_variant(
     corpus: Path, folder: Path, sets: tuple[str, ...], minutes: float, *, seed: int = 0, recipe: str = "sample-lstm"
 ) -> Model:
     """Train a variant of a recipe on one thread for so many minutes of CPU time.
@@ -90,13 +90,13 @@ def train_anew(
     A folder that holds just this training, finished, is taken as it is; whatever else it holds is trained over.
     """
     config = configure(recipe, None, ("training.threads=1", *sets))
-    asked = f"{config} {minutes} {seed}"
-    note = folder / "asked.txt"
-    if note.exists() and note.read_text() == asked:
+    settings_text = f"{config} {minutes} {seed}"
+    marker = folder / "asked.txt"
+    if marker.exists() and marker.read_text() == settings_text:
         return load(folder)
     shutil.rmtree(folder, ignore_errors=True)
     model = train(Corpus(corpus), folder, config, Budget(minutes=minutes, clock="cpu"), seed=seed)
-    note.write_text(asked)
+    marker.write_text(settings_text)
     return model
 
 
@@ -123,8 +123,8 @@ def main() -> None:
         }
         for done in as_completed(runs):
             name = runs[done]
-            bits, steps, sound, weights = done.result()
-            rows[name] = f"| {name} | {bits:.3f} | {steps:,} | {sound:.1f} | {weights / 1000:,.0f} |"
+            bits, steps, audio_minutes, weights = done.result()
+            rows[name] = f"| {name} | {bits:.3f} | {steps:,} | {audio_minutes:.1f} | {weights / 1000:,.0f} |"
             print(rows[name], flush=True)
             lines = [
                 "| variant | bits per sample | steps | minutes of sound read | thousand weights |",

@@ -24,8 +24,8 @@ from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, blocks_of, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
-BUNDLED, REAL_S, WHOLE_S = "token-lstm", 120.0, 1800.0
-MEASURES = {
+BUNDLED, REAL_S, ALL_S = "token-lstm", 120.0, 1800.0
+METRICS = {
     "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, crafted": KERNEL_CRAFTED,
     "near training music": NEW,
 }  # fmt: skip
@@ -41,45 +41,47 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: one per core")
     o = parser.parse_args()
     threads = f"training.threads={o.threads}"
-    learn, aside = deal(o.source, o.out)
-    kept = noizenet.build_corpus(aside, o.out / "aside-corpus")
-    begun = time.perf_counter()
-    corpus = noizenet.build_corpus(learn, o.out / "corpus")
+    training_folder, held_out_folder = split_recordings(o.source, o.out)
+    held_out_corpus = noizenet.build_corpus(held_out_folder, o.out / "aside-corpus")
+    started = time.perf_counter()
+    corpus = noizenet.build_corpus(training_folder, o.out / "corpus")
     adapted = noizenet.train(
         corpus, o.out / "adapted", minutes=o.minutes, set=(f"training.init_from={BUNDLED}", threads)
     )
     play(adapted, corpus.genres, o.out / "first", 1, 10.0)
-    to_playing = (time.perf_counter() - begun) / 60
-    fresh = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.init_from=", threads))
+    time_to_first_stream = (time.perf_counter() - started) / 60
+    scratch = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.init_from=", threads))
     bundled = noizenet.load_model(BUNDLED)
     tagger = load_tagger(tagger_wheel())
-    held = [analyze(r, tagger) for r in of_corpus(kept, kept.tracks, REAL_S)]
+    held_out = [analyze(r, tagger) for r in of_corpus(held_out_corpus, held_out_corpus.tracks, REAL_S)]
     train = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), REAL_S)]
-    learned = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), WHOLE_S)]
-    sides = {"the artist's training tracks": train}
+    training_audio = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), ALL_S)]
+    rows = {"the artist's training tracks": train}
     for name, model, genres in (
         ("bundled, as it is", bundled, bundled.genres), ("bundled, adapted", adapted, corpus.genres),
-        ("from the beginning", fresh, corpus.genres),
+        ("from the beginning", scratch, corpus.genres),
     ):  # fmt: skip
         files = play(model, genres, o.out / name.replace(" ", "-").replace(",", ""), o.streams, o.seconds)
-        sides[name] = [hear(f, tagger) for f in files]
-    long, aside_long = corpus.seconds("train") / 60, kept.seconds() / 60
-    print(f"{long:.0f} minutes to learn from, {aside_long:.0f} kept aside; {to_playing:.1f} from folder to playing\n")
-    print("| | " + " | ".join(MEASURES) + " |", "|---" * (len(MEASURES) + 1) + "|", sep="\n")
-    for name, side in sides.items():
-        to_held = MetricInputs(held, held, side, {}, corpus, tagger=True)
-        to_learned = MetricInputs(learned, held, side, {}, corpus, tagger=True)
+        rows[name] = [analyze_file(f, tagger) for f in files]
+    training_minutes, held_out_minutes = corpus.seconds("train") / 60, held_out_corpus.seconds() / 60
+    print(
+        f"{training_minutes:.0f} minutes to learn from, {held_out_minutes:.0f} kept aside; {time_to_first_stream:.1f} from folder to playing\n"
+    )
+    print("| | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|", sep="\n")
+    for name, recordings in rows.items():
+        held_out_inputs = MetricInputs(held_out, held_out, recordings, {}, corpus, tagger=True)
+        training_inputs = MetricInputs(training_audio, held_out, recordings, {}, corpus, tagger=True)
         cells = []
-        for measure in MEASURES.values():
+        for metric in METRICS.values():
             try:
-                e = measure.score(to_learned if measure is NEW else to_held, side)
+                e = metric.score(training_inputs if metric is NEW else held_out_inputs, recordings)
                 cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
             except UsageError as error:
                 cells.append(str(error))
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def deal(source: Path, out: Path) -> tuple[Path, Path]:
+def split_recordings(source: Path, out: Path) -> tuple[Path, Path]:
     """Return two folders of links to the recordings: what to learn from, and every third, kept aside."""
     folders = out / "learn", out / "aside"
     for i, file in enumerate(sorted(f for f in source.rglob("*") if f.is_file())):
@@ -101,7 +103,7 @@ def play(model: noizenet.Model, genres: list[str], folder: Path, streams: int, s
     return [path for path, _ in takes]
 
 
-def hear(path: Path, tagger: Tagger) -> AnalyzedRecording:
+def analyze_file(path: Path, tagger: Tagger) -> AnalyzedRecording:
     rate = noizenet.read(path).sample_rate
     return analyze(Recording(str(path), "", rate, partial(blocks_of, path)), tagger)
 

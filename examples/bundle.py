@@ -23,10 +23,10 @@ def main() -> None:
     parser.add_argument("name")
     o = parser.parse_args()
     folder = bundled("models").get(o.name, Path("src/noizenet/bundled/models") / o.name)
-    before = (folder / CARD).read_text() if (folder / CARD).exists() else ""
+    previous = (folder / CARD).read_text() if (folder / CARD).exists() else ""
     card = (o.model / CARD).read_text().rstrip() + "\n"
-    if SECTION in before:
-        card += SECTION + before.split(SECTION, 1)[1]
+    if SECTION in previous:
+        card += SECTION + previous.split(SECTION, 1)[1]
     save(load(o.model), folder, card, half=True)
     print(folder)
 

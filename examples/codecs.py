@@ -40,9 +40,9 @@ from noizenet.training.codec import CodecNetwork, windows_of
 from noizenet.training.codec_training import train_codec
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import slug, train_anew
+from ablation import slug, train_variant
 
-HEARD_S = 20.0
+EXCERPT_S = 20.0
 SMALL = ("model.hidden=256", "training.threads=1", "training.init_from=")
 CODECS: dict[str, dict[str, Any]] = {
     "product, 43 Hz, 4 × 256": {},
@@ -90,11 +90,11 @@ class EndToEnd(CodecNetwork):
         """Return the multi-resolution spectral distance of what comes out."""
         latent, _, commitment = self.quantise(self.encode(self.spectra(sound)))
         length = min(latent.shape[1] * self.shape.samples, sound.shape[1])
-        made, total = self.sound(latent, length), torch.zeros(())
+        decoded, total = self.sound(latent, length), torch.zeros(())
         for n in (512, 1024, 2048):
             window = torch.hann_window(n)
             x, y = (
-                torch.stft(v[:, :length], n, n // 4, window=window, return_complex=True).abs() for v in (sound, made)
+                torch.stft(v[:, :length], n, n // 4, window=window, return_complex=True).abs() for v in (sound, decoded)
             )
             total = total + (x - y).norm() / x.norm() + (torch.log(x + 1e-3) - torch.log(y + 1e-3)).abs().mean()
         unused = sum((p.sum() for p in self.decoder.outputs.parameters()), torch.zeros(()))  # all get a gradient
@@ -105,14 +105,14 @@ def end_to_end(bench: Bench, folder: Path, minutes: float) -> dict[str, float]:
     """Train that codec; return the figures of its round trips."""
     network = train_codec(bench.corpus, folder, CodecShape(), minutes=minutes, make=EndToEnd)
     assert isinstance(network, EndToEnd)
-    made = []
+    decoded = []
     with torch.inference_mode():
         for w in bench.held:
             latent, _, _ = network.quantise(network.encode(network.spectra(torch.from_numpy(w.samples.copy())[None])))
             sound = network.sound(latent, latent.shape[1] * network.shape.samples)[0].numpy()
             sound = np.pad(sound, (0, max(0, len(w) - len(sound))))[: len(w)]
-            made.append(Waveform(np.clip(sound, -1, 1), w.sample_rate))
-    return bench.judge(made)
+            decoded.append(Waveform(np.clip(sound, -1, 1), w.sample_rate))
+    return bench.evaluate(decoded)
 
 
 def main() -> None:
@@ -126,7 +126,7 @@ def main() -> None:
     o.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(Corpus(o.corpus))
     rows = {"held-out music": bench.held}
-    print(bench.head(), flush=True)
+    print(bench.header(), flush=True)
     shipped = {f"{name}, as bundled": name for name in bundled("codecs")}
     for name in ("held-out music", *PHASES, *CODECS, END_TO_END, *shipped):
         if o.only not in name:
@@ -134,11 +134,11 @@ def main() -> None:
         path = o.out / f"{slug(name)}.json"
         if not path.exists():
             if name in rows:
-                found = bench.judge(rows[name])
+                found = bench.evaluate(rows[name])
             elif name in PHASES:
-                found = bench.judge([again(w, PHASES[name]) for w in bench.held])
+                found = bench.evaluate([reconstruct_phases(w, PHASES[name]) for w in bench.held])
             elif name in shipped:
-                found = bench.judge(round_trips(bench, shipped[name]))
+                found = bench.evaluate(round_trips(bench, shipped[name]))
             elif name == END_TO_END:
                 found = end_to_end(bench, o.out / slug(name), o.minutes)
             else:
@@ -151,9 +151,9 @@ def codec(bench: Bench, folder: Path, shape: dict[str, Any], minutes: float) -> 
     """Train a codec and a small network on its codes; return the figures."""
     train_codec(bench.corpus, folder / "codec", CodecShape(**shape), minutes=minutes)
     r = create({"name": "codec", "codec": str(folder / "codec")}, sample_rate=bench.corpus.sample_rate, channels=1)
-    found = bench.judge(round_trips(bench, str(folder / "codec")))
+    found = bench.evaluate(round_trips(bench, str(folder / "codec")))
     sets = (f"representation.codec={folder / 'codec'}", *SMALL)
-    model = train_anew(bench.corpus.folder, folder / "model", sets, minutes, recipe="token-lstm")
+    model = train_variant(bench.corpus.folder, folder / "model", sets, minutes, recipe="token-lstm")
     found["bits"] = model.training["metrics"]["best_validation_bits_per_second"]
     found["nominal"] = r.frame_rate * r.dim * float(np.log2(r.levels))
     return found
@@ -165,7 +165,7 @@ def round_trips(bench: Bench, name: str) -> list[Waveform]:
     return [r.decode(r.encode(w)) for w in bench.held]
 
 
-def again(w: Waveform, options: PhaseOptions) -> Waveform:
+def reconstruct_phases(w: Waveform, options: PhaseOptions) -> Waveform:
     """Return sound whose spectra have kept their magnitudes alone."""
     shape = CodecShape()
     search = PhaseSearch(shape.n_fft, shape.hop, options)
@@ -180,25 +180,25 @@ class Bench:
         self.corpus, self._tagger = corpus, load_tagger(tagger_wheel())
         self._train = [analyze(r, self._tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
         self._tracks = corpus.held_out()
-        self.held = [corpus.waveform(t, *middle(t, HEARD_S, corpus.sample_rate)) for t in self._tracks]
+        self.held = [corpus.waveform(t, *middle(t, EXCERPT_S, corpus.sample_rate)) for t in self._tracks]
 
-    def judge(self, made: list[Waveform]) -> dict[str, float]:
+    def evaluate(self, decoded: list[Waveform]) -> dict[str, float]:
         """Return the figures of round trips, one of each held-out excerpt."""
-        heard = [
+        analyzed = [
             analyze(Recording(t.name, t.genre, w.sample_rate, lambda w=w: iter([w.samples])), self._tagger)  # type: ignore[misc]
-            for t, w in zip(self._tracks, made, strict=True)
+            for t, w in zip(self._tracks, decoded, strict=True)
         ]
-        inputs = MetricInputs(self._train, heard, heard, {}, self.corpus, tagger=True)
-        pairs = list(zip(self.held, made, strict=True))
+        inputs = MetricInputs(self._train, analyzed, analyzed, {}, self.corpus, tagger=True)
+        pairs = list(zip(self.held, decoded, strict=True))
         return {
             "mel": float(np.mean([mel_distance(a, b) for a, b in pairs])),
             "spectral": float(np.mean([spectral_distance(a.samples, b.samples) for a, b in pairs])),
-            "tagger": FRECHET_TAGGER.score(inputs, heard).value,
-            "crafted": FRECHET_CRAFTED.score(inputs, heard).value,
+            "tagger": FRECHET_TAGGER.score(inputs, analyzed).value,
+            "crafted": FRECHET_CRAFTED.score(inputs, analyzed).value,
         }
 
     @staticmethod
-    def head() -> str:
+    def header() -> str:
         """Return the table's head."""
         names = (
             "",

@@ -89,8 +89,8 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
             models[recipe] = noizenet.train(
                 corpus, folder, model=recipe, set=SETTINGS[recipe], minutes=minutes, seed=seed
             )
-    held = corpus.split("test") or corpus.split("validation")
-    track = held[seed % len(held)]
+    held_out = corpus.split("test") or corpus.split("validation")
+    track = held_out[seed % len(held_out)]
     rng = np.random.default_rng(seed)
     first = int(rng.integers(0, max(1, track.frames - 2 * corpus.sample_rate)))
     song = Waveform(corpus.mono(track, first, int(SEED_SECONDS * corpus.sample_rate)), corpus.sample_rate)
@@ -99,17 +99,17 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
     paper, sampler = models["paper-lstm"], models["sample-lstm"]
     genre = np.eye(len(corpus.genres))[corpus.genres.index(track.genre)]
     return {
-        "mse": judge(paper, compiled(paper, song, genre, seed, count)),
+        "mse": assess(paper, run_stepper(paper, song, genre, seed, count)),
         # A Python loop steps these two: less time must do.
-        "mse-shrinking": judge(paper, by_hand(paper, song, genre, short, shrinking)),
-        "mse-double": judge(paper, by_hand(paper, song, genre, short, double)),
-        "mse-noise": judge(paper, compiled(paper, song, genre, seed, count, inject=0.1)),
-        "argmax": judge(sampler, compiled(sampler, song, genre, seed, count, temperature=0.0)),
-        "sampled": judge(sampler, compiled(sampler, song, genre, seed, count)),
+        "mse-shrinking": assess(paper, run_with_rule(paper, song, genre, short, shrinking)),
+        "mse-double": assess(paper, run_with_rule(paper, song, genre, short, double)),
+        "mse-noise": assess(paper, run_stepper(paper, song, genre, seed, count, inject=0.1)),
+        "argmax": assess(sampler, run_stepper(sampler, song, genre, seed, count, temperature=0.0)),
+        "sampled": assess(sampler, run_stepper(sampler, song, genre, seed, count)),
     }
 
 
-def compiled(
+def run_stepper(
     model: Model,
     song: Waveform,
     genre: np.ndarray,
@@ -124,40 +124,42 @@ def compiled(
 
     stepper = Stepper(model.network, model.representation.silence(), seed)
     stepper.set_genre(genre)
-    stepper.warm(model.representation.encode(song))
+    stepper.prefill(model.representation.encode(song))
     every = model.representation.sample_rate // 10 if inject else 0
     return stepper.run(count, Sampling(temperature), inject_every=every, inject_amount=inject)
 
 
-def by_hand(model: Model, song: Waveform, genre: np.ndarray, count: int, rule: Callable[..., object]) -> np.ndarray:
+def run_with_rule(
+    model: Model, song: Waveform, genre: np.ndarray, count: int, rule: Callable[..., object]
+) -> np.ndarray:
     """Run free in one of the notebook's ways."""
     frames = torch.from_numpy(model.representation.encode(song))
     mix = torch.from_numpy(genre[None].astype(np.float32))
-    made: list[torch.Tensor] = [*frames]
+    history: list[torch.Tensor] = [*frames]
     with torch.inference_mode():
-        rule(model.network, made, mix, count)
-    return torch.stack(made[len(frames) :]).numpy()
+        rule(model.network, history, mix, count)
+    return torch.stack(history[len(frames) :]).numpy()
 
 
-def shrinking(network: torch.nn.Module, made: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
+def shrinking(network: torch.nn.Module, history: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
     """Forget the state at each step; feed 441, 441, 440, 438, … samples, in the end one."""
     for step in range(count):
         size = max(1, CONTEXT - step * (step - 1) // 2)
-        context = torch.stack(made[-size:])[None]
+        context = torch.stack(history[-size:])[None]
         output, _ = network(context, mix, network.start_state(1))
-        made.append(output[0, -1])
+        history.append(output[0, -1])
 
 
-def double(network: torch.nn.Module, made: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
+def double(network: torch.nn.Module, history: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
     """Carry the state, but feed windows that overlap by one sample, so that each sample is fed twice."""
-    _, state = network(torch.stack(made)[None], mix, network.start_state(1))
+    _, state = network(torch.stack(history)[None], mix, network.start_state(1))
     for _ in range(count):
-        _, state = network.step(made[-2][None], mix, state)
-        output, state = network.step(made[-1][None], mix, state)
-        made.append(output[0])
+        _, state = network.step(history[-2][None], mix, state)
+        output, state = network.step(history[-1][None], mix, state)
+        history.append(output[0])
 
 
-def judge(model: Model, frames: np.ndarray) -> Report:
+def assess(model: Model, frames: np.ndarray) -> Report:
     """Decode a run and judge it."""
     return noizenet.aliveness(model.representation.decode(frames))
 

@@ -52,54 +52,54 @@ def main() -> None:
         sys.exit(f"{out}: holds something else; choose another folder")
     out.resolve().parent.mkdir(parents=True, exist_ok=True)
     # Made beside its place and renamed when it is whole, so that two demos at once, or one that is stopped, do no harm.
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.resolve().parent))
-    begun = time.perf_counter()
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.resolve().parent))
+    started = time.perf_counter()
     try:
-        facts = build(work, options.corpus, options.minutes)
-        facts["minutes"] = (time.perf_counter() - begun) / 60
-        (work / "demo.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
-        work.chmod(0o755)
-        put(work, out)
+        facts = build(temporary, options.corpus, options.minutes)
+        facts["minutes"] = (time.perf_counter() - started) / 60
+        (temporary / "demo.json").write_text(json.dumps(facts, indent=2, default=str) + "\n")
+        temporary.chmod(0o755)
+        publish(temporary, out)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     print(f"\nDone in {facts['minutes']:.1f} minutes. Open this page in a browser:\n{(out / 'demo.html').resolve()}")
     print("\nPlay it yourself, on a web page: .venv/bin/noizenet studio")
 
 
-def put(work: Path, out: Path) -> None:
+def publish(temporary: Path, out: Path) -> None:
     """Give a finished folder its name; what had that name goes."""
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=work.parent))
+    previous = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=temporary.parent))
     while True:
         with contextlib.suppress(FileNotFoundError):
-            out.rename(old / "demo")
+            out.rename(previous / "demo")
         try:
-            work.rename(out)
+            temporary.rename(out)
             break
         except OSError as error:  # another demo has just put its own there
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            shutil.rmtree(old / "demo", ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(previous / "demo", ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
     """Do the work and write the page; return what was measured."""
     flagship = play_flagship(out)
     if folder is None:
-        step("making procedural songs")
+        print_step("making procedural songs")
         corpus = noizenet.demo_corpus(out / "corpus", minutes=12, sample_rate=RATE_HZ)
     else:
         corpus = noizenet.load_corpus(folder)
     candidates = corpus.split("test") or corpus.tracks
-    held = next((t for t in candidates if t.genre == "techno"), candidates[0])  # a beat can be seen in the views
-    real = read(corpus.audio_path(held)).mono().cut(2, 2 + SECONDS)
+    held_out = next((t for t in candidates if t.genre == "techno"), candidates[0])  # a beat can be seen in the views
+    real = read(corpus.audio_path(held_out)).mono().cut(2, 2 + SECONDS)
     noizenet.write(out / "real.wav", real)
     facts: dict[str, Any] = {
         "flagship": flagship,
         "corpus": {"tracks": len(corpus.tracks), "hours": corpus.seconds() / 3600, "genres": corpus.genres},
     }
     for recipe in RECIPES:
-        step(f"training {recipe}")
+        print_step(f"training {recipe}")
         model = noizenet.train(
             corpus,
             out / recipe,
@@ -110,30 +110,32 @@ def build(out: Path, folder: Path | None, minutes: float) -> dict[str, Any]:
             on_progress=show,
         )
         facts[recipe] = {"training": model.training["metrics"], "weights": model.network.parameter_count()}
-    step("playing")
+    print_step("playing")
     facts["paper-lstm"]["generated"] = play(out, "paper-lstm", "", noizenet.Controls(SECONDS, prompt=out / "real.wav"))
     for genre in corpus.genres:
         facts["sample-lstm"][genre] = play(out, "sample-lstm", f"-{genre}", noizenet.Controls(SECONDS, genre=genre))
     echo, _ = noizenet.reproduce(out / "paper-lstm", out / "real.wav", out / "echo.wav")
     facts["echo"] = {"model": echo.model, "persistence": echo.persistence}
     facts["real"] = noizenet.aliveness(real).to_dict()
-    step("drawing")
-    sampled = out / f"sample-lstm-{held.genre}.wav"
+    print_step("drawing")
+    sampled = out / f"sample-lstm-{held_out.genre}.wav"
     columns = [out / "real.wav", out / "paper-lstm.wav", sampled]
-    names = [f"real ({held.genre}, held out)", "paper-lstm, free-running", f"sample-lstm, {held.genre}"]
+    names = [f"real ({held_out.genre}, held out)", "paper-lstm, free-running", f"sample-lstm, {held_out.genre}"]
     noizenet.view(columns, out / "views.png", names=names)
-    (out / "demo.html").write_text(page(out, corpus, facts, held.genre), encoding="utf-8")
+    (out / "demo.html").write_text(page(out, corpus, facts, held_out.genre), encoding="utf-8")
     return facts
 
 
 def play_flagship(out: Path) -> dict[str, Any]:
     """Play the bundled model in each of its genres, before anything is trained; return what was measured."""
-    step(f"playing the bundled {FLAGSHIP}")
+    print_step(f"playing the bundled {FLAGSHIP}")
     found = {}
     for genre in noizenet.load_model(FLAGSHIP).genres:
-        made = noizenet.generate(FLAGSHIP, out / f"{FLAGSHIP}-{genre}.wav", noizenet.Controls(SECONDS, genre=genre))
-        found[genre] = {"real_time_factor": made.real_time_factor, **made.aliveness.to_dict()}
-        print(f"  {FLAGSHIP}-{genre}.wav: {made.real_time_factor:.0f} × real time", flush=True)
+        generated = noizenet.generate(
+            FLAGSHIP, out / f"{FLAGSHIP}-{genre}.wav", noizenet.Controls(SECONDS, genre=genre)
+        )
+        found[genre] = {"real_time_factor": generated.real_time_factor, **generated.aliveness.to_dict()}
+        print(f"  {FLAGSHIP}-{genre}.wav: {generated.real_time_factor:.0f} × real time", flush=True)
     return found
 
 
@@ -145,8 +147,8 @@ def show(p: Any) -> None:
 
 def play(out: Path, recipe: str, suffix: str, controls: noizenet.Controls) -> dict[str, Any]:
     """Generate one piece and return what was measured on it."""
-    made = noizenet.generate(out / recipe, out / f"{recipe}{suffix}.wav", controls)
-    return {"real_time_factor": made.real_time_factor, **made.aliveness.to_dict()}
+    generated = noizenet.generate(out / recipe, out / f"{recipe}{suffix}.wav", controls)
+    return {"real_time_factor": generated.real_time_factor, **generated.aliveness.to_dict()}
 
 
 def page(out: Path, corpus: noizenet.Corpus, facts: dict[str, Any], genre: str) -> str:
@@ -195,43 +197,43 @@ the second predicts a distribution and draws from it.</p>
 <h2>Look</h2><figure><img alt="Waveform, envelope and spectrogram of real, paper and sampled music, side by side"
 src="data:image/png;base64,{views}"></figure>
 <h2>Learning</h2><div class="grid" style="grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr))">{curves}</div>
-<h2>Measured</h2><div class="scroll">{measured(corpus, facts)}</div>
+<h2>Measured</h2><div class="scroll">{metrics_table(corpus, facts)}</div>
 <p>Errors of the echo on samples (full scale 1), mean square: paper-lstm {facts["echo"]["model"]["mse"]:.3g},
 repeating the last sample {facts["echo"]["persistence"]["mse"]:.3g}.</p>
 </body></html>
 """
 
 
-def measured(corpus: noizenet.Corpus, facts: dict[str, Any]) -> str:
+def metrics_table(corpus: noizenet.Corpus, facts: dict[str, Any]) -> str:
     """Return the table of figures."""
-    rows = [["real music (held out)", "", "", "", *verdict(facts["real"]), ""]]
-    paper, ours = facts["paper-lstm"], facts["sample-lstm"]
+    rows = [["real music (held out)", "", "", "", *aliveness_cells(facts["real"]), ""]]
+    paper, sample = facts["paper-lstm"], facts["sample-lstm"]
     t = paper["training"]
     error = f"MSE {t['best_validation_mse']:.4g} (persistence {t['best_validation_persistence_mse']:.4g})"
     rows.append(row("paper-lstm", paper, error, paper["generated"]))
-    bits = f"{ours['training']['best_validation_bits_per_frame']:.2f} bits/sample"
-    rows += [row(f"sample-lstm, {g}", ours, bits, ours[g]) for g in corpus.genres]
+    bits = f"{sample['training']['best_validation_bits_per_frame']:.2f} bits/sample"
+    rows += [row(f"sample-lstm, {g}", sample, bits, sample[g]) for g in corpus.genres]
     head = ["", "weights", "training", "held-out", "alive", "dead from", "played at"]
     cells = "".join(f"<th>{h}</th>" for h in head)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in r) + "</tr>" for r in rows)
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def row(name: str, model: dict[str, Any], error: str, made: dict[str, Any]) -> list[str]:
+def row(name: str, model: dict[str, Any], error: str, generated: dict[str, Any]) -> list[str]:
     """Return one line of the table."""
     t = model["training"]
-    speed = f"× {made['real_time_factor']:.1f} real time"
+    speed = f"× {generated['real_time_factor']:.1f} real time"
     return [
         name,
         f"{model['weights']:,}",
         f"{t['minutes']:.1f} min, {t['steps']:,} steps",
         error,
-        *verdict(made),
+        *aliveness_cells(generated),
         speed,
     ]
 
 
-def verdict(alive: dict[str, Any]) -> list[str]:
+def aliveness_cells(alive: dict[str, Any]) -> list[str]:
     """Return the share of time alive and the time of death."""
     death = alive["death_s"]
     causes = ", ".join(alive["causes"])
@@ -254,7 +256,7 @@ def picture(figure: Any) -> str:
     return f'<img alt="Loss over time" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
-def step(text: str) -> None:
+def print_step(text: str) -> None:
     """Say what happens now."""
     print(f"\n{text} …", flush=True)
 

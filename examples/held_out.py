@@ -31,8 +31,8 @@ def main() -> None:
     print("| genre | minutes held out | alive |\n|---|---|---|")
     for genre in corpus.genres:
         print(f"| {genre} | {total[genre] / 60:.1f} | {1 - dead[genre] / total[genre]:.2%} |")
-    every, gone = sum(total.values()), sum(dead.values())
-    print(f"| all | {every / 60:.1f} | {1 - gone / every:.2%} |")
+    total_s, total_dead = sum(total.values()), sum(dead.values())
+    print(f"| all | {total_s / 60:.1f} | {1 - total_dead / total_s:.2%} |")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import slug, train_anew
+from ablation import slug, train_variant
 
-BARE = ("training.init_from=", "training.threads=1", "training.transpose=0")
+BASE = ("training.init_from=", "training.threads=1", "training.transpose=0")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "two layers": ("model.residual=false",),
     "two layers, residual (the recipe)": (),
@@ -41,12 +41,14 @@ def main() -> None:
     for name, sets in VARIANTS.items():
         if o.only not in name:
             continue
-        note = o.out / f"{slug(name)}.json"
-        if not note.exists():
-            model = train_anew(o.corpus, o.out / slug(name), (*BARE, *sets), o.minutes, recipe="token-lstm")
+        result_file = o.out / f"{slug(name)}.json"
+        if not result_file.exists():
+            model = train_variant(o.corpus, o.out / slug(name), (*BASE, *sets), o.minutes, recipe="token-lstm")
             metrics = model.training["metrics"]
-            note.write_text(json.dumps({"steps": metrics["steps"], "bits": metrics["best_validation_bits_per_second"]}))
-        found = json.loads(note.read_text())
+            result_file.write_text(
+                json.dumps({"steps": metrics["steps"], "bits": metrics["best_validation_bits_per_second"]})
+            )
+        found = json.loads(result_file.read_text())
         print(f"| {name} | {found['steps']:,} | {found['bits']:,.0f} |", flush=True)
 
 

@@ -17,23 +17,23 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.model.sampling import Sampling
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import held_out_bits, slug, train_anew
+from ablation import held_out_bits, slug, train_variant
 from streams import measure
 
-UNSETTLED = "training.calibration_seconds=0"
-BARE = ("model.coarse_features=false", "training.gain_jitter=0", UNSETTLED)
+UNCALIBRATED = "training.calibration_seconds=0"
+BASE = ("model.coarse_features=false", "training.gain_jitter=0", UNCALIBRATED)
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "none": BARE,
-    "none, and no LPC": (*BARE, "model.lpc_order=0", "model.mixtures=3"),
-    "none, categorical head": (*BARE, "model.head=categorical", "model.embedded=2"),
-    "input noise, half a class": (*BARE, "training.input_noise=0.5"),
-    "input noise, two classes": (*BARE, "training.input_noise=2"),
-    "own samples (parallel scheduled sampling, half)": (*BARE, "training.scheduled_sampling=0.5"),
-    "gain jitter 0.1": (*BARE, "training.gain_jitter=0.1"),
-    "sketch": ("training.gain_jitter=0", "model.random_tilt=0", UNSETTLED),
-    "sketch and gain jitter 0.03": ("model.random_tilt=0", UNSETTLED),
-    "sketch and random tilt 0.15": ("training.gain_jitter=0", UNSETTLED),
-    "sketch, gain jitter 0.03 and random tilt 0.15": (UNSETTLED,),
+    "none": BASE,
+    "none, and no LPC": (*BASE, "model.lpc_order=0", "model.mixtures=3"),
+    "none, categorical head": (*BASE, "model.head=categorical", "model.embedded=2"),
+    "input noise, half a class": (*BASE, "training.input_noise=0.5"),
+    "input noise, two classes": (*BASE, "training.input_noise=2"),
+    "own samples (parallel scheduled sampling, half)": (*BASE, "training.scheduled_sampling=0.5"),
+    "gain jitter 0.1": (*BASE, "training.gain_jitter=0.1"),
+    "sketch": ("training.gain_jitter=0", "model.random_tilt=0", UNCALIBRATED),
+    "sketch and gain jitter 0.03": ("model.random_tilt=0", UNCALIBRATED),
+    "sketch and random tilt 0.15": ("training.gain_jitter=0", UNCALIBRATED),
+    "sketch, gain jitter 0.03 and random tilt 0.15": (UNCALIBRATED,),
     "sketch and settling": ("training.gain_jitter=0", "model.random_tilt=0"),
     "sketch, gain jitter 0.03 and settling": ("model.random_tilt=0",),
     "sketch, gain jitter 0.03, random tilt 0.15 and settling (the recipe)": (),
@@ -59,7 +59,7 @@ def main() -> None:
         if o.only not in name:
             continue
         folder = o.out / slug(name)
-        model = train_anew(o.corpus, folder, sets, o.minutes)
+        model = train_variant(o.corpus, folder, sets, o.minutes)
         rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling(model.architecture.temperature))
         (folder / "table.md").write_text(text + "\n")
         bits = held_out_bits(model, Corpus(o.corpus))

@@ -49,16 +49,16 @@ def run(
     minute = min(seconds, MINUTE_S)
     head: list[np.ndarray] = []
     tail: list[np.ndarray] = []
-    begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
+    started, chunks = time.perf_counter(), round(seconds / CHUNK_S)
     for n in range(chunks):
         frames = step_batch(steppers, round(CHUNK_S * r.frame_rate), sampling)
-        heard = np.stack([sound[:, 0] for sound in decoders[0].push_batch(decoders, frames)])
-        for watch, samples in zip(watches, heard, strict=True):
+        block = np.stack([sound[:, 0] for sound in decoders[0].push_batch(decoders, frames)])
+        for watch, samples in zip(watches, block, strict=True):
             watch.push(samples)
         if (n + 1) * CHUNK_S <= minute:
-            head.append(heard)
-        tail = [*tail, heard][-round(minute / CHUNK_S) :]
-        rate = (n + 1) * CHUNK_S * streams / (time.perf_counter() - begun)
+            head.append(block)
+        tail = [*tail, block][-round(minute / CHUNK_S) :]
+        rate = (n + 1) * CHUNK_S * streams / (time.perf_counter() - started)
         text = f"\r{(n + 1) * CHUNK_S:.0f} of {seconds:.0f} s, × {rate:.1f} together"
         print(text, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--temperature", type=float, help="default: the model's own")
     parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--guidance", type=float, help="default: the model's own")
+    parser.add_argument("--guidance", dest="genre_guidance", type=float, help="genre guidance (default: the model's)")
     o = parser.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
     model = load(o.model)

@@ -36,7 +36,7 @@ def main() -> None:
     print("|---" * 6 + "|")
     for text in ("", *o.points.split(",")):
         temperature, genre_guidance, top_p = ([*text.split(":"), "", ""])[:3]
-        side = [] if text else list(inputs.held)
+        recordings = [] if text else list(inputs.held)
         genres = [model.genres[i % len(model.genres)] for i in range(o.streams if text else 0)]
         controls = [
             noizenet.Controls(
@@ -48,8 +48,8 @@ def main() -> None:
         ]  # fmt: skip
         rate = model.representation.sample_rate
         for genre, samples in zip(genres, generate_batch(model, controls), strict=True):
-            side.append(features(genre, samples, rate, tagger))
-        cells = scores(inputs, side)
+            recordings.append(features(genre, samples, rate, tagger))
+        cells = scores(inputs, recordings)
         print(
             f"| {temperature or 'held-out music'} | {genre_guidance or '–'} | {top_p or '–'} | "
             + " | ".join(cells)
@@ -65,9 +65,9 @@ def reference_set(corpus: noizenet.Corpus, tagger: Tagger, seconds: float) -> Me
     return MetricInputs(train, held, held, {}, corpus, tagger=True)
 
 
-def scores(inputs: MetricInputs, side: list[AnalyzedRecording]) -> list[str]:
+def scores(inputs: MetricInputs, recordings: list[AnalyzedRecording]) -> list[str]:
     """Return both Fréchet distances and the genre accuracy, each with its interval, as cells of a table."""
-    found = [measure.score(inputs, side) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
+    found = [measure.score(inputs, recordings) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
     return [f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})" for e in found]
 
 

@@ -19,8 +19,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for r in measured
     ]  # fmt: skip
-    kept = ("weights", "hours", "seed", "device", "torch", "options")
-    found: dict[str, Any] = {"name": first["name"], **{k: first[k] for k in kept}, "curve": curve}
+    copied = ("weights", "hours", "seed", "device", "torch", "options")
+    found: dict[str, Any] = {"name": first["name"], **{k: first[k] for k in copied}, "curve": curve}
     if measured:
         found["last"] = {k: measured[-1][k] for k in ("old", "new")}
     return found | {k: ended[k] for k in ("step", "seconds", "frames_per_second", "peak_gb") if k in ended}

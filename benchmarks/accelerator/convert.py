@@ -67,15 +67,19 @@ def arrays_of(state: State, a: Architecture) -> dict[str, F32]:
     for i in range(o.layers):
         for part in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
             arrays[f"stack.cells.{i}.kernel.{part}"] = state[f"layers.{i}.cell.kernel.{part}"]
-    given = state["head.given"].reshape(a.dim, levels, -1, width)
-    said = {name: state[f"head.say.{name}"].reshape(a.dim, width, -1) for name in ("weight", "bias")}
-    colour = state["head.colour.weight"].reshape(a.dim, width, -1)
+    code_embeddings = state["head.given"].reshape(a.dim, levels, -1, width)
+    in_proj = {name: state[f"head.say.{name}"].reshape(a.dim, width, -1) for name in ("weight", "bias")}
+    genre_proj = state["head.colour.weight"].reshape(a.dim, width, -1)
     for k in books:
         arrays[f"codes.{k}.weight"] = state["codes"].reshape(a.dim, levels, -1)[k]
-        arrays[f"head.in_proj.{k}.weight"], arrays[f"head.in_proj.{k}.bias"] = said["weight"][k], said["bias"][k, :, 0]
-        arrays[f"head.genre_proj.{k}.weight"] = colour[k]
-        arrays[f"head.out_proj.{k}.weight"], arrays[f"head.out_proj.{k}.bias"] = (state["head.out"][k].T,)
-        state["head.bias"][k]
+        arrays[f"head.in_proj.{k}.weight"], arrays[f"head.in_proj.{k}.bias"] = (
+            in_proj["weight"][k],
+            in_proj["bias"][k, :, 0],
+        )
+        arrays[f"head.genre_proj.{k}.weight"] = genre_proj[k]
+        arrays[f"head.out_proj.{k}.weight"], arrays[f"head.out_proj.{k}.bias"] = (
+            state["head.out"][k].T, state["head.bias"][k],
+        )  # fmt: skip
         arrays[f"head.phase_embedding.{k}.weight"] = state["head.beat.weight"].reshape(PHASES + 1, a.dim, width)[:, k]
         if o.phrase:
             arrays[f"head.phrase_embedding.{k}.weight"] = state["head.bar.weight"].reshape(PHRASE + 1, a.dim, width)[
@@ -85,9 +89,9 @@ def arrays_of(state: State, a: Architecture) -> dict[str, F32]:
             arrays[f"head.norm.{k}"] = state["head.n"][k]
             arrays |= {f"head.{part}.{k}.weight": state[f"head.{part}"][k].T for part in ("up", "down")}
         for j in range(k if not o.depth_shared else 0):
-            arrays[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"] = given[j, :, k]
+            arrays[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"] = code_embeddings[j, :, k]
     for j in range(a.dim - 1 if o.depth_shared else 0):
-        arrays[f"head.code_embeddings.{j}.weight"] = given[j, :, 0]
+        arrays[f"head.code_embeddings.{j}.weight"] = code_embeddings[j, :, 0]
     if o.phrase:
         arrays["phrase_embedding.weight"] = state["bar.weight"]
     if o.lookback_beats:
@@ -151,12 +155,12 @@ def convert(weights: Path, tempi: Mapping[str, Sequence[float]]) -> Model:
         raise UsageError(f"{weights}: does not fit its options, first at {wrong[0][0]!r}")
     if unknown := sorted(set(tempi) - set(GENRES)):
         raise UsageError(f"tempi: {unknown[0]!r} is none of {', '.join(GENRES)}")
-    about = {
+    record = {
         "recipe": "token-lstm", "genres": GENRES, "seed": rows[0].get("seed"),
         "metrics": measured(rows, representation), "corpus": trained_on(),
         "tempi": {g: [float(t) for t in tempi.get(g, [])] for g in GENRES},
     }  # fmt: skip
-    return Model(Weights(architecture, arrays), representation, GENRES, about)
+    return Model(Weights(architecture, arrays), representation, GENRES, record)
 
 
 def main() -> None:

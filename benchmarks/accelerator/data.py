@@ -12,7 +12,7 @@ from torch import Tensor
 
 TRAIN, VALIDATION = 0, 1
 """As the table of styles has them; 2 is the test split, which nothing here reads."""
-FEWEST_FRAMES_WITH_BEAT = 32
+MIN_FRAMES_WITH_BEAT = 32
 
 
 class Piece(NamedTuple):
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
     shift: int
 
 
-class Told(NamedTuple):
+class Inputs(NamedTuple):
     """What is gathered for lanes: codes [B, T + 1, K], and of the targets ticks, places [B, T] and lookbacks."""
 
     codes: Tensor
@@ -60,11 +60,11 @@ class Data:
             look, place = np.full((len(c), len(LOOKBACK)), -1, np.int32), np.zeros(len(c), np.uint8)
             ends = np.cumsum(lengths)
             for end, n, (genre, split, old) in zip(ends, lengths, info, strict=True):
-                own = slice(end - n, end)
+                track = slice(end - n, end)
                 self.pieces.append(Piece(at + int(end - n), int(n), int(genre), int(split), bool(old), shift))
-                told, ago = beats_of(t[own], b[own])
-                place[own] = told
-                look[own] = np.where(ago >= 0, ago + at + end - n, -1)
+                positions, ago = beats_of(t[track], b[track])
+                place[track] = positions
+                look[track] = np.where(ago >= 0, ago + at + end - n, -1)
             codes.append(c)
             ticks.append(t)
             places.append(place)
@@ -76,13 +76,13 @@ class Data:
         )
         self.genres = 1 + max(p.genre for p in self.pieces)
 
-    def gather(self, index: Tensor) -> Told:
+    def gather(self, index: Tensor) -> Inputs:
         """Return what lanes hear and are told; `index` [B, T + 1] are frames, the first of which is only heard."""
         look = self.looks[index[:, 1:]].long()
         back = self.codes[look.clamp(min=0)].long()
         back = torch.where((look >= 0)[..., None], back, torch.full_like(back, -1))
         ticks, places = (x[index[:, 1:]].long() for x in (self.ticks, self.places))
-        return Told(self.codes[index].long(), ticks, places, back)
+        return Inputs(self.codes[index].long(), ticks, places, back)
 
     def paces(self) -> dict[int, list[tuple[float, int]]]:
         """Return of each genre's training pieces the frames a beat (0: no clear beat) and the first frame."""
@@ -91,9 +91,9 @@ class Data:
         for piece in self.pieces:
             if piece.split != TRAIN or piece.shift:
                 continue
-            own = slice(piece.start, piece.start + piece.frames)
-            known = ticks[own] > 0
-            beats = np.sum(np.diff(places[own][known].astype(int)) % POSITIONS == 1)
+            track = slice(piece.start, piece.start + piece.frames)
+            known = ticks[track] > 0
+            beats = np.sum(np.diff(places[track][known].astype(int)) % POSITIONS == 1)
             pace = known.sum() / beats if known.mean() > 0.5 and beats > 8 else 0.0
             found.setdefault(piece.genre, []).append((float(pace), piece.start))
         return found
@@ -106,7 +106,7 @@ def beats_of(ticks: np.ndarray[Any, Any], beats: np.ndarray[Any, Any]) -> tuple[
     """
     places, ago = np.zeros(len(ticks), np.uint8), np.full((len(ticks), len(LOOKBACK)), -1, np.int64)
     known = ticks > 0
-    if known.sum() < FEWEST_FRAMES_WITH_BEAT:
+    if known.sum() < MIN_FRAMES_WITH_BEAT:
         return places, ago
     where, whole = np.flatnonzero(known), beats[known].astype(np.int64)
     places[where] = 1 + whole % POSITIONS
@@ -122,7 +122,7 @@ def beats_of(ticks: np.ndarray[Any, Any], beats: np.ndarray[Any, Any]) -> tuple[
     return places, ago
 
 
-class Lanes:
+class Rows:
     """B lanes, each walking along a stretch of a training piece; short genres are read more often.
 
     Parameters
@@ -145,29 +145,29 @@ class Lanes:
         often = np.maximum(per_genre, 1) ** -o["balance"]
         self._often = often / often[per_genre > 0].min()
         self._queue: list[tuple[int, int, int]] = []
-        self._lanes = [(0, 0, 0)] * o["batch"]
+        self._rows = [(0, 0, 0)] * o["batch"]
         self.frames = sum(p.frames for p in self._pieces)
         self.read = 0
 
-    def next(self) -> tuple[Told, Tensor, Tensor]:
+    def next(self) -> tuple[Inputs, Tensor, Tensor]:
         """Return what all lanes hear in their next window, their genres [B] and which begin a new stretch [B]."""
-        lanes, window = len(self._lanes), self._o["window"]
-        fresh, starts, genres = np.zeros(lanes, bool), np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
-        for i in range(lanes):
-            at, left, genre = self._lanes[i]
+        rows, window = len(self._rows), self._o["window"]
+        fresh, starts, genres = np.zeros(rows, bool), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        for i in range(rows):
+            at, left, genre = self._rows[i]
             if not left:
                 if not self._queue:
-                    self._deal()
+                    self._fill_queue()
                 at, left, genre = self._queue.pop()
                 fresh[i] = True
             starts[i], genres[i] = at, genre
-            self._lanes[i] = (at + window, left - 1, genre)
-        self.read += lanes * window
+            self._rows[i] = (at + window, left - 1, genre)
+        self.read += rows * window
         device = self._data.device
         index = torch.from_numpy(starts).to(device)[:, None] + torch.arange(window + 1, device=device)
         return self._data.gather(index), torch.from_numpy(genres).to(device), torch.from_numpy(fresh).to(device)
 
-    def _deal(self) -> None:
+    def _fill_queue(self) -> None:
         window, most = self._o["window"], self._o["segment"]
         for p in self._pieces:
             often = self._often[p.genre]
@@ -185,7 +185,7 @@ def corrupt(codes: Tensor, share: float) -> Tensor:
     """Replace codes [B, T, ..., K] by those of elsewhere; each lane has a share of its own, 0 to twice `share`."""
     if not share:
         return codes
-    own = 2 * share * torch.rand(len(codes), *([1] * (codes.ndim - 1)), device=codes.device)
+    track = 2 * share * torch.rand(len(codes), *([1] * (codes.ndim - 1)), device=codes.device)
     flat = codes.flatten(0, 1)
     elsewhere = flat[torch.randperm(len(flat), device=codes.device)].view_as(codes)
-    return torch.where(torch.rand(codes.shape, device=codes.device) < own, elsewhere, codes)
+    return torch.where(torch.rand(codes.shape, device=codes.device) < track, elsewhere, codes)

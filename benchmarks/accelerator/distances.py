@@ -40,7 +40,7 @@ def frechet(x: Array, y: Array) -> float:
     return float(np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a + b - 2 * linalg.sqrtm(a @ b).real))
 
 
-def alike(z: Array, seconds: float) -> float:
+def self_similarity(z: Array, seconds: float) -> float:
     """Return the mean cosine of latents [T, D] so many seconds apart, less their mean."""
     z = z - z.mean(0)
     z /= np.linalg.norm(z, axis=1, keepdims=True) + 1e-6
@@ -48,13 +48,13 @@ def alike(z: Array, seconds: float) -> float:
     return float((z[lag:] * z[:-lag]).sum(1).mean()) if len(z) > lag else float("nan")
 
 
-def described(streams: list[Array]) -> dict[str, float]:
+def describe(streams: list[Array]) -> dict[str, float]:
     """Return the figures that need no comparison."""
     same = [((c[1:, :8] == c[:-1, :8]).sum(1) >= 7).mean() for c in streams]
     decoded = [latents(c) for c in streams]
     flux = [np.abs(np.diff(z, axis=0)).mean() for z in decoded]
     found = {"held": np.mean(same), "flux": np.mean(flux)}
-    found |= {f"alike, {s} s": np.nanmean([alike(z, s) for z in decoded]) for s in (4, 16)}
+    found |= {f"alike, {s} s": np.nanmean([self_similarity(z, s) for z in decoded]) for s in (4, 16)}
     return {k: round(float(v), 3) for k, v in found.items()}
 
 
@@ -81,11 +81,11 @@ def main() -> None:
     sets = {"held-out": held} | {p.stem: list(np.load(p)["codes"]) for p in a.played}
     rng = np.random.default_rng(0)
     for name, streams in sets.items():
-        own = np.concatenate([reduced(features(latents(c))) for c in streams])
-        most = min(len(own), 360)  # a distance of fewer windows is larger: as many of each
-        own = own[rng.choice(len(own), most, replace=False)]
+        vectors = np.concatenate([reduced(features(latents(c))) for c in streams])
+        count = min(len(vectors), 360)  # a distance of fewer windows is larger: as many of each
+        vectors = vectors[rng.choice(len(vectors), count, replace=False)]
         short = [c[: round(30 * RATE)] for c in streams]
-        rows[name] = {"distance": round(frechet(own, reference), 2), "windows": most, **described(short)}
+        rows[name] = {"distance": round(frechet(vectors, reference), 2), "windows": count, **describe(short)}
         print(f"{name:30}", rows[name], flush=True)
     if a.out:
         a.out.write_text(json.dumps(rows, indent=1) + "\n")

@@ -76,20 +76,20 @@ class Mlstm(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Map [B, T, I] and a state [B, heads · dv · dk] to [B, T, H] and the state after."""
-        lanes, frames, _ = x.shape
+        rows, frames, _ = x.shape
         n, size = self.n, self.chunk
         pad = -frames % size
-        q, k = self.qk(x).view(lanes, frames, 2, n, self.dk).unbind(2)
-        v = self.v(x).view(lanes, frames, n, self.dv)
-        i, f = self.gates(x).float().view(lanes, frames, 2, n).unbind(2)
+        q, k = self.qk(x).view(rows, frames, 2, n, self.dk).unbind(2)
+        v = self.v(x).view(rows, frames, n, self.dv)
+        i, f = self.gates(x).float().view(rows, frames, 2, n).unbind(2)
         log_i, log_f = F.logsigmoid(i), F.logsigmoid(f)
         if pad:
             q, k, v = (F.pad(z, (0, 0, 0, 0, 0, pad)) for z in (q, k, v))
             log_i, log_f = F.pad(log_i, (0, 0, 0, pad), value=-60.0), F.pad(log_f, (0, 0, 0, pad))
         chunks = (frames + pad) // size
-        q, k, v = (z.view(lanes, chunks, size, n, -1).permute(1, 0, 3, 2, 4) for z in (q, k, v))  # chunk B head t d
+        q, k, v = (z.view(rows, chunks, size, n, -1).permute(1, 0, 3, 2, 4) for z in (q, k, v))  # chunk B head t d
         q = q * self.dk**-0.5
-        log_i, log_f = (z.view(lanes, chunks, size, n).permute(1, 0, 3, 2) for z in (log_i, log_f))
+        log_i, log_f = (z.view(rows, chunks, size, n).permute(1, 0, 3, 2) for z in (log_i, log_f))
         since = log_f.cumsum(-1)
         past = torch.ones(size, size, device=x.device, dtype=torch.bool).tril()
         never = torch.full((), -80.0, device=x.device)
@@ -97,16 +97,16 @@ class Mlstm(nn.Module):
         within = ((q @ k.transpose(-1, -2)).float() * decay).to(v.dtype) @ v
         left = (since[..., -1:] - since + log_i).exp()  # what is left of each frame at its chunk's end
         added = (v.transpose(-1, -2) @ (k * left[..., None].to(k.dtype))).float()  # chunk B head dv dk
-        memory, before = state.view(lanes, n, self.dv, self.dk), []
+        memory, before = state.view(rows, n, self.dv, self.dk), []
         kept = since[..., -1].exp()
         for s in range(chunks):
             before.append(memory)
             memory = kept[s][..., None, None] * memory + added[s]
         recalled = torch.stack(before).to(q.dtype).transpose(-1, -2)
         y = within + (q * since.exp()[..., None].to(q.dtype)) @ recalled
-        y = y.permute(1, 0, 3, 2, 4).reshape(lanes, frames + pad, n * self.dv)[:, :frames]
-        y = self.norm(y.reshape(lanes * frames, -1).float()).view(lanes, frames, -1).to(x.dtype)
-        return self.out(y * torch.sigmoid(self.o(x))), memory.reshape(lanes, -1)
+        y = y.permute(1, 0, 3, 2, 4).reshape(rows, frames + pad, n * self.dv)[:, :frames]
+        y = self.norm(y.reshape(rows * frames, -1).float()).view(rows, frames, -1).to(x.dtype)
+        return self.out(y * torch.sigmoid(self.o(x))), memory.reshape(rows, -1)
 
 
 class MinGru(nn.Module):
@@ -204,8 +204,8 @@ class Head(nn.Module):
         x = x.view(*shape, BOOKS, self.width)
         if self.share:
             table = self.given.view(BOOKS, VALUES, self.width).to(h.dtype)
-            own = [F.embedding(codes[..., k].clamp(min=0), table[k]) for k in range(BOOKS - 1)]
-            x = torch.cat([x[..., :1, :], x[..., 1:, :] + torch.stack(own, -2).cumsum(-2)], -2)
+            layer_state = [F.embedding(codes[..., k].clamp(min=0), table[k]) for k in range(BOOKS - 1)]
+            x = torch.cat([x[..., :1, :], x[..., 1:, :] + torch.stack(layer_state, -2).cumsum(-2)], -2)
         else:
             given = (self.given * self.mask).flatten(1).to(h.dtype)
             x = x + (onehot(codes, h.dtype) @ given).view(*shape, BOOKS, self.width)
@@ -275,8 +275,8 @@ class Network(nn.Module):
         if self.back is not None:
             x = x + self.back((onehot(back, kind) @ table).flatten(-2))
         x, after = self.enter(x), []
-        for layer, own in zip(self.layers, state.split(self.sizes, 1), strict=True):
-            x, s = layer(x, own)
+        for layer, layer_state in zip(self.layers, state.split(self.sizes, 1), strict=True):
+            x, s = layer(x, layer_state)
             after.append(s)
         return self.last(x), torch.cat(after, 1)
 

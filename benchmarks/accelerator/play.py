@@ -46,7 +46,7 @@ def play(
     mix = F.one_hot(torch.tensor(genres, device=device), data.genres).float()
     state = network.start.detach()[None].expand(streams, -1)
     out = torch.zeros(streams, frames, BOOKS, dtype=torch.long, device=device)
-    clocked, own = pace > 0, torch.arange(streams, device=device)
+    clocked, rows = pace > 0, torch.arange(streams, device=device)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
         for t in range(frames):
             beat = torch.where(clocked, (t + 0.5) / pace.clamp(min=1e-3), torch.zeros_like(pace))
@@ -56,7 +56,7 @@ def play(
             for i, beats in enumerate(LOOKBACK if network.o["lookback"] else ()):
                 ago = t - (beats * pace).round().long()
                 there = (clocked & (ago >= 0))[:, None]
-                back[:, 0, i] = torch.where(there, out[own, ago.clamp(min=0)], back[:, 0, i])
+                back[:, 0, i] = torch.where(there, out[rows, ago.clamp(min=0)], back[:, 0, i])
             h, state = network.hidden(current[:, None], tick, place, back, state)
             current = _frame(network, h, mix, tick, place, back, clocked, (temperature, guidance, pulse, least))
             out[:, t] = current
@@ -70,14 +70,18 @@ def _frame(
 ) -> Tensor:  # fmt: skip
     """Draw the codes [S, K] of one frame: as told, without the genre and without the beat at once."""
     temperature, guidance, pulse, least = way
-    streams, none, still = len(h), torch.zeros_like(mix), torch.zeros_like(tick)
+    streams, none, no_tick = len(h), torch.zeros_like(mix), torch.zeros_like(tick)
     h3, mix3 = torch.cat([h, h, h]), torch.cat([mix, none, mix])
-    tick3, place3 = torch.cat([tick, tick, still]), torch.cat([place, place, still])
+    tick3, place3 = torch.cat([tick, tick, no_tick]), torch.cat([place, place, no_tick])
     back3, codes = back.repeat(3, 1, 1, 1), torch.full((streams, 1, BOOKS), -1, device=h.device)
     for k in range(BOOKS):
-        said = network.head(h3, codes.repeat(3, 1, 1), mix3, tick3, place3, back3)[:, 0, k].float()
-        told, free, untimed = said.split(streams)
-        logits = told + guidance * (told - free) + pulse * (told - untimed) * clocked[:, None]
+        logits3 = network.head(h3, codes.repeat(3, 1, 1), mix3, tick3, place3, back3)[:, 0, k].float()
+        conditional, without_genre, without_beat = logits3.split(streams)
+        logits = (
+            conditional
+            + guidance * (conditional - without_genre)
+            + pulse * (conditional - without_beat) * clocked[:, None]
+        )
         p = torch.softmax(logits / temperature, -1)
         p = torch.where(p < least * p.amax(-1, keepdim=True), torch.zeros_like(p), p)
         codes[:, 0, k] = torch.multinomial(p, 1)[:, 0]
