@@ -133,7 +133,8 @@ async def measure(home: str, pid: int, o: argparse.Namespace) -> None:
     print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms ready")
     print(f"gaps: {sum(gaps)} ({', '.join(map(str, gaps))})")
     print(
-        f"first sound on a warm server: {warm.first:.2f} s alone, {max(listener.first for listener in listeners):.2f} s together"
+        f"first audio from a warm server: {warm.first:.2f} s with one listener, "
+        f"{max(listener.first for listener in listeners):.2f} s with all"
     )
     print(f"a control is heard after {control:.2f} s (median of 5, buffer included)")
     half = len(memory) // 2

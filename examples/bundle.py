@@ -1,9 +1,8 @@
-"""Ship a trained model with the package: its weights as float16, its card beside them.
+"""Add a trained model to the package: its weights as float16, with its card.
 
     python examples/bundle.py MODEL NAME
 
-writes ``src/noizenet/bundled/models/NAME``; what else a person must know belongs into the card's last section, which is
-kept from the model that was there before.
+writes ``src/noizenet/bundled/models/NAME``. The card's last section is kept from the previous model of that name.
 """
 
 from __future__ import annotations

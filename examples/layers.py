@@ -1,9 +1,8 @@
-"""What the layers of a token network are worth: bits a second of validation tracks after equal training.
+"""Stacks of layers of a token network, compared by bits per second of validation tracks after equal training.
 
     python examples/layers.py CORPUS OUT [--minutes 5] [--only NAME]
 
-Each variant of token-lstm is trained from the beginning for the same CPU time on one thread. Goes on where it was
-stopped.
+Each variant of token-lstm is trained from scratch for the same CPU time on one thread. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--only", default="", help="variants whose name holds this")
+    parser.add_argument("--only", default="", help="only variants whose name contains this")
     o = parser.parse_args()
     torch.set_num_threads(1)
     o.out.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
-"""Speech or music: find the numbers of ``noizenet.training.speech`` and how often they are right.
+"""Fit the speech classifier of ``noizenet.training.speech`` and measure its accuracy.
 
     python examples/speech.py SPEECH MUSIC
 
-Both are folders of folders of recordings: a speaker, or a collection of music, each. Each is also judged by numbers
-that were found without it. Debian's ``asterisk-core-sounds-{en,es,fr,it,ru}-wav`` have five speakers; their prompts are
-strung together, with 0.3 s between them. Of each piece of music 30 s from half a minute on are heard.
+Both are folders of folders of recordings, one folder for each speaker or collection of music. Each folder is also
+classified with weights fitted without it (leave-one-out). Debian's ``asterisk-core-sounds-{en,es,fr,it,ru}-wav`` have
+five speakers; their prompts are concatenated with pauses of 0.3 s. Of each music recording 30 s are read, after the
+first half minute.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> None:
     }
     weights, bias = fit([*speech.values()], [*music.values()])
     print("WEIGHTS", np.round(weights, 1).tolist(), "BIAS", round(float(bias), 1))
-    print("| | stretches of 3 s | taken for speech | … by numbers found without it |\n|---|---|---|---|")
+    print("| | segments of 3 s | classified as speech | … by leave-one-out |\n|---|---|---|---|")
     for name, x in {**speech, **music}.items():
         rest = fit([v for k, v in speech.items() if k != name], [v for k, v in music.items() if k != name])
         shares = [float((x @ w + b > 0).mean()) for w, b in ((weights, bias), rest)]

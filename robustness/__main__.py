@@ -53,7 +53,7 @@ class Run:
     def __init__(self, fixtures: Path, seed: int, jobs: int) -> None:
         self.fixtures, self.seed, self.jobs = fixtures, seed, jobs
         self._last_report = 0.0
-        self.started: dict[str, Any] = {}
+        self.partial_results: dict[str, Any] = {}
         self.save: Callable[[dict[str, Any]], None] = lambda _: None
 
     def report_progress(self, text: str) -> None:
@@ -108,7 +108,7 @@ class Run:
         return endurance.run(minutes, self.seed)
 
     def _fuzz(self, setup: Callable[[], Any], tasks: Callable[..., Any], count: int) -> dict[str, Any]:
-        done: dict[str, Any] = self.started
+        done: dict[str, Any] = self.partial_results
         while (at := done.get("inputs", 0)) < count:
             part = tasks(range(at, min(at + CHUNK_INPUTS, count)), self.seed)
             outcomes = workers.run(setup, part, workers=self.jobs)
@@ -213,7 +213,7 @@ def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
-    run.started, run.save = previous, save
+    run.partial_results, run.save = previous, save
     save(
         {k: v for k, v in getattr(run, stage)(count).items() if k not in ("key", "machine", "took_s", "ended")},
         ended=True,
