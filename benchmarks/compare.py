@@ -1,15 +1,15 @@
-"""sample-lstm beside SampleRNN and simple predictors: bits per sample on unseen tracks after equal CPU time.
+"""sample-lstm compared with SampleRNN and simple predictors: bits per sample on test tracks after equal CPU time.
 
     python benchmarks/compare.py baselines CORPUS OUT
     python benchmarks/compare.py samplernn CORPUS OUT --minutes 20,90 --checkout samplernn-pytorch
     python benchmarks/compare.py sample-lstm CORPUS OUT --minutes 20,90
     python benchmarks/compare.py speed CORPUS OUT --checkout samplernn-pytorch
 
-Each side runs on one thread and is given minutes of *CPU* time (other work on the machine costs neither side
-anything), reads the same tracks in crops of five seconds, and is measured on the same windows of the corpus's test
-tracks, all as the same 256 mu-law classes. SampleRNN, whose learning rate is constant, is measured on the way at the
-smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. ``speed`` times generation
-(one stream, one thread, each side's own loop) and training steps of both in turn. Results gather in OUT/NAME.json.
+Both models run on one thread for the same *CPU* time (so that other work on the machine has no effect), read the same
+tracks in crops of five seconds, and are measured on the same windows of the corpus's test tracks as the same 256 mu-law
+classes. SampleRNN has a constant learning rate and is measured at the smaller budgets during one training; sample-lstm,
+whose learning rate decays over the budget, is trained once for each budget. ``speed`` times generation (one stream, one
+thread, each model's own loop) and training steps of both in turn. Results are written to OUT/NAME.json.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("who", choices=("baselines", "samplernn", "sample-lstm", "speed"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, rising")
+    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, in increasing order")
     parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
     parser.add_argument("--set", action="append", default=[], help="section.key=value for sample-lstm")
     parser.add_argument("--seed", type=int, default=0)
@@ -68,7 +68,7 @@ def representation(corpus: Corpus) -> MuLaw:
 
 
 def test_batches(corpus: Corpus) -> list[Batch]:
-    """Return 64 seconds of the test tracks: 32 lanes of two seconds, each from its start state."""
+    """Return 64 seconds of the test tracks: 32 rows of two seconds, each from the initial state."""
     windows = round(TEST_S * corpus.sample_rate / WINDOW)
     reader = WindowReader(
         corpus, corpus.split("test"), representation(corpus), batch=ROWS, window=WINDOW,
@@ -78,7 +78,7 @@ def test_batches(corpus: Corpus) -> list[Batch]:
 
 
 def crops(corpus: Corpus, batch: int, window: int, seed: int) -> WindowReader:
-    """Return a reader of the training tracks, crop by crop."""
+    """Return a reader of crops of the training tracks."""
     return WindowReader(
         corpus, corpus.split("train"), representation(corpus), batch=batch, window=window, segment_seconds=CROP_S,
         seed=seed,
@@ -139,7 +139,7 @@ def run_sample_lstm(corpus: Corpus, test: list[Batch], budgets: list[float], a: 
 
 
 def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
-    """Time both sides in turn; medians."""
+    """Time both models in turn; return medians."""
     import samplernn
 
     from noizenet.bench.playing import default_model
@@ -201,7 +201,7 @@ def _show(progress: Any) -> None:
 
 @torch.inference_mode()
 def bits(model: Model, test: list[Batch]) -> float:
-    """Return a model's exact bits per sample over the test windows."""
+    """Return a model's bits per sample over the test windows."""
     network = model.network
     state = network.start_state(ROWS)
     total = 0.0
@@ -213,7 +213,7 @@ def bits(model: Model, test: list[Batch]) -> float:
 
 
 def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
-    """Return bits per sample of predictors that learn next to nothing."""
+    """Return bits per sample of simple predictors."""
     r = representation(corpus)
     reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
     train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)

@@ -1,7 +1,7 @@
-"""A first-order Markov chain over spectra, genre by genre: what order from one frame to the next is worth alone.
+"""A baseline: for each genre a first-order Markov chain over spectra.
 
-Frames of log-magnitude (1,024 samples, every 256) of a genre's training music are sorted into 256 clusters; counted is
-how often one follows another. To play is to walk that table at random; phases are found by Griffin and Lim's search.
+Log-magnitude frames (1,024 samples, hop 256) of a genre's training music are assigned to 256 clusters, and transitions
+between clusters are counted. Generation samples a random walk; phases are reconstructed by the Griffin-Lim algorithm.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ FLOOR = 1e-5
 
 
 class MarkovChain:
-    """States, how they follow one another, and what each sounds like.
+    """Cluster centres of spectra, and their transition counts.
 
     Parameters
     ----------
     corpus : Corpus
     tracks : sequence of Track
-        What it learns from, evenly spread stretches of 20 seconds of each.
+        Training tracks; evenly spaced excerpts of 20 seconds of each are used.
     seed : int
+        Random seed of the clustering.
     """
 
     def __init__(self, corpus: Corpus, tracks: Sequence[Track], seed: int = 0) -> None:
@@ -49,7 +50,7 @@ class MarkovChain:
         return np.log(magnitude.T + FLOOR).astype(np.float32)
 
     def play(self, seconds: float, sample_rate: int, seed: int) -> NDArray[np.float32]:
-        """Return so many seconds of mono sound."""
+        """Generate mono audio, float32 [n]."""
         generator = np.random.default_rng(seed)
         count = round(seconds * sample_rate / HOP) + 1
         states = np.zeros(count, int)
@@ -57,7 +58,7 @@ class MarkovChain:
         for i in range(count):
             states[i] = state
             row = self._transitions[state]
-            row = row if row.sum() else self._first  # a state that was only ever last
+            row = row if row.sum() else self._first  # a state that has no successor
             state = int(generator.choice(STATES, p=row / row.sum()))
         magnitude = np.exp(self._clusters.cluster_centers_[states].T) - FLOOR
         sound = librosa.griffinlim(

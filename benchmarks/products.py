@@ -1,8 +1,9 @@
-"""Products of a matrix with one vector or several, beside NumPy's (BLAS): billions of multiplications a second.
+"""Products of a matrix with one or several vectors, compared with NumPy (BLAS): billions of multiplications per second.
 
     python benchmarks/products.py
 
-One thread, medians of seven rounds, both sides in turn; four matrices in turn, so that none stays in the fastest cache.
+One thread, medians of seven rounds, both implementations in turn; four matrices take turns, so that none stays in the
+fastest cache.
 """
 
 from __future__ import annotations

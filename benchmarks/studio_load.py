@@ -1,11 +1,11 @@
-"""Listeners at once: gaps, the time from a control to what it changes, first sound, memory.
+"""Load test of the studio with concurrent listeners: gaps, latency of controls, time to the first audio, memory.
 
     python benchmarks/studio_load.py [--listeners 8] [--minutes 10] [--buffer 0.2] [--model token-lstm]
 
-Starts the studio as a user does and listens over its WebSocket as the page does: each listener keeps `buffer` seconds
-ready, plays in real time, and counts the moments at which nothing lay ready. One more listener asks and never reads,
-one comes and goes. The delay of a control is measured in samples: what was given before the first sample that differs
-from an untouched listener's, plus what lies in the buffer.
+Starts the studio as a user does and sends the same messages over its WebSocket as the page: each listener keeps a
+buffer of `buffer` seconds, plays in real time, and counts buffer underruns. One further listener requests audio and
+never reads it, another one reconnects repeatedly. The latency of a control is measured in samples: those sent between
+the control and the first sample that differs from a stream without it, plus the buffer.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ BLOCK_S = 0.02
 
 
 class Listener:
-    """Plays in real time; counts gaps."""
+    """Plays in real time and counts gaps."""
 
     def __init__(self, home: str, model: str, seed: int, buffer: float) -> None:
         self.home, self.model, self.seed, self.buffer = home, model, seed, buffer
         self.gaps, self.received, self.first = 0, 0, 0.0
 
     async def run(self, seconds: float) -> None:
-        """Listen for so many seconds."""
+        """Play for some seconds."""
         address = f"{self.home.replace('http', 'ws')}radio?model={self.model}&seed={self.seed}"
         started = time.perf_counter()
         async with connect(address, origin=self.home.rstrip("/"), max_size=None) as socket:
@@ -54,7 +54,7 @@ class Listener:
                     self.first = start - started
                 elif start is not None and played > self.received:
                     self.gaps += 1
-                    start += (played - self.received) / rate  # nothing lay ready: playing waits
+                    start += (played - self.received) / rate  # buffer underrun: playback waits
                 await asyncio.sleep(BLOCK_S)
             reading.cancel()
 
@@ -65,7 +65,7 @@ class Listener:
 
 
 async def never_read(home: str, model: str) -> None:
-    """Ask for all there is, and never read."""
+    """Request large amounts of audio and never read."""
     async with connect(
         f"{home.replace('http', 'ws')}radio?model={model}", origin=home.rstrip("/"), max_queue=1
     ) as socket:
@@ -75,14 +75,14 @@ async def never_read(home: str, model: str) -> None:
 
 
 async def reconnect(home: str, model: str) -> None:
-    """Come, listen for a second, go, again and again."""
+    """Connect, play for a second and disconnect, repeatedly."""
     while True:
         await Listener(home, model, 99, 0.2).run(1.0)
         await asyncio.sleep(4)
 
 
 async def delay(home: str, model: str, buffer: float) -> float:
-    """Return seconds from a control to the first sample that it changes, buffer included."""
+    """Return the seconds from a control to the first sample that it changes, including the buffer."""
     found = []
     for seed in range(5):
         positions, parts = [], []
@@ -130,13 +130,13 @@ async def measure(home: str, pid: int, o: argparse.Namespace) -> None:
     for task in background:
         task.cancel()
     gaps = [listener.gaps for listener in listeners]
-    print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms ready")
+    print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms buffer")
     print(f"gaps: {sum(gaps)} ({', '.join(map(str, gaps))})")
     print(
         f"first audio from a warm server: {warm.first:.2f} s with one listener, "
         f"{max(listener.first for listener in listeners):.2f} s with all"
     )
-    print(f"a control is heard after {control:.2f} s (median of 5, buffer included)")
+    print(f"latency of a control: {control:.2f} s (median of 5, buffer included)")
     half = len(memory) // 2
     if half:
         early, late = statistics.median(memory[:half]), statistics.median(memory[half:])
@@ -161,7 +161,7 @@ def main() -> None:
             assert studio.stdout is not None
             home = re.search(r"http://\S+/", studio.stdout.readline())
             assert home is not None
-            time.sleep(8)  # until it is warm
+            time.sleep(8)  # warm-up
             asyncio.run(measure(home[0], studio.pid, o))
         finally:
             studio.terminate()

@@ -1,11 +1,11 @@
-"""Everything beside everything: what each contender plays, judged by the same measures after equal training.
+"""Comparison of all models and baselines by the same metrics after equal training.
 
     python benchmarks/table.py CORPUS OUT [--minutes 5] [--streams 24] [--seconds 60] [--checkout samplernn-pytorch]
 
-Silence, white noise, shuffled windows of held-out music, a first-order Markov chain over spectra, every recipe of
-noizenet, and SampleRNN from its own checkout (left out where there is none). Whatever trains has the same CPU time on
-one thread and the same tracks. Each contender's streams and report stay in OUT/NAME; a run that was stopped goes on
-where it stopped. OUT/table.md and OUT/table.png are written anew after each.
+The contenders are silence, white noise, shuffled windows of held-out music, a first-order Markov chain over spectra,
+every recipe of noizenet, and SampleRNN if there is a checkout of it. All models are trained for the same CPU time on
+one thread and on the same tracks. The streams and the report of each contender are kept in OUT/NAME; an interrupted run
+resumes. OUT/table.md and OUT/table.png are rewritten after each contender.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from noizenet.views.render import new_figure, save_figure
 
 sys.path.insert(0, str(Path(__file__).parent))
 COLUMNS = {
-    "alive": "alive",
+    "alive": "healthy",
     "frechet-tagger": "Fréchet, tagger",
     "frechet-crafted": "Fréchet, crafted",
     "kernel-tagger": "kernel, tagger",
@@ -49,7 +49,7 @@ COLUMNS = {
     "loudness-range": "loudness range (dB)",
     "self-similarity-16": "self-similarity, 16 s",
     "likelihood": "bits per sample",
-    "echo": "echo's MSE",
+    "echo": "teacher-forced MSE",
 }
 SAMPLERNN_STREAMS, SAMPLERNN_S = 36, 3.1
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
     parser.add_argument("--embedding", default="tagger")
-    parser.add_argument("--only", default="", help="contenders whose name holds this")
+    parser.add_argument("--only", default="", help="only contenders whose name contains this")
     o = parser.parse_args()
     torch.set_num_threads(1)
     corpus = Corpus(o.corpus)
@@ -71,12 +71,12 @@ def main() -> None:
         **{name: lambda folder, name=name: play_control(corpus, name, folder, o) for name in CONTROLS},
         "markov": lambda folder: play_markov(corpus, folder, o),
         **{name: lambda folder, name=name: play_recipe(corpus, name, folder, o) for name in RECIPES},
-        "token-lstm, anew": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.init_from="),
+        "token-lstm, from scratch": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.init_from="),
     }
     if (o.checkout / "model.py").exists():
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
     else:
-        print(f"{o.checkout}: no checkout of SampleRNN, left out", file=sys.stderr)
+        print(f"{o.checkout}: no checkout of SampleRNN; it is skipped", file=sys.stderr)
     options, references = Options(o.embedding), None
     content = hashlib.sha256("".join(sorted(t.content for t in corpus.tracks)).encode()).hexdigest()
     for name, make in contenders.items():
@@ -122,7 +122,7 @@ def evaluate_contender(
         skipped=skipped,
         on_progress=progress,
     )
-    print(f"\n{name}: judged in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"\n{name}: evaluated in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
 def stream_path(folder: Path, genre: str, i: int) -> Path:
@@ -132,7 +132,7 @@ def stream_path(folder: Path, genre: str, i: int) -> Path:
 
 
 def play_control(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace) -> None:
-    """Write a control's streams; other ones than those that stand in every report."""
+    """Write the streams of a control, with another seed than in the reports."""
     each = max(1, o.streams // len(corpus.genres))
     for i, recording in enumerate(control(name, corpus, per_genre=each, seconds=o.seconds, seed=1)):
         samples = np.concatenate(list(recording.blocks()))
@@ -163,12 +163,14 @@ def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, 
         takes.append(
             (stream_path(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=condition, watch="off"))
         )
-    noizenet.generate_batch(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
+    noizenet.generate_batch(
+        model, takes, on_block=lambda s: progress(f"generating with {name}", s / o.streams / o.seconds)
+    )
     return model
 
 
 def play_samplernn(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
-    """Train and play SampleRNN; it knows no genres. Its streams are short: a second of one takes minutes."""
+    """Train SampleRNN, without genres, and generate. The streams are short, because a second of one takes minutes."""
     import samplernn
     from compare import CROP_S, crops, representation
 
@@ -210,7 +212,7 @@ def format_estimate(e: dict[str, Any]) -> str:
 
 
 def draw(path: Path, reports: dict[str, Any], real: dict[str, Any]) -> None:
-    """Draw the measures of quality with their intervals, held-out music as a line."""
+    """Draw the quality metrics with their intervals, and held-out music as a line."""
     shown = ["frechet-tagger", "frechet-crafted", "genre", "onset-rate", "key-clarity", "self-similarity-16"]
     figure = new_figure(11, 1.5 + 0.22 * max(6, len(reports)) * 2)
     for ax, key in zip(figure.subplots(2, 3, sharey=True).ravel(), shown, strict=True):

@@ -91,9 +91,9 @@ def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
         lines.append(
             f"| {genre} | {len(part)} | {part.alive.mean():.2%} "
             f"| {part.level_first.median():.1f} → {part.level_last.median():.1f} dB "
-            f"| {at.level_db[0]:.1f} … {at.level_db[1]:.1f} dB "
+            f"| {bounds.level_db[0]:.1f} … {bounds.level_db[1]:.1f} dB "
             f"| {part.centroid_first.median():,.0f} → {part.centroid_last.median():,.0f} Hz "
-            f"| {at.centroid_hz[0]:,.0f} … {at.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} "
+            f"| {bounds.centroid_hz[0]:,.0f} … {bounds.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} "
             f"| {part.within_music.sum()} of {len(part)} |"
         )
     lines.append(

@@ -1,4 +1,4 @@
-"""Tracks as codes, all in the device's memory, and lanes that walk along them."""
+"""Codes of all tracks in the device's memory, and batches whose rows advance through them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from network import LOOKBACK, PHASES, POSITIONS, Options
 from torch import Tensor
 
 TRAIN, VALIDATION = 0, 1
-"""As the table of styles has them; 2 is the test split, which nothing here reads."""
+"""Split indices of styles.tsv; 2 is the test split, which is not read here."""
 MIN_FRAMES_WITH_BEAT = 32
 
 
 class Piece(NamedTuple):
-    """A track, or a transposed version of it: its first frame, its length, and what it is."""
+    """A track, or a transposed version of it: its first frame, its length, and its labels."""
 
     start: int
     frames: int
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What is gathered for lanes: codes [B, T + 1, K], and of the targets ticks, places [B, T] and lookbacks."""
+    """Inputs of a batch: codes [B, T + 1, K]; ticks and places [B, T] and lookback codes of the targets."""
 
     codes: Tensor
     ticks: Tensor
@@ -41,11 +41,11 @@ class Data:
     Parameters
     ----------
     folder : Path
-        Each file holds codes [N, K], tick [N] (0: no beat is clear, else 1 to 32), beat [N] (counted so that beat 0 of
-        16 begins a phrase), lengths [tracks] and info [tracks, 3] (genre, split, whether the first generation had it).
+        Each file holds codes [N, K], tick [N] (0: no clear beat, else beat phase 1 to 32), beat [N] (beat 0 of 16
+        starts a phrase), lengths [tracks] and info [tracks, 3] (genre, split, whether in the first generation).
     device : str
     shifts : int
-        Pieces transposed by more semitones are left out.
+        Largest transposition, in semitones.
     """
 
     def __init__(self, folder: Path, device: str, shifts: int) -> None:
@@ -77,7 +77,7 @@ class Data:
         self.genres = 1 + max(p.genre for p in self.pieces)
 
     def gather(self, index: Tensor) -> Inputs:
-        """Return what lanes hear and are told; `index` [B, T + 1] are frames, the first of which is only heard."""
+        """Return the inputs of a batch; `index` [B, T + 1] are frames, the first of which is only an input."""
         look = self.looks[index[:, 1:]].long()
         back = self.codes[look.clamp(min=0)].long()
         back = torch.where((look >= 0)[..., None], back, torch.full_like(back, -1))
@@ -85,7 +85,7 @@ class Data:
         return Inputs(self.codes[index].long(), ticks, places, back)
 
     def paces(self) -> dict[int, list[tuple[float, int]]]:
-        """Return of each genre's training pieces the frames a beat (0: no clear beat) and the first frame."""
+        """Return genre → frames per beat (0: no clear beat) and first frame of each training piece."""
         found: dict[int, list[tuple[float, int]]] = {}
         ticks, places = self.ticks.cpu().numpy(), self.places.cpu().numpy()
         for piece in self.pieces:
@@ -100,9 +100,9 @@ class Data:
 
 
 def beats_of(ticks: np.ndarray[Any, Any], beats: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-    """Return where in a phrase each frame of a track is, [n], and the frames some beats before it, [n, lookbacks].
+    """Return the position in the phrase of each frame of a track, [n], and the frames some beats ago, [n, lookbacks].
 
-    0 and -1 where there is nothing to tell.
+    Unknown values are 0 and -1.
     """
     places, ago = np.zeros(len(ticks), np.uint8), np.full((len(ticks), len(LOOKBACK)), -1, np.int64)
     known = ticks > 0
@@ -123,14 +123,14 @@ def beats_of(ticks: np.ndarray[Any, Any], beats: np.ndarray[Any, Any]) -> tuple[
 
 
 class Rows:
-    """B lanes, each walking along a stretch of a training piece; short genres are read more often.
+    """B rows, each of which advances through a segment of a training piece; short genres are read more often.
 
     Parameters
     ----------
     data : Data
     o : mapping
-        Its ``batch``, ``window``, ``segment``, ``balance`` and ``train`` ("all", or "old" for what the first generation
-        was trained on).
+        Its ``batch``, ``window``, ``segment``, ``balance`` and ``train`` ("all", or "old" for the training tracks of
+        the first generation) are used.
     seed : int
     """
 
@@ -150,7 +150,7 @@ class Rows:
         self.read = 0
 
     def next(self) -> tuple[Inputs, Tensor, Tensor]:
-        """Return what all lanes hear in their next window, their genres [B] and which begin a new stretch [B]."""
+        """Return the inputs of the next window, the genres [B] and a mask of the rows that start a segment [B]."""
         rows, window = len(self._rows), self._o["window"]
         fresh, starts, genres = np.zeros(rows, bool), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
         for i in range(rows):
@@ -182,10 +182,10 @@ class Rows:
 
 
 def corrupt(codes: Tensor, share: float) -> Tensor:
-    """Replace codes [B, T, ..., K] by those of elsewhere; each lane has a share of its own, 0 to twice `share`."""
+    """Replace codes [B, T, ..., K] by others of the batch; the share is drawn per row, from 0 to twice `share`."""
     if not share:
         return codes
-    track = 2 * share * torch.rand(len(codes), *([1] * (codes.ndim - 1)), device=codes.device)
+    row_share = 2 * share * torch.rand(len(codes), *([1] * (codes.ndim - 1)), device=codes.device)
     flat = codes.flatten(0, 1)
     elsewhere = flat[torch.randperm(len(flat), device=codes.device)].view_as(codes)
-    return torch.where(torch.rand(codes.shape, device=codes.device) < track, elsewhere, codes)
+    return torch.where(torch.rand(codes.shape, device=codes.device) < row_share, elsewhere, codes)

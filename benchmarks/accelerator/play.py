@@ -1,4 +1,4 @@
-"""Play a trained network where it was trained: many streams at once, as codes."""
+"""Generate codes with a trained network on the training device, many streams as one batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 def play(
     network: Network, data: Data, genres: list[int], frames: int, seed: int, way: str
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Play one stream for each of `genres`, at the pace of one of the genre's training pieces.
+    """Generate one stream for each of `genres`, at the tempo of one of the genre's training pieces.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ def play(
     frames : int
     seed : int
     way : str
-        ``temperature:guidance:pulse:min-p``. Guidance and pulse go beyond what genre and beat add to the logits.
+        ``temperature:guidance:pulse:min-p``; guidance and pulse are the scales of genre and beat guidance.
 
     Returns
     -------
     codes : ndarray, uint8 [S, frames, K]
     pace : ndarray [S]
-        Frames a beat; 0 without a clock.
+        Frames per beat; 0 without a beat.
     """
     temperature, guidance, pulse, least = map(float, way.split(":"))
     network.eval()
@@ -68,7 +68,7 @@ def _frame(
     network: Network, h: Tensor, mix: Tensor, tick: Tensor, place: Tensor, back: Tensor, clocked: Tensor,
     way: tuple[float, float, float, float],
 ) -> Tensor:  # fmt: skip
-    """Draw the codes [S, K] of one frame: as told, without the genre and without the beat at once."""
+    """Draw the codes [S, K] of one frame, with logits conditioned, without genre, and without beat in one batch."""
     temperature, guidance, pulse, least = way
     streams, none, no_tick = len(h), torch.zeros_like(mix), torch.zeros_like(tick)
     h3, mix3 = torch.cat([h, h, h]), torch.cat([mix, none, mix])

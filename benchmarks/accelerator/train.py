@@ -1,4 +1,4 @@
-"""Train a network over frames of codes on one device; data, losses and validation stay in its memory.
+"""Train a network over frames of codes on one device, with all data in its memory.
 
     python train.py DATA OUT --name NAME --seconds S --set key=value …
 
@@ -23,12 +23,12 @@ from play import play
 from torch import Tensor, nn
 
 MAX_FRAMES = 6000
-"""Of each held-out track are read."""
+"""Frames read of each held-out track."""
 
 
 @torch.no_grad()
 def validate(network: Network, data: Data, *, old: bool) -> dict[str, Any]:
-    """Return bits a second of the held-out tracks that the first generation had (or had not), told genre and beat."""
+    """Return bits per second of the held-out tracks of the first generation (or the others), with genre and beat."""
     network.eval()
     pieces = [p for p in data.pieces if p.split == VALIDATION and not p.shift and p.old == old]
     device, window = data.device, 512
@@ -60,14 +60,14 @@ def validate(network: Network, data: Data, *, old: bool) -> dict[str, Any]:
 
 
 def autocast(device: str) -> Any:
-    """Return the context in which products are bfloat16 on an accelerator."""
+    """Return an autocast context: bfloat16 on an accelerator."""
     return torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda")
 
 
 def sampled_inputs(
     network: Network, codes_in: Tensor, inputs: Inputs, mix: Tensor, before: Tensor, share: float
 ) -> Tensor:
-    """Return inputs of which a share of the frames is what the network itself would have drawn there."""
+    """Return inputs in which a share of the frames is sampled from the network (parallel scheduled sampling)."""
     targets = inputs.codes[:, 1:]
     with torch.no_grad(), autocast(str(codes_in.device.type)):
         predicted, _ = network(codes_in, inputs.ticks, inputs.places, inputs.back, mix, before, targets)
@@ -83,7 +83,7 @@ def sampled_inputs(
 
 
 class Training:
-    """One network, its optimiser and the running mean of its weights."""
+    """A network, its optimizer and the moving average of its weights."""
 
     def __init__(self, data: Data, o: Options, seed: int) -> None:
         self.data, self.o = data, o
@@ -100,12 +100,12 @@ class Training:
 
     @property
     def weights(self) -> int:
-        """Weights that count: of what codes are given, those of codes before them."""
+        """Number of weights in use; embeddings for codes that do not come later are masked."""
         unused = 0 if self.o["share"] else VALUES * self.o["depth_width"] * BOOKS * (BOOKS + 1) // 2
         return sum(p.numel() for p in self.network.parameters()) - unused
 
     def step(self, done: float) -> Tensor:
-        """Learn from one window of every lane, `done` of the budget being spent; return the loss in nats a frame."""
+        """Train on one window of every row, after the share `done` of the budget; return the loss in nats per frame."""
         o, network, device = self.o, self.network, self.data.device
         rate = o["lr"] * min(1.0, (self.steps + 1) / o["warmup"])
         for group in self.optimizer.param_groups:
@@ -140,7 +140,7 @@ class Training:
         return loss.detach()
 
     def measured(self) -> dict[str, Any]:
-        """Return how well the mean of the weights predicts held-out tracks."""
+        """Return the validation of the averaged weights."""
         current = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.network.load_state_dict(self.mean)
         row = {"old": validate(self.network, self.data, old=True), "new": validate(self.network, self.data, old=False)}
@@ -149,17 +149,17 @@ class Training:
 
 
 def main() -> None:
-    """Train as the arguments say."""
+    """Run the training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--name", default="network")
-    parser.add_argument("--seconds", type=float, default=60, help="of the whole run, loading included")
-    parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
+    parser.add_argument("--seconds", type=float, default=60, help="length of the run, including loading")
+    parser.add_argument("--steps", type=int, default=0, help="number of steps, instead of --seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=60, help="seconds between measurements")
     parser.add_argument("--save", action="store_true")
-    parser.add_argument("--play", default="", help="streams a genre,seconds,temperature:guidance:pulse:min-p/…")
+    parser.add_argument("--play", default="", help="streams per genre,seconds,temperature:guidance:pulse:min-p/…")
     parser.add_argument("--set", nargs="*", default=[])
     a = parser.parse_args()
     o = dict(DEFAULT)
