@@ -197,7 +197,7 @@ class Corpus:
             raise UsageError(f"{self.folder}: no such corpus folder; make one with 'noizenet corpus build'")
         if not path.exists():
             if (self.folder / "model.json").exists():
-                raise UsageError(f"{self.folder}: is a model's folder, not a corpus; give a corpus folder")
+                raise UsageError(f"{self.folder}: is a model's folder, and a corpus is expected here; give a corpus")
             raise UsageError(
                 f"{self.folder}: not a corpus (no corpus.json); make one with 'noizenet corpus build {self.folder} OUT'"
             )
