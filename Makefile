@@ -3,9 +3,9 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done),python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Torch first and alone: any build of it will do, and nothing later replaces it.
+# Torch is installed first: any build of it works, and no other package replaces it.
 TORCH ?= torch==2.13.0
-# Processes that test; each takes up to 2 GB.
+# Test processes; each uses up to 2 GB of memory.
 JOBS ?= 2
 
 .PHONY: demo test test-slow test-pythons test-capped robust lint format bench docs setup clean
@@ -18,23 +18,23 @@ $(VENV)/.ready: pyproject.toml
 demo: setup
 	$(BIN)/python examples/demo.py demo-out
 
-# A file's tests stay together; two files are tested at once.
+# Tests of one file run in the same process.
 test: setup
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-# The fast half of the tests, with the built wheel, on every other Python from 3.10 to 3.13 that is here. MINUTES=20: as
-# many as end by then; the others are named.
+# The fast half of the tests, with the built wheel, on every other installed Python from 3.10 to 3.13. MINUTES=20 is a
+# time limit; skipped versions are listed.
 test-pythons: setup
 	$(BIN)/python tools/pythons.py $(if $(MINUTES),--minutes $(MINUTES))
 
-# The numerical tests as on a processor without AVX-512 and bfloat16.
+# The numerical tests without AVX-512 and bfloat16 instructions.
 test-capped: setup
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell $(BIN)/pytest -m numerical -n $(JOBS) --dist loadfile
 
-# Half an hour: damaged files, kills, full disks, … ; writes docs/reliability.md. SHORT=1: four minutes, writes nothing.
+# Fuzzing, kills, full disks, …: takes half an hour and writes docs/reliability.md. SHORT=1: four minutes, no page.
 robust: setup
 	$(BIN)/python -m robustness $(if $(SHORT),--short)
 

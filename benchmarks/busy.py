@@ -1,11 +1,11 @@
-"""Training beside other work: steps a second on a quiet machine, and beside one and six busy processes.
+"""Training speed while other work runs: steps per second on an idle machine, and with one and six busy processes.
 
     python benchmarks/busy.py [--rounds 5] [--seconds 8] [--recipe token-lstm] [--all] [--out results/busy.json]
 
-Each measurement is a process of its own that trains on random frames, since OpenMP reads its settings once. The
-settings take turns within a round, so that what else the machine does meets all of them alike; medians of the rounds.
-`--all` adds other settings to how OpenMP waits by itself ("default") and as noizenet's commands set it ("noizenet").
-Run it on a machine that does nothing else: what is quiet is measured too.
+Each measurement trains on random frames in a separate process, because OpenMP reads its settings once. The settings
+take turns within a round, so that other load affects all of them alike; medians of the rounds are reported. `--all`
+adds further settings to OpenMP's default ("default") and to that of noizenet's commands ("noizenet"). Run it on an
+otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from noizenet.base.process import CHOICES, WAITING
 
 SETTINGS: dict[str, dict[str, str]] = {"default": {}, "noizenet": WAITING}
 ADAPTS = "noizenet"
-"""The setting in which the number of threads follows what else the computer does, as in training by minutes."""
+"""The setting in which the number of threads adapts to the load of the machine, as in training by minutes."""
 OTHERS: dict[str, dict[str, str]] = {
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin 0": {"GOMP_SPINCOUNT": "0"},
@@ -35,13 +35,13 @@ OTHERS: dict[str, dict[str, str]] = {
     "spin 100000": {"GOMP_SPINCOUNT": "100000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
-BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-"""A process that never rests, and ends with the one that measures."""
+BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A busy loop that ends with its parent process."""
 LOADS = (0, 1, 6)
-WARM_S = 2.5
-"""Steps before those that count."""
-LEAST_BUSY, LEAST_QUIET = 0.45, 0.97
-"""Targets: beside one busy process, of the quiet speed; on a quiet machine, of the default's speed."""
+WARM_UP_S = 2.5
+"""Warm-up before the measurement, in seconds."""
+MIN_BUSY, MIN_QUIET = 0.45, 0.97
+"""Targets: with one busy process, relative to an idle machine; on an idle machine, relative to the default setting."""
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as of noizenet train")
     parser.add_argument("--loads", default=",".join(map(str, LOADS)))
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--only", help="settings, by name, with commas between")
+    parser.add_argument("--only", help="names of settings, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("results/busy.json"))
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--adapts", action="store_true", help=argparse.SUPPRESS)
@@ -74,11 +74,11 @@ def main() -> None:
 
 
 def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str], *, adapts: bool) -> float:
-    """Return steps a second beside `load` processes that never rest."""
+    """Return steps per second while `load` busy processes run."""
     inherited = {k: v for k, v in os.environ.items() if k not in CHOICES and k != "OMP_NUM_THREADS"}
     command = [sys.executable, __file__, "--work", "--recipe", chosen.recipe, "--seconds", str(chosen.seconds)]
     command += [part for change in chosen.set for part in ("--set", change)] + ["--adapts"] * adapts
-    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(load)]
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY_LOOP]) for _ in range(load)]
     try:
         found = subprocess.run(command, env={**inherited, **environment}, check=True, stdout=subprocess.PIPE, text=True)
     finally:
@@ -89,7 +89,7 @@ def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str], 
 
 
 def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> float:
-    """Train on random frames for so many seconds; return steps a second."""
+    """Train on random frames for some seconds; return steps per second."""
     import numpy as np
     import torch
 
@@ -113,51 +113,51 @@ def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> fl
     rng = np.random.default_rng(0)
     frames = rng.integers(0, a.levels, (o.batch, o.window + 1, a.dim)).astype(np.int32)
     m = config.model
-    beat_phase, places = (np.ones((o.batch, o.window + 1), np.int64) if told else None for told in (m.clock, m.phrase))
+    beat_phase, places = (np.ones((o.batch, o.window + 1), np.int64) if used else None for used in (m.clock, m.phrase))
     back = np.repeat(frames[:, :, None].astype(np.int64), len(m.lookback_beats), 2) if m.lookback_beats else None
     batch = Batch(frames, rng.integers(0, 4, o.batch), np.zeros(o.batch, bool), beat_phase, places, back)
     state = network.start_state(o.batch).detach()
     bf16 = use_bf16(o.precision, config)
     with ThreadCount(o.threads if adapts else torch.get_num_threads(), adaptive=adapts) as threads:
-        warm = time.perf_counter() + WARM_S
-        while time.perf_counter() < warm:  # what is allocated and looked up once
+        warm = time.perf_counter() + WARM_UP_S
+        while time.perf_counter() < warm:  # one-time allocations and look-ups
             threads.adapt()
             state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
-        begun, steps = time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:
+        started, steps = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
             threads.adapt()
             state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
             steps += 1
-        return steps / (time.perf_counter() - begun)
+        return steps / (time.perf_counter() - started)
 
 
 def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: argparse.Namespace) -> None:
-    """Print the medians, and write them with all that was measured."""
-    middle = {name: {n: statistics.median(found) for n, found in by_load.items()} for name, by_load in rates.items()}
-    print("\n| steps a second beside busy processes | " + " | ".join(map(str, loads)) + " |")
+    """Print the medians, and write them with all measurements."""
+    medians = {name: {n: statistics.median(found) for n, found in by_load.items()} for name, by_load in rates.items()}
+    print("\n| steps per second with busy processes | " + " | ".join(map(str, loads)) + " |")
     print("|---" * (len(loads) + 1) + "|")
-    for name, by_load in middle.items():
+    for name, by_load in medians.items():
         print(f"| {name} | " + " | ".join(f"{by_load[n]:.2f}" for n in loads) + " |")
-    ours, theirs = middle.get("noizenet"), middle.get("default")
-    verdict: dict[str, float] = {}
-    if ours and theirs and 0 in loads:
-        # Ratios of neighbours in one round, so that a machine that gets slower meanwhile does not count.
+    tuned, plain = medians.get("noizenet"), medians.get("default")
+    ratios: dict[str, float] = {}
+    if tuned and plain and 0 in loads:
+        # Ratios within a round, so that a change of the machine's speed over time has no effect.
         pairs = zip(rates["noizenet"][0], rates["default"][0], strict=True)
-        verdict["quiet, of the default's speed"] = statistics.median(a / b for a, b in pairs)
-    if ours and theirs and 0 in loads and 1 in loads:
-        verdict["beside one busy process, of the quiet speed"] = ours[1] / ours[0]
-        verdict["beside one busy process, of the quiet speed, by default"] = theirs[1] / theirs[0]
-    for what, figure in verdict.items():
+        ratios["quiet, of the default's speed"] = statistics.median(a / b for a, b in pairs)
+    if tuned and plain and 0 in loads and 1 in loads:
+        ratios["beside one busy process, of the quiet speed"] = tuned[1] / tuned[0]
+        ratios["beside one busy process, of the quiet speed, by default"] = plain[1] / plain[0]
+    for what, figure in ratios.items():
         print(f"{what}: {figure:.2f}")
-    print(f"targets: quiet ≥ {LEAST_QUIET}, beside one busy process ≥ {LEAST_BUSY}")
+    print(f"targets: idle machine ≥ {MIN_QUIET}, with one busy process ≥ {MIN_BUSY}")
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {
+    metadata = {
         "recipe": chosen.recipe, "set": chosen.set, "seconds": chosen.seconds,
         "rounds": chosen.rounds, "cores": os.cpu_count(),
         "machine": platform.machine(), "load_average_at_the_end": os.getloadavg()[0],
-        "targets": {"quiet": LEAST_QUIET, "beside one busy process": LEAST_BUSY},
+        "targets": {"quiet": MIN_QUIET, "beside one busy process": MIN_BUSY},
     }  # fmt: skip
-    text = json.dumps({**about, "medians": middle, "verdict": verdict, "rates": rates}, indent=2, ensure_ascii=False)
+    text = json.dumps({**metadata, "medians": medians, "verdict": ratios, "rates": rates}, indent=2, ensure_ascii=False)
     chosen.out.write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,15 +1,15 @@
-"""sample-lstm beside SampleRNN and simple predictors: bits per sample on unseen tracks after equal CPU time.
+"""sample-lstm compared with SampleRNN and simple predictors: bits per sample on test tracks after equal CPU time.
 
     python benchmarks/compare.py baselines CORPUS OUT
     python benchmarks/compare.py samplernn CORPUS OUT --minutes 20,90 --checkout samplernn-pytorch
     python benchmarks/compare.py sample-lstm CORPUS OUT --minutes 20,90
     python benchmarks/compare.py speed CORPUS OUT --checkout samplernn-pytorch
 
-Each side runs on one thread and is given minutes of *CPU* time (other work on the machine costs neither side
-anything), reads the same tracks in crops of five seconds, and is measured on the same windows of the corpus's test
-tracks, all as the same 256 mu-law classes. SampleRNN, whose learning rate is constant, is measured on the way at the
-smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. ``speed`` times generation
-(one stream, one thread, each side's own loop) and training steps of both in turn. Results gather in OUT/NAME.json.
+Both models run on one thread for the same *CPU* time (so that other work on the machine has no effect), read the same
+tracks in crops of five seconds, and are measured on the same windows of the corpus's test tracks as the same 256 mu-law
+classes. SampleRNN has a constant learning rate and is measured at the smaller budgets during one training; sample-lstm,
+whose learning rate decays over the budget, is trained once for each budget. ``speed`` times generation (one stream, one
+thread, each model's own loop) and training steps of both in turn. Results are written to OUT/NAME.json.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from noizenet.training.step import detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
 sys.path.insert(0, str(Path(__file__).parent))
-CROP_S, WINDOW, LANES, TEST_S = 5.0, 1024, 32, 2.0
+CROP_S, WINDOW, ROWS, TEST_S = 5.0, 1024, 32, 2.0
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("who", choices=("baselines", "samplernn", "sample-lstm", "speed"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, rising")
+    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, in increasing order")
     parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
     parser.add_argument("--set", action="append", default=[], help="section.key=value for sample-lstm")
     parser.add_argument("--seed", type=int, default=0)
@@ -60,7 +60,7 @@ def main() -> None:
     elif a.who == "samplernn":
         run_samplernn(corpus, test, budgets, a)
     else:
-        run_ours(corpus, test, budgets, a)
+        run_sample_lstm(corpus, test, budgets, a)
 
 
 def representation(corpus: Corpus) -> MuLaw:
@@ -68,17 +68,17 @@ def representation(corpus: Corpus) -> MuLaw:
 
 
 def test_batches(corpus: Corpus) -> list[Batch]:
-    """Return 64 seconds of the test tracks: 32 lanes of two seconds, each from its start state."""
+    """Return 64 seconds of the test tracks: 32 rows of two seconds, each from the initial state."""
     windows = round(TEST_S * corpus.sample_rate / WINDOW)
     reader = WindowReader(
-        corpus, corpus.split("test"), representation(corpus), batch=LANES, window=WINDOW,
+        corpus, corpus.split("test"), representation(corpus), batch=ROWS, window=WINDOW,
         segment_seconds=windows * WINDOW / corpus.sample_rate, seed=20,
     )  # fmt: skip
     return [reader.next() for _ in range(windows)]
 
 
 def crops(corpus: Corpus, batch: int, window: int, seed: int) -> WindowReader:
-    """Return a reader of the training tracks, crop by crop."""
+    """Return a reader of crops of the training tracks."""
     return WindowReader(
         corpus, corpus.split("train"), representation(corpus), batch=batch, window=window, segment_seconds=CROP_S,
         seed=seed,
@@ -100,9 +100,9 @@ def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: ar
     batches = samplernn.lockstep(crops(corpus, samplernn.BATCH, samplernn.WINDOW, a.seed), windows)
     for minutes in budgets:
         while spent < minutes * 60:
-            begun = time.process_time()
+            started = time.process_time()
             recent = rnn.step(next(batches))
-            spent += time.process_time() - begun
+            spent += time.process_time() - started
             steps += 1
             print(f"step {steps}, {spent / 60:.1f} min, {recent:.3f} bits", file=sys.stderr, flush=True)
         audio = steps * samplernn.BATCH * samplernn.WINDOW / corpus.sample_rate
@@ -113,7 +113,7 @@ def run_samplernn(corpus: Corpus, test: list[Batch], budgets: list[float], a: ar
         report(a.out / "samplernn.json", result)
 
 
-def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
+def run_sample_lstm(corpus: Corpus, test: list[Batch], budgets: list[float], a: argparse.Namespace) -> None:
     from noizenet.training.loop import train
     from noizenet.training.options import configure
     from noizenet.training.plan import Budget
@@ -139,7 +139,7 @@ def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argpars
 
 
 def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
-    """Time both sides in turn; medians."""
+    """Time both models in turn; return medians."""
     import samplernn
 
     from noizenet.bench.playing import default_model
@@ -153,12 +153,12 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
     stepper = Stepper(model.weights, model.representation.silence())
     stepper.run(1000)
     rnn.generate_seconds(16)
-    theirs, ours = [], []
+    samplernn_rates, sample_lstm = [], []
     for _ in range(rounds):
-        theirs.append(64 / rnn.generate_seconds(64) / rate)
-        begun = time.perf_counter()
+        samplernn_rates.append(64 / rnn.generate_seconds(64) / rate)
+        started = time.perf_counter()
         stepper.run(rate)
-        ours.append(1 / (time.perf_counter() - begun))
+        sample_lstm.append(1 / (time.perf_counter() - started))
     with tempfile.TemporaryDirectory() as folder:
         config = configure("sample-lstm", None, ("training.threads=1",))
         trainer = Trainer(corpus, Path(folder), config, Budget(minutes=1), 0)
@@ -168,24 +168,27 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
             trainer.state = trainer.learn().state
 
         step()
-        learnt: list[float] = []
+        training_rates: list[float] = []
         for _ in range(20):
-            begun = time.process_time()
+            started = time.process_time()
             step()
-            learnt.append(o.batch * o.window / rate / (time.process_time() - begun))
+            training_rates.append(o.batch * o.window / rate / (time.process_time() - started))
     batch = crops(corpus, samplernn.BATCH, samplernn.WINDOW, 0).next()
-    begun = time.process_time()
+    started = time.process_time()
     rnn.step(batch)
-    their_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - begun)
+    samplernn_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - started)
     return {
         "sample_rate": rate,
-        "generation, x real time": {"samplernn": float(np.median(theirs)), "sample-lstm": float(np.median(ours))},
-        "generation, ratio": float(np.median(ours) / np.median(theirs)),
-        "training, audio seconds per CPU second": {
-            "samplernn": their_training,
-            "sample-lstm": float(np.median(learnt)),
+        "generation, x real time": {
+            "samplernn": float(np.median(samplernn_rates)),
+            "sample-lstm": float(np.median(sample_lstm)),
         },
-        "training, ratio": float(np.median(learnt)) / their_training,
+        "generation, ratio": float(np.median(sample_lstm) / np.median(samplernn_rates)),
+        "training, audio seconds per CPU second": {
+            "samplernn": samplernn_training,
+            "sample-lstm": float(np.median(training_rates)),
+        },
+        "training, ratio": float(np.median(training_rates)) / samplernn_training,
     }
 
 
@@ -198,19 +201,19 @@ def _show(progress: Any) -> None:
 
 @torch.inference_mode()
 def bits(model: Model, test: list[Batch]) -> float:
-    """Return a model's exact bits per sample over the test windows."""
+    """Return a model's bits per sample over the test windows."""
     network = model.network
-    state = network.start_state(LANES)
+    state = network.start_state(ROWS)
     total = 0.0
     for batch in test:
         inputs, targets, mix, _ = to_tensors(batch, network.architecture.genres)
-        nats, _, state = network.compute_loss(inputs, targets, mix, detach_state(network, state, batch.fresh))
-        total += float(nats) / math.log(2)
+        nll, _, state = network.compute_loss(inputs, targets, mix, detach_state(network, state, batch.fresh))
+        total += float(nll) / math.log(2)
     return total / len(test)
 
 
 def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
-    """Return bits per sample of predictors that learn next to nothing."""
+    """Return bits per sample of simple predictors."""
     r = representation(corpus)
     reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
     train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)

@@ -1,10 +1,10 @@
-"""How fast token-lstm plays: one stream, sixteen together, the first sound, an hour; beside MusicGen-small.
+"""Generation speed of token-lstm: one stream, a batch of sixteen, time to the first audio, an hour; and MusicGen-small.
 
     python benchmarks/flagship.py [MODEL] [--musicgen] [--hour]
 
 One thread throughout. ``--musicgen`` builds MusicGen-small at its published size with random weights (needs the package
-transformers; nothing is downloaded) and times its generation without guidance in the same run. ``--hour`` plays an hour
-and tells by how much the process grew after the first minute.
+transformers; nothing is downloaded) and times its generation without guidance in the same run. ``--hour`` generates an
+hour and reports the memory after the first minute and at the end.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ def main() -> None:
     parser.add_argument("--hour", action="store_true")
     o = parser.parse_args()
     model = noizenet.load_model(o.model)
-    found: dict[str, Any] = {f"one stream, {p}, × real time": median(lambda p=p: one(model, p)) for p in PRECISIONS}  # type: ignore[misc]
-    found["network alone, fp32, × real time"] = median(lambda: network(model))
-    found["decoder alone, × real time"] = median(lambda: decoder(model))
+    results: dict[str, Any] = {f"one stream, {p}, × real time": median(lambda p=p: one(model, p)) for p in PRECISIONS}  # type: ignore[misc]
+    results["network alone, fp32, × real time"] = median(lambda: network(model))
+    results["decoder alone, × real time"] = median(lambda: decoder(model))
     for p in PRECISIONS:
-        found[f"{BATCH} streams together, {p}, × real time"] = median(lambda p=p: generate_batch(model, p))  # type: ignore[misc]
-    found["first sound after, s"] = sorted(first_sound(o.model) for _ in range(ROUNDS))[ROUNDS // 2]
+        results[f"{BATCH} streams together, {p}, × real time"] = median(lambda p=p: generate_batch(model, p))  # type: ignore[misc]
+    results["first sound after, s"] = sorted(first_sound(o.model) for _ in range(ROUNDS))[ROUNDS // 2]
     if o.hour:
-        found |= hour(o.model)
+        results |= hour(o.model)
     if o.musicgen:
-        found["MusicGen-small, random weights, × real time"] = musicgen()
-    for name, value in found.items():
+        results["MusicGen-small, random weights, × real time"] = musicgen()
+    for name, value in results.items():
         print(f"{name}: {value:.3g}")
-    print(json.dumps(found))
+    print(json.dumps(results))
 
 
 def median(run: Any) -> float:
-    """Return the median of three runs of `run`, which returns × real time; the first call is not counted."""
+    """Return the median of three calls of `run`, which returns × real time, after one warm-up call."""
     run()
     return float(np.median([run() for _ in range(ROUNDS)]))
 
@@ -61,25 +61,25 @@ def median(run: Any) -> float:
 def one(model: Model, precision: str) -> float:
     controls = noizenet.Controls(seconds=SECONDS, seed=1, genre=model.genres[0], watch="off", precision=precision)
     stream = noizenet.stream(model, controls)
-    begun = time.process_time()
+    started = time.process_time()
     for _ in stream:
         pass
-    return SECONDS / (time.process_time() - begun)
+    return SECONDS / (time.process_time() - started)
 
 
 def network(model: Model) -> float:
     stepper = Stepper(model.weights, model.representation.silence())
-    begun = time.process_time()
+    started = time.process_time()
     stepper.run(round(SECONDS * model.representation.frame_rate))
-    return SECONDS / (time.process_time() - begun)
+    return SECONDS / (time.process_time() - started)
 
 
 def decoder(model: Model) -> float:
     r = model.representation
     frames = Stepper(model.weights, r.silence()).run(round(SECONDS * r.frame_rate))
-    begun = time.process_time()
+    started = time.process_time()
     r.decoder().push(frames)
-    return SECONDS / (time.process_time() - begun)
+    return SECONDS / (time.process_time() - started)
 
 
 def generate_batch(model: Model, precision: str) -> float:
@@ -88,26 +88,26 @@ def generate_batch(model: Model, precision: str) -> float:
         for i in range(BATCH)
     ]
     streams = Stream.many(model, controls)
-    begun = time.process_time()
+    started = time.process_time()
     for _ in Stream.generate_batch(streams):
         pass
-    return BATCH * SECONDS / (time.process_time() - begun)
+    return BATCH * SECONDS / (time.process_time() - started)
 
 
 def first_sound(name: str) -> float:
-    """Return the seconds from the start of a process to its first byte of sound."""
-    begun = time.perf_counter()
+    """Return the seconds from the start of a process to its first byte of audio."""
+    started = time.perf_counter()
     command = [sys.executable, "-m", "noizenet", "play", name, "--out", "-", "--seconds", "5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         process.stdout.read(2)
-        taken = time.perf_counter() - begun
+        taken = time.perf_counter() - started
         process.stdout.read()
     return taken
 
 
 def hour(name: str) -> dict[str, float]:
-    """Play an hour in a process of its own; return its memory after a minute and after the hour."""
+    """Generate an hour in a separate process; return its memory after a minute and after the hour."""
     code = f"""
 import noizenet, psutil
 process, sizes, played = psutil.Process(), [], 0.0
@@ -144,12 +144,12 @@ def musicgen() -> float:
     )  # fmt: skip
     big = MusicgenForConditionalGeneration(config).eval()
     tokens = round(MUSICGEN_S * 50)
-    begun = time.process_time()
+    started = time.process_time()
     with torch.inference_mode():
         big.generate(
             input_ids=torch.ones(1, 4, dtype=torch.long), do_sample=True, guidance_scale=1.0, max_new_tokens=tokens
         )
-    return MUSICGEN_S / (time.process_time() - begun)
+    return MUSICGEN_S / (time.process_time() - started)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Products of a matrix with one vector or several, beside NumPy's (BLAS): billions of multiplications a second.
+"""Products of a matrix with one or several vectors, compared with NumPy (BLAS): billions of multiplications per second.
 
     python benchmarks/products.py
 
-One thread, medians of seven rounds, both sides in turn; four matrices in turn, so that none stays in the fastest cache.
+One thread, medians of seven rounds, both implementations in turn; four matrices take turns, so that none stays in the
+fastest cache.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ def main() -> None:
         work = vectors * columns * rows
         count = max(4, int(WORK / work))
 
-        def ours(i: int, w=weights, s=scales, at=layout, n=rows, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
+        def run_noizenet(i: int, w=weights, s=scales, at=layout, n=rows, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
             add_products(w, s, at[i % 4], n, x, y)
 
-        def theirs(i: int, m=matrices, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
+        def run_numpy(i: int, m=matrices, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
             np.dot(x, m[i % 4].T, out=y)
 
-        ours(0)
-        found = [(rate(ours, count, work), rate(theirs, count, work)) for _ in range(ROUNDS)]
+        run_noizenet(0)
+        found = [(rate(run_noizenet, count, work), rate(run_numpy, count, work)) for _ in range(ROUNDS)]
         a, b = np.median(found, 0)
         print(f"| {vectors} | {columns} | {rows} | {a:.1f} | {b:.1f} |", flush=True)
 

@@ -1,9 +1,9 @@
-"""SampleRNN in the public PyTorch implementation, trained and measured as ``compare.py`` asks.
+"""SampleRNN in the public PyTorch implementation, trained and measured for ``compare.py``.
 
-Nothing of it is part of noizenet: its files are imported from a checkout of
-https://github.com/deepsound-project/samplernn-pytorch (MIT), with the few names that torch has renamed since. Its
-defaults are kept: frame sizes 16 and 4, one GRU of 1024 units a tier, 256 levels, learned start, weight norm, batches
-of 128 sequences, windows of 1024 samples, Adam at 0.001, gradients clamped to ±1.
+It is not part of noizenet: its files are imported from a checkout of
+https://github.com/deepsound-project/samplernn-pytorch (MIT), with aliases for functions that torch has renamed since.
+Its defaults are kept: frame sizes 16 and 4, one GRU of 1024 units per tier, 256 levels, learned initial state, weight
+norm, batches of 128 sequences, windows of 1024 samples, Adam at 0.001, gradients clamped to ±1.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ BATCH, WINDOW, LEVELS = 128, 1024, 256
 
 
 class SampleRnn:
-    """The network, its optimizer and its step.
+    """The network, its optimizer and its training step.
 
     Parameters
     ----------
     checkout : Path
-        Where the implementation lies; cloned there if it is missing.
+        Checkout of the implementation; cloned if it does not exist.
     """
 
     def __init__(self, checkout: Path, seed: int = 0) -> None:
@@ -61,12 +61,12 @@ class SampleRnn:
         return sum(p.numel() for p in self.network.parameters())
 
     def step(self, batch: Batch) -> float:
-        """Learn from one window of every lane; return bits per sample."""
+        """Train on one window of every row; return bits per sample."""
         loss = torch.zeros(())
 
         def closure() -> Tensor:
             nonlocal loss
-            self._optimizer.zero_grad(set_to_none=False)  # as torch did when it was written; it clamps all gradients
+            self._optimizer.zero_grad(set_to_none=False)  # torch's default at that time; it clamps all gradients
             loss = self._loss(batch)
             loss.backward()
             return loss
@@ -75,7 +75,7 @@ class SampleRnn:
         return float(loss)
 
     def measure(self, batches: list[Batch]) -> float:
-        """Return bits per sample over windows that follow one another."""
+        """Return bits per sample over consecutive windows."""
         self._history = None
         with torch.no_grad():
             bits = sum(float(self._loss(b)) for b in batches) / len(batches)
@@ -84,21 +84,21 @@ class SampleRnn:
         return bits
 
     def generate_seconds(self, samples: int) -> float:
-        """Return the time that its own loop needs for so many samples of one stream."""
+        """Return the seconds that its own loop needs for some samples of one stream."""
         generator = self._code.Generator(self.network)
         with torch.no_grad():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             generator(1, samples)
-            return time.perf_counter() - begun
+            return time.perf_counter() - started
 
     def generate(self, streams: int, samples: int) -> NDArray[np.int16]:
-        """Return what its own loop plays, all streams at once, as classes [streams, samples]."""
+        """Generate a batch of streams with its own loop; return classes [streams, samples]."""
         with torch.no_grad():
             played = self._code.Generator(self.network)(streams, samples)
         return np.asarray(played.numpy(), np.int16)
 
     def _loss(self, batch: Batch) -> Tensor:
-        """Return bits per sample; its hidden states are carried, and reset where all lanes begin anew."""
+        """Return bits per sample; the hidden states are carried, and reset if all rows start a new segment."""
         frames = torch.from_numpy(batch.frames[..., 0]).long()
         reset = bool(batch.fresh.all())
         lookback = self.network.lookback
@@ -107,18 +107,18 @@ class SampleRnn:
         sequence = torch.cat([self._history, frames], 1)  # lookback samples, then the window's targets
         self._history = sequence[:, -lookback:-1]
         output = self.predictor(sequence[:, :-1], reset)
-        nats = torch.nn.functional.nll_loss(output.reshape(-1, LEVELS), frames[:, 1:].reshape(-1))
-        return nats / torch.log(torch.tensor(2.0))
+        nll = torch.nn.functional.nll_loss(output.reshape(-1, LEVELS), frames[:, 1:].reshape(-1))
+        return nll / torch.log(torch.tensor(2.0))
 
 
 def lockstep(reader: WindowReader, windows: int) -> Iterator[Batch]:
-    """Deal windows such that all lanes begin a segment at the same step, as its own loader does.
+    """Yield windows such that all rows start a segment at the same step, as its own loader does.
 
-    Lanes whose segment is shorter (at a track's end) go on with the next one; its states carry over there.
+    A row whose segment is shorter (at the end of a track) continues with the next segment; its state carries over.
     """
-    at = 0
+    index = 0
     while True:
         batch = reader.next()
-        batch.fresh[:] = at % windows == 0
-        at += 1
+        batch.fresh[:] = index % windows == 0
+        index += 1
         yield batch

@@ -1,11 +1,11 @@
-"""Listeners at once: gaps, the time from a control to what it changes, first sound, memory.
+"""Load test of the studio with concurrent listeners: gaps, latency of controls, time to the first audio, memory.
 
     python benchmarks/studio_load.py [--listeners 8] [--minutes 10] [--buffer 0.2] [--model token-lstm]
 
-Starts the studio as a user does and listens over its WebSocket as the page does: each listener keeps `buffer` seconds
-ready, plays in real time, and counts the moments at which nothing lay ready. One more listener asks and never reads,
-one comes and goes. The delay of a control is measured in samples: what was given before the first sample that differs
-from an untouched listener's, plus what lies in the buffer.
+Starts the studio as a user does and sends the same messages over its WebSocket as the page: each listener keeps a
+buffer of `buffer` seconds, plays in real time, and counts buffer underruns. One further listener requests audio and
+never reads it, another one reconnects repeatedly. The latency of a control is measured in samples: those sent between
+the control and the first sample that differs from a stream without it, plus the buffer.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ BLOCK_S = 0.02
 
 
 class Listener:
-    """Plays in real time; counts gaps."""
+    """Plays in real time and counts gaps."""
 
     def __init__(self, home: str, model: str, seed: int, buffer: float) -> None:
         self.home, self.model, self.seed, self.buffer = home, model, seed, buffer
         self.gaps, self.received, self.first = 0, 0, 0.0
 
     async def run(self, seconds: float) -> None:
-        """Listen for so many seconds."""
+        """Play for some seconds."""
         address = f"{self.home.replace('http', 'ws')}radio?model={self.model}&seed={self.seed}"
-        begun = time.perf_counter()
+        started = time.perf_counter()
         async with connect(address, origin=self.home.rstrip("/"), max_size=None) as socket:
-            hello = json.loads(await socket.recv())
-            rate, asked, start = hello["sample_rate"], 0, None
+            settings = json.loads(await socket.recv())
+            rate, requested, start = settings["sample_rate"], 0, None
             reading = asyncio.create_task(self._read(socket))
             while start is None or time.perf_counter() - start < seconds:
                 played = 0 if start is None else round((time.perf_counter() - start) * rate)
-                asked = max(asked, self.received)
-                want = played + round(self.buffer * rate) - asked
-                if want > BLOCK_S * rate:
-                    asked += want
-                    await socket.send(json.dumps({"type": "more", "samples": want}))
+                requested = max(requested, self.received)
+                missing = played + round(self.buffer * rate) - requested
+                if missing > BLOCK_S * rate:
+                    requested += missing
+                    await socket.send(json.dumps({"type": "more", "samples": missing}))
                 if start is None and self.received >= 0.15 * rate:
                     start = time.perf_counter()
-                    self.first = start - begun
+                    self.first = start - started
                 elif start is not None and played > self.received:
                     self.gaps += 1
-                    start += (played - self.received) / rate  # nothing lay ready: playing waits
+                    start += (played - self.received) / rate  # buffer underrun: playback waits
                 await asyncio.sleep(BLOCK_S)
             reading.cancel()
 
@@ -64,8 +64,8 @@ class Listener:
                 self.received += len(message) // 2
 
 
-async def deaf(home: str, model: str) -> None:
-    """Ask for all there is, and never read."""
+async def never_read(home: str, model: str) -> None:
+    """Request large amounts of audio and never read."""
     async with connect(
         f"{home.replace('http', 'ws')}radio?model={model}", origin=home.rstrip("/"), max_queue=1
     ) as socket:
@@ -74,40 +74,40 @@ async def deaf(home: str, model: str) -> None:
         await asyncio.sleep(3600)
 
 
-async def fickle(home: str, model: str) -> None:
-    """Come, listen for a second, go, again and again."""
+async def reconnect(home: str, model: str) -> None:
+    """Connect, play for a second and disconnect, repeatedly."""
     while True:
         await Listener(home, model, 99, 0.2).run(1.0)
         await asyncio.sleep(4)
 
 
 async def delay(home: str, model: str, buffer: float) -> float:
-    """Return seconds from a control to the first sample that it changes, buffer included."""
+    """Return the seconds from a control to the first sample that it changes, including the buffer."""
     found = []
     for seed in range(5):
-        given, parts = [], []
-        for moved in (False, True):
+        positions, parts = [], []
+        for changed in (False, True):
             address = f"{home.replace('http', 'ws')}radio?model={model}&seed={seed}"
             async with connect(address, origin=home.rstrip("/"), max_size=None) as socket:
-                rate, sound, at = json.loads(await socket.recv())["sample_rate"], b"", 0
+                rate, sound, position = json.loads(await socket.recv())["sample_rate"], b"", 0
                 await socket.send(json.dumps({"type": "more", "samples": 2 * rate}))
                 while len(sound) < 8 * rate:
                     message = await socket.recv()
                     if isinstance(message, bytes):
                         sound += message
-                        if moved and not at and len(sound) >= 2 * rate:
-                            at = len(sound) // 2
+                        if changed and not position and len(sound) >= 2 * rate:
+                            position = len(sound) // 2
                             await socket.send(json.dumps({"type": "move", "set": {"temperature": 3.0}}))
                         if len(sound) >= 2 * rate:
                             await socket.send(json.dumps({"type": "more", "samples": 2000}))
                     elif '"moved"' in message:
-                        at = json.loads(message)["given"]
-                given.append(at)
+                        position = json.loads(message)["given"]
+                positions.append(position)
                 parts.append(np.frombuffer(sound, "<i2"))
         n = min(map(len, parts))
         different = np.flatnonzero(parts[0][:n] != parts[1][:n])
         if len(different):
-            found.append((different[0] - given[1]) / rate)
+            found.append((different[0] - positions[1]) / rate)
     return buffer + statistics.median(found)
 
 
@@ -124,18 +124,19 @@ async def measure(home: str, pid: int, o: argparse.Namespace) -> None:
             await asyncio.sleep(10)
             memory.append(process.memory_info().rss / 1e6)
 
-    others = [asyncio.create_task(t) for t in (deaf(home, o.model), fickle(home, o.model), watch())]
-    await asyncio.gather(*(one.run(60 * o.minutes) for one in listeners))
+    background = [asyncio.create_task(t) for t in (never_read(home, o.model), reconnect(home, o.model), watch())]
+    await asyncio.gather(*(listener.run(60 * o.minutes) for listener in listeners))
     used = process.cpu_percent()
-    for task in others:
+    for task in background:
         task.cancel()
-    gaps = [one.gaps for one in listeners]
-    print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms ready")
+    gaps = [listener.gaps for listener in listeners]
+    print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms buffer")
     print(f"gaps: {sum(gaps)} ({', '.join(map(str, gaps))})")
     print(
-        f"first sound on a warm server: {warm.first:.2f} s alone, {max(one.first for one in listeners):.2f} s together"
+        f"first audio from a warm server: {warm.first:.2f} s with one listener, "
+        f"{max(listener.first for listener in listeners):.2f} s with all"
     )
-    print(f"a control is heard after {control:.2f} s (median of 5, buffer included)")
+    print(f"latency of a control: {control:.2f} s (median of 5, buffer included)")
     half = len(memory) // 2
     if half:
         early, late = statistics.median(memory[:half]), statistics.median(memory[half:])
@@ -160,7 +161,7 @@ def main() -> None:
             assert studio.stdout is not None
             home = re.search(r"http://\S+/", studio.stdout.readline())
             assert home is not None
-            time.sleep(8)  # until it is warm
+            time.sleep(8)  # warm-up
             asyncio.run(measure(home[0], studio.pid, o))
         finally:
             studio.terminate()

@@ -1,13 +1,13 @@
-"""Memory of the studio over an hour of one person's mixed use, done faster than a person can.
+"""Memory of the studio during simulated mixed use by one person, faster than real time.
 
     python benchmarks/studio_memory.py [--minutes 10] [--models 5] [--training] [--out memory.json]
 
-Starts the studio as a user does and goes round: listens to a model, moves its controls, marks and returns, records,
-makes the recording again, uploads a song and plays on from it, looks at the gates, lets two models play blind, judges
-them. Each round takes another model, as a person does who tries them all. One round does what a person does in some
-three minutes. With ``--training`` a short training runs in every fifth round, and is evaluated.
+Starts the studio as a user does and repeats a round: plays a model, moves its controls, sets marks and returns to them,
+records, replays the recording, uploads a song and continues it, requests the gates, and runs an A/B test of two models.
+Each round uses another model. One round corresponds to about three minutes of a person's use. With ``--training``, a
+short training runs in every fifth round and is evaluated.
 
-Resident memory of the studio's own process (not of its jobs) is read after each round; the results are JSON.
+The resident memory of the studio's own process (without its jobs) is read after each round; the results are JSON.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ from noizenet.base.bundled import bundled
 
 RATE = 22_050
 PERSON_MINUTES = 3.0
-"""What a person needs for a round."""
+"""Minutes that a person would need for a round."""
 
 
 class Visitor:
-    """One person's browser, in short."""
+    """A minimal client of the studio."""
 
     def __init__(self, home: str) -> None:
         self.home = home
 
-    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request as the page does; a refusal ends the benchmark."""
-        answer = requests.request(method, self.home + path, headers={"Origin": self.home}, timeout=300, **options)
-        answer.raise_for_status()
-        return answer
+    def send(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request as the page does; an error status ends the benchmark."""
+        response = requests.request(method, self.home + path, headers={"Origin": self.home}, timeout=300, **options)
+        response.raise_for_status()
+        return response
 
-    def listen(self, seconds: float, moves: list[dict[str, Any]], **wish: object) -> list[dict[str, Any]]:
-        """Take so much sound, with moves spread over it; return what was said."""
-        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in wish.items())
-        said: list[dict[str, Any]] = []
+    def listen(self, seconds: float, moves: list[dict[str, Any]], **fields: object) -> list[dict[str, Any]]:
+        """Receive some seconds of audio, sending moves in between; return the messages of the studio."""
+        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in fields.items())
+        messages: list[dict[str, Any]] = []
         address = f"{self.home.replace('http', 'ws')}/radio?{query}"
         with connect(address, origin=self.home, max_size=None) as socket:  # type: ignore[arg-type]
-            got, rate, channels, left, asked = 0, RATE, 1, list(moves), 0
-            while got < seconds * rate or left:
-                if got >= asked:
-                    if left:
-                        socket.send(json.dumps(left.pop(0)))
-                    asked = got + rate // 2
+            received, rate, channels, pending, requested = 0, RATE, 1, list(moves), 0
+            while received < seconds * rate or pending:
+                if received >= requested:
+                    if pending:
+                        socket.send(json.dumps(pending.pop(0)))
+                    requested = received + rate // 2
                     socket.send(json.dumps({"type": "more", "samples": rate // 2}))
                 message = socket.recv(timeout=120)
                 if isinstance(message, bytes):
-                    got += len(message) // (2 * channels)
+                    received += len(message) // (2 * channels)
                     continue
-                said.append(json.loads(message))
-                if said[-1]["type"] == "impossible":
-                    raise SystemExit(said[-1]["why"])
-                if said[-1]["type"] == "hello":
-                    rate, channels = said[-1]["sample_rate"], said[-1]["channels"]
-            socket.close(4000)  # as the page does that will not come back
-        return said
+                messages.append(json.loads(message))
+                if messages[-1]["type"] == "impossible":
+                    raise SystemExit(messages[-1]["why"])
+                if messages[-1]["type"] == "hello":
+                    rate, channels = messages[-1]["sample_rate"], messages[-1]["channels"]
+            socket.close(4000)  # the code that the page sends when it is closed for the last time
+        return messages
 
 
 def tune(seconds: float, seed: int) -> bytes:
-    """Return a wav file of some tones."""
+    """Return a WAV file of a tone."""
     t = np.arange(round(seconds * RATE)) / RATE
     sound = 0.3 * np.sin(2 * np.pi * 220 * 2 ** (seed % 12 / 12) * t) * (1 + np.sin(2 * np.pi * 2 * t)) / 2
     file = io.BytesIO()
@@ -85,7 +85,7 @@ def tune(seconds: float, seed: int) -> bytes:
 
 
 def one_round(visitor: Visitor, names: list[str], number: int, training: bool) -> None:
-    """Do what a person does in a few minutes."""
+    """Do one round of mixed use."""
     name, other = names[number % len(names)], names[(number + 1) % len(names)]
     moves: list[dict[str, Any]] = [
         {"type": "record", "on": True, "format": "flac" if number % 2 else "wav"},
@@ -93,63 +93,63 @@ def one_round(visitor: Visitor, names: list[str], number: int, training: bool) -
         {"type": "move", "surprise": True}, {"type": "move", "mark": "two"}, {"type": "move", "return": "one"},
         *({"type": "move", "mark": f"more {i}"} for i in range(16)), {"type": "record", "on": False},
     ]  # fmt: skip
-    said = visitor.listen(20.0, moves, model=name, seed=number)
-    kept = [m["name"] for m in said if m["type"] == "recorded"]
-    visitor.ask("GET", "/api/recordings")
+    messages = visitor.listen(20.0, moves, model=name, seed=number)
+    kept = [m["name"] for m in messages if m["type"] == "recorded"]
+    visitor.send("GET", "/api/recordings")
     for recording in kept:
-        visitor.ask("POST", f"/api/recordings/{recording}/again")
-        visitor.ask("DELETE", f"/api/recordings/{recording}")
-    song = visitor.ask("PUT", f"/api/seeds/tune{number}.wav", data=tune(30.0, number)).json()["song"]
+        visitor.send("POST", f"/api/recordings/{recording}/again")
+        visitor.send("DELETE", f"/api/recordings/{recording}")
+    song = visitor.send("PUT", f"/api/seeds/tune{number}.wav", data=tune(30.0, number)).json()["song"]
     visitor.listen(5.0, [], model=name, song=song)
     visitor.listen(3.0, [], model=other, noise="perlin")
-    visitor.ask("GET", f"/api/models/{name}/gates.json")
-    visitor.ask("GET", f"/api/models/{name}/gates.ogg")
-    key = visitor.ask("POST", "/api/duels", json={"a": name, "b": other}).json()["key"]
+    visitor.send("GET", f"/api/models/{name}/gates.json")
+    visitor.send("GET", f"/api/models/{name}/gates.ogg")
+    key = visitor.send("POST", "/api/duels", json={"a": name, "b": other}).json()["key"]
     for side in ("first", "second"):
-        visitor.ask("GET", f"/api/duels/{key}/{side}")
-    visitor.ask("POST", f"/api/duels/{key}", json={"choice": "alike"})
+        visitor.send("GET", f"/api/duels/{key}/{side}")
+    visitor.send("POST", f"/api/duels/{key}", json={"choice": "alike"})
     for path in ("/api/models", "/api/state", "/api/jobs", "/api/collections", "/api/noise/normal", "/", "/radio.js"):
-        visitor.ask("GET", path)
+        visitor.send("GET", path)
     if training and number % 5 == 0:
         for i in range(3):
-            visitor.ask("PUT", f"/api/collections/tunes{number}/{i}.wav", data=tune(20.0, i))
-        wish = {"collection": f"tunes{number}", "name": f"tuned {number}", "recipe": "paper-lstm", "minutes": 0.3}
-        visitor.ask("POST", "/api/trainings", json=wish)
+            visitor.send("PUT", f"/api/collections/tunes{number}/{i}.wav", data=tune(20.0, i))
+        fields = {"collection": f"tunes{number}", "name": f"tuned {number}", "recipe": "paper-lstm", "minutes": 0.3}
+        visitor.send("POST", "/api/trainings", json=fields)
 
 
-def judge_what_is_done(visitor: Visitor, judged: set[str]) -> None:
+def evaluate_finished(visitor: Visitor, evaluated: set[str]) -> None:
     """Evaluate each finished training once."""
-    for job in visitor.ask("GET", "/api/jobs").json():
-        if job["kind"] == "train" and job["state"] == "done" and job["key"] not in judged:
-            judged.add(job["key"])
-            about = job["about"]
-            wish = {"model": about["name"], "collection": about["collection"], "streams": 2, "seconds": 8,
+    for job in visitor.send("GET", "/api/jobs").json():
+        if job["kind"] == "train" and job["state"] == "done" and job["key"] not in evaluated:
+            evaluated.add(job["key"])
+            settings = job["about"]
+            fields = {"model": settings["name"], "collection": settings["collection"], "streams": 2, "seconds": 8,
                     "embedding": "crafted"}  # fmt: skip
-            visitor.ask("POST", "/api/evaluations", json=wish)
+            visitor.send("POST", "/api/evaluations", json=fields)
 
 
 def measure(home: str, pid: int, names: list[str], o: argparse.Namespace) -> dict[str, Any]:
-    """Go round until the time is over; return the figures."""
+    """Repeat rounds until the time is over; return the measurements."""
     visitor, process = Visitor(home), psutil.Process(pid)
-    begun, rounds, judged = time.monotonic(), [], set[str]()
-    while time.monotonic() - begun < 60 * o.minutes and len(rounds) * PERSON_MINUTES < o.person_minutes:
+    started, rounds, evaluated = time.monotonic(), [], set[str]()
+    while time.monotonic() - started < 60 * o.minutes and len(rounds) * PERSON_MINUTES < o.person_minutes:
         one_round(visitor, names, len(rounds), o.training)
         if o.training:
-            judge_what_is_done(visitor, judged)
+            evaluate_finished(visitor, evaluated)
         memory = process.memory_info().rss / 1e6
-        rounds.append({"at_s": round(time.monotonic() - begun, 1), "mb": round(memory, 1)})
+        rounds.append({"at_s": round(time.monotonic() - started, 1), "mb": round(memory, 1)})
         print(f"round {len(rounds)}, {rounds[-1]['at_s']:.0f} s: {memory:.0f} MB", flush=True)
-    most = max(r["mb"] for r in rounds)
-    return {"rounds": rounds, "person_minutes": PERSON_MINUTES * len(rounds), "most_mb": most,
+    peak = max(r["mb"] for r in rounds)
+    return {"rounds": rounds, "person_minutes": PERSON_MINUTES * len(rounds), "most_mb": peak,
             "last_mb": rounds[-1]["mb"], "threads": process.num_threads(), "models": len(names),
             "training": o.training}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="end after so long")
-    parser.add_argument("--person-minutes", type=float, default=60.0, help="or after so much of a person's use")
-    parser.add_argument("--models", type=int, default=5, help="how many models are gone round")
+    parser.add_argument("--minutes", type=float, default=10.0, help="largest run time")
+    parser.add_argument("--person-minutes", type=float, default=60.0, help="largest simulated time of use")
+    parser.add_argument("--models", type=int, default=5, help="number of models")
     parser.add_argument("--training", action="store_true")
     parser.add_argument("--out", type=Path)
     o = parser.parse_args()
@@ -165,12 +165,12 @@ def main() -> None:
             assert studio.stdout is not None
             home = re.search(r"http://\S+/", studio.stdout.readline())
             assert home is not None
-            time.sleep(20)  # until it is warm
+            time.sleep(20)  # warm-up
             found = measure(home[0].rstrip("/"), studio.pid, [source.name, *(p.name for p in named)], o)
         finally:
             studio.terminate()
             studio.wait(20)
-    print(f"most: {found['most_mb']:.0f} MB over {found['person_minutes']:.0f} minutes of one person's use")
+    print(f"peak: {found['most_mb']:.0f} MB over {found['person_minutes']:.0f} minutes of one person's use")
     if o.out:
         o.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

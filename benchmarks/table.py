@@ -1,11 +1,11 @@
-"""Everything beside everything: what each contender plays, judged by the same measures after equal training.
+"""Comparison of all models and baselines by the same metrics after equal training.
 
     python benchmarks/table.py CORPUS OUT [--minutes 5] [--streams 24] [--seconds 60] [--checkout samplernn-pytorch]
 
-Silence, white noise, shuffled windows of held-out music, a first-order Markov chain over spectra, every recipe of
-noizenet, and SampleRNN from its own checkout (left out where there is none). Whatever trains has the same CPU time on
-one thread and the same tracks. Each contender's streams and report stay in OUT/NAME; a run that was stopped goes on
-where it stopped. OUT/table.md and OUT/table.png are written anew after each.
+The contenders are silence, white noise, shuffled windows of held-out music, a first-order Markov chain over spectra,
+every recipe of noizenet, and SampleRNN if there is a checkout of it. All models are trained for the same CPU time on
+one thread and on the same tracks. The streams and the report of each contender are kept in OUT/NAME; an interrupted run
+resumes. OUT/table.md and OUT/table.png are rewritten after each contender.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from noizenet.views.render import new_figure, save_figure
 
 sys.path.insert(0, str(Path(__file__).parent))
 COLUMNS = {
-    "alive": "alive",
+    "alive": "healthy",
     "frechet-tagger": "Fréchet, tagger",
     "frechet-crafted": "Fréchet, crafted",
     "kernel-tagger": "kernel, tagger",
@@ -49,7 +49,7 @@ COLUMNS = {
     "loudness-range": "loudness range (dB)",
     "self-similarity-16": "self-similarity, 16 s",
     "likelihood": "bits per sample",
-    "echo": "echo's MSE",
+    "echo": "teacher-forced MSE",
 }
 SAMPLERNN_STREAMS, SAMPLERNN_S = 36, 3.1
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
     parser.add_argument("--embedding", default="tagger")
-    parser.add_argument("--only", default="", help="contenders whose name holds this")
+    parser.add_argument("--only", default="", help="only contenders whose name contains this")
     o = parser.parse_args()
     torch.set_num_threads(1)
     corpus = Corpus(o.corpus)
@@ -71,58 +71,72 @@ def main() -> None:
         **{name: lambda folder, name=name: play_control(corpus, name, folder, o) for name in CONTROLS},
         "markov": lambda folder: play_markov(corpus, folder, o),
         **{name: lambda folder, name=name: play_recipe(corpus, name, folder, o) for name in RECIPES},
-        "token-lstm, anew": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.init_from="),
+        "token-lstm, from scratch": lambda folder: play_recipe(corpus, "token-lstm", folder, o, "training.init_from="),
     }
     if (o.checkout / "model.py").exists():
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
     else:
-        print(f"{o.checkout}: no checkout of SampleRNN, left out", file=sys.stderr)
-    options, scene = Options(o.embedding), None
+        print(f"{o.checkout}: no checkout of SampleRNN; it is skipped", file=sys.stderr)
+    options, references = Options(o.embedding), None
     content = hashlib.sha256("".join(sorted(t.content for t in corpus.tracks)).encode()).hexdigest()
     for name, make in contenders.items():
         if o.only not in name:
             continue
         folder = o.out / name.replace(" ", "-")
-        asked = f"{name} {o.minutes:g} {o.streams} {o.seconds:g} {o.embedding} {content}"
-        if not once(folder / "judged.txt", asked):
-            made = folder / "made.txt"
-            model = load(folder / "model") if once(made, asked) and (folder / "model").exists() else None
-            if not once(made, asked):
+        settings_text = f"{name} {o.minutes:g} {o.streams} {o.seconds:g} {o.embedding} {content}"
+        if not is_done(folder / "judged.txt", settings_text):
+            generated = folder / "made.txt"
+            model = (
+                load(folder / "model") if is_done(generated, settings_text) and (folder / "model").exists() else None
+            )
+            if not is_done(generated, settings_text):
                 model = make(folder)
-                made.write_text(asked)
-            scene = scene or reference_set(corpus, options, progress)
-            judge(name, corpus, folder, model, options, scene)
-            (folder / "judged.txt").write_text(asked)
+                generated.write_text(settings_text)
+            references = references or reference_set(corpus, options, progress)
+            evaluate_contender(name, corpus, folder, model, options, references)
+            (folder / "judged.txt").write_text(settings_text)
         write_table(o.out, list(contenders))
 
 
-def once(note: Path, asked: str) -> bool:
-    return note.exists() and note.read_text() == asked
+def is_done(note: Path, settings_text: str) -> bool:
+    return note.exists() and note.read_text() == settings_text
 
 
 def progress(what: str, share: float) -> None:
     print(f"\r{share:4.0%} {what[:60]:60}", end="", file=sys.stderr, flush=True)
 
 
-def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, scene: ReferenceSet) -> None:
-    made, skipped = of_folder(folder / "streams", corpus.genres)
-    begun = time.perf_counter()
-    evaluate(name, corpus, made, folder, options, is_worse=scene, model=model, skipped=skipped, on_progress=progress)
-    print(f"\n{name}: judged in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+def evaluate_contender(
+    name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, references: ReferenceSet
+) -> None:
+    generated, skipped = of_folder(folder / "streams", corpus.genres)
+    started = time.perf_counter()
+    evaluate(
+        name,
+        corpus,
+        generated,
+        folder,
+        options,
+        is_worse=references,
+        model=model,
+        skipped=skipped,
+        on_progress=progress,
+    )
+    print(f"\n{name}: evaluated in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
-def place(folder: Path, genre: str, i: int) -> Path:
+def stream_path(folder: Path, genre: str, i: int) -> Path:
     path = folder / "streams" / genre / f"{i:03d}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def play_control(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace) -> None:
-    """Write a control's streams; other ones than those that stand in every report."""
+    """Write the streams of a control, with another seed than in the reports."""
     each = max(1, o.streams // len(corpus.genres))
     for i, recording in enumerate(control(name, corpus, per_genre=each, seconds=o.seconds, seed=1)):
         samples = np.concatenate(list(recording.blocks()))
-        noizenet.write(place(folder, recording.genre, i), Waveform(samples[:, None], corpus.sample_rate))
+        noizenet.write(stream_path(folder, recording.genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
 def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
@@ -132,7 +146,7 @@ def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
         chain = markov.MarkovChain(corpus, [t for t in corpus.split("train") if t.genre == genre])
         for i in range(g, o.streams, len(corpus.genres)):
             samples = chain.play(o.seconds, corpus.sample_rate, seed=i)
-            noizenet.write(place(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
+            noizenet.write(stream_path(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
 def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, *sets: str) -> Model:
@@ -145,26 +159,30 @@ def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, 
     takes = list[tuple[Path | str, noizenet.Controls]]()
     for i in range(o.streams):
         genre = genres[i % len(genres)]
-        told = genre if model.architecture.genre_size else None
-        takes.append((place(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=told, watch="off")))
-    noizenet.generate_batch(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
+        condition = genre if model.architecture.genre_size else None
+        takes.append(
+            (stream_path(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=condition, watch="off"))
+        )
+    noizenet.generate_batch(
+        model, takes, on_block=lambda s: progress(f"generating with {name}", s / o.streams / o.seconds)
+    )
     return model
 
 
 def play_samplernn(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
-    """Train and play SampleRNN; it knows no genres. Its streams are short: a second of one takes minutes."""
+    """Train SampleRNN, without genres, and generate. The streams are short, because a second of one takes minutes."""
     import samplernn
     from compare import CROP_S, crops, representation
 
     rnn = samplernn.SampleRnn(o.checkout)
     windows = max(1, round(CROP_S * corpus.sample_rate / samplernn.WINDOW))
     batches = samplernn.lockstep(crops(corpus, samplernn.BATCH, samplernn.WINDOW, 0), windows)
-    begun = time.process_time()
-    while time.process_time() - begun < 60 * o.minutes:
+    started = time.process_time()
+    while time.process_time() - started < 60 * o.minutes:
         rnn.step(next(batches))
     classes = rnn.generate(SAMPLERNN_STREAMS, round(SAMPLERNN_S * corpus.sample_rate))
     for i, stream in enumerate(classes):
-        noizenet.write(place(folder, "any", i), representation(corpus).decode(stream[:, None]))
+        noizenet.write(stream_path(folder, "any", i), representation(corpus).decode(stream[:, None]))
 
 
 def write_table(out: Path, names: list[str]) -> None:
@@ -174,17 +192,17 @@ def write_table(out: Path, names: list[str]) -> None:
     for name, report in reports.items():
         figures = {f["name"]: f for f in report["figures"]}
         seconds = sum(s["alive"]["seconds"] for s in report["streams"]) / len(report["streams"])
-        cells = [spell(figures[c]["made"]) if c in figures else "–" for c in COLUMNS]
+        cells = [format_estimate(figures[c]["made"]) if c in figures else "–" for c in COLUMNS]
         rows.append(f"| {name} | {len(report['streams'])} × {seconds:.0f} s | " + " | ".join(cells) + " |")
         real |= {c: figures[c]["real"] for c in COLUMNS if c in figures and figures[c]["real"]}
     if reports:
-        cells = [spell(real[c]) if c in real else "–" for c in COLUMNS]
+        cells = [format_estimate(real[c]) if c in real else "–" for c in COLUMNS]
         rows.insert(2, "| **held-out music** | | " + " | ".join(cells) + " |")
     (out / "table.md").write_text("\n".join(rows) + "\n")
     draw(out / "table.png", reports, real)
 
 
-def spell(e: dict[str, Any]) -> str:
+def format_estimate(e: dict[str, Any]) -> str:
     def short(x: float) -> str:
         return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 
@@ -194,7 +212,7 @@ def spell(e: dict[str, Any]) -> str:
 
 
 def draw(path: Path, reports: dict[str, Any], real: dict[str, Any]) -> None:
-    """Draw the measures of quality with their intervals, held-out music as a line."""
+    """Draw the quality metrics with their intervals, and held-out music as a line."""
     shown = ["frechet-tagger", "frechet-crafted", "genre", "onset-rate", "key-clarity", "self-similarity-16"]
     figure = new_figure(11, 1.5 + 0.22 * max(6, len(reports)) * 2)
     for ax, key in zip(figure.subplots(2, 3, sharey=True).ravel(), shown, strict=True):

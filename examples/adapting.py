@@ -1,12 +1,12 @@
-"""From a folder of an artist's recordings to a model that plays them: what adapting the bundled weights is worth.
+"""Fine-tuning on an artist's recordings, compared with the bundled model and with training from scratch.
 
     python examples/adapting.py SOURCE OUT [--minutes 6] [--streams 24] [--seconds 30]
 
-SOURCE is a folder of 20 to 60 minutes of one artist, whom the bundled weights have not heard. Every third recording is
-kept aside; no training sees it. Three models play: the bundled one as it is (all its genres alike), the bundled one
-adapted for so many minutes, and one trained for the same minutes from the beginning. The table has the time from the
-folder to the playing model, Fréchet and kernel distances of what is played to the recordings kept aside, and the share
-of seconds nearer to what was learned from than 95 % of those recordings' are, with intervals over streams.
+SOURCE is a folder of 20 to 60 minutes of one artist who is not in the training data of the bundled weights. Every third
+recording is held out. Three models generate: the bundled one (all its genres in turn), the bundled one fine-tuned for
+--minutes, and one trained from scratch for the same time. Printed are the time from the folder to the first stream, the
+Fréchet and kernel distances of the generated audio to the held-out recordings, and the share of seconds nearer to the
+training recordings than 95 % of the held-out seconds are, with intervals over streams.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, blocks_of, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
-BUNDLED, REAL_S, WHOLE_S = "token-lstm", 120.0, 1800.0
-MEASURES = {
+BUNDLED, REAL_S, ALL_S = "token-lstm", 120.0, 1800.0
+METRICS = {
     "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, crafted": KERNEL_CRAFTED,
     "near training music": NEW,
 }  # fmt: skip
@@ -38,49 +38,52 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--streams", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: one per core")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch (0: one per core)")
     o = parser.parse_args()
     threads = f"training.threads={o.threads}"
-    learn, aside = deal(o.source, o.out)
-    kept = noizenet.build_corpus(aside, o.out / "aside-corpus")
-    begun = time.perf_counter()
-    corpus = noizenet.build_corpus(learn, o.out / "corpus")
+    training_folder, held_out_folder = split_recordings(o.source, o.out)
+    held_out_corpus = noizenet.build_corpus(held_out_folder, o.out / "aside-corpus")
+    started = time.perf_counter()
+    corpus = noizenet.build_corpus(training_folder, o.out / "corpus")
     adapted = noizenet.train(
         corpus, o.out / "adapted", minutes=o.minutes, set=(f"training.init_from={BUNDLED}", threads)
     )
     play(adapted, corpus.genres, o.out / "first", 1, 10.0)
-    to_playing = (time.perf_counter() - begun) / 60
-    fresh = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.init_from=", threads))
+    time_to_first_stream = (time.perf_counter() - started) / 60
+    scratch = noizenet.train(corpus, o.out / "fresh", minutes=o.minutes, set=("training.init_from=", threads))
     bundled = noizenet.load_model(BUNDLED)
     tagger = load_tagger(tagger_wheel())
-    held = [analyze(r, tagger) for r in of_corpus(kept, kept.tracks, REAL_S)]
+    held_out = [analyze(r, tagger) for r in of_corpus(held_out_corpus, held_out_corpus.tracks, REAL_S)]
     train = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), REAL_S)]
-    learned = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), WHOLE_S)]
-    sides = {"the artist's training tracks": train}
+    training_audio = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), ALL_S)]
+    rows = {"training tracks of the artist": train}
     for name, model, genres in (
-        ("bundled, as it is", bundled, bundled.genres), ("bundled, adapted", adapted, corpus.genres),
-        ("from the beginning", fresh, corpus.genres),
+        ("bundled, unchanged", bundled, bundled.genres), ("bundled, fine-tuned", adapted, corpus.genres),
+        ("trained from scratch", scratch, corpus.genres),
     ):  # fmt: skip
         files = play(model, genres, o.out / name.replace(" ", "-").replace(",", ""), o.streams, o.seconds)
-        sides[name] = [hear(f, tagger) for f in files]
-    long, aside_long = corpus.seconds("train") / 60, kept.seconds() / 60
-    print(f"{long:.0f} minutes to learn from, {aside_long:.0f} kept aside; {to_playing:.1f} from folder to playing\n")
-    print("| | " + " | ".join(MEASURES) + " |", "|---" * (len(MEASURES) + 1) + "|", sep="\n")
-    for name, side in sides.items():
-        to_held = MetricInputs(held, held, side, {}, corpus, tagger=True)
-        to_learned = MetricInputs(learned, held, side, {}, corpus, tagger=True)
+        rows[name] = [analyze_file(f, tagger) for f in files]
+    training_minutes, held_out_minutes = corpus.seconds("train") / 60, held_out_corpus.seconds() / 60
+    print(
+        f"{training_minutes:.0f} minutes of training audio, {held_out_minutes:.0f} held out; "
+        f"{time_to_first_stream:.1f} minutes from the folder to the first stream\n"
+    )
+    print("| | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|", sep="\n")
+    for name, recordings in rows.items():
+        held_out_inputs = MetricInputs(held_out, held_out, recordings, {}, corpus, tagger=True)
+        training_inputs = MetricInputs(training_audio, held_out, recordings, {}, corpus, tagger=True)
         cells = []
-        for measure in MEASURES.values():
+        for metric in METRICS.values():
             try:
-                e = measure.score(to_learned if measure is NEW else to_held, side)
+                e = metric.score(training_inputs if metric is NEW else held_out_inputs, recordings)
                 cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
             except UsageError as error:
                 cells.append(str(error))
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def deal(source: Path, out: Path) -> tuple[Path, Path]:
-    """Return two folders of links to the recordings: what to learn from, and every third, kept aside."""
+def split_recordings(source: Path, out: Path) -> tuple[Path, Path]:
+    """Return two folders of links to the recordings: training, and every third one held out."""
     folders = out / "learn", out / "aside"
     for i, file in enumerate(sorted(f for f in source.rglob("*") if f.is_file())):
         link = folders[i % 3 == 2] / file.relative_to(source)
@@ -91,7 +94,7 @@ def deal(source: Path, out: Path) -> tuple[Path, Path]:
 
 
 def play(model: noizenet.Model, genres: list[str], folder: Path, streams: int, seconds: float) -> list[Path]:
-    """Write streams, genre after genre; return their files."""
+    """Generate streams, genres in turn; return their files."""
     folder.mkdir(parents=True, exist_ok=True)
     takes = []
     for i in range(streams):
@@ -101,7 +104,7 @@ def play(model: noizenet.Model, genres: list[str], folder: Path, streams: int, s
     return [path for path, _ in takes]
 
 
-def hear(path: Path, tagger: Tagger) -> AnalyzedRecording:
+def analyze_file(path: Path, tagger: Tagger) -> AnalyzedRecording:
     rate = noizenet.read(path).sample_rate
     return analyze(Recording(str(path), "", rate, partial(blocks_of, path)), tagger)
 

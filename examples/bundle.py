@@ -1,9 +1,8 @@
-"""Ship a trained model with the package: its weights as float16, its card beside them.
+"""Add a trained model to the package: its weights as float16, with its card.
 
     python examples/bundle.py MODEL NAME
 
-writes ``src/noizenet/bundled/models/NAME``; what else a person must know belongs into the card's last section, which is
-kept from the model that was there before.
+writes ``src/noizenet/bundled/models/NAME``. The card's last section is kept from the previous model of that name.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ def main() -> None:
     parser.add_argument("name")
     o = parser.parse_args()
     folder = bundled("models").get(o.name, Path("src/noizenet/bundled/models") / o.name)
-    before = (folder / CARD).read_text() if (folder / CARD).exists() else ""
+    previous = (folder / CARD).read_text() if (folder / CARD).exists() else ""
     card = (o.model / CARD).read_text().rstrip() + "\n"
-    if SECTION in before:
-        card += SECTION + before.split(SECTION, 1)[1]
+    if SECTION in previous:
+        card += SECTION + previous.split(SECTION, 1)[1]
     save(load(o.model), folder, card, half=True)
     print(folder)
 

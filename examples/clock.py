@@ -1,12 +1,12 @@
-"""What a clock is worth: bits of a frame that the beat explains, and the pulse of what is played.
+"""Effect of beat conditioning: bits that the beat phase explains, and the tempo clarity of generated music.
 
     python examples/clock.py MODEL CORPUS [--pulses 0,1.5,3,4.5] [--streams 48] [--seconds 26]
 
-The first row is held-out music, the second the same through the model's codec, the third what the model plays when it
-is told nothing of a beat; then at tempi drawn from each genre's pieces, for several settings of the beat_guidance.
-Tempo clarity is the median over the streams of a genre (the highest autocorrelation of the onset strength at lags of
-0.25 to 2 s); distances are to the training music, as in ``noizenet evaluate``. Unwatched streams, genres in turn, the
-same seeds.
+The first row is held-out music, the second the same after a round trip through the codec, the third music generated
+without a beat. The others are generated at tempi drawn from each genre's tracks, with several values of the beat
+guidance (--pulses). Tempo clarity is the median over the streams of a genre (the highest autocorrelation of the onset
+strength at lags of 0.25 to 2 s). Distances are to the training music, as in ``noizenet evaluate``. The monitor is off,
+genres take turns, and all rows use the same seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 
 import numpy as np
 import torch
-from temperatures import heard, reference_set, scores, together
+from temperatures import features, generate_batch, reference_set, scores
 
 import noizenet
 from noizenet.corpus.excerpts import excerpt_starts
@@ -35,31 +35,33 @@ def main() -> None:
     o = parser.parse_args()
     torch.set_num_threads(1)
     model, corpus, tagger = noizenet.load_model(o.model), noizenet.load_corpus(o.corpus), load_tagger(tagger_wheel())
-    for name, told in (("told the beat", model.architecture.options.clock), ("told nothing", 0)):
+    for name, phases in (("with the beat", model.architecture.options.clock), ("without the beat", 0)):
         held = Validation(corpus, corpus.split("validation"), model.representation, window=96, seconds=240, seed=0,
-                          clock=told)  # fmt: skip
-        print(f"{name}: {held.measure(model.network, bf16=False)['bits_per_second']:.1f} bits a second", flush=True)
+                          clock=phases)  # fmt: skip
+        print(f"{name}: {held.measure(model.network, bf16=False)['bits_per_second']:.1f} bits per second", flush=True)
     inputs = reference_set(corpus, tagger, o.seconds)
     print("| | Fréchet, tagger | Fréchet, crafted | genre accuracy | " + " | ".join(corpus.genres) + " |")
     print("|---" * (4 + len(corpus.genres)) + "|")
-    each = max(1, o.streams // len(corpus.genres))
-    stretches = [
-        (g, corpus.waveform(t, round(at * corpus.sample_rate), round(o.seconds * corpus.sample_rate)))
+    per_genre = max(1, o.streams // len(corpus.genres))
+    excerpts = [
+        (g, corpus.waveform(t, round(start * corpus.sample_rate), round(o.seconds * corpus.sample_rate)))
         for g in corpus.genres
-        for t, at in excerpt_starts([t for t in corpus.held_out() if t.genre == g], each, o.seconds)
+        for t, start in excerpt_starts([t for t in corpus.held_out() if t.genre == g], per_genre, o.seconds)
     ]
     r = model.representation
     rows = {
-        "held-out music": stretches,
-        "the same through the codec": [(g, r.decode(r.encode(w))) for g, w in stretches],
+        "held-out music": excerpts,
+        "codec round trip": [(g, r.decode(r.encode(w))) for g, w in excerpts],
         "without a beat": play(model, o.streams, o.seconds, 0.0, 0.0),
-        **{f"beat_guidance {p:g}": play(model, o.streams, o.seconds, None, p) for p in map(float, o.pulses.split(","))},
+        **{f"beat guidance {p:g}": play(model, o.streams, o.seconds, None, p) for p in map(float, o.pulses.split(","))},
     }
     for name, takes in rows.items():
-        side = [heard(g, w.samples, w.sample_rate, tagger) for g, w in takes]
-        cells = scores(inputs, side)
+        analyzed = [features(g, w.samples, w.sample_rate, tagger) for g, w in takes]
+        cells = scores(inputs, analyzed)
         for genre in corpus.genres:
-            clarity = [tempo_clarity(s.features).mean() for (g, _), s in zip(takes, side, strict=True) if g == genre]
+            clarity = [
+                tempo_clarity(s.features).mean() for (g, _), s in zip(takes, analyzed, strict=True) if g == genre
+            ]
             cells.append(f"{np.median(clarity):.2f}")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
@@ -67,14 +69,14 @@ def main() -> None:
 def play(
     model: noizenet.Model, streams: int, seconds: float, tempo: float | None, beat_guidance: float
 ) -> list[tuple[str, noizenet.Waveform]]:
-    """Return what a model plays, genre after genre."""
+    """Generate streams, genres in turn; return genre and waveform of each."""
     genres = [model.genres[i % len(model.genres)] for i in range(streams)]
-    wishes = [
+    controls = [
         noizenet.Controls(seconds=seconds, seed=i, genre=g, tempo=tempo, beat_guidance=beat_guidance, watch="off")
         for i, g in enumerate(genres)
     ]
     rate = model.representation.sample_rate
-    return [(g, noizenet.Waveform(x, rate)) for g, x in zip(genres, together(model, wishes), strict=True)]
+    return [(g, noizenet.Waveform(x, rate)) for g, x in zip(genres, generate_batch(model, controls), strict=True)]
 
 
 if __name__ == "__main__":

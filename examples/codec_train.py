@@ -1,9 +1,9 @@
-"""Train the codec whose codes token-lstm learns.
+"""Train the codec of token-lstm.
 
     python examples/codec_train.py CORPUS OUT --minutes 60 [--set width=512 ...]
 
-CORPUS is at 22,050 Hz mono; its training tracks are read, the others never. Minutes are CPU time of one thread. A run
-that was stopped goes on when the command is given again. OUT is a codec's folder: ``representation.codec=OUT``.
+CORPUS must be 22,050 Hz mono; only its training tracks are read. Minutes are CPU time of one thread. An interrupted run
+resumes if the command is repeated. OUT is the codec's folder: ``representation.codec=OUT``.
 """
 
 from __future__ import annotations

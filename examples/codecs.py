@@ -1,14 +1,14 @@
-"""Codecs side by side: the bits a second that a language model needs, against what is left of the sound.
+"""Comparison of codecs: bits per second that a token network needs, and the quality of the round trip.
 
     python examples/codecs.py CORPUS OUT [--minutes 4] [--only NAME]
 
 Each codec is trained for the same CPU time on one thread, then a small token network on its codes for the same time.
-The table has the nominal bits a second, those that the network needs for held-out tracks, the mean difference of mel
+The table has the nominal bits per second, those that the network needs for held-out tracks, the mean difference of mel
 levels between held-out tracks and their round trip, the multi-resolution spectral distance (spectral convergence plus
 log-magnitude, over three windows: R. Yamamoto et al., "Parallel WaveGAN", ICASSP 2020), and the Fréchet distances of
-the round trip to the training music. The first rows are no codecs: the held-out music itself, and its spectra with
-phases found again in several ways; the last are the bundled codecs, which are not trained here. Goes on where it was
-stopped.
+the round trip to the training music. The first rows are not codecs: the held-out music itself, and its magnitude
+spectra with several methods of phase reconstruction. The last rows are the bundled codecs, which are not trained here.
+An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from noizenet.training.codec import CodecNetwork, windows_of
 from noizenet.training.codec_training import train_codec
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import slug, train_anew
+from ablation import slug, train_variant
 
-HEARD_S = 20.0
+EXCERPT_S = 20.0
 SMALL = ("model.hidden=256", "training.threads=1", "training.init_from=")
 CODECS: dict[str, dict[str, Any]] = {
     "product, 43 Hz, 4 × 256": {},
@@ -57,25 +57,25 @@ CODECS: dict[str, dict[str, Any]] = {
     "product, 43 Hz, 4 × 256, no look-ahead": {"ahead": 0, "decoder_ahead": 0},
 }
 PHASES = {
-    "spectra, phases by projections from nothing": PhaseOptions(iterations=12, integrate=False),
-    "spectra, phases by integrated gradients": PhaseOptions(iterations=0),
-    "spectra, gradients and 6 projections": PhaseOptions(iterations=6),
-    "spectra, gradients and 4 projections (the recipe)": PhaseOptions(),
+    "magnitudes, phases by projections (zero start)": PhaseOptions(iterations=12, integrate=False),
+    "magnitudes, phases by integrated gradients": PhaseOptions(iterations=0),
+    "magnitudes, gradients and 6 projections": PhaseOptions(iterations=6),
+    "magnitudes, gradients and 4 projections (the recipe)": PhaseOptions(),
 }
 
 
-END_TO_END = "product, 43 Hz, 4 × 256, end to end: phases learned, inverse transform"
+END_TO_END = "product, 43 Hz, 4 × 256, end-to-end: predicted phases, inverse STFT"
 
 
 class EndToEnd(CodecNetwork):
-    """A codec whose decoder says phases too, trained by what comes out (after H. Siuzdak, "Vocos", ICLR 2024)."""
+    """A codec whose decoder also predicts phases, trained on the decoded audio (H. Siuzdak, "Vocos", ICLR 2024)."""
 
     def __init__(self, shape: CodecShape) -> None:
         super().__init__(shape)
         self.decoder.outputs["phase"] = torch.nn.Linear(shape.width, shape.spectra * shape.bins)
 
     def sound(self, latent: torch.Tensor, length: int) -> torch.Tensor:
-        """Return sound [B, N]."""
+        """Return audio [B, N]."""
         s = self.shape
         hidden = self.decoder.hidden(windows_of(latent, s.decoder_past, s.decoder_ahead))
         logs, phases = (
@@ -87,32 +87,34 @@ class EndToEnd(CodecNetwork):
         return torch.istft(z, s.n_fft, s.hop, window=self.window, center=True, length=length)
 
     def loss(self, sound: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        """Return the multi-resolution spectral distance of what comes out."""
+        """Return the multi-resolution spectral distance of the decoded audio, plus the commitment loss."""
         latent, _, commitment = self.quantise(self.encode(self.spectra(sound)))
         length = min(latent.shape[1] * self.shape.samples, sound.shape[1])
-        made, total = self.sound(latent, length), torch.zeros(())
+        decoded, total = self.sound(latent, length), torch.zeros(())
         for n in (512, 1024, 2048):
             window = torch.hann_window(n)
             x, y = (
-                torch.stft(v[:, :length], n, n // 4, window=window, return_complex=True).abs() for v in (sound, made)
+                torch.stft(v[:, :length], n, n // 4, window=window, return_complex=True).abs() for v in (sound, decoded)
             )
             total = total + (x - y).norm() / x.norm() + (torch.log(x + 1e-3) - torch.log(y + 1e-3)).abs().mean()
-        unused = sum((p.sum() for p in self.decoder.outputs.parameters()), torch.zeros(()))  # all get a gradient
+        unused = sum(
+            (p.sum() for p in self.decoder.outputs.parameters()), torch.zeros(())
+        )  # gives all parameters a gradient
         return total + 0.25 * commitment + 0 * unused, {"bins": float(total.detach()) / 3, "bands": 0.0}
 
 
 def end_to_end(bench: Bench, folder: Path, minutes: float) -> dict[str, float]:
-    """Train that codec; return the figures of its round trips."""
+    """Train the end-to-end codec; return the metrics of its round trips."""
     network = train_codec(bench.corpus, folder, CodecShape(), minutes=minutes, make=EndToEnd)
     assert isinstance(network, EndToEnd)
-    made = []
+    decoded = []
     with torch.inference_mode():
         for w in bench.held:
             latent, _, _ = network.quantise(network.encode(network.spectra(torch.from_numpy(w.samples.copy())[None])))
             sound = network.sound(latent, latent.shape[1] * network.shape.samples)[0].numpy()
             sound = np.pad(sound, (0, max(0, len(w) - len(sound))))[: len(w)]
-            made.append(Waveform(np.clip(sound, -1, 1), w.sample_rate))
-    return bench.judge(made)
+            decoded.append(Waveform(np.clip(sound, -1, 1), w.sample_rate))
+    return bench.evaluate(decoded)
 
 
 def main() -> None:
@@ -120,13 +122,13 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
     o = parser.parse_args()
     torch.set_num_threads(1)
     o.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(Corpus(o.corpus))
     rows = {"held-out music": bench.held}
-    print(bench.head(), flush=True)
+    print(bench.header(), flush=True)
     shipped = {f"{name}, as bundled": name for name in bundled("codecs")}
     for name in ("held-out music", *PHASES, *CODECS, END_TO_END, *shipped):
         if o.only not in name:
@@ -134,11 +136,11 @@ def main() -> None:
         path = o.out / f"{slug(name)}.json"
         if not path.exists():
             if name in rows:
-                found = bench.judge(rows[name])
+                found = bench.evaluate(rows[name])
             elif name in PHASES:
-                found = bench.judge([again(w, PHASES[name]) for w in bench.held])
+                found = bench.evaluate([reconstruct_phases(w, PHASES[name]) for w in bench.held])
             elif name in shipped:
-                found = bench.judge(round_trips(bench, shipped[name]))
+                found = bench.evaluate(round_trips(bench, shipped[name]))
             elif name == END_TO_END:
                 found = end_to_end(bench, o.out / slug(name), o.minutes)
             else:
@@ -148,25 +150,25 @@ def main() -> None:
 
 
 def codec(bench: Bench, folder: Path, shape: dict[str, Any], minutes: float) -> dict[str, float]:
-    """Train a codec and a small network on its codes; return the figures."""
+    """Train a codec and a small network on its codes; return the metrics."""
     train_codec(bench.corpus, folder / "codec", CodecShape(**shape), minutes=minutes)
     r = create({"name": "codec", "codec": str(folder / "codec")}, sample_rate=bench.corpus.sample_rate, channels=1)
-    found = bench.judge(round_trips(bench, str(folder / "codec")))
+    found = bench.evaluate(round_trips(bench, str(folder / "codec")))
     sets = (f"representation.codec={folder / 'codec'}", *SMALL)
-    model = train_anew(bench.corpus.folder, folder / "model", sets, minutes, recipe="token-lstm")
+    model = train_variant(bench.corpus.folder, folder / "model", sets, minutes, recipe="token-lstm")
     found["bits"] = model.training["metrics"]["best_validation_bits_per_second"]
     found["nominal"] = r.frame_rate * r.dim * float(np.log2(r.levels))
     return found
 
 
 def round_trips(bench: Bench, name: str) -> list[Waveform]:
-    """Return held-out excerpts as a codec gives them back."""
+    """Return the held-out excerpts after encoding and decoding."""
     r = create({"name": "codec", "codec": name}, sample_rate=bench.corpus.sample_rate, channels=1)
     return [r.decode(r.encode(w)) for w in bench.held]
 
 
-def again(w: Waveform, options: PhaseOptions) -> Waveform:
-    """Return sound whose spectra have kept their magnitudes alone."""
+def reconstruct_phases(w: Waveform, options: PhaseOptions) -> Waveform:
+    """Return audio reconstructed from magnitude spectra only."""
     shape = CodecShape()
     search = PhaseSearch(shape.n_fft, shape.hop, options)
     magnitudes = spectra(w.samples, shape) * np.float32(shape.n_fft / 4)
@@ -174,32 +176,32 @@ def again(w: Waveform, options: PhaseOptions) -> Waveform:
 
 
 class Bench:
-    """Held-out excerpts and what they are judged by."""
+    """Held-out excerpts and the metrics of their round trips."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus, self._tagger = corpus, load_tagger(tagger_wheel())
         self._train = [analyze(r, self._tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
         self._tracks = corpus.held_out()
-        self.held = [corpus.waveform(t, *middle(t, HEARD_S, corpus.sample_rate)) for t in self._tracks]
+        self.held = [corpus.waveform(t, *middle(t, EXCERPT_S, corpus.sample_rate)) for t in self._tracks]
 
-    def judge(self, made: list[Waveform]) -> dict[str, float]:
-        """Return the figures of round trips, one of each held-out excerpt."""
-        heard = [
+    def evaluate(self, decoded: list[Waveform]) -> dict[str, float]:
+        """Return the metrics of decoded audio, one waveform for each held-out excerpt."""
+        analyzed = [
             analyze(Recording(t.name, t.genre, w.sample_rate, lambda w=w: iter([w.samples])), self._tagger)  # type: ignore[misc]
-            for t, w in zip(self._tracks, made, strict=True)
+            for t, w in zip(self._tracks, decoded, strict=True)
         ]
-        inputs = MetricInputs(self._train, heard, heard, {}, self.corpus, tagger=True)
-        pairs = list(zip(self.held, made, strict=True))
+        inputs = MetricInputs(self._train, analyzed, analyzed, {}, self.corpus, tagger=True)
+        pairs = list(zip(self.held, decoded, strict=True))
         return {
             "mel": float(np.mean([mel_distance(a, b) for a, b in pairs])),
             "spectral": float(np.mean([spectral_distance(a.samples, b.samples) for a, b in pairs])),
-            "tagger": FRECHET_TAGGER.score(inputs, heard).value,
-            "crafted": FRECHET_CRAFTED.score(inputs, heard).value,
+            "tagger": FRECHET_TAGGER.score(inputs, analyzed).value,
+            "crafted": FRECHET_CRAFTED.score(inputs, analyzed).value,
         }
 
     @staticmethod
-    def head() -> str:
-        """Return the table's head."""
+    def header() -> str:
+        """Return the table's header."""
         names = (
             "",
             "nominal bits/s",
@@ -220,7 +222,7 @@ class Bench:
 
 
 def spectral_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return spectral convergence plus mean log-magnitude difference (nepers), mean over three windows."""
+    """Return spectral convergence plus mean log-magnitude difference (nepers), averaged over three window sizes."""
     import librosa
 
     total = 0.0

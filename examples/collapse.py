@@ -1,20 +1,20 @@
-"""Why free-running prediction died in the paper's program: the causes, separated one by one.
+"""Causes of the collapse of free-running prediction in the paper's program, tested one at a time.
 
     python examples/collapse.py CORPUS OUT [--seeds 5] [--minutes 0.5] [--short]
 
-For each seed two small networks of the same size are trained on the corpus: one with the paper's point head
-(mean square error on z-scored samples), one with a categorical head (mu-law classes). Then they run free from
-one second of a held-out song, in six ways:
+For each seed two small networks of the same size are trained on the corpus: one with the paper's regression head
+(mean square error on z-scored samples), one with a categorical head (mu-law classes). Then each is run autoregressively
+from a prompt of one second of a held-out song, in six ways:
 
-    mse              the point head's prediction fed back, state carried once per sample: nothing done wrong
-    mse-shrinking    state forgotten at each step, context of 441, 441, 440, 438, 435, … 1 samples fed instead
-    mse-double       state carried, but each step feeds the last two samples: every sample goes in twice
-    mse-noise        as mse, with noise injected into what is fed back every tenth of a second
-    argmax           the categorical head's most likely class: a distribution, but not sampled
-    sampled          the categorical head's distribution, sampled
+    mse              the regression output is fed back, the state is carried: a correct loop
+    mse-shrinking    the state is reset at each step, a context of 441, 441, 440, 438, 435, … 1 samples is fed instead
+    mse-double       the state is carried, but each step feeds the last two samples: every sample is fed twice
+    mse-noise        as mse, with noise added to the fed-back sample every tenth of a second
+    argmax           the most probable class of the categorical head is fed back
+    sampled          a class sampled from the categorical head is fed back
 
-The output is dead from the first stretch of three seconds that is silent, constant, frozen, one tone, a loop or
-white noise (noizenet.evaluation.aliveness). Written to OUT: collapse.json, collapse.png, collapse.md.
+The output is degenerate from the first three seconds that are silent, constant, frozen, one tone, a loop or white noise
+(noizenet.evaluation.aliveness). Written to OUT: collapse.json, collapse.png, collapse.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SEED_SECONDS = 1.0
 ONE_LAYER = ("model.hidden=64", "training.batch=16", "training.window=128", "training.segment_seconds=4")
 SETTINGS = {
     "paper-lstm": ONE_LAYER,
-    # The same layer, so that only the prediction differs: no tiers.
+    # No tiers: the same layer, so that only the output head differs.
     "sample-lstm": (*ONE_LAYER, "model.tiers=[]", "model.head=categorical", "training.learning_rate=0.006"),
 }
 LABELS = {
@@ -48,7 +48,7 @@ LABELS = {
     "mse-shrinking": "… with a shrinking context",
     "mse-double": "… with samples fed twice",
     "mse-noise": "… with noise injected",
-    "argmax": "distribution, most likely class",
+    "argmax": "distribution, most probable class",
     "sampled": "distribution, sampled",
 }
 
@@ -69,8 +69,8 @@ def main() -> None:
     for seed in range(options.seeds):
         for name, report in one_seed(options.corpus, options.out, seed, options.minutes, options.seconds).items():
             results[name].append(report.to_dict())
-            dead = "alive to the end" if report.death_s is None else f"dead at {report.death_s:.0f} s"
-            print(f"seed {seed}  {LABELS[name]:34} {dead}  {', '.join(report.causes)}", flush=True)
+            outcome = "healthy to the end" if report.death_s is None else f"degenerate at {report.death_s:.0f} s"
+            print(f"seed {seed}  {LABELS[name]:34} {outcome}  {', '.join(report.causes)}", flush=True)
     (options.out / "collapse.json").write_text(json.dumps(results, indent=2) + "\n")
     (options.out / "collapse.md").write_text(table(results, options.seconds))
     draw(results, options.seconds, options.out / "collapse.png")
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds: float) -> dict[str, Report]:
-    """Train both networks with one seed and run them in every way."""
+    """Train both networks with one seed and run them in all six ways."""
     corpus = noizenet.load_corpus(corpus_folder)
     models = {}
     for recipe in ("paper-lstm", "sample-lstm"):
@@ -89,8 +89,8 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
             models[recipe] = noizenet.train(
                 corpus, folder, model=recipe, set=SETTINGS[recipe], minutes=minutes, seed=seed
             )
-    held = corpus.split("test") or corpus.split("validation")
-    track = held[seed % len(held)]
+    held_out = corpus.split("test") or corpus.split("validation")
+    track = held_out[seed % len(held_out)]
     rng = np.random.default_rng(seed)
     first = int(rng.integers(0, max(1, track.frames - 2 * corpus.sample_rate)))
     song = Waveform(corpus.mono(track, first, int(SEED_SECONDS * corpus.sample_rate)), corpus.sample_rate)
@@ -99,17 +99,17 @@ def one_seed(corpus_folder: Path, out: Path, seed: int, minutes: float, seconds:
     paper, sampler = models["paper-lstm"], models["sample-lstm"]
     genre = np.eye(len(corpus.genres))[corpus.genres.index(track.genre)]
     return {
-        "mse": judge(paper, compiled(paper, song, genre, seed, count)),
-        # A Python loop steps these two: less time must do.
-        "mse-shrinking": judge(paper, by_hand(paper, song, genre, short, shrinking)),
-        "mse-double": judge(paper, by_hand(paper, song, genre, short, double)),
-        "mse-noise": judge(paper, compiled(paper, song, genre, seed, count, inject=0.1)),
-        "argmax": judge(sampler, compiled(sampler, song, genre, seed, count, temperature=0.0)),
-        "sampled": judge(sampler, compiled(sampler, song, genre, seed, count)),
+        "mse": assess(paper, run_stepper(paper, song, genre, seed, count)),
+        # These two run in a Python loop, so they are shorter.
+        "mse-shrinking": assess(paper, run_with_rule(paper, song, genre, short, shrinking)),
+        "mse-double": assess(paper, run_with_rule(paper, song, genre, short, double)),
+        "mse-noise": assess(paper, run_stepper(paper, song, genre, seed, count, inject=0.1)),
+        "argmax": assess(sampler, run_stepper(sampler, song, genre, seed, count, temperature=0.0)),
+        "sampled": assess(sampler, run_stepper(sampler, song, genre, seed, count)),
     }
 
 
-def compiled(
+def run_stepper(
     model: Model,
     song: Waveform,
     genre: np.ndarray,
@@ -119,53 +119,56 @@ def compiled(
     temperature: float = 1.0,
     inject: float = 0.0,
 ) -> np.ndarray:
-    """Run free with the product's own stepper."""
+    """Run autoregressively with noizenet's stepper."""
     from noizenet.model.sampling import Sampling
 
     stepper = Stepper(model.network, model.representation.silence(), seed)
     stepper.set_genre(genre)
-    stepper.warm(model.representation.encode(song))
+    stepper.prefill(model.representation.encode(song))
     every = model.representation.sample_rate // 10 if inject else 0
     return stepper.run(count, Sampling(temperature), inject_every=every, inject_amount=inject)
 
 
-def by_hand(model: Model, song: Waveform, genre: np.ndarray, count: int, rule: Callable[..., object]) -> np.ndarray:
-    """Run free in one of the notebook's ways."""
+def run_with_rule(
+    model: Model, song: Waveform, genre: np.ndarray, count: int, rule: Callable[..., object]
+) -> np.ndarray:
+    """Run autoregressively in one of the ways of the paper's notebook."""
     frames = torch.from_numpy(model.representation.encode(song))
     mix = torch.from_numpy(genre[None].astype(np.float32))
-    made: list[torch.Tensor] = [*frames]
+    history: list[torch.Tensor] = [*frames]
     with torch.inference_mode():
-        rule(model.network, made, mix, count)
-    return torch.stack(made[len(frames) :]).numpy()
+        rule(model.network, history, mix, count)
+    return torch.stack(history[len(frames) :]).numpy()
 
 
-def shrinking(network: torch.nn.Module, made: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
-    """Forget the state at each step; feed 441, 441, 440, 438, … samples, in the end one."""
+def shrinking(network: torch.nn.Module, history: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
+    """Reset the state at each step and feed a context of 441, 441, 440, 438, … down to 1 samples."""
     for step in range(count):
         size = max(1, CONTEXT - step * (step - 1) // 2)
-        context = torch.stack(made[-size:])[None]
+        context = torch.stack(history[-size:])[None]
         output, _ = network(context, mix, network.start_state(1))
-        made.append(output[0, -1])
+        history.append(output[0, -1])
 
 
-def double(network: torch.nn.Module, made: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
+def double(network: torch.nn.Module, history: list[torch.Tensor], mix: torch.Tensor, count: int) -> None:
     """Carry the state, but feed windows that overlap by one sample, so that each sample is fed twice."""
-    _, state = network(torch.stack(made)[None], mix, network.start_state(1))
+    _, state = network(torch.stack(history)[None], mix, network.start_state(1))
     for _ in range(count):
-        _, state = network.step(made[-2][None], mix, state)
-        output, state = network.step(made[-1][None], mix, state)
-        made.append(output[0])
+        _, state = network.step(history[-2][None], mix, state)
+        output, state = network.step(history[-1][None], mix, state)
+        history.append(output[0])
 
 
-def judge(model: Model, frames: np.ndarray) -> Report:
-    """Decode a run and judge it."""
+def assess(model: Model, frames: np.ndarray) -> Report:
+    """Decode a run and check it for degenerate output."""
     return noizenet.aliveness(model.representation.decode(frames))
 
 
 def table(results: dict[str, list[dict[str, object]]], seconds: float) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| free run | seeds | survived | seconds until dead, median (range) | of | alive share, median | causes |",
+        "| free run | seeds | healthy to the end | seconds until degenerate, median (range) | of "
+        "| healthy share, median | failure modes |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, rows in results.items():
@@ -183,7 +186,7 @@ def table(results: dict[str, list[dict[str, object]]], seconds: float) -> str:
 
 
 def draw(results: dict[str, list[dict[str, object]]], seconds: float, path: Path) -> None:
-    """Draw the share of time alive, a dot for each seed."""
+    """Draw the healthy share of each run, one dot per seed."""
     figure = new_figure(7.5, 3.0)
     axes = figure.add_subplot()
     for row, (name, rows) in enumerate(results.items()):
@@ -195,7 +198,7 @@ def draw(results: dict[str, list[dict[str, object]]], seconds: float, path: Path
         )
     axes.set_yticks(range(len(results)), [LABELS[n] for n in results])
     axes.invert_yaxis()
-    axes.set(xlabel="share of a free run that is alive (%), a dot a seed", xlim=(0, 103))
+    axes.set(xlabel="healthy share of a free run (%), one dot per seed", xlim=(0, 103))
     axes.grid(axis="x", alpha=0.3)
     save_figure(figure, path)
 

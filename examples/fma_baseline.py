@@ -2,8 +2,8 @@
 
     python examples/fma_baseline.py FMA_METADATA [--subset small]
 
-FMA_METADATA is what fma_metadata.zip unpacks to. Prints the accuracy of a support-vector classifier on the official
-test tracks for each of the eleven features and for all of them together.
+FMA_METADATA is the folder unpacked from fma_metadata.zip. Prints the accuracy of a support-vector classifier on the
+official test tracks for each of the eleven features and for all of them together.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Is real music alive? The watch of noizenet.evaluation.aliveness on a corpus's held-out tracks.
+"""False alarms of the detector of degenerate audio (noizenet.evaluation.aliveness) on a corpus's held-out tracks.
 
     python examples/held_out.py CORPUS
 
-Held-out music must score at least 99 % alive, or the watch's thresholds are wrong.
+Held-out music must be at least 99 % healthy, or the detector's thresholds are wrong.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def main() -> None:
         dead[track.genre] += report.dead_s  # type: ignore[assignment]
         if report.dead_s:
             print(f"{track.name}: {report.to_dict()}", file=sys.stderr)
-    print("| genre | minutes held out | alive |\n|---|---|---|")
+    print("| genre | minutes held out | healthy |\n|---|---|---|")
     for genre in corpus.genres:
         print(f"| {genre} | {total[genre] / 60:.1f} | {1 - dead[genre] / total[genre]:.2%} |")
-    every, gone = sum(total.values()), sum(dead.values())
-    print(f"| all | {every / 60:.1f} | {1 - gone / every:.2%} |")
+    total_s, total_dead = sum(total.values()), sum(dead.values())
+    print(f"| all | {total_s / 60:.1f} | {1 - total_dead / total_s:.2%} |")
 
 
 if __name__ == "__main__":

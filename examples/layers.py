@@ -1,9 +1,8 @@
-"""What the layers of a token network are worth: bits a second of validation tracks after equal training.
+"""Stacks of layers of a token network, compared by bits per second of validation tracks after equal training.
 
     python examples/layers.py CORPUS OUT [--minutes 5] [--only NAME]
 
-Each variant of token-lstm is trained from the beginning for the same CPU time on one thread. Goes on where it was
-stopped.
+Each variant of token-lstm is trained from scratch for the same CPU time on one thread. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ablation import slug, train_anew
+from ablation import slug, train_variant
 
-BARE = ("training.init_from=", "training.threads=1", "training.transpose=0")
+BASE = ("training.init_from=", "training.threads=1", "training.transpose=0")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "two layers": ("model.residual=false",),
     "two layers, residual (the recipe)": (),
@@ -33,7 +32,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--only", default="", help="variants whose name holds this")
+    parser.add_argument("--only", default="", help="only variants whose name contains this")
     o = parser.parse_args()
     torch.set_num_threads(1)
     o.out.mkdir(parents=True, exist_ok=True)
@@ -41,12 +40,14 @@ def main() -> None:
     for name, sets in VARIANTS.items():
         if o.only not in name:
             continue
-        note = o.out / f"{slug(name)}.json"
-        if not note.exists():
-            model = train_anew(o.corpus, o.out / slug(name), (*BARE, *sets), o.minutes, recipe="token-lstm")
+        result_file = o.out / f"{slug(name)}.json"
+        if not result_file.exists():
+            model = train_variant(o.corpus, o.out / slug(name), (*BASE, *sets), o.minutes, recipe="token-lstm")
             metrics = model.training["metrics"]
-            note.write_text(json.dumps({"steps": metrics["steps"], "bits": metrics["best_validation_bits_per_second"]}))
-        found = json.loads(note.read_text())
+            result_file.write_text(
+                json.dumps({"steps": metrics["steps"], "bits": metrics["best_validation_bits_per_second"]})
+            )
+        found = json.loads(result_file.read_text())
         print(f"| {name} | {found['steps']:,} | {found['bits']:,.0f} |", flush=True)
 
 

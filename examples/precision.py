@@ -1,4 +1,4 @@
-"""What do smaller weights cost? Bits per sample of held-out music, as the compiled loop predicts it in each precision.
+"""Cost of reduced weight precision: bits per sample of held-out music with the compiled loop in each precision.
 
 python examples/precision.py MODEL CORPUS [--tracks 12] [--seconds 5]
 """
@@ -30,7 +30,7 @@ def main() -> None:
     head = model.network.head
     tracks = sorted(corpus.split("test"), key=lambda t: t.id)
     tracks = tracks[:: max(1, len(tracks) // o.tracks)][: o.tracks]
-    print("| weights | bits per sample | more than float32 | bytes read per sample |\n|---|---|---|---|")
+    print("| weights | bits per sample | difference to float32 | bytes read per sample |\n|---|---|---|---|")
     first = 0.0
     for precision in PRECISIONS:
         stepper = Stepper(model.weights, model.representation.silence(), precision=precision)
@@ -42,7 +42,7 @@ def main() -> None:
             stepper.reset()
             stepper.set_genre(np.eye(len(model.genres), dtype=np.float32)[model.genres.index(track.genre)])
             output = torch.from_numpy(stepper.predict(frames))
-            # Of the sketch's own bits, which stand at 1 / 256 a sample and do not change, nothing is counted here.
+            # The bits of the coarse features, 1 / 256 a sample, are left out: they do not depend on the precision.
             cost.append(float(head.loss(output[None], torch.from_numpy(frames.astype(np.int64))[None])) / math.log(2))
         bits = float(np.mean(cost))
         first = first or bits

@@ -1,9 +1,9 @@
-"""From real recordings to new music, checked: build, train, generate, look, judge.
+"""From real recordings to generated music: build, train, generate, view and check.
 
     python examples/real_music.py SOURCE OUT [--minutes 20] [--seconds 60] [--model sample-lstm]
 
-SOURCE is a folder of genre folders. Writes OUT/corpus, OUT/model, a piece and a picture for each genre, and
-OUT/results.md: figures only. The held-out music of each genre stands beside what was generated.
+SOURCE is a folder of genre folders. Writes OUT/corpus, OUT/model, a recording and an image for each genre, and
+OUT/results.md, which compares the held-out music of each genre with the generated music.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
         corpus, options.out / "model", model=options.model, set=options.set, minutes=options.minutes, resume=True
     )
     lines = [
-        "| genre | held-out music: alive | level | centroid | generated: alive | level | centroid | × real time |",
+        "| genre | held-out music: healthy | level | centroid | generated: healthy | level | centroid | × real time |",
         "|---|---|---|---|---|---|---|---|",
     ]
     facts = {"training": model.training["metrics"], "genres": {}}

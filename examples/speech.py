@@ -1,10 +1,11 @@
-"""Speech or music: find the numbers of ``noizenet.training.speech`` and how often they are right.
+"""Fit the speech classifier of ``noizenet.training.speech`` and measure its accuracy.
 
     python examples/speech.py SPEECH MUSIC
 
-Both are folders of folders of recordings: a speaker, or a collection of music, each. Each is also judged by numbers
-that were found without it. Debian's ``asterisk-core-sounds-{en,es,fr,it,ru}-wav`` have five speakers; their prompts are
-strung together, with 0.3 s between them. Of each piece of music 30 s from half a minute on are heard.
+Both are folders of folders of recordings, one folder for each speaker or collection of music. Each folder is also
+classified with weights fitted without it (leave-one-out). Debian's ``asterisk-core-sounds-{en,es,fr,it,ru}-wav`` have
+five speakers; their prompts are concatenated with pauses of 0.3 s. Of each music recording 30 s are read, after the
+first half minute.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from noizenet.training.speech import RATE_HZ, SILENT_RMS, STRETCH_S, at_8_khz, features
 
-HEARD_S, SKIPPED_S, SPOKEN_S, PAUSE_S = 30.0, 30.0, 240.0, 0.3
+MUSIC_S, MUSIC_START_S, SPEECH_S, PAUSE_S = 30.0, 30.0, 240.0, 0.3
 ENDINGS = (".wav", ".ogg", ".flac", ".mp3", ".opus")
 
 
@@ -27,11 +28,13 @@ def main() -> None:
     parser.add_argument("speech", type=Path)
     parser.add_argument("music", type=Path)
     o = parser.parse_args()
-    speech = {f.name: stretches(spoken(f)) for f in sorted(o.speech.iterdir()) if f.is_dir()}
-    music = {f.name: np.concatenate([stretches(x) for x in pieces(f)]) for f in sorted(o.music.iterdir()) if f.is_dir()}
+    speech = {f.name: stretches(read_speech(f)) for f in sorted(o.speech.iterdir()) if f.is_dir()}
+    music = {
+        f.name: np.concatenate([stretches(x) for x in read_music(f)]) for f in sorted(o.music.iterdir()) if f.is_dir()
+    }
     weights, bias = fit([*speech.values()], [*music.values()])
     print("WEIGHTS", np.round(weights, 1).tolist(), "BIAS", round(float(bias), 1))
-    print("| | stretches of 3 s | taken for speech | … by numbers found without it |\n|---|---|---|---|")
+    print("| | segments of 3 s | classified as speech | … by leave-one-out |\n|---|---|---|---|")
     for name, x in {**speech, **music}.items():
         rest = fit([v for k, v in speech.items() if k != name], [v for k, v in music.items() if k != name])
         shares = [float((x @ w + b > 0).mean()) for w, b in ((weights, bias), rest)]
@@ -52,8 +55,8 @@ def fit(speech: list[NDArray[np.float64]], music: list[NDArray[np.float64]]) -> 
 def stretches(x: NDArray[np.float32]) -> NDArray[np.float64]:
     n = round(STRETCH_S * RATE_HZ)
     parts = [x[i : i + n] for i in range(0, len(x) - n + 1, n)]
-    heard = [features(p) for p in parts if np.sqrt(np.mean(np.square(p))) >= SILENT_RMS]
-    return np.array(heard).reshape(-1, 3)
+    described = [features(p) for p in parts if np.sqrt(np.mean(np.square(p))) >= SILENT_RMS]
+    return np.array(described).reshape(-1, 3)
 
 
 def files(folder: Path) -> list[Path]:
@@ -67,20 +70,20 @@ def read(path: Path, first_s: float, seconds: float) -> NDArray[np.float32]:
         return at_8_khz(handle.read(int(seconds * rate), dtype="float32", always_2d=True).mean(1), rate)
 
 
-def spoken(folder: Path) -> NDArray[np.float32]:
+def read_speech(folder: Path) -> NDArray[np.float32]:
     order, parts, pause = files(folder), list[NDArray[np.float32]](), np.zeros(int(PAUSE_S * RATE_HZ), np.float32)
     np.random.default_rng(0).shuffle(order)  # type: ignore[arg-type]
     for path in order:
-        part = read(path, 0.0, HEARD_S)
+        part = read(path, 0.0, MUSIC_S)
         if len(part) > RATE_HZ:
             parts += [part, pause]
-        if sum(map(len, parts)) > SPOKEN_S * RATE_HZ:
+        if sum(map(len, parts)) > SPEECH_S * RATE_HZ:
             break
     return np.concatenate(parts)
 
 
-def pieces(folder: Path) -> list[NDArray[np.float32]]:
-    return [read(path, SKIPPED_S, HEARD_S) for path in files(folder)]
+def read_music(folder: Path) -> list[NDArray[np.float32]]:
+    return [read(path, MUSIC_START_S, MUSIC_S) for path in files(folder)]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Does a model live and stay in place? Many long free runs, beside the range that held-out music keeps to.
+"""Health and drift of a model: many long free-running streams, compared with the range of held-out music.
 
     python examples/streams.py MODEL CORPUS OUT [--streams 24] [--minutes 10] [--temperature T]
 
-Every stream has a seed and a genre of its own and starts from the model's learned start; nothing watches over it (the
-policy is off). All of them run in lockstep. OUT/streams.csv has a row for each stream, OUT/table.md one for each genre.
-The range of a genre is that of all minutes of its held-out tracks, one or two artists; that of "music" is the range of
-all genres' minutes together.
+Each stream has a different seed, genres take turns, and streams start from the model's learned initial state with the
+monitor off. All streams run in lockstep. OUT/streams.csv has a row for each stream, OUT/table.md one for each genre.
+The range of a genre is that of all minutes of its held-out tracks, one or two artists; the range of "music" is that of
+all genres' minutes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CHUNK_S, MINUTE_S = 5.0, 60.0
 def run(
     model: Model, streams: int, seconds: float, sampling: Sampling, seed: int
 ) -> list[tuple[str, Report, Place, Place]]:
-    """Return genre, verdict, and first and last minute's place of every stream."""
+    """Return for each stream its genre, report, and level and centroid of the first and the last minute."""
     r, genres = model.representation, model.genres
     first = Stepper(model.weights, r.silence())
     steppers, watches = [], [Aliveness(r.sample_rate) for _ in range(streams)]
@@ -49,17 +49,17 @@ def run(
     minute = min(seconds, MINUTE_S)
     head: list[np.ndarray] = []
     tail: list[np.ndarray] = []
-    begun, chunks = time.perf_counter(), round(seconds / CHUNK_S)
+    started, chunks = time.perf_counter(), round(seconds / CHUNK_S)
     for n in range(chunks):
         frames = step_batch(steppers, round(CHUNK_S * r.frame_rate), sampling)
-        heard = np.stack([sound[:, 0] for sound in decoders[0].push_batch(decoders, frames)])
-        for watch, samples in zip(watches, heard, strict=True):
+        block = np.stack([sound[:, 0] for sound in decoders[0].push_batch(decoders, frames)])
+        for watch, samples in zip(watches, block, strict=True):
             watch.push(samples)
         if (n + 1) * CHUNK_S <= minute:
-            head.append(heard)
-        tail = [*tail, heard][-round(minute / CHUNK_S) :]
-        rate = (n + 1) * CHUNK_S * streams / (time.perf_counter() - begun)
-        text = f"\r{(n + 1) * CHUNK_S:.0f} of {seconds:.0f} s, × {rate:.1f} together"
+            head.append(block)
+        tail = [*tail, block][-round(minute / CHUNK_S) :]
+        rate = (n + 1) * CHUNK_S * streams / (time.perf_counter() - started)
+        text = f"\r{(n + 1) * CHUNK_S:.0f} of {seconds:.0f} s, × {rate:.1f} in total"
         print(text, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     early, late = ([place_of(x, r.sample_rate) for x in np.concatenate(part, 1)] for part in (head, tail))
@@ -67,7 +67,7 @@ def run(
 
 
 def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
-    """Return every genre's range over stretches of so many seconds of its held-out tracks, and that of "music"."""
+    """Return the range of each genre's held-out tracks over segments of some seconds, and that of "music"."""
     places: dict[str, list[Place]] = {}
     count = round(seconds * corpus.sample_rate)
     for track in corpus.held_out():
@@ -82,22 +82,22 @@ def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
 
 def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
     lines = [
-        "| genre | streams | alive | level, first → last minute | held-out music | centroid, first → last "
+        "| genre | streams | healthy | level, first → last minute | held-out music | centroid, first → last "
         "| held-out music | last minute within both | within those of all held-out music |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for genre, part in rows.groupby("genre"):
-        at = held[str(genre)]
+        bounds = held[str(genre)]
         lines.append(
             f"| {genre} | {len(part)} | {part.alive.mean():.2%} "
             f"| {part.level_first.median():.1f} → {part.level_last.median():.1f} dB "
-            f"| {at.level_db[0]:.1f} … {at.level_db[1]:.1f} dB "
+            f"| {bounds.level_db[0]:.1f} … {bounds.level_db[1]:.1f} dB "
             f"| {part.centroid_first.median():,.0f} → {part.centroid_last.median():,.0f} Hz "
-            f"| {at.centroid_hz[0]:,.0f} … {at.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} "
+            f"| {bounds.centroid_hz[0]:,.0f} … {bounds.centroid_hz[1]:,.0f} Hz | {part.within.sum()} of {len(part)} "
             f"| {part.within_music.sum()} of {len(part)} |"
         )
     lines.append(
-        f"| all | {len(rows)} | {rows.alive.mean():.2%} ({(rows.alive == 1).sum()} streams wholly) | | | | "
+        f"| all | {len(rows)} | {rows.alive.mean():.2%} ({(rows.alive == 1).sum()} streams completely) | | | | "
         f"| {rows.within.sum()} of {len(rows)} | {rows.within_music.sum()} of {len(rows)} |"
     )
     return "\n".join(lines)
@@ -106,7 +106,7 @@ def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
 def measure(
     model: Model, corpus: Corpus, streams: int, seconds: float, sampling: Sampling, seed: int = 1000
 ) -> tuple[pd.DataFrame, str]:
-    """Return one row a stream, and the table."""
+    """Return a data frame with one row per stream, and the table."""
     held = ranges(corpus, min(seconds, MINUTE_S))
     rows = pd.DataFrame(
         {
@@ -126,11 +126,11 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--streams", type=int, default=24)
-    parser.add_argument("--seed", type=int, default=1000, help="of the first stream; the others follow")
+    parser.add_argument("--seed", type=int, default=1000, help="seed of the first stream; the others follow")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--temperature", type=float, help="default: the model's own")
+    parser.add_argument("--temperature", type=float, help="default: the model's")
     parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--guidance", type=float, help="default: the model's own")
+    parser.add_argument("--guidance", dest="genre_guidance", type=float, help="genre guidance (default: the model's)")
     o = parser.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
     model = load(o.model)

@@ -1,9 +1,9 @@
-"""How warm should a model be sampled, how firmly held to its genre, what cut off? Distances to music, and genres.
+"""Sampling settings of a model (temperature, genre guidance, top-p), compared by distances and genre accuracy.
 
     python examples/temperatures.py MODEL CORPUS [--points 1.1:0,1.2:1] [--streams 36] [--seconds 20]
 
-A point is TEMPERATURE, TEMPERATURE:GUIDANCE or TEMPERATURE:GUIDANCE:TOP_P. Unwatched streams, genres in turn, the same
-seeds for each point; distances to the training music as in ``noizenet evaluate``.
+A point is TEMPERATURE, TEMPERATURE:GUIDANCE or TEMPERATURE:GUIDANCE:TOP_P. The monitor is off, genres take turns, and
+all points use the same seeds. Distances are to the training music, as in ``noizenet evaluate``.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def main() -> None:
     o = parser.parse_args()
     model, corpus, tagger = noizenet.load_model(o.model), noizenet.load_corpus(o.corpus), load_tagger(tagger_wheel())
     inputs = reference_set(corpus, tagger, o.seconds)
-    print("| temperature | guidance | top-p | Fréchet, tagger | Fréchet, crafted | genre accuracy |")
+    print("| temperature | genre guidance | top-p | Fréchet, tagger | Fréchet, crafted | genre accuracy |")
     print("|---" * 6 + "|")
     for text in ("", *o.points.split(",")):
         temperature, genre_guidance, top_p = ([*text.split(":"), "", ""])[:3]
-        side = [] if text else list(inputs.held)
+        recordings = [] if text else list(inputs.held)
         genres = [model.genres[i % len(model.genres)] for i in range(o.streams if text else 0)]
         controls = [
             noizenet.Controls(
@@ -48,8 +48,8 @@ def main() -> None:
         ]  # fmt: skip
         rate = model.representation.sample_rate
         for genre, samples in zip(genres, generate_batch(model, controls), strict=True):
-            side.append(features(genre, samples, rate, tagger))
-        cells = scores(inputs, side)
+            recordings.append(features(genre, samples, rate, tagger))
+        cells = scores(inputs, recordings)
         print(
             f"| {temperature or 'held-out music'} | {genre_guidance or '–'} | {top_p or '–'} | "
             + " | ".join(cells)
@@ -59,15 +59,15 @@ def main() -> None:
 
 
 def reference_set(corpus: noizenet.Corpus, tagger: Tagger, seconds: float) -> MetricInputs:
-    """Return the training music to measure distances to, and held-out music to judge beside it."""
+    """Return the training music as the reference of distances, and held-out music for comparison."""
     train = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
     held = [analyze(r, tagger) for r in of_corpus(corpus, corpus.held_out(), seconds)]
     return MetricInputs(train, held, held, {}, corpus, tagger=True)
 
 
-def scores(inputs: MetricInputs, side: list[AnalyzedRecording]) -> list[str]:
-    """Return both Fréchet distances and the genre accuracy, each with its interval, as cells of a table."""
-    found = [measure.score(inputs, side) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
+def scores(inputs: MetricInputs, recordings: list[AnalyzedRecording]) -> list[str]:
+    """Return both Fréchet distances and the genre accuracy, with intervals, as cells of a table."""
+    found = [measure.score(inputs, recordings) for measure in (FRECHET_TAGGER, FRECHET_CRAFTED, GENRE)]
     return [f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})" for e in found]
 
 
@@ -76,7 +76,7 @@ def features(genre: str, samples: NDArray[np.float32], rate: int, tagger: Tagger
 
 
 def generate_batch(model: noizenet.Model, controls: list[noizenet.Controls]) -> list[NDArray[np.float32]]:
-    """Return the samples of streams that are made together."""
+    """Return the samples of streams that are generated as one batch."""
     if not controls:
         return []
     blocks = list(Stream.generate_batch(Stream.many(model, controls)))

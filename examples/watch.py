@@ -1,9 +1,9 @@
-"""What is the watch's policy worth? The same streams with the policy off and on.
+"""Effect of the monitor: the same streams without and with recovery from degenerate output.
 
     python examples/watch.py MODEL [--streams 6] [--seconds 60] [--temperatures 0.3,0.6,0.85,1.2]
 
-Low temperatures fall silent or freeze, high ones end in noise: there the policy has work to do. Streams differ by seed
-and genre. The share alive is judged from outside, over the sound as it is heard, rescues' joins included.
+Low temperatures lead to silence or frozen output and high ones to noise, so the monitor has to act. Streams differ by
+seed and genre. The healthy share is measured on the output audio, including the joins of recoveries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--temperatures", default="0.3,0.6,0.85,1.2")
     o = parser.parse_args()
     model = load(o.model)
-    print("| temperature | alive, policy off | streams that die | alive, policy on | streams that die | rescues |")
+    print("| temperature | healthy, monitor off | degenerate | healthy, monitor on | degenerate | recoveries |")
     print("|---|---|---|---|---|---|")
     for temperature in map(float, o.temperatures.split(",")):
         cells = []

@@ -1,1 +1,1 @@
-"""The harness that looks for what breaks: ``make robust``; docs/reliability.md says what it found."""
+"""Robustness harness (``make robust``): fuzzing, fault injection and long runs; results in docs/reliability.md."""

@@ -1,7 +1,7 @@
 """Run the harness: ``python -m robustness [--short] [--only STAGE …] [--seed N] [--out FILE]``.
 
-Every stage writes its figures to the results file as it ends; a stage that is there already, of the same commit, seed
-and counts, is not run again unless ``--again`` is given. The exit code is 1 when any count that must be 0 is not.
+Every stage writes its figures to the results file when it ends. A stage that is already in the results file, with the
+same commit, seed and count, is skipped unless ``--again`` is given. The exit code is 1 if any fault is found.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any
 from robustness import differential, findings, fuzz_audio, fuzz_state, fuzz_studio, material, report, workers
 
 RESULTS = material.ROOT / "results" / "reliability.json"
-SHRUNK = 6
-"""Findings of a part that are made smaller, at most."""
-PART = 2_000
-"""Inputs after which the figures so far are written; a run that was ended goes on there."""
+MAX_MINIMISED = 6
+"""Largest number of findings that are minimised per chunk."""
+CHUNK_INPUTS = 2_000
+"""Number of inputs after which the figures are saved; an interrupted run resumes there."""
 LONG = {
     "audio": 20_000,
     "state": 3_000,
@@ -36,46 +36,47 @@ LONG = {
     "endurance": 5,
 }
 SHORT = {"audio": 1_200, "state": 150, "studio": 100, "differential": 60, "kills": 12, "places": 0, "endurance": 1}
-"""Inputs, files, kills; of ``places`` whether all or few; minutes of endurance."""
+"""Number of inputs, files or kills; for ``places`` 1 for all groups, 0 for few; minutes for ``endurance``."""
 
 
 class Run:
-    """What the stages share.
+    """State shared by the stages.
 
     Parameters
     ----------
-    made : Path
-        Where models, corpora and tables for the stages lie.
+    fixtures : Path
+        Folder of the models, corpora and tables that the stages use.
     seed, jobs : int
+        Random seed; number of worker processes.
     """
 
-    def __init__(self, made: Path, seed: int, jobs: int) -> None:
-        self.made, self.seed, self.jobs = made, seed, jobs
-        self._told = 0.0
-        self.begun: dict[str, Any] = {}
-        self.keep: Callable[[dict[str, Any]], None] = lambda _: None
+    def __init__(self, fixtures: Path, seed: int, jobs: int) -> None:
+        self.fixtures, self.seed, self.jobs = fixtures, seed, jobs
+        self._last_report = 0.0
+        self.partial_results: dict[str, Any] = {}
+        self.save: Callable[[dict[str, Any]], None] = lambda _: None
 
-    def tell(self, text: str) -> None:
-        """Say how far it is, now and then."""
-        if time.monotonic() - self._told > 10:
-            self._told = time.monotonic()
+    def report_progress(self, text: str) -> None:
+        """Print the progress, at most every 10 s."""
+        if time.monotonic() - self._last_report > 10:
+            self._last_report = time.monotonic()
             print(f"  {text}", file=sys.stderr, flush=True)
 
     def audio(self, count: int) -> dict[str, Any]:
-        """Damaged recordings."""
+        """Fuzz the reader with damaged recordings."""
         return self._fuzz(fuzz_audio.setup, fuzz_audio.tasks, count)
 
     def state(self, count: int) -> dict[str, Any]:
-        """Damaged models, checkpoints, corpora, configurations and tables."""
-        return self._fuzz(functools.partial(fuzz_state.setup, self.made), fuzz_state.tasks, count)
+        """Fuzz with damaged models, checkpoints, corpora, configurations and tables."""
+        return self._fuzz(functools.partial(fuzz_state.setup, self.fixtures), fuzz_state.tasks, count)
 
     def studio(self, count: int) -> dict[str, Any]:
-        """Broken requests and frames."""
-        outcomes = fuzz_studio.outcomes(self.made, count, self.seed)
-        return _judged(findings.gather(outcomes, lambda n, _: self.tell(f"{n} requests")))
+        """Fuzz the studio with malformed requests and WebSocket frames."""
+        outcomes = fuzz_studio.outcomes(self.fixtures, count, self.seed)
+        return _with_fault_count(findings.summarise(outcomes, lambda n, _: self.report_progress(f"{n} requests")))
 
     def differential(self, count: int) -> dict[str, Any]:
-        """Three decoders compared."""
+        """Compare three decoders."""
         counts: Counter[str] = Counter()
         formats: Counter[str] = Counter()
         wrong = []
@@ -85,48 +86,48 @@ class Run:
             formats[outcome.task["format"]] += kind != "unwritable"
             if kind == "disagree":
                 wrong.append({"kind": outcome.kind, "text": outcome.text, "task": outcome.task})
-            self.tell(f"{sum(counts.values())} files")
+            self.report_progress(f"{sum(counts.values())} files")
         compared = counts["fine"] + counts["disagree"]
         return {"files": compared, "agree": counts["fine"], "faults": counts["disagree"],
                 "unwritable": counts["unwritable"], "by_format": dict(sorted(formats.items())), "findings": wrong}  # fmt: skip
 
     def kills(self, count: int) -> dict[str, Any]:
-        """Kills at random moments, in a process of their own: it forks."""
-        return self._apart("kills", str(count), str(self.seed))
+        """Kill commands at random moments, in a separate process, because this stage forks."""
+        return self._run_in_subprocess("kills", str(count), str(self.seed))
 
-    def places(self, whole: int) -> dict[str, Any]:
-        """Full disks, read-only folders, and so on."""
+    def places(self, complete: int) -> dict[str, Any]:
+        """Test under full disks, read-only folders and other adverse environments."""
         from robustness import places
 
-        return places.run(self.made, short=not whole)
+        return places.run(self.fixtures, short=not complete)
 
     def endurance(self, minutes: float) -> dict[str, Any]:
-        """Playing and the studio at once."""
+        """Play and use the studio at the same time."""
         from robustness import endurance
 
         return endurance.run(minutes, self.seed)
 
     def _fuzz(self, setup: Callable[[], Any], tasks: Callable[..., Any], count: int) -> dict[str, Any]:
-        done: dict[str, Any] = self.begun
+        done: dict[str, Any] = self.partial_results
         while (at := done.get("inputs", 0)) < count:
-            part = tasks(range(at, min(at + PART, count)), self.seed)
+            part = tasks(range(at, min(at + CHUNK_INPUTS, count)), self.seed)
             outcomes = workers.run(setup, part, workers=self.jobs)
-            found = findings.gather(outcomes, lambda n, _, at=at: self.tell(f"{at + n} inputs"))
-            found["findings"] = [findings.smaller(f, setup) for f in found["findings"][:SHRUNK]] + found["findings"][
-                SHRUNK:
-            ]
+            found = findings.summarise(outcomes, lambda n, _, at=at: self.report_progress(f"{at + n} inputs"))
+            found["findings"] = [findings.minimise(f, setup) for f in found["findings"][:MAX_MINIMISED]] + found[
+                "findings"
+            ][MAX_MINIMISED:]
             done = findings.merge(done, found)
-            self.keep(_judged(done))
-        return _judged(done)
+            self.save(_with_fault_count(done))
+        return _with_fault_count(done)
 
-    def _apart(self, stage: str, *arguments: str) -> dict[str, Any]:
+    def _run_in_subprocess(self, stage: str, *arguments: str) -> dict[str, Any]:
         code = (
             f"import json, sys; from pathlib import Path; from robustness import {stage}; "
             f"print(json.dumps({stage}.run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "
             "lambda n, k: print(' ', n, k, file=sys.stderr))))"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, str(self.made), *arguments], stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", code, str(self.fixtures), *arguments], stdout=subprocess.PIPE, text=True,
             env=material.environment(), check=True,
         )  # fmt: skip
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -135,12 +136,12 @@ class Run:
 STAGES = ("audio", "state", "studio", "differential", "kills", "places", "endurance")
 
 
-def _judged(found: dict[str, Any]) -> dict[str, Any]:
+def _with_fault_count(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "faults": sum(found[kind] for kind in findings.FAULTS)}
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
+    """Return a description of the machine."""
     import psutil
 
     names = [x.split(":")[1].strip() for x in _cpuinfo() if x.startswith("model name")]
@@ -157,7 +158,7 @@ def _cpuinfo() -> list[str]:
 
 
 def commit() -> str:
-    """Return the commit that is tried."""
+    """Return the commit under test."""
     done = subprocess.run(
         ["git", "rev-parse", "--short=10", "HEAD"], cwd=material.ROOT, capture_output=True, text=True, check=False
     )
@@ -165,67 +166,70 @@ def commit() -> str:
 
 
 def main() -> int:
-    """Run what is asked for; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m robustness", description="Look for what breaks.")
-    parser.add_argument("--short", action="store_true", help="minutes: what CI runs; figures go to a temporary place")
+    """Run the selected stages; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m robustness", description="Test noizenet for robustness.")
+    parser.add_argument("--short", action="store_true", help="short run, as in CI; results go to a temporary file")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--count", type=float, help="inputs, files, kills or minutes of the stages asked for")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes")
+    parser.add_argument("--count", type=float, help="number of inputs, files, kills or minutes of the selected stages")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--jobs", type=int, default=2, help="number of worker processes")
     parser.add_argument("--out", type=Path, help="results file")
     parser.add_argument(
-        "--made", type=Path, help="keep the models and corpora that stages need here, or take them from here"
+        "--made",
+        dest="fixtures",
+        type=Path,
+        help="folder of the models and corpora that the stages use; made if it does not exist",
     )
-    parser.add_argument("--again", action="store_true", help="run stages again that are there already")
+    parser.add_argument("--again", action="store_true", help="repeat stages that are already in the results")
     parser.add_argument("--report", action="store_true", help="only write docs/reliability.md from the results")
     o = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
-        out = o.out or (Path(place) / "reliability.json" if o.short else RESULTS)
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
+        out = o.out or (Path(scratch) / "reliability.json" if o.short else RESULTS)
         results = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
         if not o.report:
             counts = SHORT if o.short else LONG
-            run = Run(o.made or Path(place) / "made", o.seed, o.jobs)
+            run = Run(o.fixtures or Path(scratch) / "made", o.seed, o.jobs)
             for stage in o.only:
                 count = counts[stage] if o.count is None else o.count
-                _stage(run, stage, count if stage == "endurance" else int(count), results, out, again=o.again)
+                _run_stage(run, stage, count if stage == "endurance" else int(count), results, out, again=o.again)
         if out == RESULTS:
             report.write(results, material.ROOT / "docs" / "reliability.md")
-        return _verdict(results, STAGES if o.report else o.only)
+        return _exit_code(results, STAGES if o.report else o.only)
 
 
-def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Path, *, again: bool) -> None:
+def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Path, *, again: bool) -> None:
     key = {"commit": commit(), "seed": run.seed, "count": count}
-    before = results.get(stage, {}) if not again and results.get(stage, {}).get("key") == key else {}
-    if before.get("ended"):
+    previous = results.get(stage, {}) if not again and results.get(stage, {}).get("key") == key else {}
+    if previous.get("ended"):
         return
     print(f"{stage} …", file=sys.stderr, flush=True)
     if stage in ("state", "studio", "kills", "places"):
-        material.make(run.made)
-    begun = time.monotonic() - before.get("took_s", 0)
+        material.make(run.fixtures)
+    started = time.monotonic() - previous.get("took_s", 0)
 
-    def keep(found: dict[str, Any], *, ended: bool = False) -> None:
-        took = round(time.monotonic() - begun)
+    def save(found: dict[str, Any], *, ended: bool = False) -> None:
+        took = round(time.monotonic() - started)
         results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
-    run.begun, run.keep = before, keep
-    keep(
+    run.partial_results, run.save = previous, save
+    save(
         {k: v for k, v in getattr(run, stage)(count).items() if k not in ("key", "machine", "took_s", "ended")},
         ended=True,
     )
     print(f"{stage}: {results[stage]['faults']} faults in {results[stage]['took_s']} s", file=sys.stderr, flush=True)
 
 
-def _verdict(results: dict[str, Any], stages: Any) -> int:
-    bad = 0
+def _exit_code(results: dict[str, Any], stages: Any) -> int:
+    n_faults = 0
     for stage in stages:
         found = results.get(stage, {})
-        bad += found.get("faults", 0)
+        n_faults += found.get("faults", 0)
         for f in found.get("findings", [])[:20]:
             print(f"{stage}: {json.dumps(f)[:600]}")
-    print(f"{bad} faults" if bad else "no fault found")
-    return int(bool(bad))
+    print(f"{n_faults} faults" if n_faults else "no fault found")
+    return int(bool(n_faults))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands that are begun, killed and begun again: how each starts, and what of it must be equal."""
+"""Commands that are started, killed and restarted: how to start each one, and which results must be equal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from robustness import material
 
-VOLATILE = re.compile(
+VARIABLE_KEYS = re.compile(
     r"seconds|time|date|pace|factor|machine|command|created|duration|memory|version|path|folder|speed|minutes|cost|rss|cpu"
 )
 
@@ -31,7 +31,7 @@ VOLATILE = re.compile(
 class Trial:
     """A command that is killed.
 
-    `start` begins it in a folder (`again`: after a kill), `result` returns what must be equal, by name.
+    `start` starts it in a folder (`again`: after a kill); `result` returns the values that must be equal, by name.
     """
 
     start: Callable[[Path, bool, bool], Any]
@@ -42,7 +42,7 @@ class Trial:
 
 
 class _Process:
-    """A command as a process of its own, the leader of a session."""
+    """A command in a separate process, the leader of a session."""
 
     def __init__(self, command: list[str]) -> None:
         self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed by kill()
@@ -55,7 +55,7 @@ class _Process:
             return self.process.wait(limit)
         return -1
 
-    def said(self) -> str:
+    def output(self) -> str:
         self.log.seek(0)
         return self.log.read()
 
@@ -88,8 +88,8 @@ class _Fork:
                 os._exit(code)
 
     def wait(self, limit: float) -> int:
-        begun = time.monotonic()
-        while self.code is None and time.monotonic() - begun < limit:
+        started = time.monotonic()
+        while self.code is None and time.monotonic() - started < limit:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.code = os.waitstatus_to_exitcode(status)
@@ -97,7 +97,7 @@ class _Fork:
                 time.sleep(0.02)
         return -1 if self.code is None else self.code
 
-    def said(self) -> str:
+    def output(self) -> str:
         self.log.seek(0)
         return self.log.read()
 
@@ -117,8 +117,8 @@ class _Fork:
         self.log.close()
 
 
-def _noizenet(arguments: list[object], own: bool) -> Any:
-    if own:
+def _noizenet(arguments: list[object], separate: bool) -> Any:
+    if separate:
         return _Process(material.command(*arguments))
 
     def work() -> int:
@@ -137,19 +137,19 @@ def _bytes(*patterns: str) -> Callable[[Path], dict[str, str]]:
     return result
 
 
-COSTS = ("playing", "training", "memory while playing")
-"""Measures of an evaluation that tell of the machine, and differ from run to run."""
+MACHINE_METRICS = ("playing", "training", "memory while playing")
+"""Metrics of an evaluation that depend on the machine and differ from run to run."""
 
 
-def _figures(folder: Path) -> dict[str, str]:
+def _report_values(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, dict):
-            if value.get("measure") in COSTS:
+            if value.get("measure") in MACHINE_METRICS:
                 return
             for k, v in value.items():
-                if not VOLATILE.search(str(k)):
+                if not VARIABLE_KEYS.search(str(k)):
                     walk(v, f"{name}.{k}")
         elif isinstance(value, list):
             for k, v in enumerate(value):
@@ -161,36 +161,37 @@ def _figures(folder: Path) -> dict[str, str]:
     return found
 
 
-def trials(made: Path, album: Path, server: Any) -> dict[str, Trial]:
-    sums, home = server
+def trials(fixtures: Path, album: Path, server: Any) -> dict[str, Trial]:
+    sums, address = server
 
-    def build(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(["corpus", "build", album, folder / "c", "--sample-rate", 8000, "--workers", 1], own)
+    def build(folder: Path, again: bool, separate: bool) -> Any:
+        return _noizenet(["corpus", "build", album, folder / "c", "--sample-rate", 8000, "--workers", 1], separate)
 
-    def fetch(folder: Path, again: bool, own: bool) -> Any:
+    def fetch(folder: Path, again: bool, separate: bool) -> Any:
         def work() -> int:
             from noizenet.corpus.fetch import fetch_fma
             from noizenet.corpus.fma import FmaSource
 
             FmaSource.checksums = sums  # type: ignore[misc]
-            fetch_fma("fma-small", folder / "c", base_url=home, sample_rate=8000, pause_s=0.01, workers=1)
+            fetch_fma("fma-small", folder / "c", base_url=address, sample_rate=8000, pause_s=0.01, workers=1)
             return 0
 
         return _Fork(work)
 
-    def train(folder: Path, again: bool, own: bool) -> Any:
+    def train(folder: Path, again: bool, separate: bool) -> Any:
         arguments = material.training(
-            made / "corpus", folder / "m", "sample-lstm", 0.08, "training.checkpoint_seconds=0"
+            fixtures / "corpus", folder / "m", "sample-lstm", 0.08, "training.checkpoint_seconds=0"
         )
         resume = ["--resume"] if again and (folder / "m" / "resume.safetensors").exists() else []
-        return _noizenet([*arguments, *resume], own)
+        return _noizenet([*arguments, *resume], separate)
 
-    def generate(folder: Path, again: bool, own: bool) -> Any:
-        return _noizenet(["generate", made / "sample", folder / "new.wav", "--seconds", 10, "--seed", 7], own)
+    def generate(folder: Path, again: bool, separate: bool) -> Any:
+        return _noizenet(["generate", fixtures / "sample", folder / "new.wav", "--seconds", 10, "--seed", 7], separate)
 
-    def evaluate(folder: Path, again: bool, own: bool) -> Any:
+    def evaluate(folder: Path, again: bool, separate: bool) -> Any:
         return _noizenet(
-            ["evaluate", made / "sample", made / "corpus", folder / "report", "--streams", 2, "--seconds", 4], own
+            ["evaluate", fixtures / "sample", fixtures / "corpus", folder / "report", "--streams", 2, "--seconds", 4],
+            separate,
         )
 
     corpus = ("c/corpus.json", "c/tracks.csv", "c/problems.csv", "c/audio/*.wav")
@@ -199,18 +200,18 @@ def trials(made: Path, album: Path, server: Any) -> dict[str, Trial]:
         "generate": Trial(generate, _bytes("*.wav")),
         "corpus fetch": Trial(fetch, _bytes(*corpus)),
         "train": Trial(train, _bytes("m/model.safetensors")),
-        "evaluate": Trial(evaluate, _figures),
-        "studio": Trial(lambda folder, again, own: _Studio(folder, again), _bytes("ended"), _Studio.prepare),
+        "evaluate": Trial(evaluate, _report_values),
+        "studio": Trial(lambda folder, again, separate: _Studio(folder, again), _bytes("ended"), _Studio.prepare),
     }
 
 
 class _Studio:
-    """A studio with a training in its queue; it has ended when the training is done."""
+    """A studio with a training in its queue; the command ends when the training is done."""
 
     def __init__(self, folder: Path, again: bool) -> None:
         from robustness.fuzz_studio import free_port
 
-        self.folder, self.port, self.ask = folder, free_port(), not again
+        self.folder, self.port, self.submit = folder, free_port(), not again
         self.running = _Process(material.command("studio", "--data", folder / "data", "--port", self.port))
 
     @staticmethod
@@ -220,24 +221,26 @@ class _Studio:
     def _get(self, path: str, **body: Any) -> Any:
         import requests
 
-        home = f"http://127.0.0.1:{self.port}"
+        address = f"http://127.0.0.1:{self.port}"
         method = "POST" if body else "GET"
-        return requests.request(method, home + path, json=body or None, headers={"Origin": home}, timeout=20).json()
+        return requests.request(
+            method, address + path, json=body or None, headers={"Origin": address}, timeout=20
+        ).json()
 
     def wait(self, limit: float) -> int:
         import requests
 
-        begun = time.monotonic()
-        while time.monotonic() - begun < limit:
+        started = time.monotonic()
+        while time.monotonic() - started < limit:
             with contextlib.suppress(requests.RequestException, ValueError):
                 jobs = self._get("/api/jobs")
-                if not jobs:  # killed before it could be asked
+                if not jobs:  # killed before the training was queued
                     self._get("/api/trainings", collection="album", name="new", recipe="paper-lstm", minutes=0.05)
                 elif jobs[0]["state"] == "paused":
                     self._get(f"/api/jobs/{jobs[0]['key']}/resume", wish="resume")
                 elif jobs[0]["state"] == "done":
                     (self.folder / "ended").write_text(str(len(jobs)))
-                    self.running.process.terminate()  # in order: a sample may be under way
+                    self.running.process.terminate()  # not SIGKILL: a sample may still be generated
                     self.running.process.wait(60)
                     return 0
                 elif jobs[0]["state"] == "failed":
@@ -248,8 +251,8 @@ class _Studio:
 
     problem = ""
 
-    def said(self) -> str:
-        return f"{self.problem} {self.running.said()}"
+    def output(self) -> str:
+        return f"{self.problem} {self.running.output()}"
 
     def kill(self) -> None:
         import psutil
@@ -258,23 +261,23 @@ class _Studio:
         with contextlib.suppress(psutil.Error):
             jobs = psutil.Process(self.running.process.pid).children(recursive=True)
         self.running.kill()
-        if self.folder.name[-1] in "13579":  # of every other studio the job outlives it
+        if self.folder.name[-1] in "13579":  # in every other trial the job outlives the studio
             return
-        for one in jobs:
+        for job in jobs:
             with contextlib.suppress(psutil.Error):
-                one.kill()
+                job.kill()
 
 
 @contextlib.contextmanager
-def archives(made: Path) -> Any:
-    """Serve the Free Music Archive's two archives, small, slowly, with ranges; yield their checksums and the address."""
+def archives(fixtures: Path) -> Any:
+    """Serve small versions of FMA's two archives slowly, with range requests; yield their checksums and the address."""
     files: dict[str, bytes] = {}
     for name in ("fma_metadata", "fma_small"):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as bundle:
-            for path in sorted((made / "fma" / name).rglob("*")):
+            for path in sorted((fixtures / "fma" / name).rglob("*")):
                 if path.is_file():
-                    bundle.writestr(zipfile.ZipInfo(str(path.relative_to(made / "fma"))), path.read_bytes())
+                    bundle.writestr(zipfile.ZipInfo(str(path.relative_to(fixtures / "fma"))), path.read_bytes())
         files[f"{name}.zip"] = buffer.getvalue()
     sums = {n: hashlib.sha1(d, usedforsecurity=False).hexdigest() for n, d in files.items()}
 

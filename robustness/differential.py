@@ -1,4 +1,4 @@
-"""Generated files of every format, rate and layout, decoded by noizenet, ffmpeg and soundfile, compared."""
+"""Compare noizenet, ffmpeg and soundfile as decoders of generated files of every format, rate and layout."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ F32 = NDArray[np.float32]
 SECONDS = 1.0
 LEVEL_DB = {True: 0.1, False: 0.5}
 CORRELATION = {True: 0.999, False: 0.98}
-FRAME = 2400
-"""What lossy decoders may differ by in length, in samples: a codec frame, or its delay (AAC: 2,112)."""
+LENGTH_TOLERANCE = 2400
+"""Allowed difference in length of lossy formats, in samples: a codec frame or delay (AAC: 2,112)."""
 AUDIBLE = 1e-3
 
 
 def tasks(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield `count` combinations of format, rate and channels, each format first at its simplest."""
-    every = [
+    """Yield `count` shuffled combinations of format, rate and channels, round robin over formats."""
+    combinations = [
         {"what": "differential", "format": f.name, "rate": r, "channels": c}
         for f in sounds.FORMATS.values()
         for r, c in itertools.product(f.rates, f.channels)
     ]
-    random.Random(seed).shuffle(every)
+    random.Random(seed).shuffle(combinations)
     seen: dict[str, int] = {}
-    for one in every:  # round robin over formats
-        one["turn"] = seen[one["format"]] = seen.get(one["format"], -1) + 1
-    yield from sorted(every, key=lambda one: one["turn"])[:count]
+    for combination in combinations:  # round robin over formats
+        combination["turn"] = seen[combination["format"]] = seen.get(combination["format"], -1) + 1
+    yield from sorted(combinations, key=lambda combination: combination["turn"])[:count]
 
 
 def setup() -> Callable[[dict[str, Any]], tuple[str, str]]:
-    """Return what tries one combination."""
+    """Return the function that tests one combination."""
     return attempt
 
 
 def attempt(task: dict[str, Any]) -> tuple[str, str]:
-    """Write, decode three times, compare."""
+    """Write a file, decode it with each decoder, and compare."""
     from noizenet.base.errors import NoizenetError
 
     kind, rate, channels = sounds.FORMATS[task["format"]], task["rate"], task["channels"]
-    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
-        path = Path(place) / f"x{kind.suffix}"
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
+        path = Path(scratch) / f"x{kind.suffix}"
         try:
             sounds.write(path, kind, sounds.music(SECONDS, rate, channels, rate + channels), rate)
-        except Exception as error:  # this build's encoder has no such rate or layout
+        except Exception as error:  # the encoder does not support this rate or layout
             return "unwritable", f"{type(error).__name__}: {error}"[:100]
         try:
-            ours, our_rate = _noizenet(path)
+            tested, tested_rate = _noizenet(path)
         except NoizenetError as error:
             return "disagree", f"{_name(task)}: noizenet: {str(error).replace(str(path), 'x')}"
         for other, read in (("ffmpeg", _ffmpeg), ("soundfile", _soundfile)):
-            found = read(path, our_rate, channels)
+            found = read(path, tested_rate, channels)
             if found is not None:
-                if kind.codec.lower().endswith("opus") and found[1] != our_rate:
-                    continue  # Opus has no rate: libsndfile decodes at another, which is another signal
-                wrong = compare(ours, our_rate, *found, lossless=kind.lossless)
-                if wrong:
-                    return "disagree", f"{_name(task)}: {other}: {wrong}"
+                if kind.codec.lower().endswith("opus") and found[1] != tested_rate:
+                    continue  # Opus has no inherent rate; libsndfile decodes at another rate
+                mismatch = compare(tested, tested_rate, *found, lossless=kind.lossless)
+                if mismatch:
+                    return "disagree", f"{_name(task)}: {other}: {mismatch}"
     return "fine", ""
 
 
@@ -100,50 +100,52 @@ def _soundfile(path: Path, rate: int, channels: int) -> tuple[F32, int] | None:
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as handle:  # in blocks: one long read of Vorbis misses its end
+        with soundfile.SoundFile(path) as handle:  # in blocks: one long read of Vorbis loses the end
             samples = np.concatenate(list(handle.blocks(8192, dtype="float32", always_2d=True)))
             return samples, int(handle.samplerate)
     except (RuntimeError, ValueError, OSError):
         return None
 
 
-def compare(ours: F32, rate: int, theirs: F32, their_rate: int, *, lossless: bool) -> str:
-    """Return what differs between two decodes, or an empty text.
+def compare(tested: F32, rate: int, reference: F32, reference_rate: int, *, lossless: bool) -> str:
+    """Return the difference between two decoded signals, or an empty string.
 
-    Channels may stand in another order (decoders of surround sound differ in that): each is compared with the one
-    that it resembles most, and each must be there once.
+    The order of channels may differ, as it does between surround decoders. Each channel is compared with the most
+    similar one of the reference, and each of those must be matched once.
     """
-    if rate != their_rate:
-        return f"rate {rate} against {their_rate} Hz"
-    if ours.shape[1] != theirs.shape[1]:
-        return f"{ours.shape[1]} against {theirs.shape[1]} channels"
-    if abs(len(ours) - len(theirs)) > (0 if lossless else FRAME):
-        return f"{len(ours)} against {len(theirs)} samples"
-    table = _alike(ours, theirs)
-    taken = [int(np.argmax(row)) for row in table]
-    if len(set(taken)) < len(taken):
-        return f"channels {taken}: one is there twice"
-    for mine, other in enumerate(taken):
-        a, b = ours[:, mine], theirs[:, other]
+    if rate != reference_rate:
+        return f"rate {rate} against {reference_rate} Hz"
+    if tested.shape[1] != reference.shape[1]:
+        return f"{tested.shape[1]} against {reference.shape[1]} channels"
+    if abs(len(tested) - len(reference)) > (0 if lossless else LENGTH_TOLERANCE):
+        return f"{len(tested)} against {len(reference)} samples"
+    table = _channel_correlations(tested, reference)
+    matches = [int(np.argmax(row)) for row in table]
+    if len(set(matches)) < len(matches):
+        return f"channels {matches}: one is matched twice"
+    for channel, other in enumerate(matches):
+        a, b = tested[:, channel], reference[:, other]
         level_a, level_b = float(np.sqrt(np.mean(a**2))), float(np.sqrt(np.mean(b**2)))
         if max(level_a, level_b) < AUDIBLE:
             continue
-        if table[mine, other] < CORRELATION[lossless]:
-            return f"channel {mine}: correlation {table[mine, other]:.4f}"
+        if table[channel, other] < CORRELATION[lossless]:
+            return f"channel {channel}: correlation {table[channel, other]:.4f}"
         difference = 20 * np.log10(max(level_a, 1e-9) / max(level_b, 1e-9))
         if abs(difference) > LEVEL_DB[lossless]:
-            return f"channel {mine}: {difference:+.2f} dB"
+            return f"channel {channel}: {difference:+.2f} dB"
     return ""
 
 
-def _alike(ours: F32, theirs: F32) -> NDArray[np.float64]:
-    """Return the largest correlation over a codec's delay, [C, C]."""
-    n = 1 << int(np.ceil(np.log2(max(len(ours), len(theirs)) + FRAME)))
-    a = np.fft.rfft(ours - ours.mean(0), n, axis=0)
-    b = np.fft.rfft(theirs - theirs.mean(0), n, axis=0)
-    table = np.zeros((ours.shape[1], theirs.shape[1]))
-    scale = np.sqrt(np.sum((ours - ours.mean(0)) ** 2, 0)[:, None] * np.sum((theirs - theirs.mean(0)) ** 2, 0)[None])
+def _channel_correlations(tested: F32, reference: F32) -> NDArray[np.float64]:
+    """Return the largest correlation of channel pairs over all delays of a codec, [C, C]."""
+    n = 1 << int(np.ceil(np.log2(max(len(tested), len(reference)) + LENGTH_TOLERANCE)))
+    a = np.fft.rfft(tested - tested.mean(0), n, axis=0)
+    b = np.fft.rfft(reference - reference.mean(0), n, axis=0)
+    table = np.zeros((tested.shape[1], reference.shape[1]))
+    scale = np.sqrt(
+        np.sum((tested - tested.mean(0)) ** 2, 0)[:, None] * np.sum((reference - reference.mean(0)) ** 2, 0)[None]
+    )
     for i, j in np.ndindex(*table.shape):
         both = np.fft.irfft(a[:, i] * np.conj(b[:, j]), n)
-        table[i, j] = max(both[: FRAME + 1].max(), both[-FRAME:].max())
+        table[i, j] = max(both[: LENGTH_TOLERANCE + 1].max(), both[-LENGTH_TOLERANCE:].max())
     return table / np.maximum(scale, 1e-12)

@@ -1,7 +1,7 @@
-"""Playing and the studio at once, for a long time: memory and gaps.
+"""Run the player and the studio at the same time for a long time; measure memory and gaps.
 
-``noizenet play --out -`` is read at the pace of a sound card; a scripted browser uses the studio (or, without Chromium,
-a WebSocket listener that does what the page does). Gaps are counted by whoever listens.
+The output of ``noizenet play --out -`` is read at the rate of a sound card. A scripted browser uses the studio; without
+Chromium, a WebSocket client sends the same messages as the page. Gaps are counted by the receiver.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from robustness import material, workers
 from robustness.fuzz_studio import Studio
 
 BUFFER_S = 1.0
-"""What lies ready at the listener's, as at a sound card."""
-SETTLED_MINUTES, MOST_GROWTH_MB = 10.0, 20.0
+"""Length of the receiver's buffer, as of a sound card."""
+WARM_UP_MINUTES, MAX_GROWTH_MB = 10.0, 20.0
 SAMPLE_EVERY_S = 5.0
 MODEL = "token-lstm"
 
 
 def run(minutes: float, seed: int = 0) -> dict[str, Any]:
-    """Play and use the studio for so long; return gaps and memory."""
+    """Play and use the studio for some minutes; return gaps and memory."""
     stop = threading.Event()
-    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place:
-        studio = Studio(Path(place) / "data")
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch:
+        studio = Studio(Path(scratch) / "data")
         player = subprocess.Popen(
             material.command("play", MODEL, "--out", "-", "--seed", seed), stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env=material.environment(),
         )  # fmt: skip
-        heard = _Ear(player, stop)
-        use, how = _visitor(studio, stop, seed)
-        threads = [threading.Thread(target=heard.listen, daemon=True), threading.Thread(target=use.run, daemon=True)]
+        reader = _PcmReader(player, stop)
+        visitor, visitor_name = _visitor(studio, stop, seed)
+        threads = [threading.Thread(target=reader.run, daemon=True), threading.Thread(target=visitor.run, daemon=True)]
         memory: list[tuple[float, float, float]] = []
         load: list[float] = []
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             for thread in threads:
                 thread.start()
-            while time.monotonic() - begun < 60 * minutes:
+            while time.monotonic() - started < 60 * minutes:
                 time.sleep(SAMPLE_EVERY_S)
-                now = time.monotonic() - begun
+                now = time.monotonic() - started
                 memory.append((now, workers.resident(player.pid) / 1e6, workers.resident(studio.process.pid) / 1e6))
                 load.append(os.getloadavg()[0])
             stop.set()
             for thread in threads:
                 thread.join(60)
-            said = studio.said()
+            output = studio.output()
         finally:
             stop.set()
             player.kill()
@@ -66,21 +66,21 @@ def run(minutes: float, seed: int = 0) -> dict[str, Any]:
             studio.close()
     table = np.array(memory)
     found: dict[str, Any] = {
-        "minutes": minutes, "visitor": how, "load": round(float(np.mean(load)), 1), "played_s": round(heard.seconds),
-        "play_gaps": heard.gaps, "visits": use.visits, "studio_gaps": use.gaps, "problems": use.problems[:10],
+        "minutes": minutes, "visitor": visitor_name, "load": round(float(np.mean(load)), 1), "played_s": round(reader.seconds),
+        "play_gaps": reader.gaps, "visits": visitor.visits, "studio_gaps": visitor.gaps, "problems": visitor.problems[:10],
     }  # fmt: skip
     for k, name in ((1, "play"), (2, "studio")):
         found |= {f"{name}_{key}": value for key, value in growth(table[:, 0], table[:, k]).items()}
-    found["faults"] = len(use.problems) + said.count("Traceback")
-    settled = minutes > SETTLED_MINUTES
-    found["faults"] += sum(settled and found[f"{n}_growth_MB"] > MOST_GROWTH_MB for n in ("play", "studio"))
+    found["faults"] = len(visitor.problems) + output.count("Traceback")
+    warm = minutes > WARM_UP_MINUTES
+    found["faults"] += sum(warm and found[f"{n}_growth_MB"] > MAX_GROWTH_MB for n in ("play", "studio"))
     return found
 
 
 def growth(seconds: Any, megabytes: Any) -> dict[str, float]:
-    """Return memory at the end, its growth since it settled, and its slope an hour, from the second half on."""
-    settled = seconds >= min(60 * SETTLED_MINUTES, seconds[-1] / 2)
-    x, y = seconds[settled], megabytes[settled]
+    """Return memory at the end, its growth after the warm-up, and its slope per hour."""
+    warm = seconds >= min(60 * WARM_UP_MINUTES, seconds[-1] / 2)
+    x, y = seconds[warm], megabytes[warm]
     quarter = max(1, len(y) // 4)
     slope = float(np.polyfit(x, y, 1)[0]) * 3600 if len(y) > 2 else 0.0
     return {
@@ -89,34 +89,34 @@ def growth(seconds: Any, megabytes: Any) -> dict[str, float]:
     }  # fmt: skip
 
 
-class _Ear:
-    """Reads 16-bit PCM at real time's pace."""
+class _PcmReader:
+    """Reads 16-bit PCM in real time."""
 
     def __init__(self, player: subprocess.Popen[bytes], stop: threading.Event) -> None:
         self.player, self.stop, self.seconds, self.gaps = player, stop, 0.0, 0
 
-    def listen(self) -> None:
+    def run(self) -> None:
         rate, channels = _format()
         assert self.player.stdout is not None
         pipe = self.player.stdout.fileno()
-        ready, start = 0.0, None
+        buffered, start = 0.0, None
         while not self.stop.is_set():
             played = 0.0 if start is None else time.monotonic() - start
-            if ready - played < BUFFER_S and select.select([pipe], [], [], 0.05)[0]:
-                got = os.read(pipe, 4096)
-                if not got:
+            if buffered - played < BUFFER_S and select.select([pipe], [], [], 0.05)[0]:
+                data = os.read(pipe, 4096)
+                if not data:
                     self.gaps += 1
                     return
-                ready += len(got) / (2 * rate * channels)
+                buffered += len(data) / (2 * rate * channels)
                 continue
             if start is None:
-                if ready >= BUFFER_S:
+                if buffered >= BUFFER_S:
                     start = time.monotonic()
                 continue
-            if ready < played:  # nothing lay ready: playing waits
+            if buffered < played:  # buffer underrun: playback waits
                 self.gaps += 1
-                start += played - ready + BUFFER_S / 2
-            self.seconds = ready
+                start += played - buffered + BUFFER_S / 2
+            self.seconds = buffered
             time.sleep(0.01)
 
 
@@ -142,11 +142,11 @@ def _visitor(studio: Studio, stop: threading.Event, seed: int) -> tuple[Any, str
 
 
 class _Browser:
-    """Opens the pages, plays, moves controls, records, leaves."""
+    """Opens the page, plays, moves sliders and closes the page."""
 
     def __init__(self, studio: Studio, stop: threading.Event, seed: int, chromium: str) -> None:
         self.studio, self.stop, self.rng, self.chromium = studio, stop, random.Random(seed), chromium
-        self.visits, self.gaps, self.problems = 0, None, list[str]()  # the page plays: gaps are not seen here
+        self.visits, self.gaps, self.problems = 0, None, list[str]()  # the page plays, so gaps cannot be counted here
 
     def run(self) -> None:
         from playwright.sync_api import Error, sync_playwright
@@ -187,14 +187,14 @@ class _Browser:
 
     @staticmethod
     def _until(page: Any, expression: str, limit: float = 180.0) -> None:
-        begun = time.monotonic()
+        started = time.monotonic()
         while not page.evaluate(expression):
-            assert time.monotonic() - begun < limit, f"{expression} did not come true in {limit:g} s"
+            assert time.monotonic() - started < limit, f"{expression} did not come true in {limit:g} s"
             page.wait_for_timeout(100)
 
 
 class _Listener:
-    """Does over the WebSocket what the page does."""
+    """A WebSocket client that sends the same messages as the page."""
 
     def __init__(self, studio: Studio, stop: threading.Event, seed: int) -> None:
         self.studio, self.stop, self.rng = studio, stop, random.Random(seed)
@@ -206,24 +206,24 @@ class _Listener:
     async def _run(self) -> None:
         from websockets.asyncio.client import connect
 
-        home = f"127.0.0.1:{self.studio.port}"
+        host = f"127.0.0.1:{self.studio.port}"
         while not self.stop.is_set():
             self.visits += 1
-            address = f"ws://{home}/radio?model={MODEL}&seed={self.rng.randrange(1000)}"
-            async with connect(address, origin=f"http://{home}", max_size=None) as one:  # type: ignore[arg-type]
-                rate = json.loads(await one.recv())["sample_rate"]
+            address = f"ws://{host}/radio?model={MODEL}&seed={self.rng.randrange(1000)}"
+            async with connect(address, origin=f"http://{host}", max_size=None) as connection:  # type: ignore[arg-type]
+                rate = json.loads(await connection.recv())["sample_rate"]
                 for _ in range(self.rng.choice((5, 20, 60))):
-                    await one.send(json.dumps({"type": "more", "samples": rate // 2}))
-                    got = 0
-                    begun = time.monotonic()
-                    while got < rate // 2 and time.monotonic() - begun < 20:
-                        message = await asyncio.wait_for(one.recv(), 20)
-                        got += len(message) // 2 if isinstance(message, bytes) else 0
-                    took = time.monotonic() - begun
+                    await connection.send(json.dumps({"type": "more", "samples": rate // 2}))
+                    data = 0
+                    started = time.monotonic()
+                    while data < rate // 2 and time.monotonic() - started < 20:
+                        message = await asyncio.wait_for(connection.recv(), 20)
+                        data += len(message) // 2 if isinstance(message, bytes) else 0
+                    took = time.monotonic() - started
                     self.gaps += took > 1.0
                     if self.rng.random() < 0.3:
                         move = {"type": "move", "set": {"temperature": round(self.rng.uniform(0.7, 1.3), 2)}}
-                        await one.send(json.dumps(move))
+                        await connection.send(json.dumps(move))
                     await asyncio.sleep(max(0.0, 0.5 - took))
                     if self.stop.is_set():
                         break

@@ -1,7 +1,7 @@
-"""SIGKILL at random moments: after a restart the result is that of an undisturbed run, and nothing half-written stays.
+"""SIGKILL at random moments: after a restart the result must equal that of an uninterrupted run, without partial files.
 
-Commands are forked from a process that has loaded the libraries, so the moments fall into the work and not into the
-loading; one in ten is a process of its own.
+Commands are forked from a process that has already loaded the libraries, so that kills hit the work and not the imports;
+one in ten is a separate process.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from robustness import material
 from robustness.commands import Trial, archives, trials
 
 SHARES = {"corpus build": 50, "generate": 50, "corpus fetch": 40, "train": 35, "evaluate": 15, "studio": 10}
-"""Kills of each command, of 200."""
-OWN_PROCESS = 10
+"""Number of kills of each command, out of 200."""
+SEPARATE_EVERY = 10
 FEW = 50
-"""Of fewer kills one undisturbed run is enough; of more, a second one shows that runs are equal at all."""
+"""From this number of kills on, a second reference run checks that uninterrupted runs are equal."""
 LIMIT_S = 300.0
 
 
-def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None = None) -> dict[str, Any]:
+def run(fixtures: Path, count: int, seed: int, on_progress: Callable[[str, int], None] | None = None) -> dict[str, Any]:
     """Kill `count` commands; return counts and findings."""
     import torch
 
@@ -37,22 +37,22 @@ def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None
     torch.set_num_threads(1)
     findings: list[dict[str, Any]] = []
     kills: dict[str, int] = {}
-    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place, archives(made) as server:
-        album = material.album(Path(place) / "album")
-        every = trials(made, album, server)
-        for name, trial in every.items():
-            wanted = max(1, round(count * SHARES[name] / sum(SHARES.values())))
-            problem = _undisturbed(name, trial, Path(place), 2 if count >= FEW else 1)
+    with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch, archives(fixtures) as server:
+        album = material.album(Path(scratch) / "album")
+        all_trials = trials(fixtures, album, server)
+        for name, trial in all_trials.items():
+            n_kills = max(1, round(count * SHARES[name] / sum(SHARES.values())))
+            problem = _reference_run(name, trial, Path(scratch), 2 if count >= FEW else 1)
             if problem:
-                findings.append({"command": name, "text": f"undisturbed: {problem}"})
+                findings.append({"command": name, "text": f"reference run: {problem}"})
                 continue
-            for k in range(wanted):
+            for k in range(n_kills):
                 rng = random.Random(f"{seed} kill {name} {k}")
-                found = _kill(trial, Path(place) / f"{name} {k}", rng)
+                found = _kill(trial, Path(scratch) / f"{name} {k}", rng)
                 kills[name] = kills.get(name, 0) + 1
                 findings += [{"command": name, "moment_s": found[1], "text": text} for text in found[0]]
-                if on is not None:
-                    on(name, kills[name])
+                if on_progress is not None:
+                    on_progress(name, kills[name])
     kinds: dict[str, int] = {}
     for f in findings:
         kinds[f["command"]] = kinds.get(f["command"], 0) + 1
@@ -60,18 +60,18 @@ def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None
             "findings": findings[:30]}  # fmt: skip
 
 
-def _undisturbed(name: str, trial: Trial, place: Path, times: int) -> str:
-    for attempt in range(1, times + 1):  # the first may compile; the second tells how long it takes
-        folder = place / f"{name} undisturbed {attempt}"
+def _reference_run(name: str, trial: Trial, scratch: Path, times: int) -> str:
+    for attempt in range(1, times + 1):  # the first run may compile; the second is timed
+        folder = scratch / f"{name} reference {attempt}"
         folder.mkdir()
         trial.prepare(folder)
-        begun = time.monotonic()
-        said = _finish(trial.start(folder, False, False))
-        trial.seconds = time.monotonic() - begun
-        if said:
-            return said
+        started = time.monotonic()
+        output = _finish(trial.start(folder, False, False))
+        trial.seconds = time.monotonic() - started
+        if output:
+            return output
         result = trial.result(folder)
-        if attempt == 2 and (difference := _differ(trial.expected, result)):
+        if attempt == 2 and (difference := _first_difference(trial.expected, result)):
             return f"two runs differ: {difference}"
         trial.expected = result
         shutil.rmtree(folder)
@@ -84,27 +84,27 @@ def _kill(trial: Trial, folder: Path, rng: random.Random) -> tuple[list[str], fl
     times = rng.choice((1, 1, 2))
     moment = 0.0
     for k in range(times):
-        running = trial.start(folder, k > 0, rng.randrange(OWN_PROCESS) == 0)
+        running = trial.start(folder, k > 0, rng.randrange(SEPARATE_EVERY) == 0)
         moment = rng.uniform(0.0, 1.05) * trial.seconds
         time.sleep(moment)
         running.kill()
-    problems = [f"half-written and visible: {p}" for p in _torn(folder)]
-    said = _finish(trial.start(folder, True, False))
-    if said:
-        problems.append(f"the restart fails: {said}")
+    problems = [f"visible but incomplete: {p}" for p in _incomplete_files(folder)]
+    output = _finish(trial.start(folder, True, False))
+    if output:
+        problems.append(f"the restart fails: {output}")
     else:
-        difference = _differ(trial.expected, trial.result(folder))
+        difference = _first_difference(trial.expected, trial.result(folder))
         if difference:
-            problems.append(f"another result: {difference}")
+            problems.append(f"different result: {difference}")
         left = sorted(p.name for p in folder.rglob("*") if ".part" in p.name)
         problems += [f"left behind: {re.sub('[0-9a-f]{12}', '#', left[0])} ({len(left)} in all)"] if left else []
     shutil.rmtree(folder, ignore_errors=True)
     return problems, round(moment, 3)
 
 
-def _torn(folder: Path) -> list[str]:
-    """Return visible files that cannot be read whole."""
-    torn = []
+def _incomplete_files(folder: Path) -> list[str]:
+    """Return the visible files that cannot be read completely."""
+    incomplete = []
     for path in folder.rglob("*"):
         hidden = path.name.startswith(".") or path.name.endswith(".partial") or "download" in path.parts
         if not path.is_file() or hidden or ".part" in path.name:
@@ -122,20 +122,20 @@ def _torn(folder: Path) -> list[str]:
 
                 with soundfile.SoundFile(path) as sound:
                     if len(sound.read()) != sound.frames:
-                        torn.append(str(path.name))
+                        incomplete.append(str(path.name))
         except Exception as error:
-            torn.append(f"{path.name} ({error})"[:150])
-    return torn
+            incomplete.append(f"{path.name} ({error})"[:150])
+    return incomplete
 
 
-def _differ(expected: dict[str, str], found: dict[str, str]) -> str:
-    wrong = sorted(set(expected.items()) ^ set(found.items()))
-    return f"{wrong[0][0]} (and {len(wrong) - 1} more)" if wrong else ""
+def _first_difference(expected: dict[str, str], found: dict[str, str]) -> str:
+    differences = sorted(set(expected.items()) ^ set(found.items()))
+    return f"{differences[0][0]} (and {len(differences) - 1} more)" if differences else ""
 
 
 def _finish(running: Any) -> str:
-    """Wait for a command; return what it said if it failed."""
+    """Wait for a command; return its output if it failed."""
     code = running.wait(LIMIT_S)
-    said = running.said()
+    output = running.output()
     running.kill()
-    return "" if code == 0 else f"exit code {code}: {said[-300:].strip()}"
+    return "" if code == 0 else f"exit code {code}: {output[-300:].strip()}"

@@ -1,4 +1,4 @@
-"""docs/reliability.md from the results: every number in it stands in results/reliability.json."""
+"""Write docs/reliability.md from results/reliability.json, the source of all its measurements."""
 
 from __future__ import annotations
 
@@ -7,46 +7,47 @@ from typing import Any
 
 TEXT = """# Reliability
 
-What noizenet promises, how that is tested, and what the last run found. `make robust` writes this page from
-`results/reliability.json`; no number in it is written by hand. `make robust SHORT=1` runs a few minutes of the same
-and leaves this page alone.
+This page lists the guarantees of noizenet, how they are tested, and the results of the last run. `make robust` writes
+it from `results/reliability.json`; no measurement is entered by hand. `make robust SHORT=1` runs a short version of the
+same tests and does not change this page.
 
-## What is promised
+## Guarantees
 
-- A bad input gives one line that names it and says what to do: exit code 2 for wrong use, 1 for a failure. There is no
-  traceback, no hang, no crash.
-- One input takes less than 20 s and less than 1 GB of memory, however it is made.
-- A file that noizenet writes is whole or absent, also after a kill or on a full disk.
-- The length that is read is the length that the file holds. What is missing or repaired is told.
-- A command that was killed can be started again, and its result is that of an undisturbed run.
+- An invalid input gives one line that names it and the remedy, with exit code 2 for wrong usage and 1 for a failure. It
+  never causes a traceback, a hang or a crash.
+- Any input takes less than 20 s of processor time and less than 1 GB of memory.
+- A file that noizenet writes is complete or absent, also after a kill or on a full disk.
+- The length that is read is the length of the audio in the file. Lost and repaired audio is reported.
+- A killed command can be restarted; its result equals that of an uninterrupted run.
 
-## Damaged inputs
+## Fuzzing
 
-Inputs are made by code: one good file of each kind is changed by one to four operations (bits flipped, parts cut,
-doubled, moved or filled, files joined, headers spliced, endings swapped, false lengths in headers). JSON and TOML are
-also changed value by value. A finding is stored with its operations and made smaller by leaving operations out.
+Inputs are generated: one valid file of each kind is changed by one to four operations (bits flipped; parts cut,
+repeated, moved or overwritten; files joined; headers spliced; suffixes swapped; false lengths in headers). Values in
+JSON and TOML files are also replaced. Findings are stored with their operations and minimised by removing operations.
 
 {fuzz}
 
-Formats of recordings, with the number of inputs: {formats}.
+Formats of the recordings, with the number of inputs: {formats}.
 
-A length counts as wrong when nothing was told, ffmpeg's container length and its decoded length agree within 50 ms,
-and noizenet's differs from them by more than that; one in four recordings that were read without a word is compared.
+A length is wrong if no issue was reported, ffmpeg's container length and its decoded length agree within 50 ms, and
+noizenet's length differs from them by more than that. One in four recordings that were read without an issue is
+compared.
 
-## Decoders compared
+## Comparison of decoders
 
 {differential}
 
 ## Kills
 
-A command is killed (SIGKILL) once or twice at a random moment and started again. Compared with an undisturbed run are
-the bytes of the corpus, of the weights (with `--epochs`) and of the generated file, the figures of the evaluation, and
-for the studio that its queue ends with the training done. Every visible file is read after the kill; no temporary file
-may stay after the restart.
+A command is killed (SIGKILL) once or twice at a random moment and restarted. Its results are compared with those of an
+uninterrupted run: the bytes of the corpus, of the weights (with `--epochs`) and of the generated file, and the metrics
+of the evaluation. The studio must complete the training in its queue. Every visible file is read after the kill, and no
+temporary file may remain after the restart.
 
 {kills}
 
-## Hostile surroundings
+## Adverse environments
 
 {places}
 
@@ -54,15 +55,15 @@ may stay after the restart.
 
 {endurance}
 
-## What is not covered
+## Not covered
 
-- Other systems than Linux, and file systems on a network.
-- Decoders' own faults in memory that do not end the process.
-- Two hours of endurance run with `python -m robustness --only endurance --count 120`; the table says how long the last
-  run was. On a busy machine gaps are counted but are no fault.
-- Recordings of hours, and collections of more than a hundred thousand files.
+- Systems other than Linux, and network file systems.
+- Memory errors in decoders that do not end the process.
+- Endurance runs of two hours, unless started with `python -m robustness --only endurance --count 120`; the table gives
+  the length of the last run. Gaps on a busy machine are counted but are not a fault.
+- Recordings of several hours, and collections of more than a hundred thousand files.
 
-## The machine
+## Machines
 
 {machines}
 """
@@ -102,11 +103,11 @@ def _fuzz(results: dict[str, Any]) -> str:
     for stage, name in NAMES.items():
         found = results.get(stage)
         if found:
-            name += "" if found["ended"] else f" (ended early: {found['key']['count']:,} were planned)"
+            name += "" if found["ended"] else f" (interrupted: {found['key']['count']:,} were planned)"
             rows.append([name, *(found[k] for k in ("inputs", "fine", "refused", *FAULTS)), f"{found['slowest_s']:.1f} s",
                          f"{found['most_MB']} MB"])  # fmt: skip
-    head = ["", "inputs", "read", "refused", "tracebacks", "crashes", "hangs", "memory over 1 GB", "half-written",
-            "wrong lengths", "slowest", "most memory"]  # fmt: skip
+    head = ["", "inputs", "read", "refused", "tracebacks", "crashes", "hangs", "memory over 1 GB", "partial files",
+            "wrong lengths", "slowest", "peak memory"]  # fmt: skip
     return table(head, rows) if rows else NOT_YET
 
 
@@ -118,10 +119,11 @@ def _differential(found: dict[str, Any] | None) -> str:
     if not found:
         return NOT_YET
     text = (
-        f"{found['files']:,} files of {len(found['by_format'])} formats, at rates from 8,000 to 96,000 Hz, in mono, stereo, "
-        "3.0, 5.1 and 7.1 where the format can, were decoded by noizenet, by the ffmpeg program and by libsndfile (where "
-        "each can). Lossless: the same length, level within 0.1 dB, correlation over 0.999 in every channel; lossy: length "
-        f"within a codec frame, 0.5 dB, 0.98. {found['agree']:,} agree, {found['faults']:,} do not."
+        f"{found['files']:,} files of {len(found['by_format'])} formats, at rates from 8,000 to 96,000 Hz, in mono, "
+        "stereo, 3.0, 5.1 and 7.1 where the format supports them, were decoded by noizenet, by ffmpeg and by libsndfile "
+        "(where each supports the format). Lossless formats must agree in length, in level within 0.1 dB, and with a "
+        "correlation over 0.999 in every channel; lossy formats in length within a codec frame, in level within 0.5 dB, "
+        f"and with a correlation over 0.98. {found['agree']:,} agree, {found['faults']:,} do not."
     )
     return "\n".join([text, *(f"\n- {f['text']}" for f in found["findings"][:20])])
 
@@ -139,7 +141,7 @@ def _places(found: dict[str, Any] | None) -> str:
         return NOT_YET
     rows: list[list[Any]] = [[k, v["checks"], v["faults"]] for k, v in found["groups"].items()]
     rows += [[k, "skipped: " + why, ""] for k, why in found["skipped"].items()]
-    return table(["surrounding", "commands", "faults"], rows)
+    return table(["environment", "commands", "faults"], rows)
 
 
 def _endurance(found: dict[str, Any] | None) -> str:
@@ -151,10 +153,10 @@ def _endurance(found: dict[str, Any] | None) -> str:
         for k, name in (("play", "`noizenet play --out -`"), ("studio", f"studio, used by {found['visitor']}"))
     ]  # fmt: skip
     text = (
-        f"{found['minutes']:g} minutes of both at once on a machine whose load was {found['load']:g} "
-        f"(other work included); the studio was visited {found['visits']} times."
+        f"Both ran at the same time for {found['minutes']:g} minutes on a machine with a load average of "
+        f"{found['load']:g} (including other work); the studio was visited {found['visits']} times."
     )
-    head = ["", "memory at the end", "growth after settling", "growth an hour", "most", "gaps"]
+    head = ["", "memory at the end", "growth after warm-up", "growth per hour", "peak", "gaps"]
     return text + "\n\n" + table(head, rows)
 
 
@@ -164,4 +166,4 @@ def _machines(results: dict[str, Any]) -> str:
         m, key = found["machine"], found["key"]
         rows.append([stage, key["seed"], f"`{key['commit']}`", f"{found['took_s']:,} s", f"{m['cpu']}, {m['cores']} cores",
                      f"{m['system']}, Python {m['python']}"])  # fmt: skip
-    return table(["stage", "seed", "commit", "took", "processor", "system"], rows) if rows else NOT_YET
+    return table(["stage", "seed", "commit", "run time", "processor", "system"], rows) if rows else NOT_YET

@@ -1,4 +1,4 @@
-"""Processes that try one input after another, under watch: a hang, a crash or too much memory costs one of them."""
+"""A pool of watched processes that test inputs: after a hang, a crash or too much memory the process is replaced."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MOST_SECONDS = 20.0
-MOST_BYTES = 1_000_000_000
-MEMORY_DISK = "/dev/shm"
+MAX_SECONDS = 20.0
+MAX_BYTES = 1_000_000_000
+TMPFS = "/dev/shm"
 PATIENCE = 3
-"""A busy computer is no hang: what has not used its seconds of the processor may take so many times as long."""
-QUICK_S = 0.5
-"""Time in which an input is not looked after; most have ended by then."""
+"""An input that has used less than the limit of processor time may take this many times the limit of wall time, so that
+a busy machine does not count as a hang."""
+GRACE_S = 0.5
+"""A process is not checked during this time; most inputs end sooner."""
 ADDRESS_SPACE = 12 << 30
-"""What a process may map at most: an input that asks for more gets MemoryError, and the machine lives on."""
+"""Limit of the address space of a process: larger requests raise MemoryError and do not exhaust the machine."""
 
 
 @dataclass
 class Outcome:
-    """What became of one input.
+    """The outcome of one input.
 
-    `seconds` are those of the processor, in this process and those that it starts. `kind` is ``fine`` (read), ``refused`` (a clear line), or a fault: ``traceback``, ``crash``, ``hang``, ``memory``,
-    ``leftover`` or ``duration``.
+    `seconds` is the processor time of the process and its children. `kind` is ``fine`` (accepted), ``refused`` (with one
+    line), or a fault: ``traceback``, ``crash``, ``hang``, ``memory``, ``leftover`` or ``duration``.
     """
 
     task: Any
@@ -43,55 +44,56 @@ def run(
     tasks: Iterable[Any],
     *,
     workers: int = 2,
-    most_seconds: float = MOST_SECONDS,
-    most_bytes: int = MOST_BYTES,
+    max_seconds: float = MAX_SECONDS,
+    max_bytes: int = MAX_BYTES,
     patience: float = PATIENCE,
     deadline: float | None = None,
 ) -> Iterator[Outcome]:
-    """Try every task in a pool of processes.
+    """Test every task in a pool of processes.
 
     Parameters
     ----------
     setup : callable
-        Called once in each process; returns the function that tries one task and says ``(kind, text)``.
+        Called once in each process; returns the function that tests one task and returns ``(kind, text)``.
     tasks : iterable
     workers : int
-    most_seconds, most_bytes : float, int
-        What one input may take: seconds of the processor.
+        Number of processes.
+    max_seconds, max_bytes : float, int
+        Limits for one input: processor time in seconds, and memory in bytes.
     patience : float
-        Times as many seconds may pass.
+        Limit of the wall time, as a multiple of `max_seconds`.
     deadline : float, optional
-        :func:`time.monotonic` at which no further task is begun.
+        Value of :func:`time.monotonic` after which no task is started.
 
     Yields
     ------
     Outcome
-        In the order in which they end.
+        In order of completion.
     """
-    waiting = iter(tasks)
+    pending = iter(tasks)
     pool = [_Worker(setup) for _ in range(workers)]
     try:
         busy: list[_Worker] = []
         for worker in pool:
-            _next(worker, waiting, busy, deadline)
+            _next(worker, pending, busy, deadline)
         while busy:
             multiprocessing.connection.wait([w.pipe for w in busy], timeout=0.25)
             for worker in list(busy):
-                outcome = worker.look(most_seconds, most_bytes, patience)
+                outcome = worker.poll_outcome(max_seconds, max_bytes, patience)
                 if outcome is not None:
                     busy.remove(worker)
                     yield outcome
-                    _next(worker, waiting, busy, deadline)
+                    _next(worker, pending, busy, deadline)
     finally:
         for worker in pool:
             worker.stop()
 
 
-def _next(worker: _Worker, waiting: Iterator[Any], busy: list[_Worker], deadline: float | None) -> None:
+def _next(worker: _Worker, pending: Iterator[Any], busy: list[_Worker], deadline: float | None) -> None:
     if deadline is not None and time.monotonic() > deadline:
         return
     with contextlib.suppress(StopIteration):
-        worker.begin(next(waiting))
+        worker.submit(next(pending))
         busy.append(worker)
 
 
@@ -108,76 +110,76 @@ class _Worker:
         other.close()
         ready = self.pipe.poll(180) and self.pipe.recv()
         if ready != "ready":
-            raise RuntimeError(f"a worker could not begin: {ready}")
+            raise RuntimeError(f"a worker could not start: {ready}")
 
-    def begin(self, task: Any) -> None:
-        self.task, self.begun = task, time.monotonic()
-        self.worked: float | None = None
+    def submit(self, task: Any) -> None:
+        self.task, self.started = task, time.monotonic()
+        self.cpu_start: float | None = None
         self.pipe.send(task)
 
-    def look(self, most_seconds: float, most_bytes: int, patience: float) -> Outcome | None:
-        took = time.monotonic() - self.begun
+    def poll_outcome(self, max_seconds: float, max_bytes: int, patience: float) -> Outcome | None:
+        took = time.monotonic() - self.started
         try:
             if self.pipe.poll():
                 kind, text, peak, seconds = self.pipe.recv()
-                if peak > most_bytes and kind in ("fine", "refused"):
+                if peak > max_bytes and kind in ("fine", "refused"):
                     kind, text = "memory", f"{peak / 1e6:.0f} MB"
-                    self._again()
+                    self._restart()
                 return Outcome(self.task, kind, text, seconds, peak)
         except (EOFError, ConnectionResetError):
             self.process.join(5)
             code = self.process.exitcode
-            self._again()
+            self._restart()
             return Outcome(self.task, "crash", f"exit code {code}", took)
-        if not self.process.is_alive() or took < QUICK_S:  # the pipe tells of an end at the next look
+        if not self.process.is_alive() or took < GRACE_S:  # the next poll of the pipe reports the end
             return None
-        used = busy(self.process.pid)
-        self.worked = used if self.worked is None else self.worked
-        if took > most_seconds and (took > patience * most_seconds or used - self.worked > most_seconds):
-            self._again()
+        cpu_now = cpu_seconds(self.process.pid)
+        self.cpu_start = cpu_now if self.cpu_start is None else self.cpu_start
+        if took > max_seconds and (took > patience * max_seconds or cpu_now - self.cpu_start > max_seconds):
+            self._restart()
             return Outcome(self.task, "hang", f"no end after {took:.0f} s", took)
-        if (now := resident(self.process.pid)) > most_bytes:
-            self._again()
+        if (now := resident(self.process.pid)) > max_bytes:
+            self._restart()
             return Outcome(self.task, "memory", f"{now / 1e6:.0f} MB", took, now)
         return None
 
-    def _again(self) -> None:
+    def _restart(self) -> None:
         self.stop()
         self._start()
 
     def stop(self) -> None:
         import psutil
 
-        family = []
+        descendants = []
         with contextlib.suppress(psutil.Error):
-            family = psutil.Process(self.process.pid).children(recursive=True)
+            descendants = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.join(10)
-        for child in family:
+        for child in descendants:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         self.pipe.close()
 
 
-def busy(pid: int | None) -> float:
-    """Return the processor time of a process and of those that it started, in seconds."""
-    return _family(pid, lambda one: sum(one.cpu_times()[:4]))
+def cpu_seconds(pid: int | None) -> float:
+    """Return the processor time of a process and its children, in seconds."""
+    return _sum_over_processes(pid, lambda process: sum(process.cpu_times()[:4]))
 
 
 def resident(pid: int | None) -> int:
-    """Return the resident memory of a process and of those that it started, in bytes."""
-    return int(_family(pid, lambda one: float(one.memory_info().rss)))
+    """Return the resident memory of a process and its children, in bytes."""
+    return int(_sum_over_processes(pid, lambda process: float(process.memory_info().rss)))
 
 
-def _family(pid: int | None, measure: Callable[[Any], float]) -> float:
+def _sum_over_processes(pid: int | None, measure: Callable[[Any], float]) -> float:
     import psutil
 
     total = 0.0
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(pid)
-        for one in (parent, *parent.children(recursive=True)):
+        for process in (parent, *parent.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += measure(one)
+                total += measure(process)
     return total
 
 
@@ -187,14 +189,14 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
     import sys
     import tempfile
 
-    if os.access(MEMORY_DISK, os.W_OK):  # many small files, each for a moment
-        tempfile.tempdir = MEMORY_DISK
+    if os.access(TMPFS, os.W_OK):  # many small, short-lived files
+        tempfile.tempdir = TMPFS
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
-    os.dup2(quiet, 2)  # decoders write their complaints here
-    sys.stdout, sys.stderr = open(os.devnull, "w"), open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
+    os.dup2(quiet, 2)  # decoders print warnings
+    sys.stdout, sys.stderr = open(os.devnull, "w"), open(os.devnull, "w")  # noqa: SIM115, PTH123 - never closed
     try:
         attempt = setup()
     except BaseException:
@@ -206,30 +208,30 @@ def _serve(pipe: Any, setup: Callable[[], Any]) -> None:
             task = pipe.recv()
         except (EOFError, OSError):
             return
-        _forget_peak()
-        before = _used()
+        _reset_peak_memory()
+        before = _cpu_seconds()
         try:
             kind, text = attempt(task)
         except BaseException as error:
-            kind, text = "traceback", _where(error)
-        pipe.send((kind, text, _peak(), _used() - before))
+            kind, text = "traceback", _describe_error(error)
+        pipe.send((kind, text, _peak(), _cpu_seconds() - before))
 
 
-def _where(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "noizenet" in f.filename] or frames
-    at = ours[-1] if ours else None
-    place = f"{Path(at.filename).name}:{at.name}" if at else "?"
-    return f"{type(error).__name__} in {place}: {str(error)[:200]}"
+    own_frames = [f for f in frames if "noizenet" in f.filename] or frames
+    frame = own_frames[-1] if own_frames else None
+    location = f"{Path(frame.filename).name}:{frame.name}" if frame else "?"
+    return f"{type(error).__name__} in {location}: {str(error)[:200]}"
 
 
-def _used() -> float:
+def _cpu_seconds() -> float:
     import os
 
     return sum(os.times()[:4])
 
 
-def _forget_peak() -> None:
+def _reset_peak_memory() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,4 +1,4 @@
-"""A worker's job that kills its process at one file; a module of its own, so that workers start without torch."""
+"""A worker's job that kills its process at one file; a separate module, so that workers start without torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from noizenet.corpus.prepare import safe_prepare
 
 
 def prepare_one(index: int, path: Path, audio: Path, settings: tuple[int, int, float]) -> object:
-    """Prepare a recording, or die at the third."""
+    """Prepare a recording; kill the process at the third."""
     if path.stem == "02":
         os.kill(os.getpid(), signal.SIGKILL)
     return index, safe_prepare(path, audio, *settings)

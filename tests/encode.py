@@ -1,4 +1,4 @@
-"""Sound files of any kind for tests, made by PyAV's encoders; and the ffmpeg program's word on what they hold."""
+"""Audio files of many formats for tests, written by PyAV's encoders, and a reference decoder (ffmpeg)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NO_PROMISE = frozenset({"mp2", "aac", "ac3", "eac3", "ogg", "opus", "oggflac"})
 
 @lru_cache(maxsize=8)
 def music(seconds: float, rate: int = RATE, channels: int = 2, seed: int = 0) -> np.ndarray:
-    """Return sound that is nowhere like itself: gliding tones and noise, float32 [n, channels], peak 0.5."""
+    """Return a signal that does not repeat: gliding tones and noise, float32 [n, channels], peak 0.5."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
     columns = []
@@ -66,26 +66,26 @@ def encode(
     path: Path, samples: np.ndarray, kind: str, rate: int = RATE, layout: str = "", tags: dict[str, str] | None = None,
     **options: str,
 ) -> Path:  # fmt: skip
-    """Write samples [n, C] as one of KINDS; skip the test where this PyAV cannot."""
+    """Write samples [n, C] as one of KINDS; skip the test if this PyAV has no encoder for it."""
     import av
 
-    muxer, codec, own = KINDS[kind]
+    muxer, codec, defaults = KINDS[kind]
     if codec == "libvorbis":  # PyAV has no encoder for it, libsndfile has
         return _vorbis(path, samples, rate, tags or {})
     name = layout or {1: "mono", 2: "stereo"}[samples.shape[1]]
-    own_rate = rate
+    input_rate = rate
     if codec == "libopus" and rate not in (48_000, 24_000, 16_000, 12_000, 8_000):
         rate = 48_000
     try:
-        container: Any = av.open(str(path), "w", format=muxer, options={**own, **options})
-        stream = container.add_stream(codec, rate=rate, layout=name, options={**own, **options})
+        container: Any = av.open(str(path), "w", format=muxer, options={**defaults, **options})
+        stream = container.add_stream(codec, rate=rate, layout=name, options={**defaults, **options})
         if codec in ("wavpack", "tta"):
-            stream.codec_context.format = "s16" if codec == "tta" else "s16p"  # they would take 8 bits
+            stream.codec_context.format = "s16" if codec == "tta" else "s16p"  # their default is 8 bits
     except (ValueError, av.error.FFmpegError) as error:
         pytest.skip(f"no encoder for {kind}: {error}")
     container.metadata.update(tags or {})
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.reshape(1, -1)), format="flt", layout=name)
-    frame.sample_rate = own_rate
+    frame.sample_rate = input_rate
     with container:
         fifo = av.AudioFifo()
         resampler = av.AudioResampler(stream.codec_context.format, name, rate)
@@ -105,7 +105,7 @@ def encode(
 def encode_all(folder: Path, samples: np.ndarray, tags: dict[str, str] | None = None) -> dict[str, Path]:
     """Write samples [n, C] as each of KINDS that this PyAV can write.
 
-    Their ending says nothing true: what is read is decided by the content.
+    All suffixes are ``.wav``, because the reader goes by the content.
     """
     made = {}
     for kind in KINDS:
@@ -126,7 +126,7 @@ def _vorbis(path: Path, samples: np.ndarray, rate: int, tags: dict[str, str]) ->
 
 
 def ffmpeg_decodes(path: Path, rate: int = RATE, channels: int = 2) -> np.ndarray:
-    """Return what the ffmpeg program decodes, float32 [n, channels]; skip the test where there is none."""
+    """Return the samples that ffmpeg decodes, float32 [n, channels]; skip the test if ffmpeg is not installed."""
     if not shutil.which("ffmpeg"):
         pytest.skip("needs the ffmpeg program")
     command = ["ffmpeg", "-v", "quiet", "-i", path, "-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-"]
@@ -135,7 +135,7 @@ def ffmpeg_decodes(path: Path, rate: int = RATE, channels: int = 2) -> np.ndarra
 
 
 def shift_between(part: np.ndarray, whole: np.ndarray, near: int, reach: int) -> int:
-    """Return where `part` [n] lies in `whole` [N], searched around a sample, by correlation."""
+    """Return the position of `part` [n] in `whole` [N], searched within `reach` samples of `near`, by correlation."""
     low = max(0, near - reach)
     window = whole[low : near + reach + len(part)]
     size = 1 << (len(window) + len(part)).bit_length()

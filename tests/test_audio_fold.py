@@ -265,4 +265,4 @@ class TestOnlyLfe:
         read(tmp_path / "a.wav", channels=2, issues=issues)
         assert not issues
         soundfile.write(tmp_path / "b.wav", np.zeros_like(x), 48_000)
-        assert prepare(tmp_path / "b.wav", tmp_path, 48_000, 2, 1.0).problem == "silent from end to end"
+        assert prepare(tmp_path / "b.wav", tmp_path, 48_000, 2, 1.0).problem == "silent throughout"

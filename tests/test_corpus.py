@@ -1,4 +1,4 @@
-"""Corpora: folders, FMA, procedural songs; splits, problems, resuming."""
+"""Corpora from folders, FMA and procedural songs; splits, problems, resuming."""
 
 from __future__ import annotations
 
@@ -60,27 +60,27 @@ class TestFolders:
             ("jazz/cover.jpg", "ignored"),
         ]
 
-    def test_flat_folder_takes_its_name_as_genre(self, tmp_path: Path) -> None:
+    def test_a_flat_folder_is_one_genre_with_its_name(self, tmp_path: Path) -> None:
         save(tmp_path / "My Album" / "one.wav")
         c = quick(tmp_path / "My Album", tmp_path / "out")
         assert c.genres == ["My Album"]
         assert [t.split for t in c.tracks] == ["train"]
 
-    def test_prepared_audio_is_the_recording(self, tmp_path: Path) -> None:
+    def test_prepared_audio_equals_the_recording(self, tmp_path: Path) -> None:
         x = tone(3.0, 44_100)
         (tmp_path / "src").mkdir()
         soundfile.write(tmp_path / "src" / "a.flac", np.stack([x, x], 1), 44_100)
         mono = build(tmp_path / "src", tmp_path / "mono", workers=1)
         stereo = build(tmp_path / "src", tmp_path / "stereo", workers=1, channels=2, sample_rate=44_100)
         reference = read(tmp_path / "src" / "a.flac", sample_rate=22_050, channels=1).samples
-        ours = mono.read(mono.tracks[0])[:, 0] / 32768
-        assert np.abs(ours - reference).max() < 1e-4
+        prepared = mono.read(mono.tracks[0])[:, 0] / 32768
+        assert np.abs(prepared - reference).max() < 1e-4
         assert stereo.read(stereo.tracks[0]).shape == (3 * 44_100, 2)
         assert mono.read(mono.tracks[0], 100, 50).shape == (50, 1)
         mono.close()
         stereo.close()
 
-    def test_a_second_source_folder_inside_out_is_not_taken(self, tmp_path: Path) -> None:
+    def test_a_corpus_folder_inside_the_source_is_not_scanned(self, tmp_path: Path) -> None:
         save(tmp_path / "music" / "a.wav")
         c = quick(tmp_path / "music", tmp_path / "music" / "corpus")
         again = quick(tmp_path / "music", tmp_path / "music" / "corpus")
@@ -90,10 +90,10 @@ class TestFolders:
         for name in ("mine/g/a", "mine/g/b", "other/h/c"):
             save(tmp_path / f"{name}.wav", hz=220.0 + 50 * len(name) + ord(name[-1]))
         before = quick(tmp_path / "mine", tmp_path / "c")
-        kept = {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()}
+        before_bytes = {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()}
         with pytest.raises(UsageError, match=r"holds a corpus of other recordings \(for instance g/a\.wav"):
             quick(tmp_path / "other", tmp_path / "c")
-        assert {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()} == kept
+        assert {p: p.read_bytes() for p in before.folder.rglob("*") if p.is_file()} == before_bytes
         (tmp_path / "mine" / "g" / "a.wav").rename(tmp_path / "mine" / "g" / "z.wav")
         assert [t.source for t in quick(tmp_path / "mine", tmp_path / "c").tracks] == ["g/b.wav", "g/z.wav"]
 
@@ -104,7 +104,7 @@ class TestFolders:
 
 
 class TestProblems:
-    def test_every_bad_file_is_named_and_the_good_ones_are_kept(self, tmp_path: Path) -> None:
+    def test_bad_files_are_reported_and_good_files_are_built(self, tmp_path: Path) -> None:
         src = tmp_path / "src" / "g"
         save(src / "good.wav")
         save(src / "8 bit é 音.wav", hz=330, subtype="PCM_U8")
@@ -150,14 +150,14 @@ class TestProblems:
             (lambda p: (p.mkdir(), [(p / f"{k}.mp3").touch() for k in "ab"]), CorpusError, r"problems\.csv"),
         ],
     )
-    def test_sources_that_cannot_be_used(
+    def test_unusable_sources_are_refused(
         self, tmp_path: Path, make: object, error: type[NoizenetError], message: str
     ) -> None:
         make(tmp_path / "src")  # type: ignore[operator]
         with pytest.raises(error, match=message):
             quick(tmp_path / "src", tmp_path / "out")
 
-    def test_wrong_arguments(self, tmp_path: Path) -> None:
+    def test_invalid_arguments_are_refused(self, tmp_path: Path) -> None:
         save(tmp_path / "src" / "a.wav")
         with pytest.raises(UsageError, match="channels"):
             build(tmp_path / "src", tmp_path / "o", channels=3)
@@ -168,7 +168,7 @@ class TestProblems:
         with pytest.raises(UsageError, match="another folder"):
             build(tmp_path / "src", tmp_path / "src")
 
-    def test_a_decoder_that_crashes_costs_only_its_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_crashing_decoder_skips_only_its_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from noizenet.corpus import workers
 
         for i in range(12):
@@ -179,7 +179,9 @@ class TestProblems:
         assert [(p.path, p.action) for p in read_problems(c.folder)] == [("02.wav", "skipped")]
         assert "killed twice" in read_problems(c.folder)[0].reason
 
-    def test_on_one_core_and_alone_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_crash_is_reported_on_one_core_with_one_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from noizenet.corpus import workers
 
         save(tmp_path / "src" / "02.wav")
@@ -210,11 +212,11 @@ class TestDamage:
             writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        with pytest.raises(CorpusError, match=r"row 5: a length or level that cannot be"):
+        with pytest.raises(CorpusError, match=r"row 5: a length or level is impossible"):
             Corpus(folder)
 
     @pytest.mark.parametrize("text", ['{"format": null}', '{"format": "x"}', "[]", "{}", "7", "null"])
-    def test_the_reason_is_no_python(self, corpus: Corpus, tmp_path: Path, text: str) -> None:
+    def test_damaged_metadata_gives_a_readable_reason(self, corpus: Corpus, tmp_path: Path, text: str) -> None:
         folder = tmp_path / "c"
         shutil.copytree(corpus.folder, folder, ignore=shutil.ignore_patterns("source"))
         (folder / "corpus.json").write_text(text)
@@ -222,14 +224,14 @@ class TestDamage:
             Corpus(folder)
 
     @pytest.mark.parametrize("rate", [0, 999, 192_001, 10**9])
-    def test_songs_are_not_rendered_for_a_corpus_that_cannot_be(self, tmp_path: Path, rate: int) -> None:
+    def test_no_song_is_rendered_for_an_invalid_sample_rate(self, tmp_path: Path, rate: int) -> None:
         with pytest.raises(UsageError, match="sample rate"):
             build_synthetic(tmp_path / "c", minutes=0.1, sample_rate=rate)
         assert not (tmp_path / "c").exists()
 
 
 class TestResuming:
-    def test_a_killed_build_goes_on(self, tmp_path: Path) -> None:
+    def test_a_killed_build_resumes(self, tmp_path: Path) -> None:
         for i in range(12):
             save(tmp_path / "src" / f"{i}.wav", seconds=60, hz=100 + i)
         code = "import sys, noizenet; noizenet.build_corpus(sys.argv[1], sys.argv[2], workers=1)"
@@ -243,12 +245,12 @@ class TestResuming:
         assert len(done) >= 3
         c = build(tmp_path / "src", tmp_path / "out", workers=1)
         assert len(c.tracks) == 12
-        kept = [p for p, t in done.items() if p.with_suffix(".json").exists() and p.stat().st_mtime_ns == t]
-        assert len(kept) >= 3
+        reused = [p for p, t in done.items() if p.with_suffix(".json").exists() and p.stat().st_mtime_ns == t]
+        assert len(reused) >= 3
         for leftover in (tmp_path / "out" / "audio").glob("*.part*"):
-            leftover.unlink()  # of the killed process; never taken for audio
+            leftover.unlink()  # of the killed process; never read as audio
 
-    def test_a_damaged_prepared_file_is_made_again(self, tmp_path: Path) -> None:
+    def test_a_damaged_prepared_file_is_converted_again(self, tmp_path: Path) -> None:
         save(tmp_path / "src" / "a.wav")
         c = quick(tmp_path / "src", tmp_path / "out")
         path = c.audio_path(c.tracks[0])
@@ -257,7 +259,7 @@ class TestResuming:
         quick(tmp_path / "src", tmp_path / "out")
         assert path.read_bytes() == good
 
-    def test_two_builds_of_one_folder_do_not_mix(self, tmp_path: Path) -> None:
+    def test_a_second_build_of_a_locked_folder_is_refused(self, tmp_path: Path) -> None:
         from filelock import FileLock
 
         save(tmp_path / "src" / "a.wav")
@@ -267,7 +269,7 @@ class TestResuming:
 
 
 class TestOpening:
-    def test_what_is_not_a_corpus(self, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_a_corpus_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no such corpus"):
             Corpus(tmp_path / "x")
         with pytest.raises(UsageError, match="not a corpus"):
@@ -282,7 +284,7 @@ class TestOpening:
             (None, "damaged"),
         ],
     )
-    def test_damage(self, change: dict[str, object] | None, message: str, tmp_path: Path) -> None:
+    def test_damaged_metadata_is_refused(self, change: dict[str, object] | None, message: str, tmp_path: Path) -> None:
         save(tmp_path / "src" / "a.wav")
         c = quick(tmp_path / "src", tmp_path / "out")
         path = c.folder / "corpus.json"
@@ -290,7 +292,7 @@ class TestOpening:
         with pytest.raises(CorpusError, match=message):
             Corpus(c.folder)
 
-    def test_a_missing_audio_file_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         save(tmp_path / "src" / "a.wav")
         c = quick(tmp_path / "src", tmp_path / "out")
         c.audio_path(c.tracks[0]).unlink()
@@ -303,15 +305,15 @@ class TestOpening:
 
 @settings(max_examples=100, deadline=None)
 @given(lengths=st.lists(st.floats(0.5, 400), min_size=1, max_size=12), count=st.integers(1, 60))
-def test_stretches_are_spread_over_all_tracks(lengths: list[float], count: int) -> None:
+def test_excerpts_are_spread_over_all_tracks(lengths: list[float], count: int) -> None:
     tracks = [Track(str(i), "", "", "", "", 0, s, 0, 0, "", "", "") for i, s in enumerate(lengths)]
-    places = excerpt_starts(tracks, count, 5.0)
-    assert len(places) == count
-    for track, start in places:
+    excerpts = excerpt_starts(tracks, count, 5.0)
+    assert len(excerpts) == count
+    for track, start in excerpts:
         assert 0 <= start <= max(0.0, track.seconds - 5.0)
-    for track in tracks:  # each gets as many as its length is worth, but for rounding
-        assert abs(sum(t is track for t, _ in places) - count * track.seconds / sum(lengths)) < 1 + 1e-6
-    assert [int(t.id) for t, _ in places] == sorted(int(t.id) for t, _ in places)
+    for track in tracks:  # in proportion to its length, up to rounding
+        assert abs(sum(t is track for t, _ in excerpts) - count * track.seconds / sum(lengths)) < 1 + 1e-6
+    assert [int(t.id) for t, _ in excerpts] == sorted(int(t.id) for t, _ in excerpts)
 
 
 units = st.builds(
@@ -333,9 +335,9 @@ def test_splits(tracks: list[Unit], seed: int) -> None:
         members = [t for t in tracks if t.genre == genre]
         assert "train" in {result.split[t.key] for t in members} or any(t.artist for t in members)
     for artist in {t.artist for t in tracks} - {""}:
-        mine = [t for t in tracks if t.artist == artist]
-        if all(result.unit[t.genre] == "artist" for t in mine):
-            assert len({result.split[t.key] for t in mine}) == 1
+        of_artist = [t for t in tracks if t.artist == artist]
+        if all(result.unit[t.genre] == "artist" for t in of_artist):
+            assert len({result.split[t.key] for t in of_artist}) == 1
 
 
 def test_official_splits_are_kept() -> None:
@@ -407,7 +409,7 @@ class TestFma:
         assert read_genres(fma / "fma_metadata" / "genres.csv")[100] == "Hip-Hop"
         assert len(KNOWN_BAD_CLIPS) == 21
 
-    def test_wrong_trees(self, fma: Path, tmp_path: Path) -> None:
+    def test_folders_that_are_not_fma_are_refused(self, fma: Path, tmp_path: Path) -> None:
         (fma / "fma_metadata" / "tracks.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
         with pytest.raises(CorpusError, match=r"not FMA's tracks\.csv"):
             quick(fma, tmp_path / "out", layout="fma")
@@ -432,7 +434,7 @@ class TestSynthetic:
         assert not read_problems(corpus.folder)
 
     @pytest.mark.parametrize("style", STYLES)
-    def test_songs_are_sound_at_any_length(self, style: str) -> None:
+    def test_songs_are_valid_at_any_length(self, style: str) -> None:
         short = np.concatenate(list(render(style, 5, 3.0, RATE)))
         long = np.concatenate(list(render(style, 5, 9.0, RATE)))
         assert (len(short), len(long)) == (3 * RATE, 9 * RATE)
@@ -440,8 +442,8 @@ class TestSynthetic:
         assert np.abs(long).max() < 1
         assert long.std() > 0.02
 
-    def test_a_classifier_tells_the_genres_apart(self) -> None:
-        """Trained on some songs, tested on others: if a simple ear can do it, a listener can."""
+    def test_a_classifier_distinguishes_the_genres(self) -> None:
+        """A linear classifier of MFCCs, trained on some songs, recognises the genre of all others."""
         import librosa
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -456,17 +458,17 @@ class TestSynthetic:
         data = {(s, i): features(s, 100 + i) for s in STYLES for i in range(8)}
         train = [k for k in data if k[1] < 5]
         test = [k for k in data if k[1] >= 5]
-        ear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-        ear.fit([data[k] for k in train], [k[0] for k in train])
-        assert ear.score([data[k] for k in test], [k[0] for k in test]) == 1.0
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+        classifier.fit([data[k] for k in train], [k[0] for k in train])
+        assert classifier.score([data[k] for k in test], [k[0] for k in test]) == 1.0
 
     @pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
-    def test_wrong_lengths(self, minutes: float, tmp_path: Path) -> None:
+    def test_invalid_lengths_are_refused(self, minutes: float, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="minutes"):
             build_synthetic(tmp_path / "x", minutes=minutes)
 
 
-def test_problems_csv_is_plain_csv(tmp_path: Path) -> None:
+def test_problems_csv_is_valid_csv(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     save(tmp_path / "src" / "a.wav")
     (tmp_path / "src" / 'b,"x".mp3').touch()

@@ -1,4 +1,4 @@
-"""FMA's tables as they are met: odd rows cost only themselves, and what is missing is told."""
+"""FMA's tables with malformed rows, missing files and foreign files."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def tree(folder: Path, rows: list[list[str]], present: list[str], genres: str | 
 
 def quick(source: Path, out: Path) -> tuple[dict[int, object], dict[str, tuple[str, str]], Corpus]:
     c = build(source, out, sample_rate=RATE, workers=1)
-    told = {Path(p.path).name: (p.action, p.reason) for p in read_problems(c.folder)}
-    return {int(Path(t.source).stem): t for t in c.tracks}, told, c
+    reported = {Path(p.path).name: (p.action, p.reason) for p in read_problems(c.folder)}
+    return {int(Path(t.source).stem): t for t in c.tracks}, reported, c
 
 
 def mp3(number: int) -> str:
     return f"000/{number:06d}.mp3"
 
 
-def test_odd_rows_cost_only_themselves(tmp_path: Path) -> None:
+def test_malformed_rows_are_skipped_and_the_others_are_kept(tmp_path: Path) -> None:
     rows = [
         row(10), row(11, id=""), row(12, id="", name=""), row(13, id="five"), row(14), row(14), row(15), row(15, genre="Jazz"),
         [*row(16), "one", "too many"], row("x17"), row(""), row(18.5), ["19"], row(20, title="caf\udce9\nlive"), row(21, genre="  Jazz "),
     ]  # fmt: skip
     numbers = [*range(10, 17), 19, 20, 21]
-    tracks, told, c = quick(tree(tmp_path / "f", rows, [mp3(n) for n in numbers]), tmp_path / "c")
+    tracks, reported, c = quick(tree(tmp_path / "f", rows, [mp3(n) for n in numbers]), tmp_path / "c")
     assert c.about["layout"] == "fma"
     assert sorted(tracks) == [10, 11, 12, 13, 14, 20, 21]
     assert tracks[11].artist == "artist of 11"  # type: ignore[attr-defined]
@@ -72,52 +72,54 @@ def test_odd_rows_cost_only_themselves(tmp_path: Path) -> None:
     assert tracks[20].title == "caf\\xe9 live"  # type: ignore[attr-defined]
     assert c.genres == ["Jazz", "Rock"]
     expected = {
-        "000011.mp3": ("repaired", "no number of the artist"), "000012.mp3": ("repaired", "neither a name nor a number"),
+        "000011.mp3": ("repaired", "no artist number"), "000012.mp3": ("repaired", "no artist name or number"),
         "000014.mp3": ("repaired", "more than once"), "000015.mp3": ("skipped", "more than once"),
         "000016.mp3": ("skipped", "not listed"), "000019.mp3": ("skipped", "genre"),
     }  # fmt: skip
     for name, (action, reason) in expected.items():
-        assert told[name][0] == action, name
-        assert reason in told[name][1], name
+        assert reported[name][0] == action, name
+        assert reason in reported[name][1], name
     of_table = [p.reason for p in read_problems(c.folder) if p.path.endswith("tracks.csv")]
     assert len(of_table) == 4
     assert any("11 fields" in reason for reason in of_table)
-    assert "000010.mp3" not in told
+    assert "000010.mp3" not in reported
 
 
-def test_a_track_of_several_kinds_takes_the_genre_that_most_of_its_genres_lead_to(tmp_path: Path) -> None:
+def test_a_track_without_top_genre_gets_the_most_common_one_of_its_genres(tmp_path: Path) -> None:
     rows = [
         row(10, genre="", genres="[7, 2, 3]"), row(11, genre="", genres="[7, 2]"), row(12, genre="", genres="[]", all="[3]"),
         row(13, genre="", genres="[99]", all="[]"), row(14, genre="", genres="", all=""),
     ]  # fmt: skip
     folder = tree(tmp_path / "f", rows, [mp3(n) for n in range(10, 15)])
-    tracks, told, _ = quick(folder, tmp_path / "c")
+    tracks, reported, _ = quick(folder, tmp_path / "c")
     assert {n: t.genre for n, t in tracks.items()} == {10: "Rock", 11: "Jazz", 12: "Rock"}  # type: ignore[attr-defined]
-    assert {told[f"0000{n}.mp3"][0] for n in (10, 11, 12)} == {"repaired"}
-    assert {told[f"0000{n}.mp3"][0] for n in (13, 14)} == {"skipped"}
+    assert {reported[f"0000{n}.mp3"][0] for n in (10, 11, 12)} == {"repaired"}
+    assert {reported[f"0000{n}.mp3"][0] for n in (13, 14)} == {"skipped"}
     (folder / "fma_metadata" / "genres.csv").unlink()
     with pytest.raises(CorpusError, match="no usable"):
         quick(folder, tmp_path / "d")
     assert all("no genres.csv" in p.reason for p in read_problems(tmp_path / "d"))
 
 
-def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
+def test_missing_and_foreign_files_are_reported(tmp_path: Path) -> None:
     rows = [row(n) for n in range(10, 16)] + [row(30, subset="medium")]
     folder = tree(tmp_path / "f", rows, [mp3(10), mp3(11), "000/cover.mp3", "000/000012.MP3"])
     soundfile.write(folder / "fma_small" / "000" / "000013.flac", tone(1.5), RATE)
     (folder / "fma_small" / "000" / "._000014.mp3").write_bytes(b"x")
     (folder / "fma_small" / "000" / "notes.txt").write_text("x")
-    tracks, told, _ = quick(folder, tmp_path / "c")
+    tracks, reported, _ = quick(folder, tmp_path / "c")
     assert sorted(tracks) == [10, 11, 12]
-    assert "not a track number" in told["cover.mp3"][1]
-    assert "mp3 files" in told["000013.flac"][1]
-    assert told["._000014.mp3"][0] == told["notes.txt"][0] == "ignored"
-    missing = {name for name, (action, reason) in told.items() if "not there" in reason and action == "skipped"}
+    assert "not a track number" in reported["cover.mp3"][1]
+    assert "mp3 files" in reported["000013.flac"][1]
+    assert reported["._000014.mp3"][0] == reported["notes.txt"][0] == "ignored"
+    missing = {
+        name for name, (action, reason) in reported.items() if "file is missing" in reason and action == "skipped"
+    }
     assert missing == {"000014.mp3", "000015.mp3"}
-    assert "000030.mp3" not in told
+    assert "000030.mp3" not in reported
 
 
-def test_a_band_called_311_is_no_dataset(tmp_path: Path) -> None:
+def test_a_band_called_311_is_not_taken_for_fma(tmp_path: Path) -> None:
     src = tmp_path / "music"
     for i, name in enumerate(("311/01 Down.mp3", "311/02 Amber.mp3", "000/000001.mp3")):
         (src / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,7 @@ def test_a_band_called_311_is_no_dataset(tmp_path: Path) -> None:
         (b",set,track\n,split,genre_top\n", "no column set.subset"),
     ],
 )  # fmt: skip
-def test_tables_that_are_not_fmas(tmp_path: Path, data: bytes, message: str) -> None:
+def test_tables_that_are_not_fma_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
     folder = tree(tmp_path / "f", [row(2)], [mp3(2)])
     (folder / "fma_metadata" / "tracks.csv").write_bytes(data)
     with pytest.raises(CorpusError, match=message):
@@ -167,7 +169,7 @@ cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(cells, max_size=11), max_size=8))
-def test_any_rows_beneath_the_header_leave_the_good_ones(
+def test_valid_rows_are_read_between_any_others(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
 ) -> None:
     path = tmp_path_factory.mktemp("t") / "tracks.csv"
@@ -180,7 +182,7 @@ def test_any_rows_beneath_the_header_leave_the_good_ones(
     assert table.rows.index.is_unique
 
 
-def test_the_top_genre_is_the_first_in_doubt() -> None:
+def test_the_first_top_genre_wins_a_tie() -> None:
     tops = {1: "Rock", 2: "Jazz", 3: "Rock"}
     for text, expected in (("[2, 1]", "Jazz"), ("[2, 1, 3]", "Rock"), ("nonsense", ""), ("[8]", "")):
         assert top_genre({"genres": text, "genres_all": ""}, tops) == expected

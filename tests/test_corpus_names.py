@@ -1,4 +1,4 @@
-"""Names: any file, folder or genre name is read, told apart, and written so that every table stays valid."""
+"""Any file, folder or genre name is read, kept distinct, and written so that every table stays valid."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def quick(source: Path, out: Path) -> Corpus:
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(min_size=1, max_size=40).filter(lambda b: b"\0" not in b and b"/" not in b))
-def test_every_name_survives_its_table(raw: bytes) -> None:
+def test_escaped_names_are_one_line_and_reversible(raw: bytes) -> None:
     name = os.fsdecode(raw)
     text = escape_name(name)
     assert unescape_name(text) == name
@@ -54,7 +54,7 @@ def test_every_name_survives_its_table(raw: bytes) -> None:
     st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1),
     st.sampled_from(["", " ", "\u00a0"]),
 )
-def test_genres_that_look_alike_are_one(name: str, blank: str) -> None:
+def test_genre_names_are_normalised(name: str, blank: str) -> None:
     composed, decomposed = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
     assert genre_name(blank + composed) == genre_name(decomposed + blank)
     assert unescape_name(genre_name(name)) == unicodedata.normalize("NFC", name).strip()
@@ -77,7 +77,7 @@ NAMES = [
 
 
 @pytest.mark.skipif(os.name == "nt", reason="these names cannot be on Windows")
-def test_files_of_all_names_are_built_and_listed(tmp_path: Path) -> None:
+def test_files_with_unusual_names_are_built_and_listed(tmp_path: Path) -> None:
     src = tmp_path / "src"
     for i, name in enumerate(NAMES):
         save(src / os.fsdecode(name), 150 + 20 * i)
@@ -87,11 +87,11 @@ def test_files_of_all_names_are_built_and_listed(tmp_path: Path) -> None:
     c = quick(src, tmp_path / "out")
     assert sorted(os.fsencode(unescape_name(t.source)) for t in c.tracks) == sorted(NAMES)
     assert len({t.id for t in c.tracks}) == len(NAMES)
-    told = {p.path: p for p in read_problems(c.folder)}
-    assert set(told) == {"cover-\\xe9.jpg", "._first.mp3", ".secret.wav", "line\\nfeed.txt", ".old"}
-    assert {p.action for p in told.values()} == {"ignored"}
-    assert "resource fork" in told["._first.mp3"].reason
-    assert "hidden folder" in told[".old"].reason
+    reported = {p.path: p for p in read_problems(c.folder)}
+    assert set(reported) == {"cover-\\xe9.jpg", "._first.mp3", ".secret.wav", "line\\nfeed.txt", ".old"}
+    assert {p.action for p in reported.values()} == {"ignored"}
+    assert "resource fork" in reported["._first.mp3"].reason
+    assert "hidden folder" in reported[".old"].reason
     for table, rows in (("tracks.csv", len(NAMES)), ("problems.csv", 5)):
         text = (c.folder / table).read_bytes().decode("utf-8")
         assert len(text.splitlines()) == rows + 1
@@ -99,7 +99,7 @@ def test_files_of_all_names_are_built_and_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="these names cannot be on Windows")
-def test_a_source_and_a_corpus_whose_own_names_are_odd(tmp_path: Path, cli: object) -> None:
+def test_source_and_corpus_folders_with_unusual_names(tmp_path: Path, cli: object) -> None:
     src = tmp_path / os.fsdecode(b"mus\xedk\n[b]")
     save(src / "a.wav", 200)
     out = tmp_path / os.fsdecode(b"c\xf6rpus")
@@ -126,14 +126,14 @@ def test_genre_folders(tmp_path: Path) -> None:
         8: "src",
     }  # fmt: skip
     assert c.genres == sorted(set(genre.values()))
-    told = {p.path: p.reason for p in read_problems(c.folder) if p.action == "repaired"}
-    assert set(told) == {folders[0], folders[1], "Jazz ", "Jazz", "   "}
-    assert "blanks at the ends are dropped" in told.pop("   ")
-    assert all("together with the folder" in reason for reason in told.values())
+    reported = {p.path: p.reason for p in read_problems(c.folder) if p.action == "repaired"}
+    assert set(reported) == {folders[0], folders[1], "Jazz ", "Jazz", "   "}
+    assert "spaces at both ends of the name are removed" in reported.pop("   ")
+    assert all("with the folder" in reason for reason in reported.values())
 
 
 class Steps:
-    """A representation whose frames are sums of a hundred samples."""
+    """A representation whose frames are sums of 100 samples."""
 
     key, dim, levels, sample_rate = "steps", 1, 256, RATE
 
@@ -151,13 +151,13 @@ class Steps:
         return np.clip(128 + 4 * whole.sum(1), 0, 255).astype(np.int16)[:, None]
 
 
-def test_files_of_one_stem_are_recordings_of_their_own(tmp_path: Path) -> None:
+def test_files_with_the_same_stem_are_separate_recordings(tmp_path: Path) -> None:
     for i, name in enumerate(("take.wav", "take.flac", "take.ogg", "b/take.wav")):
         save(tmp_path / "src" / "g" / name, 200 + 50 * i, seconds=2.0)
     c = quick(tmp_path / "src", tmp_path / "out")
     assert len({t.id for t in c.tracks}) == 4
     assert all(t.id in t.audio for t in c.tracks)
-    for _ in range(2):  # made, and read again
+    for _ in range(2):  # encoded, then read from the cache
         encoded = EncodedTracks(c, Steps())  # type: ignore[arg-type]
         for track in c.tracks:
             expected = Steps().encode(c.samples(track))
@@ -166,8 +166,8 @@ def test_files_of_one_stem_are_recordings_of_their_own(tmp_path: Path) -> None:
     assert len(set(frames)) == 4
 
 
-def test_what_is_kept_of_a_track_goes_with_its_sound(tmp_path: Path) -> None:
-    """The same recording prepared anew in the same folder is encoded anew."""
+def test_cached_frames_depend_on_the_audio(tmp_path: Path) -> None:
+    """A recording that is prepared again with other channels is also encoded again."""
     sound = np.stack([tone(2.0, hz=200), 0.5 * tone(2.0, hz=300)], 1)
     (tmp_path / "src").mkdir()
     soundfile.write(tmp_path / "src" / "a.wav", sound, RATE)
@@ -180,7 +180,7 @@ def test_what_is_kept_of_a_track_goes_with_its_sound(tmp_path: Path) -> None:
     assert not np.array_equal(*frames)
 
 
-def test_pieces_of_a_recording_have_names_of_their_own(tmp_path: Path) -> None:
+def test_pieces_of_a_recording_have_unique_names_and_keys(tmp_path: Path) -> None:
     save(tmp_path / "src" / "a.wav", 200)
     track = quick(tmp_path / "src", tmp_path / "out").tracks[0]
     pieces = [track, *(replace(track, start=start) for start in (500, 900))]
@@ -206,7 +206,7 @@ def test_a_corpus_of_the_first_format_opens(tmp_path: Path) -> None:
     assert len({t.id for t in old.tracks}) == 2
 
 
-def test_prepared_audio_of_an_earlier_version_is_made_anew_and_removed(tmp_path: Path) -> None:
+def test_prepared_audio_of_an_earlier_version_is_replaced(tmp_path: Path) -> None:
     save(tmp_path / "src" / "a.wav", 200)
     c = quick(tmp_path / "src", tmp_path / "out")
     track = c.tracks[0]
@@ -217,7 +217,7 @@ def test_prepared_audio_of_an_earlier_version_is_made_anew_and_removed(tmp_path:
     assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".npy", ".wav"]
 
 
-def test_a_path_that_no_library_takes_is_wrong_use(tmp_path: Path) -> None:
+def test_a_path_too_long_for_the_libraries_is_refused(tmp_path: Path) -> None:
     soundfile.write(make_folder(tmp_path / "src") / "a.wav", tone(1.5), RATE)
     deep = tmp_path
     for _ in range(5):

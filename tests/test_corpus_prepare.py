@@ -1,4 +1,4 @@
-"""What happens between decoding and 16 bits: levels, folding, silence, damage; and errors laid at the right door."""
+"""Preparation of recordings: levels, downmix, silence, damage, and the attribution of errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def quick(source: Path, out: Path, **options: object) -> Corpus:
     return build(source, out, **{"sample_rate": RATE, "workers": 1, **options})  # type: ignore[arg-type]
 
 
-def one(
+def build_one(
     tmp_path: Path, samples: np.ndarray, rate: int = RATE, subtype: str = "FLOAT", **options: object
 ) -> tuple[Corpus, list[Problem]]:
     """Build a corpus of one recording."""
@@ -40,19 +40,19 @@ def one(
     return c, read_problems(c.folder)
 
 
-def likeness(c: Corpus, expected: np.ndarray) -> float:
+def correlation(c: Corpus, expected: np.ndarray) -> float:
     found = c.mono(c.tracks[0])
     n = min(len(found), len(expected))
     return float(np.corrcoef(found[:n], expected[:n])[0, 1])
 
 
 @pytest.mark.parametrize("gain", [10 ** (12 / 20), 32768.0, 2.0**31, 1e9])
-def test_what_is_above_full_scale_is_scaled_down_and_told(tmp_path: Path, gain: float) -> None:
+def test_audio_above_full_scale_is_scaled_down_and_reported(tmp_path: Path, gain: float) -> None:
     x = tone(SECONDS)
-    c, problems = one(tmp_path, x.astype(np.float64) * gain / np.abs(x).max(), subtype="DOUBLE")
+    c, problems = build_one(tmp_path, x.astype(np.float64) * gain / np.abs(x).max(), subtype="DOUBLE")
     assert [p.action for p in problems] == ["repaired"]
     assert "scaled down" in problems[0].reason
-    assert likeness(c, x) > 0.9999
+    assert correlation(c, x) > 0.9999
     assert np.mean(np.abs(c.samples(c.tracks[0])) > 0.9999) < 0.001
     track = c.tracks[0]
     assert track.rms < track.peak <= 1.0
@@ -60,18 +60,18 @@ def test_what_is_above_full_scale_is_scaled_down_and_told(tmp_path: Path, gain: 
 
 
 @pytest.mark.parametrize("level_db", [-50, -70, -90, -110])
-def test_quiet_is_not_silent(tmp_path: Path, level_db: float) -> None:
+def test_quiet_audio_is_raised(tmp_path: Path, level_db: float) -> None:
     x = tone(SECONDS)
-    c, problems = one(tmp_path, x / np.abs(x).max() * 10 ** (level_db / 20))
+    c, problems = build_one(tmp_path, x / np.abs(x).max() * 10 ** (level_db / 20))
     assert [p.action for p in problems] == ["repaired"]
     assert "raised" in problems[0].reason
-    assert likeness(c, x) > 0.999
-    assert len(np.unique(c.read(c.tracks[0]))) > 2_000  # of 16 bits, more than eleven are in use
+    assert correlation(c, x) > 0.999
+    assert len(np.unique(c.read(c.tracks[0]))) > 2_000  # more than 11 of 16 bits are in use
 
 
-def test_a_level_as_it_should_be_is_left_alone(tmp_path: Path) -> None:
+def test_audio_at_a_normal_level_is_unchanged(tmp_path: Path) -> None:
     x = tone(SECONDS)
-    c, problems = one(tmp_path, x, subtype="PCM_16")
+    c, problems = build_one(tmp_path, x, subtype="PCM_16")
     assert not problems
     original, _ = soundfile.read(tmp_path / "src" / "a.wav", dtype="int16")
     assert np.array_equal(c.read(c.tracks[0])[:, 0], original)
@@ -79,74 +79,74 @@ def test_a_level_as_it_should_be_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [RATE, 11_025])
 @pytest.mark.parametrize("kind", ["zero", "dither", "offset", "offset with dither"])
-def test_what_holds_no_sound_is_refused(tmp_path: Path, kind: str, rate: int) -> None:
+def test_recordings_without_audio_are_skipped(tmp_path: Path, kind: str, rate: int) -> None:
     g = np.random.default_rng(3)
     n = int(SECONDS * rate)
     dither = np.rint(g.triangular(-1, 0, 1, n)) / 32768
     x = {"zero": np.zeros(n), "dither": dither, "offset": np.full(n, 0.3), "offset with dither": dither - 0.2}[kind]
     with pytest.raises(CorpusError, match="no usable"):
-        one(tmp_path, x, rate, "PCM_16")
+        build_one(tmp_path, x, rate, "PCM_16")
     reason = read_problems(tmp_path / "out")[0].reason
     assert ("constant" if "offset" in kind else "silent") in reason
 
 
 @pytest.mark.parametrize("other", [-1.0, -0.9])
-def test_channels_that_cancel_leave_one(tmp_path: Path, other: float) -> None:
+def test_one_channel_is_kept_if_channels_cancel(tmp_path: Path, other: float) -> None:
     x = tone(SECONDS)
-    c, problems = one(tmp_path, np.stack([x, other * x], 1))
+    c, problems = build_one(tmp_path, np.stack([x, other * x], 1))
     assert [p.action for p in problems] == ["repaired"]
     assert "left" in problems[0].reason
-    assert likeness(c, x) > 0.9999
+    assert correlation(c, x) > 0.9999
     assert c.tracks[0].peak == pytest.approx(np.abs(x).max(), rel=0.01)
 
 
-def test_it_is_decided_by_all_of_the_recording(tmp_path: Path) -> None:
-    """An inverted minute at the beginning does not cost the other channel's rest, nor the other way round."""
+def test_channels_are_chosen_from_the_complete_recording(tmp_path: Path) -> None:
+    """Channels that cancel only at the beginning are still averaged."""
     x, y = tone(60, hz=200), tone(60, hz=310)
     left = np.concatenate([0.1 * x[: 8 * RATE], x])
     right = np.concatenate([-0.1 * x[: 8 * RATE], y])
-    c, problems = one(tmp_path, np.stack([left, right], 1))
+    c, problems = build_one(tmp_path, np.stack([left, right], 1))
     assert not problems
-    assert likeness(c, (left + right) / 2) > 0.9999
+    assert correlation(c, (left + right) / 2) > 0.9999
 
 
-def test_in_stereo_both_are_kept(tmp_path: Path) -> None:
+def test_stereo_keeps_both_channels(tmp_path: Path) -> None:
     x = tone(SECONDS)
-    c, problems = one(tmp_path, np.stack([x, -x], 1), channels=2)
+    c, problems = build_one(tmp_path, np.stack([x, -x], 1), channels=2)
     assert not problems
     kept = c.samples(c.tracks[0])
     assert np.abs(kept.sum(1)).max() < 1e-3
 
 
-def test_what_was_repaired_is_told_again_when_nothing_is_done(tmp_path: Path) -> None:
-    _, first = one(tmp_path, 3 * tone(SECONDS))
+def test_repairs_are_reported_again_by_a_build_from_the_cache(tmp_path: Path) -> None:
+    _, first = build_one(tmp_path, 3 * tone(SECONDS))
     again = quick(tmp_path / "src", tmp_path / "out")
     assert read_problems(again.folder) == first
     assert first
 
 
-def test_a_bad_stretch_costs_itself(tmp_path: Path) -> None:
+def test_only_the_damaged_part_is_lost(tmp_path: Path) -> None:
     x = tone(20.0)
     x[5 * RATE] = np.nan
-    c, problems = one(tmp_path, x)
+    c, problems = build_one(tmp_path, x)
     assert len(problems) == 1
     assert c.tracks[0].seconds == pytest.approx(20.0, abs=0.1)
     assert np.corrcoef(c.mono(c.tracks[0])[8 * RATE :], x[8 * RATE :])[0, 1] > 0.999
 
 
-def test_long_recordings_go_through_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_recordings_are_spooled_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from noizenet.corpus import spool
 
     monkeypatch.setattr(spool, "MEMORY_BYTES", 10_000)
     x = np.stack([tone(SECONDS), tone(SECONDS, hz=333)], 1)
-    c, problems = one(tmp_path, x, channels=2, subtype="PCM_16")
+    c, problems = build_one(tmp_path, x, channels=2, subtype="PCM_16")
     assert not problems
     original, _ = soundfile.read(tmp_path / "src" / "a.wav", dtype="int16")
     assert np.array_equal(c.read(c.tracks[0]), original)
     assert sorted(p.suffix for p in (c.folder / "audio").iterdir()) == [".json", ".npy", ".wav"]
 
 
-def test_levels_of_blocks_are_levels_of_the_whole() -> None:
+def test_levels_of_blocks_equal_levels_of_the_signal() -> None:
     g = np.random.default_rng(0)
     x = (g.normal(0.1, 0.2, (5_000, 2))).astype(np.float32)
     levels = Levels()
@@ -157,8 +157,8 @@ def test_levels_of_blocks_are_levels_of_the_whole() -> None:
     assert levels.peak == np.abs(x).max()
 
 
-class TestDoors:
-    """An error is told of what it is an error of."""
+class TestErrors:
+    """An error is attributed to its cause: the recording, the disk or the system."""
 
     def recording(self, tmp_path: Path) -> Path:
         (tmp_path / "src").mkdir()
@@ -178,14 +178,14 @@ class TestDoors:
             (ValueError("7 is not 8"), r"decoder failed \(ValueError: 7 is not 8\)"),
         ],
     )
-    def test_a_failed_decoder_costs_its_file(
+    def test_a_failing_decoder_skips_only_its_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
     ) -> None:
         def fail(*_: object) -> None:
             raise error
 
         path = self.recording(tmp_path)
-        monkeypatch.setattr(module, "_fill", fail)
+        monkeypatch.setattr(module, "_decode", fail)
         with pytest.raises(CorpusError):
             quick(path.parent, tmp_path / "out")
         import re
@@ -193,7 +193,7 @@ class TestDoors:
         assert re.search(reason, read_problems(tmp_path / "out")[0].reason)
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-    def test_a_spool_that_finds_no_room(self, tmp_path: Path) -> None:
+    def test_a_spool_on_a_full_disk(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path, 1)
         spool._file.close()
         with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
@@ -202,7 +202,7 @@ class TestDoors:
                 spool.append(np.zeros((100, 1), np.float32))
 
     def test_a_limit_on_the_size_of_files(self, tmp_path: Path) -> None:
-        """Whatever the system says when it takes no more bytes, the song is not blamed."""
+        """An error of the file system ends the build and is not attributed to the recording."""
         path = self.recording(tmp_path)
         for i in range(3):
             soundfile.write(path.with_name(f"{i}.wav"), tone(20.0, hz=200 + i), RATE)
@@ -221,15 +221,15 @@ class TestDoors:
         assert len(again.tracks) == 4
 
 
-@pytest.mark.parametrize("stage", ["begun", "a third", "two thirds"])
-def test_a_killed_build_leaves_nothing_that_stays(tmp_path: Path, stage: str) -> None:
-    """After SIGKILL the same command gives what an undisturbed one gives; no lock holds it up, nothing half is left."""
+@pytest.mark.parametrize("stage", ["start", "one third", "two thirds"])
+def test_a_killed_build_resumes_to_the_same_result(tmp_path: Path, stage: str) -> None:
+    """After SIGKILL the same command gives the same files as an uninterrupted one: no stale lock, no partial files."""
     for i in range(6):
         (tmp_path / "src").mkdir(exist_ok=True)
         soundfile.write(tmp_path / "src" / f"{i}.wav", tone(30, 44_100, 100 + i), 44_100)
     code = "import sys; from noizenet.corpus.build import build; build(sys.argv[1], sys.argv[2], sample_rate=8000, workers=1)"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "src"), str(tmp_path / "out")])
-    wanted = {"begun": 0, "a third": 2, "two thirds": 4}[stage]
+    wanted = {"start": 0, "one third": 2, "two thirds": 4}[stage]
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if (tmp_path / "out" / ".lock").exists() and len(list((tmp_path / "out").glob("audio/[!.]*.json"))) >= wanted:

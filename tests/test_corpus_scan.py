@@ -1,4 +1,4 @@
-"""The scanner: regular files only, everything else told; and where a corpus may lie."""
+"""The scanner reads only regular files and reports everything else; where a corpus may be built."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def quick(source: Path, out: Path, **options: object) -> Corpus:
     return build(source, out, sample_rate=RATE, workers=1, **options)  # type: ignore[arg-type]
 
 
-def test_what_is_no_regular_file_is_told_and_never_opened(tmp_path: Path) -> None:
+def test_special_files_are_reported_and_never_opened(tmp_path: Path) -> None:
     save(tmp_path / "a.wav")
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "zero.wav").symlink_to("/dev/zero")
@@ -43,11 +43,11 @@ def test_what_is_no_regular_file_is_told_and_never_opened(tmp_path: Path) -> Non
     assert set(reasons) == {"pipe.wav", "zero.wav", "gone.wav", "self.wav"}
     assert "named pipe" in reasons["pipe.wav"]
     assert "device" in reasons["zero.wav"]
-    assert "leads nowhere" in reasons["gone.wav"]
+    assert "broken link" in reasons["gone.wav"]
     assert {p.action for p in problems} == {"skipped"}
 
 
-def test_what_lies_in_icloud_is_told(tmp_path: Path) -> None:
+def test_files_in_icloud_are_reported(tmp_path: Path) -> None:
     save(tmp_path / "a.wav")
     (tmp_path / ".b.m4a.icloud").write_bytes(b"bplist00")
     paths, problems = scan_recordings(tmp_path)
@@ -56,7 +56,7 @@ def test_what_lies_in_icloud_is_told(tmp_path: Path) -> None:
     assert "download it" in problems[0].reason
 
 
-def test_a_socket_is_told() -> None:
+def test_a_socket_is_reported() -> None:
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{short}/s.wav")
         paths, problems = scan_recordings(Path(short))
@@ -75,7 +75,7 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     assert {p.path for p in problems} == {"g/up", "i"}
 
 
-def test_corpora_and_models_inside_are_not_music(tmp_path: Path) -> None:
+def test_corpora_and_models_below_the_source_are_ignored(tmp_path: Path) -> None:
     src = tmp_path / "src"
     save(src / "rock" / "a.wav")
     quick(src, src / "made")
@@ -86,33 +86,33 @@ def test_corpora_and_models_inside_are_not_music(tmp_path: Path) -> None:
     (src / "empty").mkdir()
     c = quick(src, tmp_path / "out")
     assert [t.source for t in c.tracks] == ["rock/a.wav"]
-    told = {p.path: p.reason for p in read_problems(c.folder)}
-    assert set(told) == {"made", "model", "begun", "empty"}
-    assert "corpus folder" in told["made"]
-    assert "corpus folder" in told["begun"]
-    assert "model folder" in told["model"]
-    assert "without any recording" in told["empty"]
+    reported = {p.path: p.reason for p in read_problems(c.folder)}
+    assert set(reported) == {"made", "model", "begun", "empty"}
+    assert "corpus folder" in reported["made"]
+    assert "corpus folder" in reported["begun"]
+    assert "model folder" in reported["model"]
+    assert "without recordings" in reported["empty"]
 
 
-def test_a_corpus_is_not_a_source(tmp_path: Path) -> None:
+def test_a_corpus_is_refused_as_a_source(tmp_path: Path) -> None:
     save(tmp_path / "src" / "a.wav")
     c = quick(tmp_path / "src", tmp_path / "out")
     for source, out in ((c.folder, tmp_path / "again"), (c.folder / "audio", c.folder)):
         with pytest.raises(UsageError, match="is a corpus folder"):
             quick(source, out)
-    save(tmp_path / "out" / "source" / "b.wav", hz=300)  # as of procedural songs: the source lies in the corpus
+    save(tmp_path / "out" / "source" / "b.wav", hz=300)  # as for procedural songs, whose source is in the corpus folder
     assert [t.source for t in quick(tmp_path / "out" / "source", tmp_path / "out").tracks] == ["b.wav"]
 
 
 @pytest.mark.skipif(is_root(), reason="root reads everything")
-def test_an_unreadable_folder_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path) -> None:
     save(tmp_path / "a.wav")
     (tmp_path / "closed").mkdir(mode=0)
     _, problems = scan_recordings(tmp_path)
     assert [(p.path, p.action) for p in problems] == [("closed", "skipped")]
 
 
-def test_a_path_longer_than_the_system_takes() -> None:
+def test_a_path_too_long_for_the_system_is_reported() -> None:
     with tempfile.TemporaryDirectory() as top:
         save(Path(top) / "a.wav")
         here = os.open(top, os.O_RDONLY)
@@ -129,7 +129,7 @@ def test_a_path_longer_than_the_system_takes() -> None:
     assert any("name too long" in p.reason.lower() for p in problems)
 
 
-def test_what_killed_builds_leave_is_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_builds_are_removed(tmp_path: Path) -> None:
     save(tmp_path / "src" / "a.wav")
     (tmp_path / "out" / "audio").mkdir(parents=True)
     left = [temporary_name(tmp_path / "out" / "audio" / "x.wav"), temporary_name(tmp_path / "out" / "tracks.csv")]
@@ -139,19 +139,19 @@ def test_what_killed_builds_leave_is_removed(tmp_path: Path) -> None:
     assert not [p for p in left if p.exists()]
 
 
-def test_only_what_is_stale_and_ours_is_removed(tmp_path: Path) -> None:
-    ours, theirs = temporary_name(tmp_path / "a.wav"), tmp_path / ".song.part.wav"
-    for path in (ours, theirs):
+def test_only_stale_temporary_files_of_noizenet_are_removed(tmp_path: Path) -> None:
+    own, foreign = temporary_name(tmp_path / "a.wav"), tmp_path / ".song.part.wav"
+    for path in (own, foreign):
         path.write_bytes(b"x")
     assert remove_stale(tmp_path, older_s=3600) == 0
-    os.utime(ours, (0, 0))
+    os.utime(own, (0, 0))
     assert remove_stale(tmp_path, older_s=3600) == 1
-    os.utime(theirs, (0, 0))
+    os.utime(foreign, (0, 0))
     assert remove_stale(tmp_path) == 0
-    theirs.unlink()  # it was still there
+    foreign.unlink()  # raises an error if it was removed
 
 
-def test_an_error_of_the_work_is_not_laid_on_the_lock(tmp_path: Path) -> None:
+def test_an_error_under_the_lock_is_not_reported_as_a_lock_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="song"), folder_lock(tmp_path, "corpus"):
         raise FileNotFoundError(2, "No such file", "song")
     with folder_lock(tmp_path, "corpus"):
@@ -159,13 +159,13 @@ def test_an_error_of_the_work_is_not_laid_on_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"min_seconds": float("nan")}, {"min_seconds": -1.0}])
-def test_lengths_that_are_none(tmp_path: Path, options: dict[str, float]) -> None:
+def test_invalid_minimum_lengths_are_refused(tmp_path: Path, options: dict[str, float]) -> None:
     save(tmp_path / "src" / "a.wav")
     with pytest.raises(UsageError, match="min seconds"):
         quick(tmp_path / "src", tmp_path / "out", **options)
 
 
-def test_short_recordings_are_counted_with_the_remedy(tmp_path: Path, cli: object) -> None:
+def test_short_recordings_are_counted_and_the_option_is_named(tmp_path: Path, cli: object) -> None:
     for i in range(5):
         save(tmp_path / "src" / f"{i}.wav", seconds=0.4 if i < 3 else 1.5, hz=200 + i)
     arguments = ("--sample-rate", RATE, "--workers", 1)
@@ -186,7 +186,7 @@ def test_short_recordings_are_counted_with_the_remedy(tmp_path: Path, cli: objec
         ("tracks.csv", None),
     ],
 )
-def test_damaged_tables_are_told(tmp_path: Path, cli: object, table: str, text: str | None) -> None:
+def test_damaged_tables_are_reported(tmp_path: Path, cli: object, table: str, text: str | None) -> None:
     save(tmp_path / "src" / "a.wav")
     c = quick(tmp_path / "src", tmp_path / "out")
     good = (c.folder / table).read_text()
@@ -198,19 +198,19 @@ def test_damaged_tables_are_told(tmp_path: Path, cli: object, table: str, text: 
     assert "build the corpus again" in err.replace("\n", " ")
 
 
-def test_of_copies_the_one_in_a_genre_folder_is_taken(tmp_path: Path) -> None:
+def test_a_copy_in_a_genre_folder_is_preferred(tmp_path: Path) -> None:
     source = tmp_path / "src"
     for name, hz in (("a.wav", 220.0), ("b.wav", 330.0), ("jazz/a.wav", 220.0), ("rock/a.wav", 220.0)):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         save(source / name, hz=hz)
     corpus = quick(source, tmp_path / "c")
     assert sorted(t.source for t in corpus.tracks) == ["b.wav", "jazz/a.wav"]
-    told = {p.path: p.reason for p in read_problems(tmp_path / "c")}
-    assert told["a.wav"] == told["rock/a.wav"] == "the same recording as jazz/a.wav"
-    assert told["rock"] == "the genre has no track: its 1 usable recording(s) are copies"
+    reported = {p.path: p.reason for p in read_problems(tmp_path / "c")}
+    assert reported["a.wav"] == reported["rock/a.wav"] == "the same recording as jazz/a.wav"
+    assert reported["rock"] == "the genre has no track: its 1 usable recording(s) are copies"
 
 
-def test_a_length_just_too_short_is_told_with_its_digits(tmp_path: Path) -> None:
+def test_a_length_just_too_short_is_reported_with_enough_digits(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     save(tmp_path / "src" / "a.wav", seconds=0.9996)
     save(tmp_path / "src" / "b.wav", seconds=1.5)
@@ -219,7 +219,7 @@ def test_a_length_just_too_short_is_told_with_its_digits(tmp_path: Path) -> None
     assert "too short (0.9995 s, at least 1 s are needed)" in problem.reason
 
 
-def test_sound_is_found_under_any_ending(tmp_path: Path) -> None:
+def test_audio_is_found_under_any_suffix(tmp_path: Path) -> None:
     save(tmp_path / "a.wav")
     sound = (tmp_path / "a.wav").read_bytes()
     for name in ("without", "a.take2", "a.m4p", "a.crdownload"):
@@ -228,14 +228,16 @@ def test_sound_is_found_under_any_ending(tmp_path: Path) -> None:
     (tmp_path / "notes.xyz").write_text("some notes, no sound\n" * 100)
     paths, problems = scan_recordings(tmp_path)
     assert [p.name for p in paths] == ["a.take2", "a.wav", "without"]
-    told = {p.path: p.reason for p in problems}
-    assert "encrypted" in told.pop("a.m4p")
-    assert told.pop("a.crdownload").startswith("unfinished, by its name")
-    assert told == dict.fromkeys(("photo.heic", "notes.xyz"), "not an audio file (by its ending and its first bytes)")
+    reported = {p.path: p.reason for p in problems}
+    assert "encrypted" in reported.pop("a.m4p")
+    assert reported.pop("a.crdownload").startswith("an unfinished download, by its suffix")
+    assert reported == dict.fromkeys(
+        ("photo.heic", "notes.xyz"), "not an audio file (by its suffix and its first bytes)"
+    )
 
 
 @pytest.mark.parametrize("ending", [".thd", ".mlp", ".GSM", ".latm"])
-def test_sound_of_a_kind_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, ending: str) -> None:
+def test_unsupported_audio_formats_are_reported_with_the_remedy(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"a{ending}").write_bytes(b"\x07\x80\x91\xfe" * 1000)
     save(tmp_path / "b.wav")
     (tmp_path / f"c{ending}").write_bytes((tmp_path / "b.wav").read_bytes())  # the content decides
@@ -243,7 +245,7 @@ def test_sound_of_a_kind_that_is_not_read_is_told_with_the_remedy(tmp_path: Path
     assert [p.name for p in paths] == ["b.wav", f"c{ending}"]
     (problem,) = problems
     assert (problem.path, problem.action) == (f"a{ending}", "skipped")
-    assert "not read" in problem.reason
+    assert "not supported" in problem.reason
     assert "convert it to wav, flac" in problem.reason
 
 
@@ -261,7 +263,7 @@ FILMS = {
 
 
 @pytest.mark.parametrize("what", [*FILMS, "192"])
-def test_a_film_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, what: str) -> None:
+def test_unsupported_films_are_reported_with_the_remedy(tmp_path: Path, what: str) -> None:
     data = FILMS.get(what, transport_stream(192))
     what = what if what in FILMS else "an MPEG video (transport stream)"
     (tmp_path / "concert.xyz").write_bytes(data)
@@ -279,7 +281,7 @@ def test_a_film_that_is_not_read_is_told_with_the_remedy(tmp_path: Path, what: s
         assert "ffmpeg -i VIDEO -vn AUDIO.flac" in str(caught.value)
 
 
-def test_a_real_avi_film_is_known(tmp_path: Path) -> None:
+def test_a_real_avi_film_is_recognised(tmp_path: Path) -> None:
     import av
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The same recording under another encoding, level, rate or start is found; other music is not."""
+"""Copies with another encoding, level, rate or start are found; other music is not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from noizenet.base.registry import Registry
 from noizenet.corpus.arrange import read_duplicates
 from noizenet.corpus.build import build
 from noizenet.corpus.corpus import Corpus
-from noizenet.corpus.duplicates import find_duplicates, propose, same_sound
+from noizenet.corpus.duplicates import find_duplicates, matching_offset, propose_pairs
 from noizenet.corpus.fingerprint import CACHE_SUFFIX, Fingerprint, fingerprint
 from noizenet.corpus.folder import FolderSource
 from noizenet.corpus.source import Scan
@@ -45,7 +45,7 @@ def groups(paths: list[Path]) -> list[set[str]]:
 
 
 def coded(path: Path, name: str, *options: str, before: tuple[str, ...] = ()) -> Path:
-    """Encode by ffmpeg, decode to what a corpus holds."""
+    """Encode with ffmpeg and decode to a corpus's format."""
     middle = path.with_name(f"{path.stem}-{name}")
     out = path.with_name(f"{path.stem}-{Path(name).stem}.wav")
     run = ["ffmpeg", "-v", "error", "-y"]
@@ -75,7 +75,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_another_copy_is_found(variant: str, songs: list[Path]) -> None:
+def test_an_altered_copy_is_found(variant: str, songs: list[Path]) -> None:
     name, options, start = VARIANTS[variant]
     original = songs[sum(map(ord, variant)) % len(songs)]
     before = ("-ss", str(start)) if start > 0 else ()
@@ -85,17 +85,16 @@ def test_another_copy_is_found(variant: str, songs: list[Path]) -> None:
     offsets = [m.offset for m in found[0]]
     assert offsets[0] == 0
     period_free = abs(offsets[1] - start) < 0.03
-    assert period_free or same_sound(original, copy, offsets[1]) is not None  # a loop fits at several places
+    assert period_free or matching_offset(original, copy, offsets[1]) is not None  # a loop matches at several offsets
 
 
-# Always the same examples: a copy of music made of loops can be missed (techno, seed 1924, from 1.5 s on), and a test
-# must not wait for that.
+# Derandomized: a copy of loop-based music can be missed (techno, seed 1924, from 1.5 s on), which must not fail at random.
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(
     skipped=st.floats(0, 10), level=st.floats(-20, 6), style=st.sampled_from(sorted(STYLES)), flip=st.booleans(),
     seed=st.integers(0, 10**6),
 )  # fmt: skip
-def test_any_start_and_level(
+def test_copies_with_any_start_and_level_are_found(
     skipped: float, level: float, style: str, flip: bool, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -165,25 +164,25 @@ KINDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_only_alike_is_not_grouped(kind: str, tmp_path: Path) -> None:
+def test_similar_recordings_are_not_grouped(kind: str, tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{i}.wav", x) for i, x in enumerate(different(kind))]
     assert groups(paths) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_copies_of_what_is_alike_are_grouped_with_their_own(kind: str, tmp_path: Path) -> None:
+def test_copies_of_similar_recordings_are_grouped_with_their_originals(kind: str, tmp_path: Path) -> None:
     sounds = different(kind)
     if kind == "noise":
         sounds = sounds[:2]
     paths = [save(tmp_path / f"{i}-a.wav", x) for i, x in enumerate(sounds)]
-    # What never changes its loudness has no moments to tell a start by.
+    # A sound of constant loudness has no events that could be aligned.
     before = () if kind in ("vibrato", "tones") else ("-ss", "0.37")
     copies = [coded(p, "b.mp3", "-b:a", "128k", before=before) for p in paths]
     found = groups([*paths, *copies])
     assert sorted(found, key=min) == [{f"{i}-a", f"{i}-a-b"} for i in range(len(paths))]
 
 
-def test_silence_and_what_is_too_short_have_no_copies(tmp_path: Path) -> None:
+def test_silent_and_very_short_recordings_have_no_copies(tmp_path: Path) -> None:
     silent = [save(tmp_path / f"s{i}.wav", np.zeros(HZ * (2 + i))) for i in range(3)]
     short = [save(tmp_path / f"t{i}.wav", melody(i)[: 50 + i]) for i in range(3)]
     nothing = [save(tmp_path / "n.wav", np.zeros(0))]
@@ -191,7 +190,7 @@ def test_silence_and_what_is_too_short_have_no_copies(tmp_path: Path) -> None:
     assert find_duplicates([], HZ) == []
 
 
-def test_a_recording_inside_a_long_one_belongs_to_it(tmp_path: Path) -> None:
+def test_a_part_of_a_long_recording_is_grouped_with_it(tmp_path: Path) -> None:
     mix = save(tmp_path / "mix.wav", np.concatenate([melody(i) for i in range(6)]))
     part = save(tmp_path / "part.wav", melody(3))
     other = save(tmp_path / "other.wav", melody(77))
@@ -201,14 +200,16 @@ def test_a_recording_inside_a_long_one_belongs_to_it(tmp_path: Path) -> None:
 
 
 def test_copies_of_copies_are_one_group(tmp_path: Path) -> None:
-    """Neither the first nor the last third alone overlaps the other: the middle one joins them."""
+    """The first and the last part do not overlap; the middle part joins them."""
     x = melody(1, 40)
     thirds = [save(tmp_path / f"{i}.wav", x[a * HZ : b * HZ]) for i, (a, b) in enumerate([(0, 20), (10, 30), (20, 40)])]
     found = find_duplicates(thirds, HZ)
     assert [[m.offset for m in g] for g in found] == [pytest.approx([0, 10, 20], abs=0.01)]
 
 
-def test_the_fingerprint_is_kept_and_damage_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_is_cached_and_a_damaged_cache_is_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from noizenet.corpus import fingerprint as module
 
     path = save(tmp_path / "a.wav", melody(1))
@@ -221,26 +222,26 @@ def test_the_fingerprint_is_kept_and_damage_is_noticed(tmp_path: Path, monkeypat
         assert np.array_equal(fingerprint(path).hashes, first.hashes)
         assert kept.read_bytes() == good
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_peaks", None)  # would fail if it were asked
+        patched.setattr(module, "_peaks", None)  # fails if it is called
         assert np.array_equal(fingerprint(path).times, first.times)
     save(path, melody(2, 20))
     assert not np.array_equal(fingerprint(path).hashes, first.hashes)
 
 
-def test_a_long_recording_is_read_in_parts_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_does_not_depend_on_the_chunk_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from noizenet.corpus import fingerprint as module
 
     path = save(tmp_path / "a.wav", song("waltz", 3))
     whole = fingerprint(path)
     path.with_suffix(CACHE_SUFFIX).unlink()
-    monkeypatch.setattr(module, "CHUNK", 97)
+    monkeypatch.setattr(module, "CHUNK_FRAMES", 97)
     parts = fingerprint(path)
     assert np.array_equal(whole.hashes, parts.hashes)
     assert np.array_equal(whole.times, parts.times)
 
 
-def test_thousands_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """3,000 fingerprints of random hashes, of which some are shifted copies with losses; in one pass or in many."""
+def test_thousands_of_fingerprints_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3,000 fingerprints of random hashes, some of them shifted copies with losses, in one pass or several."""
     from noizenet.corpus import duplicates as module
 
     rng = np.random.default_rng(1)
@@ -255,13 +256,13 @@ def test_thousands_are_compared_through_an_index(monkeypatch: pytest.MonkeyPatch
         times = np.where(kept, prints[a].times - offset, prints[b].times)
         order = np.argsort(hashes, kind="stable")
         prints[b] = Fingerprint(hashes[order], times[order].astype(np.int32))
-    found = propose(prints)
+    found = propose_pairs(prints)
     assert {(c.a, c.b): c.offset for c in found} == pairs
     monkeypatch.setattr(module, "ENTRIES_PER_PASS", 50_000)
-    assert propose(prints) == found
+    assert propose_pairs(prints) == found
 
 
-def test_prepared_audio_that_is_damaged_is_named(tmp_path: Path) -> None:
+def test_damaged_prepared_audio_is_reported(tmp_path: Path) -> None:
     good, bad = save(tmp_path / "good.wav", melody(1)), tmp_path / "bad.wav"
     with pytest.raises(CorpusError, match=r"bad\.wav: the prepared audio is missing"):
         find_duplicates([good, bad], HZ)
@@ -269,22 +270,22 @@ def test_prepared_audio_that_is_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"bad\.wav: the prepared audio is missing or damaged"):
         find_duplicates([good, bad], HZ)
     with pytest.raises(CorpusError, match=r"bad\.wav"):
-        same_sound(good, bad, 0.0)
+        matching_offset(good, bad, 0.0)
 
 
-def test_hundreds_of_copies_are_all_joined() -> None:
-    """A hash that many share is paired with few of them, yet every copy is joined with another."""
+def test_hundreds_of_copies_are_joined() -> None:
+    """A hash with many occurrences is paired with few of them, yet all copies are joined."""
     rng = np.random.default_rng(2)
     hashes = np.sort(rng.integers(0, 2**32, 150, np.uint32))
     times = rng.integers(0, 1300, 150).astype(np.int32)
-    candidates = propose([Fingerprint(hashes, times + i) for i in range(300)])
+    candidates = propose_pairs([Fingerprint(hashes, times + i) for i in range(300)])
     assert {(c.a, c.b) for c in candidates} >= {(i, i + 1) for i in range(299)}
     assert all(c.offset == c.a - c.b for c in candidates)
 
 
 class TestBuild:
     def source(self, folder: Path, names: list[str], seconds: int = 8) -> Path:
-        """Songs, each as WAV, quieter FLAC at another rate, and cut MP3."""
+        """Write each song as a WAV, as a quieter FLAC at another rate, and as a trimmed MP3."""
         for number, name in enumerate(names):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             original = save(folder / f"{name}.wav", melody(number, seconds))
@@ -294,7 +295,7 @@ class TestBuild:
             subprocess.run([*run, "-ss", "0.7", "-i", original, "-b:a", "64k", folder / f"{name} cut.mp3"], check=True)
         return folder
 
-    def test_copies_lie_on_one_side_and_are_listed(self, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    def test_copies_share_a_split_and_are_listed(self, tmp_path: Path, cli: Callable[..., Any]) -> None:
         names = [f"{'ab'[i % 2]}/song {i}" for i in range(6)]
         code, _, err = cli("corpus", "build", self.source(tmp_path / "src", names), tmp_path / "c", "--workers", 1)
         assert code == 0
@@ -307,10 +308,10 @@ class TestBuild:
         rows = read_duplicates(corpus.folder)
         assert {d.source: d.split for d in rows} == split
         for name in names:
-            mine = [d for d in rows if d.source in (f"{name}.wav", f"{name} again.flac", f"{name} cut.mp3")]
-            assert len({d.group for d in mine}) == 1
-            assert len({d.split for d in mine}) == 1
-            offset = {d.source.removeprefix(name): d.offset for d in mine}
+            copies = [d for d in rows if d.source in (f"{name}.wav", f"{name} again.flac", f"{name} cut.mp3")]
+            assert len({d.group for d in copies}) == 1
+            assert len({d.split for d in copies}) == 1
+            offset = {d.source.removeprefix(name): d.offset for d in copies}
             assert offset[" cut.mp3"] - offset[".wav"] == pytest.approx(0.7, abs=0.06)
         for genre in "ab":
             assert {t.split for t in corpus.tracks if t.genre == genre} == {"train", "validation", "test"}
@@ -318,7 +319,7 @@ class TestBuild:
         assert code == 0
         assert len(json.loads(out)["duplicates"]) == 18
 
-    def test_a_prescribed_split_that_parts_copies_is_kept_and_told(
+    def test_a_prescribed_split_that_separates_copies_is_kept_and_reported(
         self, tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def official(folder: Path, *, exclude: Path) -> Scan:
@@ -328,8 +329,10 @@ class TestBuild:
 
         source = self.source(tmp_path / "src", ["g/one", "g/two", "g/three"])
         with monkeypatch.context() as patched:
-            patched.setattr(OtherSource, "scan", staticmethod(official))
-            patched.setattr("noizenet.corpus.build.CORPORA", Registry("layout", {"folders": f"{__name__}:OtherSource"}))
+            patched.setattr(PrescribedSource, "scan", staticmethod(official))
+            patched.setattr(
+                "noizenet.corpus.build.CORPORA", Registry("layout", {"folders": f"{__name__}:PrescribedSource"})
+            )
             corpus = build(source, tmp_path / "c", layout="folders", workers=1)
         for t in corpus.tracks:
             assert t.split == ("test" if t.source.endswith("flac") else "train")
@@ -343,5 +346,5 @@ class TestBuild:
         assert (corpus.folder / "duplicates.csv").read_text().startswith("group,source,genre,split,offset")
 
 
-class OtherSource(FolderSource):
-    """A collection that prescribes splits."""
+class PrescribedSource(FolderSource):
+    """A collection with prescribed splits."""

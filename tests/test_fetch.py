@@ -1,4 +1,4 @@
-"""Downloading against a real server that cuts connections, serves wrong files, and resumes."""
+"""Downloads from a real HTTP server that closes connections, serves wrong files, and supports ranges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from noizenet.corpus.fma import FmaSource
 
 
 class Server:
-    """Files by name; `cut` bytes are sent at most per answer, for the first `cuts` answers."""
+    """Serves files by name; the first `cuts` responses end after `cut` bytes."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -90,7 +90,7 @@ def get(server: Server, path: Path, sha1: str = SHA1) -> Path:
     return fetch(f"{server.url}/a.zip", path, sha1, pause_s=0.001)
 
 
-def test_a_cut_connection_is_resumed(server: Server, tmp_path: Path) -> None:
+def test_a_broken_download_resumes(server: Server, tmp_path: Path) -> None:
     server.files["a.zip"] = DATA
     server.cut, server.cuts = 2**18, 3
     assert get(server, tmp_path / "a.zip").read_bytes() == DATA
@@ -99,7 +99,7 @@ def test_a_cut_connection_is_resumed(server: Server, tmp_path: Path) -> None:
     assert len(server.requests) == 4, "a complete file is not fetched again"
 
 
-def test_an_earlier_run_is_resumed(server: Server, tmp_path: Path) -> None:
+def test_the_download_of_an_earlier_run_resumes(server: Server, tmp_path: Path) -> None:
     server.files["a.zip"] = DATA
     (tmp_path / "a.zip.partial").write_bytes(DATA[:1000])
     assert get(server, tmp_path / "a.zip").read_bytes() == DATA
@@ -108,7 +108,7 @@ def test_an_earlier_run_is_resumed(server: Server, tmp_path: Path) -> None:
     assert get(server, tmp_path / "b.zip").read_bytes() == DATA
 
 
-def test_a_server_without_ranges_starts_again(server: Server, tmp_path: Path) -> None:
+def test_a_download_without_range_support_restarts(server: Server, tmp_path: Path) -> None:
     server.files["a.zip"] = DATA
     server.ranges = False
     (tmp_path / "a.zip.partial").write_bytes(b"x" * 1000)
@@ -124,15 +124,15 @@ def test_a_wrong_file_is_removed(server: Server, tmp_path: Path) -> None:
     assert get(server, tmp_path / "a.zip").read_bytes() == DATA
 
 
-def test_a_server_that_never_finishes(server: Server, tmp_path: Path) -> None:
+def test_a_download_without_progress_fails(server: Server, tmp_path: Path) -> None:
     server.files["a.zip"] = DATA
     server.cut, server.cuts = 10, 1000
-    with pytest.raises(FetchError, match="bytes are kept"):
+    with pytest.raises(FetchError, match="the download will resume"):
         get(server, tmp_path / "a.zip")
     assert len(server.requests) == TRIES
 
 
-def test_many_cuts_with_progress_are_survived(server: Server, tmp_path: Path) -> None:
+def test_repeated_interruptions_with_progress_are_retried(server: Server, tmp_path: Path) -> None:
     server.files["a.zip"] = DATA
     server.cut, server.cuts = 2**16, 3 * TRIES
     assert get(server, tmp_path / "a.zip").read_bytes() == DATA
@@ -140,21 +140,21 @@ def test_many_cuts_with_progress_are_survived(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(404, "check the address"), (403, "check the address"), (503, "answers 503")]
+    ("status", "message"), [(404, "check the address"), (403, "check the address"), (503, "HTTP status 503")]
 )
-def test_refusals(server: Server, tmp_path: Path, status: int, message: str) -> None:
+def test_http_errors(server: Server, tmp_path: Path, status: int, message: str) -> None:
     server.files["a.zip"] = DATA
     server.status = status
     with pytest.raises(FetchError, match=message):
         get(server, tmp_path / "a.zip")
 
 
-def test_no_server(tmp_path: Path) -> None:
+def test_an_unreachable_server(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="check the network"):
         fetch("http://127.0.0.1:9/a.zip", tmp_path / "a.zip", SHA1, pause_s=0.001)
 
 
-def test_unsafe_and_damaged_archives(tmp_path: Path) -> None:
+def test_unsafe_and_damaged_archives_are_refused(tmp_path: Path) -> None:
     for name in ("../evil.txt", "/etc/evil", "a/../../evil"):
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as bundle:
             bundle.writestr(name, "x")
@@ -166,7 +166,7 @@ def test_unsafe_and_damaged_archives(tmp_path: Path) -> None:
         unpack(tmp_path / "evil.zip", tmp_path)
 
 
-def test_what_is_damaged_within_leaves_nothing_half(tmp_path: Path) -> None:
+def test_a_damaged_member_leaves_no_partial_file(tmp_path: Path) -> None:
     payload = bytes(range(256)) * 400
     with zipfile.ZipFile(tmp_path / "good.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("a/first.bin", payload)
@@ -185,7 +185,7 @@ def test_what_is_damaged_within_leaves_nothing_half(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "empty").is_dir()
 
 
-def test_a_file_cut_by_a_kill_is_unpacked_again(tmp_path: Path) -> None:
+def test_a_truncated_file_is_unpacked_again(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(make_zip({"x/a.bin": b"whole", "x/b.bin": b"there"}))
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a.bin").write_bytes(b"wh")
@@ -204,8 +204,8 @@ def make_zip(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_whole_way(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metadata and audio, a cut connection in between, unpacked and built; a second call fetches nothing."""
+def test_fetch_unpack_and_build(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metadata and audio are downloaded over a broken connection, unpacked and built; a second call downloads nothing."""
 
     def mp3(hz: float) -> bytes:
         buffer = io.BytesIO()
@@ -241,13 +241,13 @@ def test_names_and_published_checksums() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "x", "ftp://a/b", "http://", "/data", "http:x"])
-def test_an_address_must_be_one(tmp_path: Path, address: str) -> None:
+def test_invalid_addresses_are_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(UsageError, match="base url"):
         fetch_fma("fma-small", tmp_path / "c", base_url=address)
     assert not (tmp_path / "c").exists()
 
 
-def test_every_new_attempt_is_told(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_retry_is_logged(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     server.files["a.zip"] = DATA
     server.cut, server.cuts = 2**16, 3
     get(server, tmp_path / "a.zip")

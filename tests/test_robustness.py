@@ -1,4 +1,4 @@
-"""The harness finds what it is there to find: a watch that never barks is worth nothing."""
+"""The robustness harness detects the faults that it looks for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from robustness import differential, findings, fuzz_audio, mutations, report, sounds, workers
 
 
-def misbehave() -> Any:
-    """Return a function that does what it is told."""
+def make_faulty_attempt() -> Any:
+    """Return a function that fails in the way its task asks for."""
 
     def attempt(task: dict[str, Any]) -> tuple[str, str]:
         if task["do"] == "crash":
@@ -33,15 +33,15 @@ def misbehave() -> Any:
     return attempt
 
 
-def test_faults_are_noticed_and_the_next_input_is_tried() -> None:
-    asked = ["crash", "raise", "memory", "hang", "nothing", "nothing"]
-    tasks = [{"what": "test", "do": do, "bytes": 600_000_000} for do in asked]
-    outcomes = workers.run(misbehave, tasks, workers=1, most_seconds=2, most_bytes=400_000_000, patience=100)
+def test_faults_are_detected_and_the_run_continues() -> None:
+    actions = ["crash", "raise", "memory", "hang", "nothing", "nothing"]
+    tasks = [{"what": "test", "do": do, "bytes": 600_000_000} for do in actions]
+    outcomes = workers.run(make_faulty_attempt, tasks, workers=1, max_seconds=2, max_bytes=400_000_000, patience=100)
     found = {o.task["do"]: o.kind for o in outcomes}
     assert found == {"crash": "crash", "raise": "traceback", "memory": "memory", "hang": "hang", "nothing": "fine"}
 
 
-def test_recipes_repeat_and_any_part_of_one_applies() -> None:
+def test_recipes_are_reproducible_and_reducible() -> None:
     others = {"a": bytes(range(256)) * 20, "b": b"RIFF" * 500}
     seen = set()
     for k in range(300):
@@ -50,7 +50,7 @@ def test_recipes_repeat_and_any_part_of_one_applies() -> None:
         seen |= {o[0] for o in operations}
         once = mutations.apply(others["a"], operations, others)
         assert once == mutations.apply(others["a"], json.loads(json.dumps(operations)), others)
-        for part in findings._simpler(operations):
+        for part in findings._reductions(operations):
             mutations.apply(others["a"], part, others)
     assert len(seen) == 15
     assert (
@@ -58,14 +58,14 @@ def test_recipes_repeat_and_any_part_of_one_applies() -> None:
     )
 
 
-def test_a_finding_is_made_smaller() -> None:
+def test_a_finding_is_minimised() -> None:
     operations = [["flip", [[1, 0], [2, 0], [700, 1]]], ["keep", 5_000], ["fill", 100, 20, 0]]
     finding = {"kind": "traceback", "text": "", "times": 1, "task": {"what": "test", "operations": operations}}
-    assert findings.smaller(finding, only_700)["task"]["operations"] == [["flip", [[700, 1]]]]
+    assert findings.minimise(finding, make_attempt_that_fails_at_700)["task"]["operations"] == [["flip", [[700, 1]]]]
 
 
-def only_700() -> Any:
-    """Return a function that minds one place alone."""
+def make_attempt_that_fails_at_700() -> Any:
+    """Return a function that fails at one position only."""
 
     def attempt(task: dict[str, Any]) -> tuple[str, str]:
         if any([700, 1] in given[0] for kind, *given in task["operations"] if kind == "flip"):
@@ -76,8 +76,8 @@ def only_700() -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(sounds.FORMATS))
-def test_good_files_are_good(name: str, tmp_path: Path) -> None:
-    """What is mutated, and compared, is right to begin with."""
+def test_the_generated_files_are_valid(name: str, tmp_path: Path) -> None:
+    """The files that are mutated and compared are valid before."""
     kind = sounds.FORMATS[name]
     rate = 44_100 if 44_100 in kind.rates else 48_000
     assert differential.attempt({"format": name, "rate": rate, "channels": 2})[0] == "fine"
@@ -86,7 +86,7 @@ def test_good_files_are_good(name: str, tmp_path: Path) -> None:
     assert fuzz_audio._read(path, duration=True)[0] == "fine"
 
 
-def test_a_comparison_sees_what_differs() -> None:
+def test_a_comparison_detects_differences() -> None:
     a = sounds.music(0.3, 44_100, 2)
     same = {"lossless": True}
     assert differential.compare(a, 44_100, a[:, ::-1], 44_100, **same) == "", "another order of channels"
@@ -97,8 +97,8 @@ def test_a_comparison_sees_what_differs() -> None:
     assert "channels" in differential.compare(a, 44_100, a[:, :1], 44_100, **same)
 
 
-def test_the_page_is_made_from_the_results(tmp_path: Path) -> None:
-    """The committed page is what the committed results give: no number in it was written by hand."""
+def test_the_page_matches_the_results(tmp_path: Path) -> None:
+    """The committed page equals the one written from the committed results."""
     root = Path(report.__file__).parent.parent
     results = root / "results" / "reliability.json"
     report.write(json.loads(results.read_text()) if results.exists() else {}, tmp_path / "page.md")

@@ -1,4 +1,4 @@
-"""Splits as properties, and long recordings cut into pieces."""
+"""Properties of splits, and long recordings cut into pieces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ prescribed = st.lists(
 )
 
 
-def together(tracks: list[Unit], result: Assignment) -> dict[tuple[str, str], set[str]]:
+def splits_by_group(tracks: list[Unit], result: Assignment) -> dict[tuple[str, str], set[str]]:
     """Return the splits of each recording, and of each artist where genres are split by artist."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for t in tracks:
@@ -48,11 +48,11 @@ def together(tracks: list[Unit], result: Assignment) -> dict[tuple[str, str], se
 
 @settings(max_examples=300, deadline=None)
 @given(tracks=several, seed=st.integers(0, 5), order=st.randoms())
-def test_what_belongs_together_stays_together(tracks: list[Unit], seed: int, order: object) -> None:
+def test_copies_and_artists_share_a_split(tracks: list[Unit], seed: int, order: object) -> None:
     result = assign_splits(tracks, seed)
     assert set(result.split) == {t.key for t in tracks}
     assert set(result.split.values()) <= set(SPLITS)
-    assert all(len(splits) == 1 for splits in together(tracks, result).values())
+    assert all(len(splits) == 1 for splits in splits_by_group(tracks, result).values())
     for genre in {t.genre for t in tracks}:
         assert any(result.split[t.key] == "train" for t in tracks if t.genre == genre), "nothing to train on"
     shuffled = list(tracks)
@@ -80,7 +80,7 @@ def test_prescribed_splits_are_kept_and_followed(tracks: list[Unit], seed: int) 
 
 @settings(max_examples=100, deadline=None)
 @given(lengths=st.lists(st.floats(100, 300), min_size=30, max_size=80), seed=st.integers(0, 9))
-def test_a_tenth_is_held_out_twice(lengths: list[float], seed: int) -> None:
+def test_validation_and_test_each_get_a_tenth(lengths: list[float], seed: int) -> None:
     tracks = [Unit(f"{i:03d}", "g", "", s, "", str(i // 2) if i % 5 < 2 else "") for i, s in enumerate(lengths)]
     split = assign_splits(tracks, seed).split
     for which in ("validation", "test"):
@@ -108,8 +108,8 @@ def test_few_tracks(recordings: list[str], expected: list[str] | None) -> None:
         assert sorted(split.values()) == expected
 
 
-def test_recordings_that_join_artists_leave_something_to_hold_out() -> None:
-    """Three artists, of whom each plays with each: as one group nothing could be held out, so tracks are dealt."""
+def test_tracks_are_the_unit_if_copies_join_all_artists() -> None:
+    """Copies join all three artists into one group, of which nothing could be held out, so tracks are the unit."""
     tracks = [Unit(f"{a}{i}", "g", a, 10.0, "", "") for a in "xyz" for i in range(4)]
     tracks += [Unit("x9", "g", "x", 10.0, "", "1"), Unit("y9", "g", "y", 10.0, "", "1")]
     tracks += [Unit("y8", "g", "y", 10.0, "", "2"), Unit("z8", "g", "z", 10.0, "", "2")]
@@ -120,8 +120,8 @@ def test_recordings_that_join_artists_leave_something_to_hold_out() -> None:
     assert result.split["y8"] == result.split["z8"]
 
 
-def test_many_tracks_take_no_time() -> None:
-    """Dealing is about linear: a quadratic loop would take hours."""
+def test_many_tracks_are_split_quickly() -> None:
+    """The run time is about linear: a quadratic loop would take hours."""
     tracks = [Unit(str(i), f"g{i % 50}", f"a{i // 7}", 30.0, "", str(i // 2)) for i in range(30_000)]
     split = assign_splits(tracks).split
     held = [sum(v == which for v in split.values()) / len(tracks) for which in SPLITS]
@@ -136,7 +136,7 @@ class TestCut:
         soundfile.write(path, x, RATE)
         return path
 
-    def test_pieces_lie_apart_in_order_and_begin_where_it_is_quiet(self, tmp_path: Path) -> None:
+    def test_pieces_are_ordered_separated_and_cut_at_quiet_positions(self, tmp_path: Path) -> None:
         rests = [29.0, 61.5, 88.8, 121.0, 149.0, 181.2, 209.0, 241.0, 271.0]  # near the tenths of five minutes
         pieces = cut(self.long(tmp_path / "a.wav", 300, rests))
         assert [p.split for p in pieces] == ["train"] * 8 + ["validation", "test"]
@@ -156,7 +156,9 @@ class TestCut:
 
     @settings(max_examples=15, deadline=None)
     @given(seconds=st.floats(180, 5000), channels=st.sampled_from([1, 2]))
-    def test_any_length(self, seconds: float, channels: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def test_recordings_of_any_length(
+        self, seconds: float, channels: int, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
         rate = 1000
         path = tmp_path_factory.mktemp("cut") / "a.wav"
         noise = np.random.default_rng(round(seconds)).uniform(-0.5, 0.5, (round(seconds * rate), channels))
@@ -195,21 +197,21 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestOneLongRecording:
-    def test_it_is_cut_told_and_read_in_pieces(self, source: Path, tmp_path: Path) -> None:
+    def test_it_is_cut_reported_and_read_in_pieces(self, source: Path, tmp_path: Path) -> None:
         corpus = build(source, tmp_path / "c", sample_rate=RATE, workers=1)
         assert {s: len(corpus.split(s)) for s in SPLITS} == {"train": 8, "validation": 1, "test": 1}
         assert corpus.about["split_by"] == {"set": "piece"}
-        [told] = read_problems(corpus.folder)
-        assert (told.path, told.action) == ("a mix.wav", "cut")
-        assert "cut into 10 pieces" in told.reason
+        [problem] = read_problems(corpus.folder)
+        assert (problem.path, problem.action) == ("a mix.wav", "cut")
+        assert "cut into 10 pieces" in problem.reason
         assert len({t.id for t in corpus.tracks}) == len({t.key for t in corpus.tracks}) == 10
         assert {t.source for t in corpus.tracks} == {"a mix.wav"}
         whole, _ = soundfile.read(corpus.audio_path(corpus.tracks[0]), dtype="int16")
         for t in corpus.tracks:
-            own = whole[t.start : t.start + t.frames]
-            assert np.array_equal(corpus.read(t)[:, 0], own)
-            assert np.array_equal(corpus.read(t, 100, 50)[:, 0], own[100:150])
-            assert np.array_equal(corpus.read(t, t.frames - 7, 50)[:, 0], own[-7:])
+            expected = whole[t.start : t.start + t.frames]
+            assert np.array_equal(corpus.read(t)[:, 0], expected)
+            assert np.array_equal(corpus.read(t, 100, 50)[:, 0], expected[100:150])
+            assert np.array_equal(corpus.read(t, t.frames - 7, 50)[:, 0], expected[-7:])
             assert corpus.read(t, t.frames + 7, 50).shape == (0, 1)
         again = Corpus(corpus.folder)
         assert again.tracks == corpus.tracks
@@ -223,7 +225,7 @@ class TestOneLongRecording:
         quick_train(corpus, tmp_path / "m", "sample-lstm", epochs=0.01)
         assert list((tmp_path / "m").glob("*.safetensors"))
 
-    def test_it_stays_whole_among_others(self, source: Path, tmp_path: Path) -> None:
+    def test_it_is_not_cut_if_there_are_others(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "src").mkdir()
         (tmp_path / "src" / "long.wav").symlink_to(source / "a mix.wav")
         for i in range(3):
@@ -232,7 +234,7 @@ class TestOneLongRecording:
         assert len(corpus.tracks) == 4
         assert not read_problems(corpus.folder)
 
-    def test_of_its_copies_one_is_cut(self, source: Path, tmp_path: Path) -> None:
+    def test_only_one_of_its_copies_is_cut(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "src").mkdir()
         (tmp_path / "src" / "long.wav").symlink_to(source / "a mix.wav")
         x, _ = soundfile.read(source / "a mix.wav")
@@ -244,7 +246,7 @@ class TestOneLongRecording:
             ("shorter.flac", "skipped"),
         }
 
-    def test_a_short_one_is_not_cut(self, tmp_path: Path) -> None:
+    def test_a_short_recording_is_not_cut(self, tmp_path: Path) -> None:
         (tmp_path / "src").mkdir()
         soundfile.write(tmp_path / "src" / "a.wav", tone(100), RATE)
         assert [t.split for t in build(tmp_path / "src", tmp_path / "c", workers=1).tracks] == ["train"]

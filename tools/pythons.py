@@ -1,8 +1,8 @@
-"""Test the wheel on every other Python from 3.10 to 3.13 that this machine has: ``python tools/pythons.py``.
+"""Test the wheel on every other installed Python from 3.10 to 3.13: ``python tools/pythons.py``.
 
-The wheel is built once. For each Python a fresh environment gets torch, the wheel and what tests need; the command
-line plays, trains and serves from there, and the fast half of the tests runs. The last line says which Pythons it was,
-and which were left out for want of time.
+The wheel is built once. For each Python a new environment gets torch, the wheel and the test requirements; commands
+generate, train and serve from there, and the fast half of the tests runs. The last line lists the Pythons, with those
+that were skipped because of the time limit.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MINORS = 10, 13, 12, 11
-"""The ends first: they differ most."""
+"""The oldest and the newest first, because they differ most."""
 LEAST_S = 180.0
-"""What one takes at the least."""
+"""Minimum time of one Python, in seconds."""
 TORCH = "torch==2.13.0"
 
 
 def main() -> int:
-    """Run all of it; return an exit code."""
+    """Test all Pythons; return an exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch", default=TORCH)
-    parser.add_argument("--only", help="one version, for instance 3.12 (this one's, too)")
-    parser.add_argument("--no-tests", action="store_true", help="only play, train and serve")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin none that would not end by then")
+    parser.add_argument("--only", help="test only this version, for instance 3.12 (may be the current one)")
+    parser.add_argument("--no-tests", action="store_true", help="skip the tests: only generate, train and serve")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="time limit: skip versions that would exceed it"
+    )
     options = parser.parse_args()
     found = {v: p for v, p in pythons().items() if v == options.only or (not options.only and v != current())}
     if not found:
@@ -46,7 +48,7 @@ def main() -> int:
         for version, python in found.items():
             began = time.monotonic()
             if began - began_all + longest > 60 * options.minutes:
-                outcomes[version] = "left out, no time"
+                outcomes[version] = "skipped (time limit)"
                 continue
             fault = check(python, wheel, work / version, options.torch, tests=not options.no_tests)
             outcomes[version] = fault or f"passed in {time.monotonic() - began:.0f} s"
@@ -62,7 +64,7 @@ def current() -> str:
 
 
 def pythons() -> dict[str, str]:
-    """Return the Pythons of this machine by version: on the path, or below pyenv's folder."""
+    """Return version → path of the installed Pythons, on the PATH or in pyenv's folder."""
     found = {}
     for minor in MINORS:
         version = f"3.{minor}"
@@ -81,7 +83,7 @@ def pythons() -> dict[str, str]:
 
 
 def build(folder: Path) -> Path:
-    """Build the wheel from a copy of the sources, so that the checkout stays as it is."""
+    """Build the wheel from a copy of the sources, so that the checkout is not changed."""
     copy = folder.parent / "source"
     shutil.copytree(
         ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv*", "demo-out", "*.nb?", "__pycache__", "build")
@@ -96,7 +98,7 @@ def build(folder: Path) -> Path:
 
 
 def check(python: str, wheel: Path, venv: Path, torch: str, *, tests: bool) -> str:
-    """Install the wheel for one Python and use it; return what failed, or an empty text."""
+    """Install the wheel for one Python and use it; return what failed, or an empty string."""
     print(f"== the wheel on {python}", flush=True)
     binaries = venv / "bin"
     steps = [
@@ -120,7 +122,7 @@ def check(python: str, wheel: Path, venv: Path, torch: str, *, tests: bool) -> s
 
 
 def use(noizenet: Path, folder: Path) -> str:
-    """Play, train and serve as a user would, in an empty folder; return what failed, or an empty text."""
+    """Generate, train and serve in an empty folder; return what failed, or an empty string."""
     folder.mkdir()
     commands = [
         ["doctor"],
@@ -141,7 +143,7 @@ def use(noizenet: Path, folder: Path) -> str:
 
 
 def serve(noizenet: Path, folder: Path) -> str:
-    """Start the studio, fetch its page and its list of models; return what failed, or an empty text."""
+    """Start the studio, request its page and its list of models; return what failed, or an empty string."""
     with (folder / "studio.log").open("w+") as log:
         studio = subprocess.Popen(
             [str(noizenet), "studio", "--port", "0", "--data", "data"], cwd=folder, stdout=log, stderr=log
@@ -158,7 +160,7 @@ def serve(noizenet: Path, folder: Path) -> str:
                 print((folder / "studio.log").read_text(encoding="utf-8"))
                 return "noizenet studio"
             for path, wanted in (("/", "<html"), ("/api/models", "token-lstm")):
-                with urllib.request.urlopen(address + path, timeout=60) as answer:  # noqa: S310 - this machine's own
+                with urllib.request.urlopen(address + path, timeout=60) as answer:  # noqa: S310 - a local server
                     if wanted not in answer.read().decode():
                         return f"noizenet studio {path}"
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Make the virtual environment that ``make`` uses: ``python tools/set_up.py VENV TORCH [EXTRA]``.
+"""Create the virtual environment for ``make``: ``python tools/set_up.py VENV TORCH [EXTRA]``.
 
-Two processes may run this at once: the second waits for the first. What was interrupted is taken up again. The
-script itself must also parse on a Python that is too old, so that it can say so.
+If two processes run this at the same time, the second waits for the first. An interrupted installation is resumed. The
+script must also parse on unsupported old Pythons, so that it can print an error.
 """
 
 import os
@@ -12,12 +12,12 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 
 
 def main(arguments):
-    """Set up VENV; torch first and alone, so that nothing later replaces it."""
+    """Set up VENV; torch is installed first, so that no other package selects another build."""
     venv, torch = arguments[0], arguments[1]
     extra = arguments[2] if len(arguments) > 2 else "dev"
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         sys.exit(
-            "noizenet needs Python 3.10 to 3.13, this is %d.%d; name another: make PYTHON=python3.12 …"
+            "noizenet needs Python 3.10 to 3.13, this is %d.%d; select another one: make PYTHON=python3.12 …"
             % sys.version_info[:2]
         )
     with _lock(venv + ".lock"):
@@ -26,11 +26,11 @@ def main(arguments):
         if _python(venv) is None:
             _run(
                 [sys.executable, "-m", "venv", venv],
-                "python -m venv does not work here; install it (on Debian: apt install python3-venv)",
+                "python -m venv failed; install it (on Debian: apt install python3-venv)",
             )
         python = _python(venv) or sys.exit("%s: the virtual environment has no python; remove the folder" % venv)
         pip = [python, "-m", "pip", "install", "--quiet"]
-        remedy = "pip could not install everything; look at its message above, and at the network, and run make again"
+        remedy = "pip failed; see its message above, check the network, and run make again"
         _run([*pip, torch], remedy)
         _run([*pip, "--editable", ".[%s]" % extra], remedy)
         with open(os.path.join(venv, ".ready"), "w", encoding="utf-8"):
@@ -38,7 +38,7 @@ def main(arguments):
 
 
 class _lock:
-    """Hold a file for this process; the other one waits."""
+    """Lock a file; another process waits for it."""
 
     def __init__(self, path):
         self._path = path
@@ -47,12 +47,12 @@ class _lock:
         self._file = open(self._path, "w", encoding="utf-8")
         try:
             import fcntl
-        except ImportError:  # no such locks on this system: set up once at a time there
+        except ImportError:  # no file locks on this system
             return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print("another make sets up; waiting for it …", flush=True)
+            print("waiting for another make that is setting up …", flush=True)
             fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_):

@@ -1,4 +1,4 @@
-"""Gather the logs of trainings into results/accelerator.json: ``python collect.py GROUP=LOG.jsonl … --out FILE``."""
+"""Collect the logs of trainings in results/accelerator.json: ``python collect.py GROUP=LOG.jsonl … --out FILE``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what one training was, how it went, and how it ended."""
+    """Return the options, the learning curve and the last measurement of one training."""
     first, measured = rows[0], [r for r in rows if "old" in r]
     ended = next((r for r in rows if "finished" in r), {})
     curve = [
@@ -19,8 +19,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for r in measured
     ]  # fmt: skip
-    kept = ("weights", "hours", "seed", "device", "torch", "options")
-    found: dict[str, Any] = {"name": first["name"], **{k: first[k] for k in kept}, "curve": curve}
+    copied = ("weights", "hours", "seed", "device", "torch", "options")
+    found: dict[str, Any] = {"name": first["name"], **{k: first[k] for k in copied}, "curve": curve}
     if measured:
         found["last"] = {k: measured[-1][k] for k in ("old", "new")}
     return found | {k: ended[k] for k in ("step", "seconds", "frames_per_second", "peak_gb") if k in ended}

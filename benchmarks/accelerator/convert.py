@@ -1,9 +1,9 @@
-"""Turn weights that train.py saved into a model folder that plays.
+"""Convert weights saved by train.py to a model folder.
 
     python convert.py OUT/NAME.pt MODEL --tempi '{"jazz": [120.0, 96.5], …}'
 
-NAME.jsonl lies beside NAME.pt. Only stacks of LSTM layers with the heads ``sum`` and ``mlp`` have a counterpart.
-Weights are kept as float16; the representation is ``fullband`` with the bundled codec noizenet-2.
+NAME.jsonl must be next to NAME.pt. Only stacks of LSTM layers with the heads ``sum`` and ``mlp`` can be converted.
+Weights are stored as float16; the representation is ``fullband`` with the bundled codec noizenet-2.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from noizenet.store import card
 from noizenet.store.model import Model, save
 
 GENRES = ["acoustic", "ambient", "dance", "electronic", "jazz", "metal", "orchestral", "pop", "rock"]
-"""In the order of the numbers that train.py knows them by."""
+"""In the order of train.py's genre indices."""
 STYLES = Path(__file__).parent / "styles.tsv"
 LOOKBACK, PHRASE, PHASES = (4, 8, 16), 16, 32
-"""As in network.py."""
+"""The same values as in network.py."""
 
 F32 = NDArray[np.float32]
 State = Mapping[str, F32]
 
 
 def options_of(o: Mapping[str, Any]) -> ModelOptions:
-    """Return the counterpart of options of train.py.
+    """Return the model options that correspond to options of train.py.
 
     Raises
     ------
     UsageError
-        If there is none.
+        If there are none.
     """
     layers = o["stack"].split(",")
     if set(layers) != {"lstm"} or o["norm"] or o["head"] not in ("sum", "mlp") or o["embedding"] == o["hidden"]:
@@ -67,15 +67,19 @@ def arrays_of(state: State, a: Architecture) -> dict[str, F32]:
     for i in range(o.layers):
         for part in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
             arrays[f"stack.cells.{i}.kernel.{part}"] = state[f"layers.{i}.cell.kernel.{part}"]
-    given = state["head.given"].reshape(a.dim, levels, -1, width)
-    said = {name: state[f"head.say.{name}"].reshape(a.dim, width, -1) for name in ("weight", "bias")}
-    colour = state["head.colour.weight"].reshape(a.dim, width, -1)
+    code_embeddings = state["head.given"].reshape(a.dim, levels, -1, width)
+    in_proj = {name: state[f"head.say.{name}"].reshape(a.dim, width, -1) for name in ("weight", "bias")}
+    genre_proj = state["head.colour.weight"].reshape(a.dim, width, -1)
     for k in books:
         arrays[f"codes.{k}.weight"] = state["codes"].reshape(a.dim, levels, -1)[k]
-        arrays[f"head.in_proj.{k}.weight"], arrays[f"head.in_proj.{k}.bias"] = said["weight"][k], said["bias"][k, :, 0]
-        arrays[f"head.genre_proj.{k}.weight"] = colour[k]
-        arrays[f"head.out_proj.{k}.weight"], arrays[f"head.out_proj.{k}.bias"] = (state["head.out"][k].T,)
-        state["head.bias"][k]
+        arrays[f"head.in_proj.{k}.weight"], arrays[f"head.in_proj.{k}.bias"] = (
+            in_proj["weight"][k],
+            in_proj["bias"][k, :, 0],
+        )
+        arrays[f"head.genre_proj.{k}.weight"] = genre_proj[k]
+        arrays[f"head.out_proj.{k}.weight"], arrays[f"head.out_proj.{k}.bias"] = (
+            state["head.out"][k].T, state["head.bias"][k],
+        )  # fmt: skip
         arrays[f"head.phase_embedding.{k}.weight"] = state["head.beat.weight"].reshape(PHASES + 1, a.dim, width)[:, k]
         if o.phrase:
             arrays[f"head.phrase_embedding.{k}.weight"] = state["head.bar.weight"].reshape(PHRASE + 1, a.dim, width)[
@@ -85,21 +89,21 @@ def arrays_of(state: State, a: Architecture) -> dict[str, F32]:
             arrays[f"head.norm.{k}"] = state["head.n"][k]
             arrays |= {f"head.{part}.{k}.weight": state[f"head.{part}"][k].T for part in ("up", "down")}
         for j in range(k if not o.depth_shared else 0):
-            arrays[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"] = given[j, :, k]
+            arrays[f"head.code_embeddings.{k * (k - 1) // 2 + j}.weight"] = code_embeddings[j, :, k]
     for j in range(a.dim - 1 if o.depth_shared else 0):
-        arrays[f"head.code_embeddings.{j}.weight"] = given[j, :, 0]
+        arrays[f"head.code_embeddings.{j}.weight"] = code_embeddings[j, :, 0]
     if o.phrase:
         arrays["phrase_embedding.weight"] = state["bar.weight"]
     if o.lookback_beats:
         arrays["lookback.weight"] = state["back.weight"]
-        none = np.zeros((len(LOOKBACK), a.dim, levels, width), np.float32)  # where the head is told nothing of them
-        look = np.pad(state.get("head.look", none), ((0, 0), (0, 0), (1, 0), (0, 0)))  # row 0: nothing lies there
+        none = np.zeros((len(LOOKBACK), a.dim, levels, width), np.float32)  # if the head has no lookback input
+        look = np.pad(state.get("head.look", none), ((0, 0), (0, 0), (1, 0), (0, 0)))  # row 0: no code
         arrays |= {f"head.lookback.{i}.weight": t for i, t in enumerate(look.reshape(-1, levels + 1, width))}
     return {name: np.ascontiguousarray(x, np.float32) for name, x in arrays.items()}
 
 
 def measured(rows: Sequence[Mapping[str, Any]], representation: Representation) -> dict[str, Any]:
-    """Return what the last measurement of a training says, as a model's metrics."""
+    """Return the last measurement of a training as a model's metrics."""
     last = next((row for row in reversed(rows) if "new" in row), None)
     parts = [] if last is None else [row for row in (last["old"], last["new"]) if row["hours"] > 0]
     hours = sum(row["hours"] for row in parts)
@@ -114,7 +118,7 @@ def measured(rows: Sequence[Mapping[str, Any]], representation: Representation) 
 
 
 def trained_on() -> dict[str, Any]:
-    """Return what the training tracks of styles.tsv are; transposed versions count once."""
+    """Return a description of the training tracks in styles.tsv; transposed versions are counted once."""
     with STYLES.open(encoding="utf-8", newline="") as table:
         tracks = [r for r in csv.DictReader(table, delimiter="\t") if r["split"] == "train"]
     return {
@@ -124,47 +128,49 @@ def trained_on() -> dict[str, Any]:
 
 
 def convert(weights: Path, tempi: Mapping[str, Sequence[float]]) -> Model:
-    """Return the model that saved weights are.
+    """Return the model of saved weights.
 
     Parameters
     ----------
     weights : Path
-        ``NAME.pt``; the first line of ``NAME.jsonl`` beside it holds the options.
+        ``NAME.pt``; the first line of ``NAME.jsonl`` next to it holds the options.
     tempi : mapping
-        Of each genre the tempi of its pieces, in beats a minute.
+        Genre → tempi of its tracks, in beats per minute.
 
     Raises
     ------
     UsageError
-        If such a network has no counterpart, or does not fit its options.
+        If the network cannot be converted or does not match its options.
     """
     rows = [json.loads(line) for line in weights.with_suffix(".jsonl").read_text().splitlines()]
     options = options_of(rows[0]["options"])
     representation = create({"name": "fullband", "codec": "noizenet-2"}, sample_rate=44_100, channels=2)
-    representation = representation.fit(())  # notes which version of codec and book the codes are of
+    representation = representation.fit(())  # records the versions of the codec and the codebook
     architecture = Architecture(options, "classes", representation.levels, representation.dim, len(GENRES))
     saved = torch.load(weights, map_location="cpu", weights_only=True)
     arrays = arrays_of({k: v.float().numpy() for k, v in saved.items()}, architecture)
     shapes = expected_shapes(architecture)
     wrong = sorted(set(shapes.items()) ^ {(k, v.shape) for k, v in arrays.items()})
     if wrong:
-        raise UsageError(f"{weights}: does not fit its options, first at {wrong[0][0]!r}")
+        raise UsageError(f"{weights}: does not match its options, first at {wrong[0][0]!r}")
     if unknown := sorted(set(tempi) - set(GENRES)):
-        raise UsageError(f"tempi: {unknown[0]!r} is none of {', '.join(GENRES)}")
-    about = {
+        raise UsageError(f"tempi: {unknown[0]!r} is not one of {', '.join(GENRES)}")
+    record = {
         "recipe": "token-lstm", "genres": GENRES, "seed": rows[0].get("seed"),
         "metrics": measured(rows, representation), "corpus": trained_on(),
         "tempi": {g: [float(t) for t in tempi.get(g, [])] for g in GENRES},
     }  # fmt: skip
-    return Model(Weights(architecture, arrays), representation, GENRES, about)
+    return Model(Weights(architecture, arrays), representation, GENRES, record)
 
 
 def main() -> None:
-    """Convert as the arguments say."""
+    """Run the conversion."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="NAME.pt")
     parser.add_argument("model", type=Path, help="the folder to write")
-    parser.add_argument("--tempi", type=json.loads, default={}, help="beats a minute of each genre's pieces, as JSON")
+    parser.add_argument(
+        "--tempi", type=json.loads, default={}, help="tempi of each genre's tracks in beats per minute, as JSON"
+    )
     a = parser.parse_args()
     try:
         model = convert(a.weights, a.tempi)

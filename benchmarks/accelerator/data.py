@@ -1,4 +1,4 @@
-"""Tracks as codes, all in the device's memory, and lanes that walk along them."""
+"""Codes of all tracks in the device's memory, and batches whose rows advance through them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from network import LOOKBACK, PHASES, POSITIONS, Options
 from torch import Tensor
 
 TRAIN, VALIDATION = 0, 1
-"""As the table of styles has them; 2 is the test split, which nothing here reads."""
-FEWEST_FRAMES_WITH_BEAT = 32
+"""Split indices of styles.tsv; 2 is the test split, which is not read here."""
+MIN_FRAMES_WITH_BEAT = 32
 
 
 class Piece(NamedTuple):
-    """A track, or a transposed version of it: its first frame, its length, and what it is."""
+    """A track, or a transposed version of it: its first frame, its length, and its labels."""
 
     start: int
     frames: int
@@ -26,8 +26,8 @@ class Piece(NamedTuple):
     shift: int
 
 
-class Told(NamedTuple):
-    """What is gathered for lanes: codes [B, T + 1, K], and of the targets ticks, places [B, T] and lookbacks."""
+class Inputs(NamedTuple):
+    """Inputs of a batch: codes [B, T + 1, K]; ticks and places [B, T] and lookback codes of the targets."""
 
     codes: Tensor
     ticks: Tensor
@@ -41,11 +41,11 @@ class Data:
     Parameters
     ----------
     folder : Path
-        Each file holds codes [N, K], tick [N] (0: no beat is clear, else 1 to 32), beat [N] (counted so that beat 0 of
-        16 begins a phrase), lengths [tracks] and info [tracks, 3] (genre, split, whether the first generation had it).
+        Each file holds codes [N, K], tick [N] (0: no clear beat, else beat phase 1 to 32), beat [N] (beat 0 of 16
+        starts a phrase), lengths [tracks] and info [tracks, 3] (genre, split, whether in the first generation).
     device : str
     shifts : int
-        Pieces transposed by more semitones are left out.
+        Largest transposition, in semitones.
     """
 
     def __init__(self, folder: Path, device: str, shifts: int) -> None:
@@ -60,11 +60,11 @@ class Data:
             look, place = np.full((len(c), len(LOOKBACK)), -1, np.int32), np.zeros(len(c), np.uint8)
             ends = np.cumsum(lengths)
             for end, n, (genre, split, old) in zip(ends, lengths, info, strict=True):
-                own = slice(end - n, end)
+                track = slice(end - n, end)
                 self.pieces.append(Piece(at + int(end - n), int(n), int(genre), int(split), bool(old), shift))
-                told, ago = beats_of(t[own], b[own])
-                place[own] = told
-                look[own] = np.where(ago >= 0, ago + at + end - n, -1)
+                positions, ago = beats_of(t[track], b[track])
+                place[track] = positions
+                look[track] = np.where(ago >= 0, ago + at + end - n, -1)
             codes.append(c)
             ticks.append(t)
             places.append(place)
@@ -76,37 +76,37 @@ class Data:
         )
         self.genres = 1 + max(p.genre for p in self.pieces)
 
-    def gather(self, index: Tensor) -> Told:
-        """Return what lanes hear and are told; `index` [B, T + 1] are frames, the first of which is only heard."""
+    def gather(self, index: Tensor) -> Inputs:
+        """Return the inputs of a batch; `index` [B, T + 1] are frames, the first of which is only an input."""
         look = self.looks[index[:, 1:]].long()
         back = self.codes[look.clamp(min=0)].long()
         back = torch.where((look >= 0)[..., None], back, torch.full_like(back, -1))
         ticks, places = (x[index[:, 1:]].long() for x in (self.ticks, self.places))
-        return Told(self.codes[index].long(), ticks, places, back)
+        return Inputs(self.codes[index].long(), ticks, places, back)
 
     def paces(self) -> dict[int, list[tuple[float, int]]]:
-        """Return of each genre's training pieces the frames a beat (0: no clear beat) and the first frame."""
+        """Return genre → frames per beat (0: no clear beat) and first frame of each training piece."""
         found: dict[int, list[tuple[float, int]]] = {}
         ticks, places = self.ticks.cpu().numpy(), self.places.cpu().numpy()
         for piece in self.pieces:
             if piece.split != TRAIN or piece.shift:
                 continue
-            own = slice(piece.start, piece.start + piece.frames)
-            known = ticks[own] > 0
-            beats = np.sum(np.diff(places[own][known].astype(int)) % POSITIONS == 1)
+            track = slice(piece.start, piece.start + piece.frames)
+            known = ticks[track] > 0
+            beats = np.sum(np.diff(places[track][known].astype(int)) % POSITIONS == 1)
             pace = known.sum() / beats if known.mean() > 0.5 and beats > 8 else 0.0
             found.setdefault(piece.genre, []).append((float(pace), piece.start))
         return found
 
 
 def beats_of(ticks: np.ndarray[Any, Any], beats: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-    """Return where in a phrase each frame of a track is, [n], and the frames some beats before it, [n, lookbacks].
+    """Return the position in the phrase of each frame of a track, [n], and the frames some beats ago, [n, lookbacks].
 
-    0 and -1 where there is nothing to tell.
+    Unknown values are 0 and -1.
     """
     places, ago = np.zeros(len(ticks), np.uint8), np.full((len(ticks), len(LOOKBACK)), -1, np.int64)
     known = ticks > 0
-    if known.sum() < FEWEST_FRAMES_WITH_BEAT:
+    if known.sum() < MIN_FRAMES_WITH_BEAT:
         return places, ago
     where, whole = np.flatnonzero(known), beats[known].astype(np.int64)
     places[where] = 1 + whole % POSITIONS
@@ -122,15 +122,15 @@ def beats_of(ticks: np.ndarray[Any, Any], beats: np.ndarray[Any, Any]) -> tuple[
     return places, ago
 
 
-class Lanes:
-    """B lanes, each walking along a stretch of a training piece; short genres are read more often.
+class Rows:
+    """B rows, each of which advances through a segment of a training piece; short genres are read more often.
 
     Parameters
     ----------
     data : Data
     o : mapping
-        Its ``batch``, ``window``, ``segment``, ``balance`` and ``train`` ("all", or "old" for what the first generation
-        was trained on).
+        Its ``batch``, ``window``, ``segment``, ``balance`` and ``train`` ("all", or "old" for the training tracks of
+        the first generation) are used.
     seed : int
     """
 
@@ -145,29 +145,29 @@ class Lanes:
         often = np.maximum(per_genre, 1) ** -o["balance"]
         self._often = often / often[per_genre > 0].min()
         self._queue: list[tuple[int, int, int]] = []
-        self._lanes = [(0, 0, 0)] * o["batch"]
+        self._rows = [(0, 0, 0)] * o["batch"]
         self.frames = sum(p.frames for p in self._pieces)
         self.read = 0
 
-    def next(self) -> tuple[Told, Tensor, Tensor]:
-        """Return what all lanes hear in their next window, their genres [B] and which begin a new stretch [B]."""
-        lanes, window = len(self._lanes), self._o["window"]
-        fresh, starts, genres = np.zeros(lanes, bool), np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
-        for i in range(lanes):
-            at, left, genre = self._lanes[i]
+    def next(self) -> tuple[Inputs, Tensor, Tensor]:
+        """Return the inputs of the next window, the genres [B] and a mask of the rows that start a segment [B]."""
+        rows, window = len(self._rows), self._o["window"]
+        fresh, starts, genres = np.zeros(rows, bool), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        for i in range(rows):
+            at, left, genre = self._rows[i]
             if not left:
                 if not self._queue:
-                    self._deal()
+                    self._fill_queue()
                 at, left, genre = self._queue.pop()
                 fresh[i] = True
             starts[i], genres[i] = at, genre
-            self._lanes[i] = (at + window, left - 1, genre)
-        self.read += lanes * window
+            self._rows[i] = (at + window, left - 1, genre)
+        self.read += rows * window
         device = self._data.device
         index = torch.from_numpy(starts).to(device)[:, None] + torch.arange(window + 1, device=device)
         return self._data.gather(index), torch.from_numpy(genres).to(device), torch.from_numpy(fresh).to(device)
 
-    def _deal(self) -> None:
+    def _fill_queue(self) -> None:
         window, most = self._o["window"], self._o["segment"]
         for p in self._pieces:
             often = self._often[p.genre]
@@ -182,10 +182,10 @@ class Lanes:
 
 
 def corrupt(codes: Tensor, share: float) -> Tensor:
-    """Replace codes [B, T, ..., K] by those of elsewhere; each lane has a share of its own, 0 to twice `share`."""
+    """Replace codes [B, T, ..., K] by others of the batch; the share is drawn per row, from 0 to twice `share`."""
     if not share:
         return codes
-    own = 2 * share * torch.rand(len(codes), *([1] * (codes.ndim - 1)), device=codes.device)
+    row_share = 2 * share * torch.rand(len(codes), *([1] * (codes.ndim - 1)), device=codes.device)
     flat = codes.flatten(0, 1)
     elsewhere = flat[torch.randperm(len(flat), device=codes.device)].view_as(codes)
-    return torch.where(torch.rand(codes.shape, device=codes.device) < own, elsewhere, codes)
+    return torch.where(torch.rand(codes.shape, device=codes.device) < row_share, elsewhere, codes)

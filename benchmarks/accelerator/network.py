@@ -1,4 +1,4 @@
-"""Networks over frames of codes, for the comparison of cells and of what a network is told (see train.py)."""
+"""Networks over frames of codes, for the comparison of cells and of conditioning inputs (see train.py)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BOOKS, VALUES, RATE = 10, 256, 22050 / 1024
-"""Codes in a frame, values of a code, frames a second."""
+"""Codes per frame, values per code, frames per second."""
 PHASES, POSITIONS = 32, 16
-"""Of a beat, and beats of a phrase, that a network is told apart."""
+"""Beat phases, and beats in a phrase."""
 LOOKBACK = (4.0, 8.0, 16.0)
-"""Beats ago of which a network is told the codes, as Magenta's Lookback RNN is told the events of one and two bars ago
-(E. Waite, 2016)."""
+"""Distances in beats of the lookback codes, which are inputs as the events of one and two bars ago are in Magenta's
+Lookback RNN (E. Waite, 2016)."""
 
 Options = Mapping[str, Any]
 DEFAULT: dict[str, Any] = {
@@ -28,14 +28,14 @@ DEFAULT: dict[str, Any] = {
 
 
 def onehot(codes: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return codes [..., K] as [..., K · V] zeros and ones; a code of -1 is nothing."""
+    """Return the one-hot encoding [..., K · V] of codes [..., K]; a code of -1 gives zeros."""
     out = torch.zeros(*codes.shape, VALUES, device=codes.device, dtype=dtype)
     out.scatter_(-1, codes.clamp(min=0)[..., None], (codes >= 0)[..., None].to(dtype))
     return out.flatten(-2)
 
 
 class Lstm(nn.Module):
-    """Long short-term memory (S. Hochreiter, J. Schmidhuber, 1997); its state [B, 2 · H] holds h and c."""
+    """Long short-term memory (S. Hochreiter, J. Schmidhuber, 1997); the state [B, 2 · H] holds h and c."""
 
     def __init__(self, inputs: int, o: Options) -> None:
         super().__init__()
@@ -44,14 +44,14 @@ class Lstm(nn.Module):
         self.size = 2 * self.h
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Map [B, T, I] and a state to [B, T, H] and the state after."""
+        """Map [B, T, I] and a state to [B, T, H] and the new state."""
         h, c = (s[None].contiguous().to(x.dtype) for s in state.split(self.h, 1))
         y, (h, c) = self.kernel(x, (h, c))
         return y, torch.cat([h[0], c[0]], 1).float()
 
 
 class Mlstm(nn.Module):
-    """A matrix memory a head: C ← f C + i v kᵀ, y = C q, with sigmoid gates, in chunks of 64 frames.
+    """A matrix memory per head: C ← f C + i v kᵀ, y = C q, with sigmoid gates, in chunks of 64 frames.
 
     The mLSTM of M. Beck et al., "xLSTM: Extended long short-term memory", NeurIPS 2024, with the sigmoid input gate of
     "Tiled flash linear attention" (2025), which needs neither a normaliser nor a stabiliser.
@@ -68,49 +68,49 @@ class Mlstm(nn.Module):
         self.o = nn.Linear(inputs, self.n * self.dv)
         self.norm = nn.GroupNorm(self.n, self.n * self.dv)
         self.out = nn.Linear(self.n * self.dv, o["hidden"], bias=False)
-        with torch.no_grad():  # memories of some to some hundred frames
+        with torch.no_grad():  # memory lengths from a few to some hundred frames
             self.gates.weight.mul_(0.3)
             self.gates.bias[: self.n] = -2.0
             self.gates.bias[self.n :] = torch.linspace(2.0, 6.5, self.n)
         self.size = self.n * self.dk * self.dv
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Map [B, T, I] and a state [B, heads · dv · dk] to [B, T, H] and the state after."""
-        lanes, frames, _ = x.shape
+        """Map [B, T, I] and a state [B, heads · dv · dk] to [B, T, H] and the new state."""
+        rows, frames, _ = x.shape
         n, size = self.n, self.chunk
         pad = -frames % size
-        q, k = self.qk(x).view(lanes, frames, 2, n, self.dk).unbind(2)
-        v = self.v(x).view(lanes, frames, n, self.dv)
-        i, f = self.gates(x).float().view(lanes, frames, 2, n).unbind(2)
+        q, k = self.qk(x).view(rows, frames, 2, n, self.dk).unbind(2)
+        v = self.v(x).view(rows, frames, n, self.dv)
+        i, f = self.gates(x).float().view(rows, frames, 2, n).unbind(2)
         log_i, log_f = F.logsigmoid(i), F.logsigmoid(f)
         if pad:
             q, k, v = (F.pad(z, (0, 0, 0, 0, 0, pad)) for z in (q, k, v))
             log_i, log_f = F.pad(log_i, (0, 0, 0, pad), value=-60.0), F.pad(log_f, (0, 0, 0, pad))
         chunks = (frames + pad) // size
-        q, k, v = (z.view(lanes, chunks, size, n, -1).permute(1, 0, 3, 2, 4) for z in (q, k, v))  # chunk B head t d
+        q, k, v = (z.view(rows, chunks, size, n, -1).permute(1, 0, 3, 2, 4) for z in (q, k, v))  # chunk B head t d
         q = q * self.dk**-0.5
-        log_i, log_f = (z.view(lanes, chunks, size, n).permute(1, 0, 3, 2) for z in (log_i, log_f))
+        log_i, log_f = (z.view(rows, chunks, size, n).permute(1, 0, 3, 2) for z in (log_i, log_f))
         since = log_f.cumsum(-1)
         past = torch.ones(size, size, device=x.device, dtype=torch.bool).tril()
         never = torch.full((), -80.0, device=x.device)
         decay = torch.where(past, since[..., :, None] - since[..., None, :] + log_i[..., None, :], never).exp()
         within = ((q @ k.transpose(-1, -2)).float() * decay).to(v.dtype) @ v
-        left = (since[..., -1:] - since + log_i).exp()  # what is left of each frame at its chunk's end
+        left = (since[..., -1:] - since + log_i).exp()  # decay of each frame until the end of its chunk
         added = (v.transpose(-1, -2) @ (k * left[..., None].to(k.dtype))).float()  # chunk B head dv dk
-        memory, before = state.view(lanes, n, self.dv, self.dk), []
+        memory, before = state.view(rows, n, self.dv, self.dk), []
         kept = since[..., -1].exp()
         for s in range(chunks):
             before.append(memory)
             memory = kept[s][..., None, None] * memory + added[s]
         recalled = torch.stack(before).to(q.dtype).transpose(-1, -2)
         y = within + (q * since.exp()[..., None].to(q.dtype)) @ recalled
-        y = y.permute(1, 0, 3, 2, 4).reshape(lanes, frames + pad, n * self.dv)[:, :frames]
-        y = self.norm(y.reshape(lanes * frames, -1).float()).view(lanes, frames, -1).to(x.dtype)
-        return self.out(y * torch.sigmoid(self.o(x))), memory.reshape(lanes, -1)
+        y = y.permute(1, 0, 3, 2, 4).reshape(rows, frames + pad, n * self.dv)[:, :frames]
+        y = self.norm(y.reshape(rows * frames, -1).float()).view(rows, frames, -1).to(x.dtype)
+        return self.out(y * torch.sigmoid(self.o(x))), memory.reshape(rows, -1)
 
 
 class MinGru(nn.Module):
-    """h ← (1 - z) h + z g(x), gates of the input alone (L. Feng et al., "Were RNNs all we needed?", 2024)."""
+    """h ← (1 - z) h + z g(x), gates depend only on the input (L. Feng et al., "Were RNNs all we needed?", 2024)."""
 
     def __init__(self, inputs: int, o: Options) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class MinGru(nn.Module):
         self.lin = nn.Linear(inputs, 3 * self.size)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Map [B, T, I] and a state [B, H] to [B, T, H] and the state after, in log T steps."""
+        """Map [B, T, I] and a state [B, H] to [B, T, H] and the new state, in log T steps."""
         z, g, u = self.lin(x).float().chunk(3, -1)
         z = torch.sigmoid(z)
         a, b = 1 - z, z * torch.where(g >= 0, g + 0.5, torch.sigmoid(g))
@@ -138,7 +138,7 @@ CELLS = {"lstm": Lstm, "mlstm": Mlstm, "mingru": MinGru}
 
 
 class Layer(nn.Module):
-    """A cell with what stands around it: a norm, a residual, and after a plus sign a gated network of two layers."""
+    """A cell with a norm and a residual connection, and, for kinds that end in "+", a gated feed-forward network."""
 
     def __init__(self, kind: str, inputs: int, o: Options) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class Layer(nn.Module):
             self.n2, self.up, self.down = nn.LayerNorm(hidden), nn.Linear(hidden, 2 * width), nn.Linear(width, hidden)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Map [B, T, I] and a state to [B, T, H] and the state after."""
+        """Map [B, T, I] and a state to [B, T, H] and the new state."""
         y, state = self.cell(self.drop(self.norm(x)), state)
         y = x + y if self.residual else y
         if self.feed:
@@ -163,11 +163,12 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """K distributions over V values, each given the codes before it in the frame.
+    """K distributions over V values, each conditioned on the previous codes of the frame.
 
-    `head` is ``sum`` (one layer a code), ``mlp`` (a gated layer more) or ``gru`` (a recurrent layer over the codes).
-    With `share` a code says the same to all codes after it. With `lookback` of 2 the head, too, is told what each code
-    was some beats ago.
+    `head` is ``sum`` (one layer per code), ``mlp`` (one more gated layer) or ``gru`` (a recurrent layer over the
+    codes). With `share`, a code has one embedding for all later codes. With a `lookback` of 2 the lookback codes are
+    also inputs of the head. Attribute names are keys of saved weights: `say` is the input projection, `given` the
+    embeddings of previous codes, `colour` the genre projection, `beat` and `bar` embeddings of phase and position.
     """
 
     mask: Tensor
@@ -186,7 +187,7 @@ class Head(nn.Module):
         self.look = nn.Parameter(torch.zeros(len(LOOKBACK), BOOKS, VALUES, d)) if o["lookback"] > 1 else None
         to, scale = (1, 0.05) if self.share else (BOOKS, 0.02)
         self.given = nn.Parameter(torch.randn(BOOKS * VALUES, to, d) * scale)
-        mask = (torch.arange(BOOKS)[:, None] < torch.arange(BOOKS)[None]).float()  # a code is given those before it
+        mask = (torch.arange(BOOKS)[:, None] < torch.arange(BOOKS)[None]).float()  # a code depends on those before it
         self.register_buffer("mask", mask.repeat_interleave(VALUES, 0)[:, :, None], persistent=False)
         if self.kind == "mlp":
             self.n = nn.Parameter(torch.ones(BOOKS, d))
@@ -196,7 +197,7 @@ class Head(nn.Module):
             self.rec = nn.Linear(d, 3 * d)
 
     def forward(self, h: Tensor, codes: Tensor, mix: Tensor, ticks: Tensor, places: Tensor, back: Tensor) -> Tensor:
-        """Return logits [B, T, K, V] from h [B, T, H], the frame's codes [B, T, K] and what else is told."""
+        """Return logits [B, T, K, V] from h [B, T, H], the frame's codes [B, T, K] and the conditioning inputs."""
         shape = h.shape[:2]
         x: Tensor = self.say(h) + self.colour(mix @ self.genre.weight)[:, None] + self.beat(ticks)
         if self.bar is not None:
@@ -204,8 +205,8 @@ class Head(nn.Module):
         x = x.view(*shape, BOOKS, self.width)
         if self.share:
             table = self.given.view(BOOKS, VALUES, self.width).to(h.dtype)
-            own = [F.embedding(codes[..., k].clamp(min=0), table[k]) for k in range(BOOKS - 1)]
-            x = torch.cat([x[..., :1, :], x[..., 1:, :] + torch.stack(own, -2).cumsum(-2)], -2)
+            layer_state = [F.embedding(codes[..., k].clamp(min=0), table[k]) for k in range(BOOKS - 1)]
+            x = torch.cat([x[..., :1, :], x[..., 1:, :] + torch.stack(layer_state, -2).cumsum(-2)], -2)
         else:
             given = (self.given * self.mask).flatten(1).to(h.dtype)
             x = x + (onehot(codes, h.dtype) @ given).view(*shape, BOOKS, self.width)
@@ -215,7 +216,7 @@ class Head(nn.Module):
         return torch.einsum("btkd,kdv->btkv", self.deep(x), self.out.to(x.dtype)) + self.bias
 
     def deep(self, x: Tensor) -> Tensor:
-        """Return what the codes' logits are made of, [B, T, K, D]."""
+        """Return the hidden layer of the head, [B, T, K, D]."""
         if self.kind == "sum":
             return torch.relu(x)
         if self.kind == "mlp":
@@ -233,14 +234,14 @@ class Head(nn.Module):
 
 
 def silent(count: int, size: int) -> nn.Embedding:
-    """Return a table that adds nothing yet, and never anything for row 0."""
+    """Return a zero-initialised embedding whose row 0 stays zero."""
     table = nn.Embedding(count, size, padding_idx=0)
     nn.init.zeros_(table.weight)
     return table
 
 
 class Network(nn.Module):
-    """Codes in, distributions of the next frame's codes out."""
+    """Maps codes to distributions of the next frame's codes."""
 
     def __init__(self, o: Options, genres: int) -> None:
         super().__init__()
@@ -263,9 +264,10 @@ class Network(nn.Module):
     def hidden(
         self, codes: Tensor, ticks: Tensor, places: Tensor, back: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return what the stack says [B, T, H] and its state after [B, S].
+        """Return the output of the stack [B, T, H] and its new state [B, S].
 
-        `codes` [B, T, K] are heard; `ticks`, `places` [B, T] and `back` [B, T, lookbacks, K] tell of the next frame.
+        `codes` [B, T, K] are the inputs; `ticks`, `places` [B, T] and `back` [B, T, lookbacks, K] describe the next
+        frame.
         """
         kind = torch.bfloat16 if codes.is_cuda else torch.float32
         table = self.codes.to(kind)
@@ -275,14 +277,14 @@ class Network(nn.Module):
         if self.back is not None:
             x = x + self.back((onehot(back, kind) @ table).flatten(-2))
         x, after = self.enter(x), []
-        for layer, own in zip(self.layers, state.split(self.sizes, 1), strict=True):
-            x, s = layer(x, own)
+        for layer, layer_state in zip(self.layers, state.split(self.sizes, 1), strict=True):
+            x, s = layer(x, layer_state)
             after.append(s)
         return self.last(x), torch.cat(after, 1)
 
     def forward(
         self, codes: Tensor, ticks: Tensor, places: Tensor, back: Tensor, mix: Tensor, state: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return logits [B, T, K, V] and the state after."""
+        """Return logits [B, T, K, V] and the new state."""
         h, after = self.hidden(codes, ticks, places, back, state)
         return self.head(self.drop(h), targets, mix, ticks, places, back), after

@@ -1,4 +1,4 @@
-"""Play a trained network where it was trained: many streams at once, as codes."""
+"""Generate codes with a trained network on the training device, many streams as one batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 def play(
     network: Network, data: Data, genres: list[int], frames: int, seed: int, way: str
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Play one stream for each of `genres`, at the pace of one of the genre's training pieces.
+    """Generate one stream for each of `genres`, at the tempo of one of the genre's training pieces.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ def play(
     frames : int
     seed : int
     way : str
-        ``temperature:guidance:pulse:min-p``. Guidance and pulse go beyond what genre and beat add to the logits.
+        ``temperature:guidance:pulse:min-p``; guidance and pulse are the scales of genre and beat guidance.
 
     Returns
     -------
     codes : ndarray, uint8 [S, frames, K]
     pace : ndarray [S]
-        Frames a beat; 0 without a clock.
+        Frames per beat; 0 without a beat.
     """
     temperature, guidance, pulse, least = map(float, way.split(":"))
     network.eval()
@@ -46,7 +46,7 @@ def play(
     mix = F.one_hot(torch.tensor(genres, device=device), data.genres).float()
     state = network.start.detach()[None].expand(streams, -1)
     out = torch.zeros(streams, frames, BOOKS, dtype=torch.long, device=device)
-    clocked, own = pace > 0, torch.arange(streams, device=device)
+    clocked, rows = pace > 0, torch.arange(streams, device=device)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
         for t in range(frames):
             beat = torch.where(clocked, (t + 0.5) / pace.clamp(min=1e-3), torch.zeros_like(pace))
@@ -56,7 +56,7 @@ def play(
             for i, beats in enumerate(LOOKBACK if network.o["lookback"] else ()):
                 ago = t - (beats * pace).round().long()
                 there = (clocked & (ago >= 0))[:, None]
-                back[:, 0, i] = torch.where(there, out[own, ago.clamp(min=0)], back[:, 0, i])
+                back[:, 0, i] = torch.where(there, out[rows, ago.clamp(min=0)], back[:, 0, i])
             h, state = network.hidden(current[:, None], tick, place, back, state)
             current = _frame(network, h, mix, tick, place, back, clocked, (temperature, guidance, pulse, least))
             out[:, t] = current
@@ -68,16 +68,20 @@ def _frame(
     network: Network, h: Tensor, mix: Tensor, tick: Tensor, place: Tensor, back: Tensor, clocked: Tensor,
     way: tuple[float, float, float, float],
 ) -> Tensor:  # fmt: skip
-    """Draw the codes [S, K] of one frame: as told, without the genre and without the beat at once."""
+    """Draw the codes [S, K] of one frame, with logits conditioned, without genre, and without beat in one batch."""
     temperature, guidance, pulse, least = way
-    streams, none, still = len(h), torch.zeros_like(mix), torch.zeros_like(tick)
+    streams, none, no_tick = len(h), torch.zeros_like(mix), torch.zeros_like(tick)
     h3, mix3 = torch.cat([h, h, h]), torch.cat([mix, none, mix])
-    tick3, place3 = torch.cat([tick, tick, still]), torch.cat([place, place, still])
+    tick3, place3 = torch.cat([tick, tick, no_tick]), torch.cat([place, place, no_tick])
     back3, codes = back.repeat(3, 1, 1, 1), torch.full((streams, 1, BOOKS), -1, device=h.device)
     for k in range(BOOKS):
-        said = network.head(h3, codes.repeat(3, 1, 1), mix3, tick3, place3, back3)[:, 0, k].float()
-        told, free, untimed = said.split(streams)
-        logits = told + guidance * (told - free) + pulse * (told - untimed) * clocked[:, None]
+        logits3 = network.head(h3, codes.repeat(3, 1, 1), mix3, tick3, place3, back3)[:, 0, k].float()
+        conditional, without_genre, without_beat = logits3.split(streams)
+        logits = (
+            conditional
+            + guidance * (conditional - without_genre)
+            + pulse * (conditional - without_beat) * clocked[:, None]
+        )
         p = torch.softmax(logits / temperature, -1)
         p = torch.where(p < least * p.amax(-1, keepdim=True), torch.zeros_like(p), p)
         codes[:, 0, k] = torch.multinomial(p, 1)[:, 0]

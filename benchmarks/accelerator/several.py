@@ -1,9 +1,9 @@
-"""Train several networks on one accelerator at once and print a table.
+"""Train several networks on one accelerator at the same time and print a table.
 
     python several.py DATA OUT JOBS SECONDS
 
 Each line of JOBS is a name, flags of train.py (``--flag~value``) and options (``key=value``). The processes share the
-accelerator through CUDA's multi-process service where it answers.
+accelerator through CUDA's multi-process service if it is available.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GRACE_S = 120.0
 
 
 def shared(environment: dict[str, str], folder: Path) -> dict[str, str]:
-    """Return an environment whose processes share the accelerator, or the one given where that fails."""
+    """Return an environment whose processes share the accelerator, or the given one if that fails."""
     control = shutil.which("nvidia-cuda-mps-control")
     if control is None:
         return environment
@@ -43,7 +43,7 @@ def shared(environment: dict[str, str], folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Train as the arguments say."""
+    """Run the trainings."""
     data, out, jobs, seconds = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]).read_text(), float(sys.argv[4])
     begun, out = time.time(), out.absolute()
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Train a network over frames of codes on one device; data, losses and validation stay in its memory.
+"""Train a network over frames of codes on one device, with all data in its memory.
 
     python train.py DATA OUT --name NAME --seconds S --set key=value …
 
@@ -17,40 +17,40 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from data import VALIDATION, Data, Lanes, Told, corrupt
+from data import VALIDATION, Data, Inputs, Rows, corrupt
 from network import BOOKS, DEFAULT, RATE, VALUES, Network, Options
 from play import play
 from torch import Tensor, nn
 
-MOST_FRAMES = 6000
-"""Of each held-out track are read."""
+MAX_FRAMES = 6000
+"""Frames read of each held-out track."""
 
 
 @torch.no_grad()
 def validate(network: Network, data: Data, *, old: bool) -> dict[str, Any]:
-    """Return bits a second of the held-out tracks that the first generation had (or had not), told genre and beat."""
+    """Return bits per second of the held-out tracks of the first generation (or the others), with genre and beat."""
     network.eval()
     pieces = [p for p in data.pieces if p.split == VALIDATION and not p.shift and p.old == old]
     device, window = data.device, 512
     starts = torch.tensor([p.start for p in pieces], device=device)
-    frames = torch.tensor([min(MOST_FRAMES, p.frames - 1) for p in pieces], device=device)
+    frames = torch.tensor([min(MAX_FRAMES, p.frames - 1) for p in pieces], device=device)
     genre = torch.tensor([p.genre for p in pieces], device=device)
     mix = F.one_hot(genre, data.genres).float()
     state = network.start[None].expand(len(pieces), -1)
-    nats, count = torch.zeros(len(pieces), BOOKS, device=device), torch.zeros(len(pieces), device=device)
+    total_loss, count = torch.zeros(len(pieces), BOOKS, device=device), torch.zeros(len(pieces), device=device)
     for at in range(0, int(frames.max()), window):
         width = min(window, int(frames.max()) - at)
         index = starts[:, None] + at + torch.arange(width + 1, device=device)[None]
-        told = data.gather(index.clamp(max=len(data.codes) - 1))
+        inputs = data.gather(index.clamp(max=len(data.codes) - 1))
         with autocast(device):
-            heard, targets = told.codes[:, :-1], told.codes[:, 1:]
-            logits, state = network(heard, told.ticks, told.places, told.back, mix, state, targets)
-        own = F.cross_entropy(logits.float().flatten(0, 2), targets.flatten(), reduction="none")
+            codes_in, targets = inputs.codes[:, :-1], inputs.codes[:, 1:]
+            logits, state = network(codes_in, inputs.ticks, inputs.places, inputs.back, mix, state, targets)
+        losses = F.cross_entropy(logits.float().flatten(0, 2), targets.flatten(), reduction="none")
         valid = at + torch.arange(width, device=device)[None] < frames[:, None]
-        nats += (own.view(len(pieces), width, BOOKS) * valid[..., None]).sum(1)
+        total_loss += (losses.view(len(pieces), width, BOOKS) * valid[..., None]).sum(1)
         count += valid.sum(1)
     network.train()
-    bits = nats / math.log(2) * RATE
+    bits = total_loss / math.log(2) * RATE
     each = bits.sum(0) / count.sum()
     genres = {int(g): round(float(bits[genre == g][:, :8].sum() / count[genre == g].sum()), 1) for g in genre.unique()}
     return {
@@ -60,30 +60,34 @@ def validate(network: Network, data: Data, *, old: bool) -> dict[str, Any]:
 
 
 def autocast(device: str) -> Any:
-    """Return the context in which products are bfloat16 on an accelerator."""
+    """Return an autocast context: bfloat16 on an accelerator."""
     return torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda")
 
 
-def own_draws(network: Network, heard: Tensor, told: Told, mix: Tensor, before: Tensor, share: float) -> Tensor:
-    """Return inputs of which a share of the frames is what the network itself would have drawn there."""
-    targets = told.codes[:, 1:]
-    with torch.no_grad(), autocast(str(heard.device.type)):
-        said, _ = network(heard, told.ticks, told.places, told.back, mix, before, targets)
+def sampled_inputs(
+    network: Network, codes_in: Tensor, inputs: Inputs, mix: Tensor, before: Tensor, share: float
+) -> Tensor:
+    """Return inputs in which a share of the frames is sampled from the network (parallel scheduled sampling)."""
+    targets = inputs.codes[:, 1:]
+    with torch.no_grad(), autocast(str(codes_in.device.type)):
+        predicted, _ = network(codes_in, inputs.ticks, inputs.places, inputs.back, mix, before, targets)
         drawn = torch.empty_like(targets)
         for k in range(BOOKS):
-            one = said[:, :, k].float()
+            one = predicted[:, :, k].float()
             drawn[:, :, k] = (one - torch.empty_like(one).exponential_().log()).argmax(-1)
-    lanes, frames = heard.shape[0], heard.shape[1] - 1
-    chosen = torch.rand(lanes, frames, 1, device=heard.device) < share * torch.rand(lanes, 1, 1, device=heard.device)
-    return torch.cat([heard[:, :1], torch.where(chosen, drawn[:, :-1], heard[:, 1:])], 1)
+    rows, frames = codes_in.shape[0], codes_in.shape[1] - 1
+    chosen = torch.rand(rows, frames, 1, device=codes_in.device) < share * torch.rand(
+        rows, 1, 1, device=codes_in.device
+    )
+    return torch.cat([codes_in[:, :1], torch.where(chosen, drawn[:, :-1], codes_in[:, 1:])], 1)
 
 
 class Training:
-    """One network, its optimiser and the running mean of its weights."""
+    """A network, its optimizer and the moving average of its weights."""
 
     def __init__(self, data: Data, o: Options, seed: int) -> None:
         self.data, self.o = data, o
-        self.lanes = Lanes(data, o, seed)
+        self.rows = Rows(data, o, seed)
         self.network = Network(o, data.genres).to(data.device)
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         wide = [p for p in self.network.parameters() if p.ndim > 1]
@@ -96,33 +100,33 @@ class Training:
 
     @property
     def weights(self) -> int:
-        """Weights that count: of what codes are given, those of codes before them."""
+        """Number of weights in use; embeddings for codes that do not come later are masked."""
         unused = 0 if self.o["share"] else VALUES * self.o["depth_width"] * BOOKS * (BOOKS + 1) // 2
         return sum(p.numel() for p in self.network.parameters()) - unused
 
     def step(self, done: float) -> Tensor:
-        """Learn from one window of every lane, `done` of the budget being spent; return the loss in nats a frame."""
+        """Train on one window of every row, after the share `done` of the budget; return the loss in nats per frame."""
         o, network, device = self.o, self.network, self.data.device
         rate = o["lr"] * min(1.0, (self.steps + 1) / o["warmup"])
         for group in self.optimizer.param_groups:
             group["lr"] = rate * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, done))))
-        told, genres, fresh = self.lanes.next()
-        lanes = len(genres)
-        heard = corrupt(told.codes[:, :-1], o["noise"])
-        back = told.back
+        inputs, genres, fresh = self.rows.next()
+        rows = len(genres)
+        codes_in = corrupt(inputs.codes[:, :-1], o["noise"])
+        back = inputs.back
         if o["lookback"]:
-            unlooked = torch.rand(lanes, 1, 1, 1, device=device) < o["look_dropout"]
-            back = torch.where(unlooked, torch.full_like(back, -1), corrupt(back, o["noise"]))
+            dropped = torch.rand(rows, 1, 1, 1, device=device) < o["look_dropout"]
+            back = torch.where(dropped, torch.full_like(back, -1), corrupt(back, o["noise"]))
         mix = F.one_hot(genres, self.data.genres).float()
-        mix = mix * (torch.rand(lanes, 1, device=device) >= o["genre_dropout"])
-        timed = (torch.rand(lanes, 1, device=device) >= o["clock_dropout"]).long()
-        told = told._replace(ticks=told.ticks * timed, places=told.places * timed, back=back)
+        mix = mix * (torch.rand(rows, 1, device=device) >= o["genre_dropout"])
+        timed = (torch.rand(rows, 1, device=device) >= o["clock_dropout"]).long()
+        inputs = inputs._replace(ticks=inputs.ticks * timed, places=inputs.places * timed, back=back)
         before = torch.where(fresh[:, None], network.start[None].expand_as(self.state), self.state)
         if o["own"]:
-            heard = own_draws(network, heard, told, mix, before, o["own"])
+            codes_in = sampled_inputs(network, codes_in, inputs, mix, before, o["own"])
         with autocast(device):
-            logits, after = network(heard, told.ticks, told.places, back, mix, before, told.codes[:, 1:])
-        loss = F.cross_entropy(logits.float().flatten(0, 2), told.codes[:, 1:].flatten()) * BOOKS
+            logits, after = network(codes_in, inputs.ticks, inputs.places, back, mix, before, inputs.codes[:, 1:])
+        loss = F.cross_entropy(logits.float().flatten(0, 2), inputs.codes[:, 1:].flatten()) * BOOKS
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), o["clip"])
@@ -136,51 +140,51 @@ class Training:
         return loss.detach()
 
     def measured(self) -> dict[str, Any]:
-        """Return how well the mean of the weights predicts held-out tracks."""
-        kept = {k: v.clone() for k, v in self.network.state_dict().items()}
+        """Return the validation of the averaged weights."""
+        current = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.network.load_state_dict(self.mean)
         row = {"old": validate(self.network, self.data, old=True), "new": validate(self.network, self.data, old=False)}
-        self.network.load_state_dict(kept)
+        self.network.load_state_dict(current)
         return row
 
 
 def main() -> None:
-    """Train as the arguments say."""
+    """Run the training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--name", default="network")
-    parser.add_argument("--seconds", type=float, default=60, help="of the whole run, loading included")
-    parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
+    parser.add_argument("--seconds", type=float, default=60, help="length of the run, including loading")
+    parser.add_argument("--steps", type=int, default=0, help="number of steps, instead of --seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=60, help="seconds between measurements")
     parser.add_argument("--save", action="store_true")
-    parser.add_argument("--play", default="", help="streams a genre,seconds,temperature:guidance:pulse:min-p/…")
+    parser.add_argument("--play", default="", help="streams per genre,seconds,temperature:guidance:pulse:min-p/…")
     parser.add_argument("--set", nargs="*", default=[])
     a = parser.parse_args()
     o = dict(DEFAULT)
     for key, value in (pair.split("=", 1) for pair in a.set):
         o[key] = type(DEFAULT[key])(value)
-    begun, device = time.time(), "cuda" if torch.cuda.is_available() else "cpu"
+    started, device = time.time(), "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(a.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
     training = Training(Data(a.data, device, o["shifts"]), o, a.seed)
     a.out.mkdir(parents=True, exist_ok=True)
 
-    def say(**values: Any) -> None:
+    def log_line(**values: Any) -> None:
         line = json.dumps({"name": a.name, **values})
         with (a.out / f"{a.name}.jsonl").open("a") as log:
             log.write(line + "\n")
         print(line, flush=True)
 
     def done() -> float:
-        return training.steps / a.steps if a.steps else (time.time() - begun) / a.seconds
+        return training.steps / a.steps if a.steps else (time.time() - started) / a.seconds
 
-    lanes = training.lanes
+    rows = training.rows
     where = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    say(
-        weights=training.weights, frames=lanes.frames, hours=round(lanes.frames / RATE / 3600, 2), options=o,
-        seed=a.seed, torch=torch.__version__, device=where, loaded=round(time.time() - begun, 1),
+    log_line(
+        weights=training.weights, frames=rows.frames, hours=round(rows.frames / RATE / 3600, 2), options=o,
+        seed=a.seed, torch=torch.__version__, device=where, loaded=round(time.time() - started, 1),
     )  # fmt: skip
     shown, first, total, count = time.time(), time.time(), torch.zeros((), device=device), 0
     while done() < 1:
@@ -191,15 +195,15 @@ def main() -> None:
             loss = float(total) / count / math.log(2) * RATE
             total.zero_()
             count = 0
-            say(
-                seconds=round(time.time() - begun, 1), step=training.steps, loss=loss,
-                read_hours=round(lanes.read / RATE / 3600, 1), passes=round(lanes.read / lanes.frames, 2),
+            log_line(
+                seconds=round(time.time() - started, 1), step=training.steps, loss=loss,
+                read_hours=round(rows.read / RATE / 3600, 1), passes=round(rows.read / rows.frames, 2),
                 **training.measured(),
             )  # fmt: skip
             if a.save:
                 torch.save({k: v.half() for k, v in training.mean.items()}, a.out / f"{a.name}.new")
                 (a.out / f"{a.name}.new").replace(a.out / f"{a.name}.pt")
-    rate = round(lanes.read / (time.time() - first))
+    rate = round(rows.read / (time.time() - first))
     if a.play:
         training.network.load_state_dict(training.mean)
         streams, seconds, ways = a.play.split(",")
@@ -209,7 +213,13 @@ def main() -> None:
             path = a.out / f"{a.name}.{way.replace(':', '_')}.npz"
             np.savez_compressed(path, codes=codes, pace=pace, genres=np.array(genres))
     peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device == "cuda" else 0
-    say(finished=True, step=training.steps, seconds=round(time.time() - begun, 1), frames_per_second=rate, peak_gb=peak)
+    log_line(
+        finished=True,
+        step=training.steps,
+        seconds=round(time.time() - started, 1),
+        frames_per_second=rate,
+        peak_gb=peak,
+    )
 
 
 if __name__ == "__main__":

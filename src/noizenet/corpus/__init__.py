@@ -2,13 +2,13 @@
 
 A corpus is a folder::
 
-    corpus.json     format, sample rate, channels, genres, source, licence, citation, how it was split
-    tracks.csv      one line a track: genre, artist, title, split, length, levels, content hash
-    problems.csv    every file that was not taken as it is, and why
-    duplicates.csv  the tracks that are the same recording by sound, group by group
+    corpus.json     format, sample rate, channels, genres, source, licence, citation, split unit
+    tracks.csv      one row per track: genre, artist, title, split, length, levels, content hash
+    problems.csv    one row per file that was skipped, repaired or ignored, with the reason
+    duplicates.csv  groups of tracks that hold the same recording, found by their audio
     audio/          16-bit WAV files named by the hash of their source, rate and channels
 
-A new kind of source is one module with a class like :class:`noizenet.corpus.source.Source` and one line here.
+To add a kind of source, write a class that implements :class:`noizenet.corpus.source.Source` and register it below.
 """
 
 from noizenet.base.registry import Registry

@@ -1,4 +1,4 @@
-"""Which tracks a corpus has, and on which side each lies: same recordings together, one long recording cut."""
+"""Select the tracks of a corpus and assign splits: copies share a split, and a single long recording is cut."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from noizenet.corpus.split import MIN_GROUPS, Unit, assign_splits
 
 DUPLICATES = "duplicates.csv"
 SILENT = 1 / 32768
-"""A piece whose samples are all 0, 1 or -1 is silent."""
+"""A piece is silent if all its 16-bit samples are 0, 1 or -1."""
 SAME_SOUND = "sounds the same as"
 BY_PIECE = "piece"
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A track of a group of the same recording; `offset` seconds is how far it begins behind the group's first."""
+    """A track in a group of copies; `offset` is its start relative to the group's first track, in seconds."""
 
     group: int
     source: str
@@ -35,8 +35,8 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class Arranged:
-    """Tracks with their splits, what has to be told, and by what each genre was split."""
+class Arrangement:
+    """Tracks with their splits, problems to report, the split unit of each genre, and duplicates."""
 
     tracks: list[Track]
     problems: list[Problem]
@@ -44,19 +44,19 @@ class Arranged:
     duplicates: list[Duplicate]
 
 
-def arrange(tracks: Sequence[Track], audio: Path, sample_rate: int, seed: int) -> Arranged:
-    """Find the same recordings, cut long ones where nothing could be held out, and split.
+def arrange(tracks: Sequence[Track], audio: Path, sample_rate: int, seed: int) -> Arrangement:
+    """Find copies, cut long recordings of genres that have too few recordings to hold any out, and assign splits.
 
     Parameters
     ----------
     tracks : sequence of Track
-        Whole recordings; a split that is not empty is kept.
+        Uncut recordings; a non-empty `split` is kept.
     audio : Path
-        Where their prepared audio lies.
+        Folder of their prepared audio.
     sample_rate : int
         Hz.
     seed : int
-        For the split.
+        Random seed of the split.
 
     Returns
     -------
@@ -65,33 +65,33 @@ def arrange(tracks: Sequence[Track], audio: Path, sample_rate: int, seed: int) -
     groups = find_duplicates([audio / t.audio for t in tracks], sample_rate)
     group_of = {tracks[m.number].id: number for number, group in enumerate(groups, 1) for m in group}
     offsets = {tracks[m.number].id: m.offset for group in groups for m in group}
-    kept, problems, pieces_in = _cut_all(tracks, group_of, audio, sample_rate)
+    remaining, problems, cut_genres = _cut_long_recordings(tracks, group_of, audio, sample_rate)
     units = [
         Unit(
             f"{t.source}#{t.start}" if t.id != t.content else t.source,
             t.genre, t.artist, t.seconds, t.split, str(group_of.get(t.id, "")),
         )
-        for t in kept
+        for t in remaining
     ]  # fmt: skip
     assignment = assign_splits(units, seed)
-    placed = [replace(t, split=assignment.split[u.key]) for t, u in zip(kept, units, strict=True)]
-    rows = [Duplicate(group_of[t.id], t.source, t.genre, t.split, offsets[t.id]) for t in placed if t.id in group_of]
-    split_by = {g: BY_PIECE if g in pieces_in else unit for g, unit in assignment.unit.items()}
-    return Arranged(placed, problems, split_by, sorted(rows, key=lambda d: (d.group, d.source)))
+    assigned = [replace(t, split=assignment.split[u.key]) for t, u in zip(remaining, units, strict=True)]
+    rows = [Duplicate(group_of[t.id], t.source, t.genre, t.split, offsets[t.id]) for t in assigned if t.id in group_of]
+    split_by = {g: BY_PIECE if g in cut_genres else unit for g, unit in assignment.unit.items()}
+    return Arrangement(assigned, problems, split_by, sorted(rows, key=lambda d: (d.group, d.source)))
 
 
 def write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
-    """Write a corpus's ``duplicates.csv``."""
+    """Write the ``duplicates.csv`` of a corpus."""
     write_csv(folder / DUPLICATES, [f.name for f in fields(Duplicate)], [asdict(d) for d in duplicates])
 
 
 def read_duplicates(folder: Path) -> list[Duplicate]:
-    """Read a corpus's ``duplicates.csv``; a corpus of an earlier version has none.
+    """Read the ``duplicates.csv`` of a corpus; return an empty list if there is none (earlier versions).
 
     Raises
     ------
     CorpusError
-        If it is damaged.
+        If the file is damaged.
     """
     path = folder / DUPLICATES
     if not path.exists():
@@ -106,37 +106,37 @@ def read_duplicates(folder: Path) -> list[Duplicate]:
         raise CorpusError(f"{path}: damaged; build the corpus again") from error
 
 
-def _cut_all(
+def _cut_long_recordings(
     tracks: Sequence[Track], group_of: dict[str, int], audio: Path, sample_rate: int
 ) -> tuple[list[Track], list[Problem], set[str]]:
-    """Cut the long recordings of genres that have too few to hold some out; of copies keep the longest one."""
+    """Cut long recordings of genres with too few recordings to hold any out; keep only the longest of copies."""
     members: dict[str, dict[object, list[Track]]] = defaultdict(lambda: defaultdict(list))
     for t in tracks:
         members[t.genre][group_of.get(t.id, t.id)].append(t)
-    genres_of: dict[object, set[str]] = defaultdict(set)
+    genres_of_recording: dict[object, set[str]] = defaultdict(set)
     for t in tracks:
-        genres_of[group_of.get(t.id, t.id)].add(t.genre)
-    instead: dict[str, list[Track]] = {}
+        genres_of_recording[group_of.get(t.id, t.id)].add(t.genre)
+    replacements: dict[str, list[Track]] = {}
     problems: list[Problem] = []
-    for own in members.values():
-        if len(own) >= MIN_GROUPS:
+    for groups in members.values():
+        if len(groups) >= MIN_GROUPS:
             continue
-        for name, copies in own.items():
+        for name, copies in groups.items():
             longest = max(copies, key=lambda t: (t.frames, t.source))
             free = not any(t.split for t in copies)
-            if longest.seconds < LONG_S or not free or len(genres_of[name]) > 1:
+            if longest.seconds < LONG_S or not free or len(genres_of_recording[name]) > 1:
                 continue
             pieces = cut(audio / longest.audio, silent=SILENT)
             if len(pieces) < MIN_GROUPS:
                 continue
-            instead[longest.id] = _as_tracks(longest, pieces, sample_rate)
-            problems.append(Problem(longest.source, _told(longest, pieces), "cut"))
+            replacements[longest.id] = _as_tracks(longest, pieces, sample_rate)
+            problems.append(Problem(longest.source, _cut_message(longest, pieces), "cut"))
             for t in copies:
                 if t is not longest:
-                    instead[t.id] = []
+                    replacements[t.id] = []
                     problems.append(Problem(t.source, f"{SAME_SOUND} {longest.source}, which is cut", "skipped"))
-    kept = [piece for t in tracks for piece in instead.get(t.id, [t])]
-    return kept, problems, {t.genre for t in tracks if instead.get(t.id)}
+    remaining = [piece for t in tracks for piece in replacements.get(t.id, [t])]
+    return remaining, problems, {t.genre for t in tracks if replacements.get(t.id)}
 
 
 def _as_tracks(track: Track, pieces: Sequence[Piece], sample_rate: int) -> list[Track]:
@@ -150,10 +150,10 @@ def _as_tracks(track: Track, pieces: Sequence[Piece], sample_rate: int) -> list[
     ]  # fmt: skip
 
 
-def _told(track: Track, pieces: Sequence[Piece]) -> str:
+def _cut_message(track: Track, pieces: Sequence[Piece]) -> str:
     left_out = track.frames - sum(p.frames for p in pieces)
     seconds = left_out * track.seconds / track.frames
-    silent = " and what is silent" if seconds > 2 * GAP_S + 1 else ""
+    silent = " and silent pieces" if seconds > 2 * GAP_S + 1 else ""
     return (
         f"one long recording ({track.seconds / 60:.1f} min): cut into {len(pieces)} pieces so that some can be held "
         f"out; {seconds:.0f} s (the gaps between training, validation and test{silent}) are left out"

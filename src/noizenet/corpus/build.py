@@ -1,4 +1,4 @@
-"""Source → corpus: decode in parallel, keep what was done before, report what was left out."""
+"""Build a corpus from a source: decode in parallel, reuse earlier results, report skipped files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from noizenet.corpus.arrange import DUPLICATES, arrange, write_duplicates
 from noizenet.corpus.corpus import FORMAT, TRACK_COLUMNS, Corpus, Track
 from noizenet.corpus.fingerprint import CACHE_SUFFIX
 from noizenet.corpus.folder import is_corpus
-from noizenet.corpus.prepare import PREPARATION, SAME_AS, TOO_SHORT, Prepared
+from noizenet.corpus.prepare import PREPARATION_VERSION, SAME_AS, TOO_SHORT, Prepared
 from noizenet.corpus.source import Problem, Scan, SourceTrack
 from noizenet.corpus.workers import Settings, prepare_all
 
 PROBLEM_COLUMNS = [f.name for f in fields(Problem)]
 
 Progress = Callable[[int, int, float], None]
-"""Called with (files done, files in all, seconds of audio so far)."""
+"""Called with (files done, total files, seconds of audio so far)."""
 
 DEFAULT_RATE_HZ = 22_050
 
@@ -45,8 +45,8 @@ def build(
 ) -> Corpus:
     """Build (or complete) a corpus folder.
 
-    Every recording is decoded once: what was prepared before, by content, is kept, so that a build that was
-    killed goes on where it stopped and a grown collection costs only its new songs.
+    Prepared audio is reused if the content of a recording is unchanged. A killed build therefore resumes, and
+    rebuilding after adding recordings decodes only the new ones.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def build(
     channels : int
         1 (mono) or 2 (stereo).
     min_seconds : float
-        Shorter recordings are refused.
+        Minimum length; shorter recordings are skipped.
     workers : int, optional
-        Processes; one per core and at least two by default. With 1 everything happens in the calling process:
-        a file that crashes a decoder ends it.
+        Number of processes; by default one per core, at least two. With 1, recordings are decoded in the calling
+        process, which a crash of a decoder then ends.
     seed : int
-        For the split.
+        Random seed of the split.
     progress : callable, optional
         See :data:`Progress`.
 
@@ -77,30 +77,38 @@ def build(
     Raises
     ------
     UsageError
-        For wrong arguments, or a source that is not there.
+        If an argument is invalid or the source does not exist.
     CorpusError
-        If no recording was usable.
-    DiskFullError, LockedError
+        If no recording is usable.
+    DiskFullError
+        If the disk is full.
+    LockedError
+        If another process is building in the same folder.
     """
     source, out = Path(source), Path(out)
     _check_arguments(sample_rate, channels, min_seconds, workers)
-    _check_places(source, out)
+    _check_paths(source, out)
     check_corpus_folder(out)
     chosen = _layout(source, layout)
     audio = make_folder(make_folder(out) / "audio")
-    with folder_lock(out, "corpus"), _without_leftovers(out, audio):
+    with folder_lock(out, "corpus"), _remove_stale_files(out, audio):
         kind = CORPORA.load(chosen)
         scan = kind.scan(source, exclude=out)
         _check_same_source(source, out, scan)
         results = _prepare_all(scan.tracks, audio, (sample_rate, channels, min_seconds), workers, progress)
         tracks, problems = _collect(source, scan.tracks, results, sample_rate)
-        arranged = arrange(tracks, audio, sample_rate, seed)
-        tracks = arranged.tracks
-        problems = [*scan.problems, *problems, *_emptied(scan.tracks, results, tracks), *arranged.problems]
+        arrangement = arrange(tracks, audio, sample_rate, seed)
+        tracks = arrangement.tracks
+        problems = [
+            *scan.problems,
+            *problems,
+            *_genres_without_tracks(scan.tracks, results, tracks),
+            *arrangement.problems,
+        ]
         write_csv(out / "problems.csv", PROBLEM_COLUMNS, [asdict(p) for p in problems])
         if not tracks:
-            raise CorpusError(_nothing(source, out, scan, problems))
-        write_duplicates(out, arranged.duplicates)
+            raise CorpusError(_no_recordings_message(source, out, scan, problems))
+        write_duplicates(out, arrangement.duplicates)
         write_csv(out / "tracks.csv", TRACK_COLUMNS, [asdict(t) for t in tracks])
         write_json(
             out / "corpus.json",
@@ -115,8 +123,8 @@ def build(
                 "hours": round(sum(t.seconds for t in tracks) / 3600, 4),
                 "problems": len(problems),
                 "split_seed": seed,
-                "split_by": arranged.split_by,
-                "duplicate_groups": len({d.group for d in arranged.duplicates}),
+                "split_by": arrangement.split_by,
+                "duplicate_groups": len({d.group for d in arrangement.duplicates}),
                 "licence": kind.licence,
                 "citation": kind.citation,
             },
@@ -126,12 +134,12 @@ def build(
 
 
 def read_problems(folder: Path) -> list[Problem]:
-    """Read a corpus's ``problems.csv``.
+    """Read the ``problems.csv`` of a corpus.
 
     Raises
     ------
     CorpusError
-        If it is damaged.
+        If the file is damaged.
     """
     path = folder / "problems.csv"
     if not path.exists():
@@ -144,36 +152,39 @@ def read_problems(folder: Path) -> list[Problem]:
 
 
 def check_rate(sample_rate: int) -> None:
-    """Make sure that a corpus can have a sample rate.
+    """Check that a sample rate is in the range that a corpus supports.
 
     Raises
     ------
     UsageError
+        If it is not.
     """
     if not 1_000 <= sample_rate <= 192_000:
         raise UsageError(f"sample rate: {sample_rate} Hz is outside 1,000–192,000 Hz")
 
 
 def check_corpus_folder(out: Path) -> None:
-    """Make sure that a corpus can be built in a folder: see :func:`~noizenet.base.files.check_own_folder`.
+    """Check that a corpus can be built in a folder: see :func:`~noizenet.base.files.check_own_folder`.
 
     Raises
     ------
     UsageError
+        If the folder holds other files.
     """
     tables = "tracks.csv", "problems.csv", DUPLICATES
     check_own_folder(out, "corpus", ["corpus.json"], ["audio", "source", "download", *tables])
 
 
 def _check_same_source(source: Path, out: Path, scan: Scan) -> None:
-    """See that the corpus in a folder is not one of other recordings: its table would be replaced.
+    """Check that an existing corpus in `out` was built from the same source, because its tables will be replaced.
 
-    Recordings may have been added, removed or changed since; where none of them is left it is another source. A source
-    that lies in the folder itself, as of procedural songs, is the corpus's own.
+    Recordings may have been added, removed or changed. If none of the listed recordings is in the source, it is a
+    different source. A source inside the corpus folder (procedural songs) always belongs to the corpus.
 
     Raises
     ------
     UsageError
+        If the corpus was built from another source.
     """
     if out.resolve() in source.resolve().parents:
         return
@@ -198,21 +209,21 @@ def _check_arguments(sample_rate: int, channels: int, min_seconds: float, worker
         raise UsageError(f"workers: {workers} is not a number of processes; give 1 or more, or none for one per core")
 
 
-def _check_places(source: Path, out: Path) -> None:
+def _check_paths(source: Path, out: Path) -> None:
     if not source.is_dir():
         what = "is not a folder" if source.exists() else "no such folder"
         raise UsageError(f"{source}: {what}; give the folder that holds your recordings")
     if out.resolve() == source.resolve():
-        raise UsageError(f"{out}: the corpus cannot lie where the recordings lie; choose another folder for it")
+        raise UsageError(f"{out}: the corpus folder cannot be the folder of the recordings; choose another folder")
     if is_corpus(source) or (out / "audio").resolve() in (source.resolve(), *source.resolve().parents):
         raise UsageError(
-            f"{source}: is a corpus folder, its audio is prepared already; give the folder that holds the recordings"
+            f"{source}: is a corpus folder, whose audio is already prepared; give the folder that holds the recordings"
         )
 
 
 @contextlib.contextmanager
-def _without_leftovers(*folders: Path) -> Iterator[None]:
-    """Remove what an earlier build has left half-written that was killed, and what workers of this one have."""
+def _remove_stale_files(*folders: Path) -> Iterator[None]:
+    """Remove temporary files of an earlier, killed build on entry and of this build's workers on exit."""
     for folder in folders:
         remove_stale(folder)
     try:
@@ -222,16 +233,16 @@ def _without_leftovers(*folders: Path) -> Iterator[None]:
             remove_stale(folder)
 
 
-def _nothing(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
+def _no_recordings_message(source: Path, out: Path, scan: Scan, problems: Sequence[Problem]) -> str:
     if not scan.tracks and not scan.problems:
         return f"{source}: the folder holds no files; give the folder that holds your recordings"
-    said = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
+    message = f"{source}: no usable recording among {len(scan.tracks) + len(scan.problems)} files"
     short = sum(p.reason.startswith(TOO_SHORT) for p in problems)
     if short:
-        said += f" ({short} are too short: --min-seconds sets the least length)"
+        message += f" ({short} are too short: --min-seconds sets the least length)"
     if len(problems) == 1:
         return f"{source}: no usable recording; {problems[0].path}: {problems[0].reason}"
-    return f"{said}; the reasons are in {out / 'problems.csv'}"
+    return f"{message}; the reasons are in {out / 'problems.csv'}"
 
 
 def _layout(source: Path, layout: str) -> str:
@@ -243,7 +254,7 @@ def _layout(source: Path, layout: str) -> str:
 
 
 def default_workers() -> int:
-    """Return a process for each core; two at least, since with one a file that crashes a decoder ends the build."""
+    """Return the number of cores, at least two: with one process, a crash of a decoder would end the build."""
     return max(2, os.cpu_count() or 1)
 
 
@@ -256,15 +267,15 @@ def _prepare_all(
 ) -> list[Prepared]:
     results: dict[int, Prepared] = {}
     seconds = 0.0
-    # The longest first: the last file to finish should not be a long one.
-    order = sorted(range(len(tracks)), key=lambda i: -_size(tracks[i].path))
+    # Largest files first, so that the last file to finish is a short one.
+    order = sorted(range(len(tracks)), key=lambda i: -_file_size(tracks[i].path))
     paths = [t.path for t in tracks]
     failed: NoizenetError | None = None
-    # Closed at once where the build is interrupted: that ends the workers before what they left is removed.
+    # Closed as soon as the build is interrupted, so that the workers end before their temporary files are removed.
     with contextlib.closing(prepare_all(paths, order, audio, settings, workers or default_workers())) as prepared:
         for index, result in prepared:
             if isinstance(result, NoizenetError):
-                failed = failed or result  # what is under way is finished first, so that nothing half-written remains
+                failed = failed or result  # running workers finish first, so that no partial file remains
                 continue
             results[index] = result
             seconds += result.frames / settings[0]
@@ -276,37 +287,39 @@ def _prepare_all(
 
 
 def _collect(
-    source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared], sample_rate: int
+    source: Path, scanned: Sequence[SourceTrack], results: Sequence[Prepared], sample_rate: int
 ) -> tuple[list[Track], list[Problem]]:
     problems: list[Problem] = []
     tracks: list[Track] = []
-    first_with = _chosen(source, found, results)
-    for item, result in zip(found, results, strict=True):
+    preferred = _preferred_copies(source, scanned, results)
+    for item, result in zip(scanned, results, strict=True):
         name = relative_name(item.path, source)
         if not result.audio:
             problems.append(Problem(name, result.problem, "skipped"))
             continue
-        if first_with[result.content] != name:
-            problems.append(Problem(name, f"{SAME_AS} {first_with[result.content]}", "skipped"))
+        if preferred[result.content] != name:
+            problems.append(Problem(name, f"{SAME_AS} {preferred[result.content]}", "skipped"))
             continue
-        problems += _told(name, result)
+        problems += _repairs(name, result)
         tracks.append(_track(item, result, name, sample_rate))
     return tracks, problems
 
 
-def _chosen(source: Path, found: Sequence[SourceTrack], results: Sequence[Prepared]) -> dict[str, str]:
-    """Return which of the copies of each content is taken: the first in a folder of its own, which is its genre."""
+def _preferred_copies(source: Path, scanned: Sequence[SourceTrack], results: Sequence[Prepared]) -> dict[str, str]:
+    """Return content → name of the copy to use: the first one in a genre folder, else the first one."""
     chosen: dict[str, str] = {}
     for loose in (False, True):
-        for item, result in zip(found, results, strict=True):
+        for item, result in zip(scanned, results, strict=True):
             if result.audio and (item.path.parent == source) == loose:
                 chosen.setdefault(result.content, relative_name(item.path, source))
     return chosen
 
 
-def _emptied(found: Sequence[SourceTrack], results: Sequence[Prepared], tracks: Sequence[Track]) -> list[Problem]:
-    """Name the genres whose usable recordings are all copies of what was taken elsewhere."""
-    usable = Counter(item.genre for item, result in zip(found, results, strict=True) if result.audio)
+def _genres_without_tracks(
+    scanned: Sequence[SourceTrack], results: Sequence[Prepared], tracks: Sequence[Track]
+) -> list[Problem]:
+    """List the genres whose usable recordings are all copies of tracks in other genres."""
+    usable = Counter(item.genre for item, result in zip(scanned, results, strict=True) if result.audio)
     kept = {t.genre for t in tracks}
     return [
         Problem(escape_name(genre), f"the genre has no track: its {count} usable recording(s) are copies", "skipped")
@@ -332,8 +345,8 @@ def _track(item: SourceTrack, result: Prepared, name: str, sample_rate: int) -> 
     )
 
 
-def _told(name: str, result: Prepared) -> list[Problem]:
-    """Say what was repaired in a recording, and what is missing of it."""
+def _repairs(name: str, result: Prepared) -> list[Problem]:
+    """List what was repaired in a recording and what was lost of it."""
     lines = []
     for kind, action in (("lost", "kept in part"), ("repaired", "repaired")):
         texts = [plain_text(i.text) for i in result.issues if i.kind == kind]
@@ -342,19 +355,19 @@ def _told(name: str, result: Prepared) -> list[Problem]:
     return lines
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def _remove_superseded(audio: Path, tracks: Sequence[Track], form: tuple[int, int]) -> None:
-    """Remove what an earlier version has prepared of recordings that are prepared anew."""
+def _remove_superseded(audio: Path, tracks: Sequence[Track], audio_format: tuple[int, int]) -> None:
+    """Remove audio that earlier versions prepared from the same recordings."""
     kept = {t.audio for t in tracks}
     for track in tracks:
-        stem = f"{track.content}-{form[0]}-{form[1]}"
-        for old in (stem, *(f"{stem}-{n}" for n in range(2, PREPARATION))):
+        stem = f"{track.content}-{audio_format[0]}-{audio_format[1]}"
+        for old in (stem, *(f"{stem}-{n}" for n in range(2, PREPARATION_VERSION))):
             if f"{old}.wav" not in kept:
                 for suffix in (".wav", ".json", CACHE_SUFFIX):
                     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""A prepared corpus on disk, opened for reading."""
+"""Read a prepared corpus from disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from noizenet.base.regular import check_regular, read_regular
 from noizenet.corpus.split import SPLITS
 
 FORMAT = 2
-"""1: a track's id was its file's name without the ending. 2: it is its content."""
+"""Format 1: a track's id was its file name without the suffix. Format 2: it is the content hash."""
 OPEN_FILES = 96
 MAX_ABOUT_BYTES, MAX_TABLE_BYTES = 16 << 20, 1 << 30
 
@@ -32,10 +32,10 @@ MAX_ABOUT_BYTES, MAX_TABLE_BYTES = 16 << 20, 1 << 30
 class Track:
     """One track of a corpus.
 
-    `id` is unique within a corpus and made of what the recording's file holds (`content`, a hash), not of its name;
-    `source` is its name, relative to the collection, with what is not printable escaped. `frames` counts samples per
-    channel; levels are linear. A piece of a long recording begins `start` samples behind the prepared audio's
-    beginning.
+    `id` is unique within a corpus and derived from the hash of the recording's file (`content`), not from its name.
+    `source` is the file's path relative to the collection, with non-printable characters escaped. `frames` counts
+    samples per channel; levels are linear. A piece of a long recording starts at sample `start` of the prepared
+    audio.
     """
 
     id: str
@@ -54,12 +54,12 @@ class Track:
 
     @property
     def name(self) -> str:
-        """A name for people, unique within a corpus: the recording's, and for a piece of one where it begins."""
+        """A display name, unique within a corpus: the source path, with the start sample for a piece of a recording."""
         return f"{self.source}#{self.start}" if self.start else self.source
 
     @property
     def key(self) -> str:
-        """A name for what is derived from the prepared audio, for caches: another sound has another key."""
+        """A cache key for data derived from the prepared audio: different audio has a different key."""
         return f"{Path(self.audio).stem}-{f'{self.start}+' if self.start else ''}{self.frames}"
 
 
@@ -88,9 +88,9 @@ class Corpus:
     Raises
     ------
     UsageError
-        If there is no such folder, or it is not a corpus.
+        If the folder does not exist or is not a corpus.
     CorpusError
-        If it is damaged or from a newer version.
+        If the corpus is damaged or from a newer version.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -110,15 +110,15 @@ class Corpus:
         return [t for t in self.tracks if t.split == name]
 
     def held_out(self) -> list[Track]:
-        """Return the tracks that no training reads: ``validation`` and ``test``."""
+        """Return the tracks that are not used for training: ``validation`` and ``test``."""
         return self.split("validation") + self.split("test")
 
     def seconds(self, split: str | None = None) -> float:
-        """Return the total duration of a split, or of everything."""
+        """Return the total duration in seconds of one split, or of all tracks."""
         return sum(t.seconds for t in self.tracks if split in (None, t.split))
 
     def audio_path(self, track: Track) -> Path:
-        """Return where a track's prepared audio lies."""
+        """Return the path of a track's prepared audio."""
         return self.folder / "audio" / track.audio
 
     def read(self, track: Track, start: int = 0, count: int = -1) -> NDArray[np.int16]:
@@ -127,7 +127,7 @@ class Corpus:
         Parameters
         ----------
         track : Track
-            One of this corpus.
+            A track of this corpus.
         start, count : int
             In samples per channel; a `count` of -1 reads to the end.
 
@@ -140,7 +140,7 @@ class Corpus:
 
         try:
             handle = self._open.pop(track.audio, None) or self._open_audio(track)
-            left = max(0, track.frames - start)  # a piece ends before its recording does
+            left = max(0, track.frames - start)  # a piece may end before its recording does
             handle.seek(track.start + track.frames - left)
             count = min(count, left) if count >= 0 else left
             samples: NDArray[np.int16] = handle.read(count, dtype="int16", always_2d=True)
@@ -157,9 +157,9 @@ class Corpus:
         import soundfile
 
         path = self.audio_path(track)
-        try:  # a corpus lies in one folder: a link could lead to anything
+        try:  # links are refused, because they could point to any file
             if path.parent.is_symlink():
-                raise CorpusError(f"{path.parent}: is a link; put the folder itself there")
+                raise CorpusError(f"{path.parent}: is a symbolic link; replace it by the folder itself")
             check_regular(path, links=False)
         except OSError as error:
             raise soundfile.SoundFileRuntimeError(str(error)) from error
@@ -170,7 +170,7 @@ class Corpus:
         return from_pcm16(self.read(track, start, count))
 
     def waveform(self, track: Track, start: int = 0, count: int = -1) -> Waveform:
-        """Read a stretch of a track as it is kept; see :meth:`read`."""
+        """Read part of a track at the corpus's rate and channels; see :meth:`read`."""
         samples = self.samples(track, start, count)
         return Waveform(samples[:, 0] if samples.shape[1] == 1 else samples, self.sample_rate)
 
@@ -179,7 +179,7 @@ class Corpus:
         return mix_channels(self.samples(track, start, count), 1)[:, 0]
 
     def close(self) -> None:
-        """Close the audio files that reading has left open."""
+        """Close all open audio files."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -206,7 +206,7 @@ class Corpus:
             version = about["format"]
             if version > FORMAT:
                 raise CorpusError(f"{path}: made by a newer noizenet (format {version}, this one reads {FORMAT})")
-            good = (
+            valid = (
                 isinstance(about["sample_rate"], int)
                 and 1_000 <= about["sample_rate"] <= 192_000
                 and about["channels"] in (1, 2)
@@ -215,10 +215,10 @@ class Corpus:
                 and isinstance(about.get("split_by", {}), dict)
             )
         except (KeyError, TypeError):
-            good = False
+            valid = False
         except (OSError, ValueError, RecursionError) as error:
             raise CorpusError(f"{path}: damaged ({error}); build the corpus again") from error
-        if not good:
+        if not valid:
             raise CorpusError(f"{path}: damaged (a field is missing or has a wrong type); build the corpus again")
         return dict(about)
 
@@ -232,44 +232,44 @@ class Corpus:
         if self.about["format"] < 2:
             tracks = [replace(t, id=t.content) for t in tracks]
         for number, track in enumerate(tracks, 2):
-            wrong = _fault(track, self.genres, self.sample_rate)
-            if wrong:
-                raise CorpusError(f"{path}: damaged (row {number}: {wrong}); build the corpus again")
-        said = self.about.get("tracks", len(tracks))
-        if said != len(tracks):
-            raise CorpusError(f"{path}: damaged (it lists {len(tracks)} tracks of {said}); build the corpus again")
+            fault = _row_fault(track, self.genres, self.sample_rate)
+            if fault:
+                raise CorpusError(f"{path}: damaged (row {number}: {fault}); build the corpus again")
+        expected = self.about.get("tracks", len(tracks))
+        if expected != len(tracks):
+            raise CorpusError(f"{path}: damaged (it has {len(tracks)} of {expected} tracks); build the corpus again")
         if len({t.id for t in tracks}) < len(tracks):
             raise CorpusError(f"{path}: damaged (two tracks have one id); build the corpus again")
         return tracks
 
 
-ROUNDED_S = 0.1
-"""What a track's length in seconds and in frames may differ by."""
+LENGTH_TOLERANCE_S = 0.1
+"""Largest allowed difference between a track's length in seconds and in frames, in seconds."""
 
 
 def _track(row: Mapping[str, str | None]) -> Track:
     values: dict[str, Any] = {}
     for column in TRACK_COLUMNS:
-        text = row.get(column, "0") if column == "start" else row[column]  # corpora of before have no pieces
+        text = row.get(column, "0") if column == "start" else row[column]  # earlier versions had no such column
         if text is None:
             raise ValueError("a row is too short")
         values[column] = NUMBERS.get(column, str)(text)
     return Track(**values)
 
 
-def _fault(track: Track, genres: Sequence[str], sample_rate: int) -> str:
-    """Say what is wrong with a track's row, nothing if it is sound."""
+def _row_fault(track: Track, genres: Sequence[str], sample_rate: int) -> str:
+    """Return what is wrong with a track's row, or an empty string."""
     if track.genre not in genres:
-        return f"the genre {track.genre!r} is not one of the corpus's"
+        return f"the genre {track.genre!r} is not listed in corpus.json"
     if track.split not in SPLITS:
-        return f"the split {track.split!r} is not known"
+        return f"the split {track.split!r} is unknown"
     if (
         track.frames < 1
         or track.start < 0
         or not all(math.isfinite(x) and x >= 0 for x in (track.seconds, track.peak, track.rms))
-        or abs(track.frames / sample_rate - track.seconds) > ROUNDED_S
+        or abs(track.frames / sample_rate - track.seconds) > LENGTH_TOLERANCE_S
     ):
-        return "a length or level that cannot be"
+        return "a length or level is impossible"
     if not track.audio or Path(track.audio).name != track.audio or "\\" in track.audio:
-        return "its audio is not a file's name"
+        return "its audio is not a file name"
     return ""

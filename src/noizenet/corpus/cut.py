@@ -1,4 +1,4 @@
-"""One long recording → pieces, some of which can be held out."""
+"""Cut a long recording into pieces, some of which can be held out for validation and test."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from noizenet.audio.write import from_pcm16
 from noizenet.base.names import library_path
-from noizenet.corpus.fingerprint import readable
+from noizenet.corpus.fingerprint import explain_read_errors
 from noizenet.corpus.split import HELD_OUT_SHARE, MIN_GROUPS
 
 LONG_S = 180.0
-"""What is shorter is not cut."""
+"""Recordings shorter than this are not cut."""
 PIECE_S, MIN_PIECES = 300.0, 10
 GAP_S = 5.0
-"""So much is left out between two sides, so that nothing is heard on both."""
+"""Length of the gap left out between two splits, so that they share no music."""
 SEARCH_SHARE, SEARCH_S, QUIET_S = 0.1, 10.0, 0.1
 """A cut moves to the quietest tenth of a second within a tenth of a piece, 10 s at most."""
 
@@ -36,40 +36,43 @@ class Piece:
 
 
 def cut(path: Path, *, silent: float = 0.0) -> list[Piece]:
-    """Cut a prepared recording at quiet places into pieces of about equal length.
+    """Cut a prepared recording at quiet positions into pieces of about equal length.
 
-    The first pieces are for training; the last two tenths are for validation and test. Each side is one
-    stretch of the recording, and :data:`GAP_S` seconds are left out between two.
+    The first pieces are for training, the last two tenths for validation and test. Each split is one contiguous
+    part of the recording, and :data:`GAP_S` seconds are left out between two splits.
 
     Parameters
     ----------
     path : Path
         A 16-bit file of at least :data:`LONG_S` seconds.
     silent : float
-        Pieces without a sample above this level (linear) are left out.
+        Pieces whose peak is at or below this linear level are left out.
 
     Returns
     -------
     list of Piece
-        Fewer than :data:`~noizenet.corpus.split.MIN_GROUPS` where nearly all of the recording is silent.
+        Fewer than :data:`~noizenet.corpus.split.MIN_GROUPS` if nearly all of the recording is silent.
     """
     import soundfile
 
-    with readable(path), soundfile.SoundFile(library_path(path)) as handle:
+    with explain_read_errors(path), soundfile.SoundFile(library_path(path)) as handle:
         rate, total = handle.samplerate, handle.frames
         count = max(MIN_PIECES, int(np.ceil(total / rate / PIECE_S)))
         length = total / count
-        around = int(min(SEARCH_S * rate, SEARCH_SHARE * length))
-        inner = [_quietest(handle, round(i * length) - around, round(i * length) + around) for i in range(1, count)]
-        pieces = [_measured(handle, low, high) for low, high in pairwise([0, *inner, total])]
-        sounding = [p for p in pieces if p.peak > silent]
-        if len(sounding) < MIN_GROUPS:
-            return sounding
-        return [_measured(handle, p.start, p.start + p.frames, p.split) for p in _sides(sounding, round(GAP_S * rate))]
+        radius = int(min(SEARCH_S * rate, SEARCH_SHARE * length))
+        cuts = [_quietest(handle, round(i * length) - radius, round(i * length) + radius) for i in range(1, count)]
+        pieces = [_measure(handle, low, high) for low, high in pairwise([0, *cuts, total])]
+        nonsilent = [p for p in pieces if p.peak > silent]
+        if len(nonsilent) < MIN_GROUPS:
+            return nonsilent
+        return [
+            _measure(handle, p.start, p.start + p.frames, p.split)
+            for p in _assign_splits(nonsilent, round(GAP_S * rate))
+        ]
 
 
 def _quietest(handle: Any, low: int, high: int) -> int:
-    """Return the middle of the quietest moment between two places."""
+    """Return the middle of the quietest window of :data:`QUIET_S` between two sample positions."""
     size = max(1, round(QUIET_S * handle.samplerate))
     handle.seek(low)
     mono = from_pcm16(handle.read(high - low, dtype="int16", always_2d=True)).mean(1)
@@ -80,7 +83,7 @@ def _quietest(handle: Any, low: int, high: int) -> int:
     return int(low + np.argmin(level) + size // 2)
 
 
-def _measured(handle: Any, low: int, high: int, split: str = "") -> Piece:
+def _measure(handle: Any, low: int, high: int, split: str = "") -> Piece:
     peak = squares = total = 0.0
     handle.seek(low)
     count = (high - low) * handle.channels
@@ -93,12 +96,12 @@ def _measured(handle: Any, low: int, high: int, split: str = "") -> Piece:
     return Piece(low, high - low, split, peak, float(rms))
 
 
-def _sides(pieces: Sequence[Piece], gap: int) -> list[Piece]:
-    """Deal pieces to the splits in their order; leave out `gap` samples where one side ends and the next begins."""
+def _assign_splits(pieces: Sequence[Piece], gap: int) -> list[Piece]:
+    """Assign pieces to the splits in order; leave out `gap` samples at the start of each split but the first."""
     held = max(1, round(HELD_OUT_SHARE * len(pieces)))
     splits = ["train"] * (len(pieces) - 2 * held) + ["validation"] * held + ["test"] * held
-    dealt: list[Piece] = []
+    assigned: list[Piece] = []
     for piece, split in zip(pieces, splits, strict=True):
-        skipped = gap if dealt and dealt[-1].split != split else 0
-        dealt.append(replace(piece, split=split, start=piece.start + skipped, frames=piece.frames - skipped))
-    return dealt
+        skipped = gap if assigned and assigned[-1].split != split else 0
+        assigned.append(replace(piece, split=split, start=piece.start + skipped, frames=piece.frames - skipped))
+    return assigned

@@ -1,9 +1,9 @@
-"""The same recording under other names: found by sound, whatever its encoding, level, sample rate or start.
+"""Find copies of a recording by their audio, independent of encoding, level, sample rate and start.
 
-Fingerprints (:mod:`noizenet.corpus.fingerprint`) propose pairs and how far one begins behind the other: hashes
-that two recordings share at one distance in time are counted, by an inverted index. What is proposed is then
-heard: at that distance the two must have the same waveform, which encoders keep and another performance,
-another key or a shared sample do not have.
+Fingerprints (:mod:`noizenet.corpus.fingerprint`) propose candidate pairs and their time offsets: an inverted index
+counts the hashes that two recordings share at the same offset. Each candidate is then verified by correlation: at
+that offset the two waveforms must match. Encoders preserve the waveform; another performance, another key or a shared
+sample does not match.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from numpy.typing import NDArray
 
 from noizenet.audio.write import from_pcm16
 from noizenet.base.names import library_path
-from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, fingerprint, hop, readable
+from noizenet.corpus.fingerprint import HIGH_HZ, LOW_HZ, Fingerprint, explain_read_errors, fingerprint, hop
 
 MIN_VOTES, MIN_VOTE_SHARE = 3, 0.01
-"""So many hashes, and such a share of the shorter recording's, must agree on one distance to be heard."""
+"""Minimum number of hashes, and minimum share of the shorter recording's hashes, that must agree on one offset."""
 NEIGHBOURS, COMMON, COMMON_NEIGHBOURS = 24, 64, 2
-"""Of the places that share a hash, each is paired with no more than so many; a hash of more than `COMMON` places
-tells little, so that fewer do. Many copies of one recording are joined one by one nevertheless."""
+"""Each occurrence of a hash is paired with at most `NEIGHBOURS` others. A hash with more than `COMMON` occurrences is
+not distinctive, so only `COMMON_NEIGHBOURS` are paired. Many copies of one recording are still joined pair by pair."""
 OFFSETS_PER_PAIR = 3
-MAX_REFUTED = 8
-"""A recording that was heard in vain so often is heard no more."""
+MAX_REJECTED = 8
+"""A recording is not compared any more after this many rejected candidates."""
 ENTRIES_PER_PASS = 1 << 20
-FEW_PER_SECOND, EVEN_NEIGHBOURS = 2.0, 16
+FEW_PER_SECOND, LENGTH_NEIGHBOURS = 2.0, 16
 
 MIN_OVERLAP = 0.4
-"""Of the shorter recording, so much must lie in the other."""
+"""Minimum share of the shorter recording that must overlap the other."""
 SAME_CORRELATION, SAME_SHARE = 0.9, 0.5
-"""Of the stretches heard, such a share must correlate so well.
+"""Minimum correlation of an excerpt, and minimum share of the compared excerpts that must reach it.
 
-Measured on real music: encoders from 64 kbit/s on keep 0.92 to 1.0 of every stretch; two songs over one drum
-loop, or procedural songs that share key, tempo and accompaniment, reach 0.88.
+Measured on real music: copies encoded at 64 kbit/s or more correlate with 0.92 to 1.0 in every excerpt; two songs
+over one drum loop, or procedural songs that share key, tempo and accompaniment, reach 0.88.
 """
-STRETCH_S, STRETCHES, FIRST_HEARD = 3.0, 8, 3
+EXCERPT_S, N_EXCERPTS, FIRST_COMPARED = 3.0, 8, 3
 SLACK_S = 0.06
-"""The fingerprints' distance is as exact as this."""
-FINE_HZ = 40_000
-"""Lags are as fine as samples at this rate would be: recordings need not begin a whole sample apart."""
-QUIET = 1e-4
-"""A stretch is silent whose power is below so much of the loudest one's."""
+"""Accuracy of the offset that fingerprints give, in seconds."""
+FINE_LAG_HZ = 40_000
+"""Lags are at least as fine as a sample at this rate, because offsets need not be whole samples."""
+SILENT_SHARE = 1e-4
+"""An excerpt is silent if its power is below this share of the loudest excerpt's."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Recordings `a` < `b` (numbers) that may be the same; `offset` hops lie in `a` before `b` begins."""
+    """Recordings `a` < `b` (indices) that may be copies; `b` starts `offset` hops after `a`."""
 
     a: int
     b: int
@@ -61,52 +61,54 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Member:
-    """A recording of a group: its number, and the seconds by which it begins behind the group's first."""
+    """A recording of a group: its index, and its start relative to the group's first member, in seconds."""
 
     number: int
     offset: float
 
 
 def find_duplicates(paths: Sequence[Path], sample_rate: int) -> list[list[Member]]:
-    """Group the recordings that are the same by sound.
+    """Group the recordings that are copies of one another.
 
     Parameters
     ----------
     paths : sequence of Path
-        Prepared recordings, all at one rate.
+        Prepared recordings, all at the same sample rate.
     sample_rate : int
         Hz.
 
     Returns
     -------
     list of list of Member
-        Groups of at least two, each in the order of `paths`; a recording is in one at most.
+        Groups of at least two, each in the order of `paths`; a recording is in at most one group.
     """
-    prints = [fingerprint(p) for p in paths]
-    candidates = propose(prints) + propose_even(prints, [_frames(p) / sample_rate for p in paths])
+    fingerprints = [fingerprint(p) for p in paths]
+    candidates = propose_pairs(fingerprints) + propose_by_length(
+        fingerprints, [_frames(p) / sample_rate for p in paths]
+    )
     groups = _Groups(len(paths))
-    refuted: dict[int, int] = defaultdict(int)
+    rejected: dict[int, int] = defaultdict(int)
     for c in sorted(candidates, key=lambda c: (-c.share, c.a, c.b, c.offset)):
-        if groups.together(c.a, c.b) or (c.share and max(refuted[c.a], refuted[c.b]) >= MAX_REFUTED):
+        if groups.same_group(c.a, c.b) or (c.share and max(rejected[c.a], rejected[c.b]) >= MAX_REJECTED):
             continue
-        offset = same_sound(paths[c.a], paths[c.b], c.offset * hop(sample_rate) / sample_rate)
+        offset = matching_offset(paths[c.a], paths[c.b], c.offset * hop(sample_rate) / sample_rate)
         if offset is None:
-            refuted[c.a] += 1
-            refuted[c.b] += 1
+            rejected[c.a] += 1
+            rejected[c.b] += 1
         else:
             groups.join(c.a, c.b, offset)
     return groups.members()
 
 
 class _Groups:
-    """Recordings joined by how far one begins behind the other."""
+    """Disjoint sets of recordings, with the relative start of each recording."""
 
     def __init__(self, count: int) -> None:
         self._group = list(range(count))
         self._start = [0.0] * count
         self._members = {i: [i] for i in range(count)}
 
-    def together(self, a: int, b: int) -> bool:
+    def same_group(self, a: int, b: int) -> bool:
         return self._group[a] == self._group[b]
 
     def join(self, a: int, b: int, offset: float) -> None:
@@ -123,11 +125,11 @@ class _Groups:
         return [[Member(i, round(self._start[i] - self._start[m[0]], 3)) for i in m] for m in found]
 
 
-def propose(fingerprints: Sequence[Fingerprint]) -> list[Candidate]:
-    """Return the pairs that share hashes at one distance in time, in the order of their numbers.
+def propose_pairs(fingerprints: Sequence[Fingerprint]) -> list[Candidate]:
+    """Return the pairs that share hashes at the same time offset, ordered by their indices.
 
-    The hashes are taken in passes, so that memory stays within some hundreds of megabytes beside the
-    fingerprints themselves.
+    The hashes are processed in passes, which limits memory to some hundreds of megabytes in addition to the
+    fingerprints.
     """
     sizes = np.array([len(f.hashes) for f in fingerprints])
     if not sizes.sum():
@@ -140,10 +142,10 @@ def propose(fingerprints: Sequence[Fingerprint]) -> list[Candidate]:
     return _select(keys, votes, bits, sizes)
 
 
-def propose_even(fingerprints: Sequence[Fingerprint], seconds: Sequence[float]) -> list[Candidate]:
-    """Return pairs of recordings with next to no hashes (held tones) that are as long as one another.
+def propose_by_length(fingerprints: Sequence[Fingerprint], seconds: Sequence[float]) -> list[Candidate]:
+    """Return pairs of recordings with very few hashes (held tones) that have equal lengths.
 
-    A sound that does not change has no moments to tell a start by: of those only copies from the same
+    A sound that does not change has no events that could be aligned. Of such recordings only copies with the same
     start can be found.
     """
     few = [i for i, f in enumerate(fingerprints) if seconds[i] > 0 and len(f.hashes) < FEW_PER_SECOND * seconds[i]]
@@ -151,7 +153,7 @@ def propose_even(fingerprints: Sequence[Fingerprint], seconds: Sequence[float]) 
     return [
         Candidate(min(i, j), max(i, j), 0, 0.0)
         for place, i in enumerate(few)
-        for j in few[place + 1 : place + 1 + EVEN_NEIGHBOURS]
+        for j in few[place + 1 : place + 1 + LENGTH_NEIGHBOURS]
         if seconds[j] - seconds[i] <= SLACK_S
     ]
 
@@ -159,20 +161,20 @@ def propose_even(fingerprints: Sequence[Fingerprint], seconds: Sequence[float]) 
 def _count(
     hashes: NDArray[np.uint32], times: NDArray[np.int32], numbers: NDArray[np.int32], bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the hashes that pairs share, by distance; a key holds the pair and the distance (see :func:`_pack`)."""
+    """Count the hashes that pairs share at each offset; a key holds the pair and the offset (:func:`_pack_key`)."""
     passes = max(1, -(-len(hashes) // ENTRIES_PER_PASS))
     part = ((hashes >> np.uint32(8)) % np.uint32(passes)).astype(np.uint16)
     found, counted = [], []
     for number in range(passes):
-        own = np.nonzero(part == number)[0] if passes > 1 else np.arange(len(hashes))
-        own = own[np.lexsort((numbers[own], hashes[own]))]  # stable: times stay in order
-        h, t, n = hashes[own], times[own].astype(np.int64), numbers[own].astype(np.int64)
+        order = np.nonzero(part == number)[0] if passes > 1 else np.arange(len(hashes))
+        order = order[np.lexsort((numbers[order], hashes[order]))]  # stable: times stay in order
+        h, t, n = hashes[order], times[order].astype(np.int64), numbers[order].astype(np.int64)
         common = _common(h)
         keys = []
         for step in range(1, NEIGHBOURS + 1):
             paired = (h[step:] == h[:-step]) & (n[step:] != n[:-step])
             i = np.nonzero(paired if step <= COMMON_NEIGHBOURS else paired & ~common[:-step])[0]
-            keys.append(_pack(n[i], n[i + step], t[i] - t[i + step], bits))
+            keys.append(_pack_key(n[i], n[i + step], t[i] - t[i + step], bits))
         unique, votes = np.unique(np.concatenate(keys), return_counts=True)
         found.append(unique)
         counted.append(votes)
@@ -183,20 +185,20 @@ def _count(
 
 
 def _common(hashes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Tell which of sorted hashes are there more than :data:`COMMON` times."""
+    """Return a mask of the sorted hashes that occur more than :data:`COMMON` times."""
     starts = np.nonzero(np.diff(hashes, prepend=hashes[:1] + np.uint32(1)))[0]
     counts = np.diff(starts, append=len(hashes))
     return np.repeat(counts > COMMON, counts)
 
 
-def _pack(a: NDArray[np.int64], b: NDArray[np.int64], offset: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """Return pair and distance as one number: sorted by pair, then by distance."""
+def _pack_key(a: NDArray[np.int64], b: NDArray[np.int64], offset: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Pack pair and offset into one integer that sorts by pair, then by offset."""
     room = 63 - 2 * bits
     return (((a << bits) | b) << room) | ((offset + (1 << (room - 1))) & ((1 << room) - 1))
 
 
 def _select(keys: NDArray[np.int64], votes: NDArray[np.int64], bits: int, sizes: NDArray[np.int64]) -> list[Candidate]:
-    """Return each pair's best distances, where they have votes enough; neighbours' votes count as well."""
+    """Return the best offsets of each pair with enough votes; votes of adjacent offsets are added."""
     room = 63 - 2 * bits
     total = votes.copy()
     adjacent = np.nonzero(np.diff(keys) == 1)[0]
@@ -219,60 +221,64 @@ def _select(keys: NDArray[np.int64], votes: NDArray[np.int64], bits: int, sizes:
     return chosen
 
 
-def same_sound(a: Path, b: Path, offset: float) -> float | None:
-    """Tell whether two recordings have the same waveform where they overlap, but for level and polarity.
+def matching_offset(a: Path, b: Path, offset: float) -> float | None:
+    """Return the exact offset at which two recordings have the same waveform, apart from level and polarity.
 
     Parameters
     ----------
     a, b : Path
-        Prepared recordings at one rate.
+        Prepared recordings at the same sample rate.
     offset : float
-        Seconds of `a` before `b` begins, to within 60 ms.
+        Start of `b` relative to the start of `a` in seconds, accurate to 60 ms.
 
     Returns
     -------
     float or None
-        The offset, to a fraction of a sample; None where they are not the same.
+        The offset in seconds, to a fraction of a sample; None if the recordings are not copies.
     """
     import soundfile
 
-    with readable(a, b), soundfile.SoundFile(library_path(a)) as first, soundfile.SoundFile(library_path(b)) as second:
+    with (
+        explain_read_errors(a, b),
+        soundfile.SoundFile(library_path(a)) as first,
+        soundfile.SoundFile(library_path(b)) as second,
+    ):
         rate = first.samplerate
         shift, slack = round(offset * rate), round(SLACK_S * rate)
         low, high = max(0, shift), min(first.frames, second.frames + shift)
         if high - low < max(MIN_OVERLAP * min(first.frames, second.frames), 0.5 * rate):
             return None
-        length = min(high - low, round(STRETCH_S * rate))
-        count = min(STRETCHES, (high - low) // length)
+        length = min(high - low, round(EXCERPT_S * rate))
+        count = min(N_EXCERPTS, (high - low) // length)
         starts = np.linspace(low, high - length, count).round().astype(int) if count > 1 else np.array([low])
-        fine = max(1, -(-FINE_HZ // rate))
-        heard, found = [], []
+        fine = max(1, -(-FINE_LAG_HZ // rate))
+        excerpts, found = [], []
         for i, start in enumerate(sorted(starts.tolist(), key=lambda s: abs(s - (low + high - length) / 2))):
             pair = _read(first, start, length), _read(second, start - shift - slack, length + 2 * slack)
-            heard.append(pair)
+            excerpts.append(pair)
             found.append(_correlation(*pair, rate, fine))
-            if i + 1 == FIRST_HEARD and max(c.max() for c in found) < SAME_CORRELATION:
-                return None  # most of what is proposed in vain ends here, at a third of the price
-    curves = np.stack(found)[_active(heard)]
+            if i + 1 == FIRST_COMPARED and max(c.max() for c in found) < SAME_CORRELATION:
+                return None  # rejects most false candidates early, at a third of the cost
+    curves = np.stack(found)[_active(excerpts)]
     if not len(curves):
         return None
     best = int(curves.mean(0).argmax())
     near = curves[:, max(0, best - fine) : best + fine + 1].max(1)
     if np.mean(near >= SAME_CORRELATION) < SAME_SHARE:
         return None
-    # b's stretch was read from `slack` before its expected place: a later match there is a smaller offset.
+    # The excerpt of b was read from `slack` before its expected position: a later match means a smaller offset.
     return float((shift + slack - best / fine) / rate)
 
 
 def _frames(path: Path) -> int:
     import soundfile
 
-    with readable(path):
+    with explain_read_errors(path):
         return int(soundfile.info(library_path(path)).frames)
 
 
 def _read(handle: Any, start: int, count: int) -> NDArray[np.float32]:
-    """Read mono samples; what lies outside the recording is zero."""
+    """Read mono samples; samples outside the recording are zero."""
     found = np.zeros(count, np.float32)
     low, high = max(0, start), min(handle.frames, start + count)
     if high > low:
@@ -281,17 +287,17 @@ def _read(handle: Any, start: int, count: int) -> NDArray[np.float32]:
     return found
 
 
-def _active(heard: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.bool_]:
-    """Tell which stretches are not silent in both recordings."""
-    power = np.array([[float(np.square(x).mean()), float(np.square(y).mean())] for x, y in heard])
-    return np.asarray((power > QUIET * power.max(0)).any(1) & (power.max(0) > 0).all())
+def _active(excerpts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> NDArray[np.bool_]:
+    """Return a mask of the excerpts that are not silent in both recordings."""
+    power = np.array([[float(np.square(x).mean()), float(np.square(y).mean())] for x, y in excerpts])
+    return np.asarray((power > SILENT_SHARE * power.max(0)).any(1) & (power.max(0) > 0).all())
 
 
 def _correlation(x: NDArray[np.float32], y: NDArray[np.float32], rate: int, fine: int) -> NDArray[np.float64]:
     """Return the absolute correlation of `x` with `y` at every lag, `fine` lags a sample.
 
-    Both are limited to the band that encoders keep, and rise by 6 dB an octave: what is deep is loud, and
-    would hide everything else.
+    Both are limited to the band that encoders preserve and weighted by +6 dB per octave, because low frequencies are
+    loud and would dominate the correlation.
     """
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
@@ -303,8 +309,8 @@ def _correlation(x: NDArray[np.float32], y: NDArray[np.float32], rate: int, fine
     cross = irfft(np.conj(one) * two, size * fine)[:lags] * fine
     energy = np.concatenate([[0.0], np.cumsum(np.square(irfft(two, size)))])
     ends = np.arange(lags) // fine
-    other = np.maximum(energy[np.minimum(ends + len(x), size)] - energy[ends], 0)
-    own = float(np.square(irfft(one, size)).sum())
-    scale = np.sqrt(own * other)
+    energy_y = np.maximum(energy[np.minimum(ends + len(x), size)] - energy[ends], 0)
+    energy_x = float(np.square(irfft(one, size)).sum())
+    scale = np.sqrt(energy_x * energy_y)
     result: NDArray[np.float64] = np.divide(np.abs(cross), scale, out=np.zeros(lags), where=scale > 1e-12)
     return result

@@ -1,4 +1,4 @@
-"""Where to listen to tracks when listening to all of them takes too long."""
+"""Evenly spaced excerpts of tracks, for when processing all audio takes too long."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from noizenet.corpus.corpus import Track
 
 
 def excerpt_starts(tracks: Sequence[Track], count: int, seconds: float) -> list[tuple[Track, float]]:
-    """Return where stretches begin that are spread evenly over the whole length of some tracks.
+    """Return the starts of excerpts that are spaced evenly over the total length of some tracks.
 
     Parameters
     ----------
     tracks : sequence of Track
         At least one.
     count : int
-        Of stretches.
+        Number of excerpts.
     seconds : float
-        Of each stretch; it ends with its track at the latest, unless the track is shorter than that.
+        Length of each excerpt. An excerpt ends within its track, unless the track is shorter than this.
 
     Returns
     -------
     list of (Track, float)
-        The track and the beginning in seconds within it, in the tracks' order.
+        The track and the start within it in seconds, in the order of `tracks`.
     """
     starts = np.concatenate([[0.0], np.cumsum([t.seconds for t in tracks])])
-    places = []
+    excerpts = []
     for i in range(count):
-        at = (i + 0.5) / count * starts[-1]
-        number = min(int(np.searchsorted(starts, at, side="right")) - 1, len(tracks) - 1)
-        track = tracks[number]
-        places.append((track, max(0.0, min(at - starts[number], track.seconds - seconds))))
-    return places
+        position = (i + 0.5) / count * starts[-1]
+        index = min(int(np.searchsorted(starts, position, side="right")) - 1, len(tracks) - 1)
+        track = tracks[index]
+        excerpts.append((track, max(0.0, min(position - starts[index], track.seconds - seconds))))
+    return excerpts

@@ -1,4 +1,4 @@
-"""Download, check and unpack FMA archives; a broken connection or a killed process resumes where it stopped."""
+"""Download, verify and unpack FMA archives; downloads resume after a broken connection or a killed process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import requests
 
 BASE_URL = "https://os.unil.cloud.switch.ch/fma"
-PIECE = 1 << 20
-TRANSFER_PIECE = 1 << 14  # what a cut connection can lose
-TRIES = 6  # in a row without a byte of progress
+COPY_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 14  # the most that a broken connection can lose
+TRIES = 6  # consecutive attempts without progress
 
 Transfer = Callable[[str, int, int], None]
-"""Called with (file name, bytes here, bytes in all; 0 where the server does not tell)."""
+"""Called with (file name, bytes received, total bytes; 0 if the server does not report it)."""
 
 
 def fetch_fma(
@@ -52,15 +52,15 @@ def fetch_fma(
     name : str
         ``fma-small``, ``fma-medium``, ``fma-large`` or ``fma-full``.
     out : Path or str
-        The corpus folder; archives go to ``out/download``, the tree to ``out/source``.
+        The corpus folder; archives go to ``out/download``, unpacked files to ``out/source``.
     base_url : str
-        Where the archives lie.
+        Address of the folder of the archives.
     sample_rate, channels, workers, progress
         As for :func:`noizenet.corpus.build.build`.
     keep_archives : bool
         Keep the archives after unpacking.
     pause_s : float
-        Pause before the first retry; doubles with each.
+        Pause before the first retry in seconds; doubles with each retry.
     transfer : callable, optional
         See :data:`Transfer`.
 
@@ -71,16 +71,16 @@ def fetch_fma(
     Raises
     ------
     UsageError
-        For an unknown name, or an address that is none.
+        If the name is unknown or the address is not valid.
     FetchError
-        If an archive cannot be had, or is not what its checksum says.
+        If an archive cannot be downloaded or its checksum is wrong.
     """
     subset = name.removeprefix("fma-")
     if not name.startswith("fma-") or subset not in SUBSETS:
         raise UsageError(f"unknown dataset {name!r}, expected one of " + ", ".join(f"fma-{s}" for s in SUBSETS))
     address = urlsplit(base_url)
     if address.scheme not in ("http", "https") or not address.hostname:
-        raise UsageError(f"base url: {base_url!r} is no address; give one that begins with http:// or https://")
+        raise UsageError(f"base url: {base_url!r} is not an address; give one that begins with http:// or https://")
     out = Path(out)
     check_corpus_folder(out)
     download, source = make_folder(out / "download"), make_folder(out / "source")
@@ -109,13 +109,13 @@ def fetch_fma(
 
 
 def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Transfer | None = None) -> Path:
-    """Download `url` to `path`, resuming what is already there, and check its SHA-1.
+    """Download `url` to `path`, resuming a partial download, and check its SHA-1.
 
     Raises
     ------
     FetchError
-        After repeated failures (what came is kept for the next run), or on a wrong checksum (what came is
-        removed).
+        After repeated failures (the partial download is kept for the next run), or if the checksum is wrong (the
+        download is removed).
     """
     import requests
 
@@ -124,54 +124,54 @@ def fetch(url: str, path: Path, sha1: str, *, pause_s: float = 2.0, transfer: Tr
             return path
     except OSError as error:
         raise explain_os_error(error, path) from error
-    part = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + ".partial")
     reason = ""
     failures = 0
     while failures < TRIES:
-        have = _size(part)
+        present = _size(partial)
         if failures:
             pause = pause_s * 2 ** (failures - 1)
             logging.getLogger(__name__).warning("%s: %s; trying again in %g s", url, reason, pause)
             time.sleep(pause)
         try:
-            if _continue(url, part, transfer):
+            if _resume(url, partial, transfer):
                 break
-            reason = "the connection was cut"
+            reason = "the connection was closed"
         except requests.HTTPError as error:
             status = error.response.status_code
             if status < 500 and status != 429:
-                raise FetchError(f"{url}: the server answers {status}; check the address") from error
-            reason = f"the server answers {status}"
+                raise FetchError(f"{url}: the server returned HTTP status {status}; check the address") from error
+            reason = f"the server returned HTTP status {status}"
         except requests.RequestException as error:
             reason = f"{type(error).__name__}"
         except OSError as error:
-            raise explain_os_error(error, part) from error
-        failures = 1 if _size(part) > have else failures + 1
+            raise explain_os_error(error, partial) from error
+        failures = 1 if _size(partial) > present else failures + 1
     else:
-        kept = _size(part)
+        received = _size(partial)
         raise FetchError(
             f"{url}: {reason}, {TRIES} times in a row; check the network and run the command again "
-            f"({kept:,} bytes are kept and will not be fetched twice)"
+            f"({received:,} bytes are kept; the download will resume)"
         )
-    found = _sha1(part)
+    found = _sha1(partial)
     if found != sha1:
-        part.unlink()
+        partial.unlink()
         raise FetchError(
             f"{url}: wrong content (SHA-1 {found}, expected {sha1}); it was removed, run the command again"
         )
-    part.replace(path)
+    partial.replace(path)
     return path
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip file below `folder`; members that would land elsewhere are refused.
+    """Unpack a zip file below `folder`; reject archives with members outside it.
 
     Raises
     ------
     FetchError
         If the archive is damaged or unsafe.
     DiskFullError
-        If it does not fit.
+        If there is not enough free space.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -180,15 +180,15 @@ def unpack(archive: Path, folder: Path) -> None:
                 name = PurePosixPath(member.filename)
                 if name.is_absolute() or ".." in name.parts or "\\" in member.filename or not name.parts:
                     raise FetchError(f"{archive}: unsafe member name {member.filename!r}; not unpacked")
-            wanted = [m for m in members if not _is_unpacked(m, folder)]
-            need = sum(m.file_size for m in wanted)
+            missing = [m for m in members if not _is_unpacked(m, folder)]
+            needed = sum(m.file_size for m in missing)
             free = shutil.disk_usage(folder).free
-            if need > free:
+            if needed > free:
                 raise DiskFullError(
-                    f"{folder}: unpacking {archive.name} needs {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                    "the disk is full but for that: free some space and run the command again"
+                    f"{folder}: unpacking {archive.name} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+                    "free some disk space and run the command again"
                 )
-            for member in wanted:
+            for member in missing:
                 _extract(bundle, member, folder)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, ValueError) as error:
         raise FetchError(f"{archive}: a damaged archive ({error}); remove it and run the command again") from error
@@ -207,46 +207,48 @@ def _extract(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
         make_folder(target)
         return
     make_folder(target.parent)
-    # Whole or absent; what is lost with the power is unpacked again, so that no file need be waited for.
+    # Renamed when complete. No fsync: a file lost in a power failure is unpacked again.
     temporary = temporary_name(target)
     try:
         with bundle.open(member) as source, temporary.open("wb") as handle:
-            shutil.copyfileobj(source, handle, PIECE)
+            shutil.copyfileobj(source, handle, COPY_BYTES)
         temporary.replace(target)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _continue(url: str, part: Path, transfer: Transfer | None) -> bool:
-    """Fetch from where `part` ends; return True when all is there."""
+def _resume(url: str, partial: Path, transfer: Transfer | None) -> bool:
+    """Continue the download at the end of `partial`; return True if it is complete."""
     import requests
 
-    have = _size(part)
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as answer:
-        if answer.status_code == 416:  # nothing beyond what we have: complete, or the file was replaced
+    present = _size(partial)
+    headers = {"Range": f"bytes={present}-"} if present else {}
+    with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as response:
+        if response.status_code == 416:  # no bytes after `present`: complete, or the file on the server was replaced
             return True
-        answer.raise_for_status()
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        start = have if resumed else 0
-        total = start + _length(answer)
+        response.raise_for_status()
+        resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {present}-"
+        )
+        start = present if resumed else 0
+        total = start + _length(response)
         done = start
         with (
-            part.open("ab" if resumed else "wb") as handle,
+            partial.open("ab" if resumed else "wb") as handle,
             contextlib.suppress(requests.exceptions.ChunkedEncodingError),
         ):
-            for piece in answer.iter_content(TRANSFER_PIECE):
-                handle.write(piece)
-                done += len(piece)
+            for chunk in response.iter_content(CHUNK_BYTES):
+                handle.write(chunk)
+                done += len(chunk)
                 if transfer is not None:
-                    transfer(part.name.removesuffix(".partial"), done, total if total > start else 0)
+                    transfer(partial.name.removesuffix(".partial"), done, total if total > start else 0)
         return done == total if total > start else True
 
 
-def _length(answer: requests.Response) -> int:
+def _length(response: requests.Response) -> int:
     try:
-        return int(answer.headers.get("Content-Length", "0"))
+        return int(response.headers.get("Content-Length", "0"))
     except ValueError:
         return 0
 
@@ -258,6 +260,6 @@ def _size(path: Path) -> int:
 def _sha1(path: Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     with path.open("rb") as handle:
-        while piece := handle.read(PIECE):
-            digest.update(piece)
+        while chunk := handle.read(COPY_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()

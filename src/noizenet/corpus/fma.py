@@ -1,7 +1,7 @@
 """The Free Music Archive dataset (FMA), as published by its authors.
 
-Expected below the folder, at any depth up to two: ``tracks.csv`` (with its header of two rows plus index
-row), optionally ``genres.csv`` and ``raw_artists.csv``, and the audio at ``000/000002.mp3``.
+Expected files, at most two levels below the folder: ``tracks.csv`` (with its header of two rows plus index row),
+optionally ``genres.csv`` and ``raw_artists.csv``, and audio files such as ``000/000002.mp3``.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ KNOWN_BAD_CLIPS = frozenset({
     1486, 5574, 65753, 80391, 98558, 98559, 98560, 98565, 98566, 98567, 98568, 98569, 98571,
     99134, 105247, 108924, 108925, 126981, 127336, 133297, 143992,
 })  # fmt: skip
-"""Clips that were cut at the wrong place because of wrong metadata, some of zero length.
+"""Clips that were cut at the wrong position because of wrong metadata, some of zero length.
 
-Listed by the dataset's authors (github.com/mdeff/fma, issue 8). The untrimmed tracks are sound.
+Listed by the dataset's authors (github.com/mdeff/fma, issue 8). The untrimmed tracks are not affected.
 """
 
 _DEPTH = 2
 
 
 class FmaSource:
-    """The FMA tree: official split, top-level genres, artists from the metadata."""
+    """An FMA folder: official splits, top-level genres, and artists from the metadata."""
 
     licence: ClassVar[str] = (
         "metadata CC BY 4.0; each recording under its artist's licence (tracks.csv, column license)"
@@ -51,49 +51,49 @@ class FmaSource:
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Tell whether there are numbered audio folders and a ``tracks.csv`` with FMA's header."""
+        """Return whether there are numbered audio folders and a ``tracks.csv`` with FMA's header."""
         return bool(_audio_roots(folder)) and any(has_header(p) for p in _find_all(folder, "tracks.csv"))
 
     @classmethod
     def scan(cls, folder: Path, *, exclude: Path) -> Scan:
-        """List the tracks whose audio is present; tell which are missing, doubtful or not FMA's.
+        """List the tracks whose audio is present; report missing, ambiguous and foreign files.
 
         Raises
         ------
         UsageError
-            If the tree has no ``tracks.csv`` or no audio.
+            If there is no ``tracks.csv`` or no audio.
         CorpusError
-            If ``tracks.csv`` is not what FMA publishes.
+            If ``tracks.csv`` does not have FMA's format.
         """
         tables = _find_all(folder, "tracks.csv")
         if not tables:
             raise UsageError(f"{folder}: no tracks.csv found; unpack fma_metadata.zip here, or use --layout folders")
-        hidden = exclude.resolve()
-        inside = folder.resolve() in hidden.parents  # the corpus folder may lie below its own source
-        roots = [r for r in _audio_roots(folder) if not (inside and hidden in (r.resolve(), *r.resolve().parents))]
+        excluded = exclude.resolve()
+        inside = folder.resolve() in excluded.parents  # the corpus folder may be below its source
+        roots = [r for r in _audio_roots(folder) if not (inside and excluded in (r.resolve(), *r.resolve().parents))]
         if not roots:
             raise UsageError(f"{folder}: no audio folders 000, 001, … found; unpack fma_small.zip (or larger) here")
         metadata = _Metadata(folder, next((p for p in tables if has_header(p)), tables[0]))
         tracks: dict[int, SourceTrack] = {}
-        problems = [Problem(relative_name(metadata.path, folder), line, "ignored") for line in metadata.table.odd]
+        problems = [Problem(relative_name(metadata.path, folder), line, "ignored") for line in metadata.table.malformed]
         for root in roots:
             present: set[int] = set()
-            for place in sorted(root.glob("[0-9][0-9][0-9]")):
-                if not place.is_dir():
+            for subfolder in sorted(root.glob("[0-9][0-9][0-9]")):
+                if not subfolder.is_dir():
                     continue
-                paths, ignored = scan_recordings(place)
-                name = relative_name(place, folder)
+                paths, ignored = scan_recordings(subfolder)
+                name = relative_name(subfolder, folder)
                 problems += [Problem(f"{name}/{p.path}", p.reason, p.action) for p in ignored]
                 for path in paths:
                     number = _track_number(path)
                     present |= {number} if number is not None else set()
-                    problems += _take(path, number, metadata, tracks, clips="full" not in root.name)
+                    problems += _add_track(path, number, metadata, tracks, clips="full" not in root.name)
             problems += metadata.missing(root, present)
         return Scan(list(tracks.values()), problems)
 
 
 class _Metadata:
-    """The tables of a tree, and what they say of a file."""
+    """The metadata tables of an FMA folder."""
 
     def __init__(self, folder: Path, path: Path) -> None:
         self.folder, self.path = folder, path
@@ -104,56 +104,56 @@ class _Metadata:
         self.tops = read_genres(genres[0]) if genres else None
 
     def missing(self, root: Path, present: set[int]) -> list[Problem]:
-        """Name the tracks that the subset of a folder's name has, and the folder has not."""
+        """List the tracks of the subset in the folder's name whose files are missing."""
         subset = next((s for s in SUBSETS if s in root.name.lower()), "")
         if not subset:
             return []
         wanted = SUBSETS[: SUBSETS.index(subset) + 1]
         absent = sorted(n for n, row in self.rows.items() if row["subset"] in wanted and n not in present)
-        place = relative_name(root, self.folder)
-        reason = f"listed in tracks.csv as of the subset {subset}, but the file is not there"
-        return [Problem(f"{place}/{n // 1000:03d}/{n:06d}.mp3", reason, "skipped") for n in absent]
+        prefix = relative_name(root, self.folder)
+        reason = f"listed in tracks.csv for the subset {subset}, but the file is missing"
+        return [Problem(f"{prefix}/{n // 1000:03d}/{n:06d}.mp3", reason, "skipped") for n in absent]
 
 
-def _take(
+def _add_track(
     path: Path, number: int | None, metadata: _Metadata, tracks: dict[int, SourceTrack], *, clips: bool
 ) -> list[Problem]:
-    """Add a file to the tracks, or say why not; say what was mended of its row."""
+    """Add a file to the tracks; return the reason if it is skipped, or the repairs of its metadata."""
     name = relative_name(path, metadata.folder)
     refusal = _refusal(path, number, metadata, clips=clips)
     if number is not None and number in tracks and not refusal:
-        refusal = f"the track is taken from {relative_name(tracks[number].path, metadata.folder)}"
+        refusal = f"the track is read from {relative_name(tracks[number].path, metadata.folder)}"
     if refusal or number is None:
         return [Problem(name, refusal, "skipped")]
     row = metadata.rows[number]
-    mended = []
+    repairs = []
     genre = genre_name(str(row["genre"]))
     if not genre:
         if metadata.tops is None:
             return [Problem(name, "no top-level genre in tracks.csv, and no genres.csv to find it with", "skipped")]
         genre = genre_name(top_genre(row, metadata.tops))
         if not genre:
-            return [Problem(name, "no top-level genre in tracks.csv, nor any genre that leads to one", "skipped")]
-        mended.append(f"no top-level genre in tracks.csv; most of its genres are {genre}")
+            return [Problem(name, "no top-level genre in tracks.csv, nor any genre that belongs to one", "skipped")]
+        repairs.append(f"no top-level genre in tracks.csv; most of its genres belong to {genre}")
     artist = artist_of(row, metadata.artists)
     if not artist:
-        mended.append("neither a name nor a number of the artist in tracks.csv; taken for an artist of its own")
+        repairs.append("no artist name or number in tracks.csv; treated as a separate artist")
     elif not str(row["artist_id"]):
-        mended.append("no number of the artist in tracks.csv; the name is taken")
+        repairs.append("no artist number in tracks.csv; the artist's name is used")
     if number in metadata.table.repeated:
-        mended.append("listed more than once in tracks.csv, each time alike")
+        repairs.append("listed more than once in tracks.csv, with identical rows")
     split = SPLITS.get(str(row["split"]), "")
     tracks[number] = SourceTrack(path=path, genre=genre, artist=artist, title=str(row["title"]), split=split)
-    return [Problem(name, "; ".join(mended), "repaired")] if mended else []
+    return [Problem(name, "; ".join(repairs), "repaired")] if repairs else []
 
 
 def _refusal(path: Path, number: int | None, metadata: _Metadata, *, clips: bool) -> str:
     if path.suffix.lower() != ".mp3":
         return "FMA's recordings are mp3 files; use --layout folders for others"
     if number is None:
-        return "its name is not a track number"
-    if number in metadata.table.doubtful:
-        return metadata.table.doubtful[number]
+        return "the file name is not a track number"
+    if number in metadata.table.ambiguous:
+        return metadata.table.ambiguous[number]
     if number not in metadata.rows:
         return "not listed in tracks.csv"
     if clips and number in KNOWN_BAD_CLIPS:
@@ -173,6 +173,6 @@ def _find_all(folder: Path, name: str) -> list[Path]:
 def _audio_roots(folder: Path) -> list[Path]:
     roots = []
     for depth in range(_DEPTH + 1):
-        for place in sorted(folder.glob("*/" * depth) if depth else [folder]):
-            roots += [place] if place.is_dir() and any(place.glob("[0-9][0-9][0-9]/[0-9]*.mp3")) else []
+        for path in sorted(folder.glob("*/" * depth) if depth else [folder]):
+            roots += [path] if path.is_dir() and any(path.glob("[0-9][0-9][0-9]/[0-9]*.mp3")) else []
     return roots

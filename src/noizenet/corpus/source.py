@@ -1,4 +1,4 @@
-"""What a kind of corpus has to tell: its tracks, its licence, whom to cite."""
+"""The interface of a corpus source: its tracks, licence and citation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import ClassVar, Protocol
 
 @dataclass(frozen=True)
 class SourceTrack:
-    """A recording as its collection describes it, before it is decoded.
+    """A recording with the metadata of its collection, before it is decoded.
 
     Parameters
     ----------
     path : Path
         The recording.
     genre : str
-        Its label.
+        Its genre label.
     artist, title : str
-        Empty where unknown; the file's own tags fill the gap.
+        Empty if unknown; the tags of the file are used instead.
     split : str
-        ``train``, ``validation`` or ``test`` where the collection prescribes one, else empty.
+        ``train``, ``validation`` or ``test`` if the collection prescribes one, else empty.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class SourceTrack:
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that was not taken as it is."""
+    """A file that was skipped, repaired, cut or ignored, with the reason."""
 
     path: str
     reason: str
@@ -42,7 +42,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found: tracks in a stable order, and what was left out."""
+    """The result of a scan: tracks in a stable order, and problems."""
 
     tracks: list[SourceTrack]
     problems: list[Problem] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Source(Protocol):
     Attributes
     ----------
     licence, citation : str
-        What a user of the corpus must know.
+        Licence and citation of the recordings.
     checksums : mapping of str to str
         File name → SHA-1, for what can be downloaded; empty otherwise.
     """
@@ -65,7 +65,7 @@ class Source(Protocol):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Tell whether `folder` looks like this kind of collection."""
+        """Return whether `folder` looks like this kind of collection."""
         ...
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Training, validation and test: split by artist or by track, never by window, and never within a recording."""
+"""Assign tracks to training, validation and test by artist or by track; copies of a recording share a split."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from noizenet.base.seeds import derive_seed
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.1
 MIN_GROUPS = 3
-LARGE = 0.34
-"""What is longer than this share of its genre is not held out while others remain."""
+LARGE_SHARE = 0.34
+"""A group longer than this share of its genre is held out only if no others remain."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What the splitter needs to know of a track.
+    """A track as input of the split.
 
-    `split` is what the collection prescribes, `recording` what tracks share that are the same recording; both
-    are empty where there is none.
+    `split` is the split that the collection prescribes, if any. `recording` is a label that copies of the same
+    recording share, empty for a track without copies.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Track key → split, and by what each genre was split ("artist", "track" or "official")."""
+    """Track key → split, and genre → split unit ("artist", "track" or "official")."""
 
     split: dict[str, str]
     unit: dict[str, str]
@@ -41,7 +41,7 @@ class Assignment:
 
 @dataclass
 class _Group:
-    """Tracks that must be on one side: the seconds of each genre, and the split, empty until it is chosen."""
+    """Tracks that must share a split: their seconds by genre, and the split, empty until it is assigned."""
 
     name: str
     seconds: dict[str, float]
@@ -51,18 +51,18 @@ class _Group:
 def assign_splits(tracks: Sequence[Unit], seed: int = 0) -> Assignment:
     """Assign every track to one split.
 
-    Within each genre about a tenth of the time goes to validation and to test. Tracks that are the same
-    recording stay together. Where a genre has at least three artists, an artist's tracks stay together as well,
-    over all such genres; where it has fewer (one's own album), tracks are the unit. Splits that the collection
-    prescribes are kept, even where they part what belongs together; what is not prescribed follows them. A
-    genre with two groups has no test split, one with a single group no validation split either.
+    In each genre, validation and test each get about a tenth of the time. Copies of a recording share a split. If a
+    genre has at least three artists, the tracks of an artist share a split too, across all such genres; if it has
+    fewer (a single album), tracks are split individually. Splits that the collection prescribes are kept, even if
+    they separate copies; other tracks of the group follow the prescribed split. A genre with two groups has no test
+    split; a genre with a single group has no validation split either.
 
     Parameters
     ----------
     tracks : sequence of Unit
         The order does not matter.
     seed : int
-        Another seed gives another split.
+        Random seed.
 
     Returns
     -------
@@ -70,25 +70,25 @@ def assign_splits(tracks: Sequence[Unit], seed: int = 0) -> Assignment:
     """
     tracks = sorted(tracks, key=lambda t: t.key)
     members, by_artist = _grouped(tracks)
-    groups = [_describe(own, by_artist) for own in members]
-    dealer = _Dealer(groups, seed)
+    groups = [_describe(units, by_artist) for units in members]
+    assigner = _SplitAssigner(groups, seed)
     unit: dict[str, str] = {}
-    for genre in dealer.genres():
+    for genre in assigner.genres():
         official = all(t.split for t in tracks if t.genre == genre)
         unit[genre] = "official" if official else "artist" if genre in by_artist else "track"
-        dealer.deal(genre)
-    split = {t.key: t.split or g.split for g, own in zip(groups, members, strict=True) for t in own}
+        assigner.assign(genre)
+    split = {t.key: t.split or g.split for g, units in zip(groups, members, strict=True) for t in units}
     return Assignment(split, unit)
 
 
 def _grouped(tracks: Sequence[Unit]) -> tuple[list[list[Unit]], set[str]]:
-    """Return what must stay together, and the genres that are split by artist."""
+    """Return the groups of tracks that must share a split, and the genres that are split by artist."""
     by_artist = {t.genre for t in tracks if t.artist}
     while True:
         groups = _connected(tracks, by_artist)
         count: dict[str, int] = defaultdict(int)
-        for own in groups:
-            for genre in {t.genre for t in own}:
+        for units in groups:
+            for genre in {t.genre for t in units}:
                 count[genre] += 1
         few = {g for g in by_artist if count[g] < MIN_GROUPS}
         if not few:
@@ -127,42 +127,42 @@ def _describe(tracks: Sequence[Unit], by_artist: set[str]) -> _Group:
 
 
 def _most_common(splits: Sequence[str]) -> str:
-    """Return the split that most of a group's tracks are prescribed, training where as many are; or none."""
+    """Return the most common prescribed split, the first of SPLITS in a tie; empty if none is prescribed."""
     return max(SPLITS, key=lambda s: (splits.count(s), -SPLITS.index(s))) if splits else ""
 
 
-class _Dealer:
-    """Deals groups genre by genre, so that every genre keeps something to train on."""
+class _SplitAssigner:
+    """Assigns splits genre by genre, so that every genre keeps training data."""
 
     def __init__(self, groups: Sequence[_Group], seed: int) -> None:
         self._seed = seed
-        self._of: dict[str, list[_Group]] = defaultdict(list)
+        self._groups_of: dict[str, list[_Group]] = defaultdict(list)
         self._total: dict[str, float] = defaultdict(float)
         self._trainable: dict[str, int] = defaultdict(int)
         for group in groups:
             for genre, seconds in group.seconds.items():
-                self._of[genre].append(group)
+                self._groups_of[genre].append(group)
                 self._total[genre] += seconds
                 self._trainable[genre] += group.split in ("", "train")
 
     def genres(self) -> list[str]:
-        return sorted(self._of)
+        return sorted(self._groups_of)
 
-    def deal(self, genre: str) -> None:
-        """Deal a genre's groups: the held-out splits first, each until it has its share of the time."""
-        left = [g for g in self._of[genre] if not g.split]
-        left.sort(key=lambda g: derive_seed(self._seed, "split", genre, g.name))
-        # The largest groups are the training set's backbone: never hold them out while others remain.
-        left.sort(key=lambda g: any(s > LARGE * self._total[h] for h, s in g.seconds.items()))
-        for which in ("validation", "test"):
-            held = sum(g.seconds[genre] for g in self._of[genre] if g.split == which)
-            for group in [g for g in left if not g.split]:
-                if held >= HELD_OUT_SHARE * self._total[genre]:
+    def assign(self, genre: str) -> None:
+        """Assign a genre's groups: first to validation and test until each has its share, the rest to training."""
+        unassigned = [g for g in self._groups_of[genre] if not g.split]
+        unassigned.sort(key=lambda g: derive_seed(self._seed, "split", genre, g.name))
+        # Sorted last, so that large groups are held out only if no others remain.
+        unassigned.sort(key=lambda g: any(s > LARGE_SHARE * self._total[h] for h, s in g.seconds.items()))
+        for split in ("validation", "test"):
+            held_out = sum(g.seconds[genre] for g in self._groups_of[genre] if g.split == split)
+            for group in [g for g in unassigned if not g.split]:
+                if held_out >= HELD_OUT_SHARE * self._total[genre]:
                     break
                 if all(self._trainable[h] > 1 for h in group.seconds):
-                    group.split = which
-                    held += group.seconds[genre]
+                    group.split = split
+                    held_out += group.seconds[genre]
                     for h in group.seconds:
                         self._trainable[h] -= 1
-        for group in left:
+        for group in unassigned:
             group.split = group.split or "train"

@@ -1,4 +1,4 @@
-"""A decoded recording on its way: kept until all of it is known, in memory or, if it is long, in an unnamed file."""
+"""Temporary storage of a decoded recording: in memory, or in an unnamed file if it is long."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from noizenet.audio.fold import FoldStatistics
 from noizenet.base.files import explain_os_error
 
 MEMORY_BYTES = 64 << 20
-"""Longer recordings go through the disk (at 22,050 Hz in stereo: than six minutes)."""
+"""Longer recordings are stored on disk (at 22,050 Hz in stereo: longer than six minutes)."""
 BLOCK_FRAMES = 1 << 17
-PIECE = 1024
+SEGMENT_FRAMES = 1024
 LOUD_PEAK, FAINT_PEAK = 1e4, 1e-3
-EDGES, EDGE_SHARE = 2, 0.05
-"""So many pieces, or such a share, may be louder in what is called constant: converted edges ring."""
+EDGE_SEGMENTS, EDGE_SHARE = 2, 0.05
+"""Number and share of segments ignored by `typical_range`: resampling rings at the edges of a constant signal."""
 
 
 class Levels:
-    """Levels of a signal that is heard block by block.
+    """Levels of a signal, accumulated block by block.
 
     Attributes
     ----------
@@ -35,25 +35,25 @@ class Levels:
         self.peak = 0.0
         self._count = 0
         self._total = self._squares = self._neighbours = 0.0
-        self._spreads: list[NDArray[np.float32]] = []
+        self._ranges: list[NDArray[np.float32]] = []
 
     def push(self, block: NDArray[np.float32]) -> None:
-        """Hear a block, [n, C]."""
+        """Add a block, [n, C]."""
         if not block.size:
             return
-        whole = len(block) // PIECE * PIECE
-        pieces = block[:whole].reshape(-1, PIECE, block.shape[1]) if whole else block[None]
-        highs, lows = pieces.max(axis=1), pieces.min(axis=1)
-        self._spreads.append((highs - lows).max(axis=1))
-        rest = block[whole:] if whole and len(block) > whole else block[:1]
+        aligned = len(block) // SEGMENT_FRAMES * SEGMENT_FRAMES
+        segments = block[:aligned].reshape(-1, SEGMENT_FRAMES, block.shape[1]) if aligned else block[None]
+        highs, lows = segments.max(axis=1), segments.min(axis=1)
+        self._ranges.append((highs - lows).max(axis=1))
+        rest = block[aligned:] if aligned and len(block) > aligned else block[:1]
         peak = max(float(highs.max()), -float(lows.min()), float(np.abs(rest).max()))
         self.peak = max(self.peak, peak)
-        # The squares of samples far above full scale have no place in 32 bits.
+        # The squares of samples far above full scale overflow 32 bits.
         exact = block if peak < LOUD_PEAK else block.astype(np.float64)
         self._count += exact.size
         self._total += float(exact.sum(dtype=np.float64))
         self._squares += float(np.vdot(exact, exact))
-        if peak < FAINT_PEAK:  # asked of faint recordings only
+        if peak < FAINT_PEAK:  # needed for faint recordings only
             self._neighbours += float(np.vdot(exact[1:], exact[:-1]))
 
     @property
@@ -73,16 +73,16 @@ class Levels:
 
     @property
     def smoothness(self) -> float:
-        """Correlation of neighbouring samples, known below :data:`FAINT_PEAK`: 0 for noise, near 1 for music."""
+        """Correlation of neighbouring samples: 0 for noise, near 1 for music; valid below :data:`FAINT_PEAK`."""
         return self._neighbours / self._squares if self._squares > 0 else 0.0
 
     @property
-    def spread(self) -> float:
-        """How far samples of one piece of 1,024 lie apart, in all but the widest twentieth (at least two) of them."""
-        if not self._spreads:
+    def typical_range(self) -> float:
+        """Largest range (maximum - minimum) of 1,024 samples, ignoring the widest twentieth (at least two) of them."""
+        if not self._ranges:
             return 0.0
-        pieces = np.sort(np.concatenate(self._spreads))
-        return float(pieces[max(0, len(pieces) - 1 - max(EDGES, round(EDGE_SHARE * len(pieces))))])
+        segments = np.sort(np.concatenate(self._ranges))
+        return float(segments[max(0, len(segments) - 1 - max(EDGE_SEGMENTS, round(EDGE_SHARE * len(segments))))])
 
 
 class Spool:
@@ -91,7 +91,7 @@ class Spool:
     Parameters
     ----------
     folder : Path
-        Where a long recording waits, in a file without a name that a killed process cannot leave behind.
+        Folder of the temporary file of a long recording. The file has no name, so a killed process leaves nothing.
     channels : int
         1 or 2.
 
@@ -99,7 +99,7 @@ class Spool:
     ----------
     frames : int
     stereo : FoldStatistics
-        Of two channels: whether they cancel.
+        Whether two channels cancel in a mono mix.
     """
 
     def __init__(self, folder: Path, channels: int) -> None:
@@ -117,17 +117,17 @@ class Spool:
     ) -> None:
         try:
             self._file.close()
-        except OSError as failed:  # what was still in a buffer found no room
+        except OSError as failed:  # the remaining buffer could not be written
             if kind is None:
                 raise explain_os_error(failed, self._folder) from failed
 
     def append(self, block: NDArray[np.float32]) -> None:
-        """Keep a block, [n, channels].
+        """Store a block, [n, channels].
 
         Raises
         ------
         NoizenetError
-            If the disk takes no more.
+            If the disk is full.
         """
         if self.channels > 1:
             self.stereo.push(block)

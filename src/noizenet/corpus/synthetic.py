@@ -1,4 +1,4 @@
-"""The synthetic corpus: procedural songs in labelled genres, made offline, free of anyone's rights."""
+"""The synthetic corpus: procedural songs in labelled genres, rendered offline, free of copyright."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from noizenet.corpus.synth.song import render
 from noizenet.corpus.synth.styles import STYLES
 
 SONG_SECONDS = 40.0
-MIN_SONGS = 3  # a genre: one each to train on, to validate and to test
+MIN_SONGS = 3  # per genre: one each for training, validation and test
 
 
 class SyntheticSource:
-    """Songs that :func:`build_synthetic` has rendered, as genre folders."""
+    """Songs rendered by :func:`build_synthetic`, in genre folders."""
 
     licence: ClassVar[str] = "CC0-1.0: made by a program, no rights reserved"
     citation: ClassVar[str] = "noizenet's procedural songs (noizenet.corpus.synth)"
@@ -30,12 +30,12 @@ class SyntheticSource:
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Tell whether the folder holds one folder for each style and nothing else visible."""
+        """Return whether the folder holds one folder per style and nothing else visible."""
         return folder.is_dir() and {p.name for p in folder.iterdir() if not p.name.startswith(".")} == set(STYLES)
 
     @classmethod
     def scan(cls, folder: Path, *, exclude: Path) -> Scan:
-        """List the songs; each is its own artist, as each has its own key, tempo and tune."""
+        """List the songs; each has a different artist, because key, tempo and tune differ."""
         found = FolderSource.scan(folder, exclude=exclude)
         tracks = [
             SourceTrack(t.path, t.genre, artist=f"procedure {t.path.stem}", title=t.path.stem) for t in found.tracks
@@ -58,9 +58,9 @@ def build_synthetic(
     Parameters
     ----------
     out : Path or str
-        The corpus folder; the songs stay in ``out/source`` as FLAC files to listen to.
+        The corpus folder; the songs are kept in ``out/source`` as FLAC files.
     minutes : float
-        Total length over all genres.
+        Total length of all genres.
     seed : int
         The same seed gives the same songs.
     sample_rate : int
@@ -68,7 +68,7 @@ def build_synthetic(
     workers, progress
         As for :func:`noizenet.corpus.build.build`.
     on_song : callable, optional
-        Called with (songs done, songs in all) while rendering.
+        Called with (songs done, total songs) while rendering.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def build_synthetic(
     Raises
     ------
     UsageError
-        For a length that is not positive, or a sample rate that a corpus cannot have.
+        If the length is not positive or the sample rate is out of range.
     """
     if not 0 < minutes <= 100_000:
         raise UsageError(f"minutes: {minutes:g} is not a length between 0 and 100,000 minutes")
@@ -109,23 +109,23 @@ def _render_all(
 ) -> None:
     from joblib import Parallel, delayed
 
-    wanted: set[Path] = set()
+    expected: set[Path] = set()
     calls = []
     for style, i in jobs:
-        # The name holds all that the sound depends on, so that a finished song is never rendered again.
+        # The name holds all parameters of the song, so that a finished song is not rendered again.
         path = source / style / f"{style}-{i:03d}-seed{seed}-{seconds:.3f}s-{sample_rate}.flac"
-        wanted.add(path)
+        expected.add(path)
         if not path.exists():
             calls.append(delayed(_render_one)(path, style, derive_seed(seed, style, i), seconds, sample_rate))
     for style in STYLES:
-        for old in (source / style).glob(f"{style}-*-seed*s-*.flac"):
-            if old not in wanted:
-                old.unlink()
+        for stale in (source / style).glob(f"{style}-*-seed*s-*.flac"):
+            if stale not in expected:
+                stale.unlink()
     done = len(jobs) - len(calls)
     failed: list[NoizenetError] = []
-    # What is under way is finished after an error, so that no song stays half-written; nothing more is begun.
-    left = (call for call in calls if not failed)
-    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(left):
+    # After an error, running jobs finish, so that no song is left incomplete, and no more are started.
+    pending = (call for call in calls if not failed)
+    for error in Parallel(n_jobs=workers or -1, return_as="generator_unordered")(pending):
         if error is not None:
             failed.append(error)
             continue

@@ -1,4 +1,4 @@
-"""Recordings prepared in worker processes, so that a file that crashes a decoder costs only itself."""
+"""Prepare recordings in worker processes, so that a file that crashes a decoder does not end the build."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from noizenet.corpus.fingerprint import fingerprint
 from noizenet.corpus.prepare import Prepared, refused, safe_prepare
 
 Settings = tuple[int, int, float]
-"""Sample rate in Hz, channels, least length in seconds."""
+"""Sample rate in Hz, channels, minimum length in seconds."""
 Result = tuple[int, "Prepared | NoizenetError"]
 
 
@@ -25,79 +25,79 @@ def prepare_all(
     ----------
     paths : sequence of Path
     order : sequence of int
-        Positions in `paths`, in the order in which to begin.
+        Indices into `paths`, in the order of processing.
     audio : Path
-        Where prepared audio lies.
+        Folder of the prepared audio.
     settings : tuple
         See :data:`Settings`.
     workers : int
-        Processes; with one everything happens in this process, which a crash of a decoder then ends.
+        Number of processes; with one, recordings are prepared in this process, which a crash of a decoder then ends.
 
     Yields
     ------
     tuple
-        The position, and what came of it: an error ends the build, anything else is the recording's own. After an
-        error nothing more is begun; what is under way is finished and yielded.
+        The index and the result. An error as a result must end the build: no more jobs are started, and running jobs
+        are finished and yielded.
     """
     if workers <= 1:
         for index in order:
-            found = prepare_one(index, paths[index], audio, settings)
-            yield found
-            if isinstance(found[1], NoizenetError):
+            outcome = prepare_one(index, paths[index], audio, settings)
+            yield outcome
+            if isinstance(outcome[1], NoizenetError):
                 return
         return
     workers = max(2, min(workers, len(order)))
-    waiting = dict.fromkeys(order)
+    pending = dict.fromkeys(order)
     failed = threading.Event()
-    while waiting and not failed.is_set():
-        for index, result in _until_a_crash(paths, list(waiting), audio, settings, workers, failed):
-            waiting.pop(index)
+    while pending and not failed.is_set():
+        for index, result in _run_until_crash(paths, list(pending), audio, settings, workers, failed):
+            pending.pop(index)
             yield index, result
-        # A worker died. What was under way is among the first that wait: each of those alone, then on with the rest.
-        for index in list(itertools.islice(waiting, 3 * workers)):
+        # A worker died. The cause is among the first pending recordings: run those one by one, then all others.
+        for index in list(itertools.islice(pending, 3 * workers)):
             if not failed.is_set():
-                waiting.pop(index)
-                found = _alone(index, paths[index], audio, settings)
-                if isinstance(found[1], NoizenetError):
+                pending.pop(index)
+                outcome = _run_isolated(index, paths[index], audio, settings)
+                if isinstance(outcome[1], NoizenetError):
                     failed.set()
-                yield found
+                yield outcome
 
 
 def prepare_one(index: int, path: Path, audio: Path, settings: Settings) -> Result:
-    """Prepare one recording, in whatever process this is."""
+    """Prepare one recording in the current process."""
     result = safe_prepare(path, audio, *settings)
     if isinstance(result, Prepared) and result.audio:
-        fingerprint(audio / result.audio)  # kept beside it
+        fingerprint(audio / result.audio)  # cached next to the audio
     return index, result
 
 
-def _until_a_crash(
+def _run_until_crash(
     paths: Sequence[Path], order: list[int], audio: Path, settings: Settings, workers: int, failed: threading.Event
 ) -> Iterator[Result]:
-    """Yield results until all are there, or a worker has died; begin no more after an error."""
+    """Yield results until all are done or a worker has died; start no more jobs after an error."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     jobs = (delayed(prepare_one)(i, paths[i], audio, settings) for i in order if not failed.is_set())
     try:
-        for found in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs):
-            if isinstance(found[1], NoizenetError):
+        for outcome in Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")(jobs):
+            if isinstance(outcome[1], NoizenetError):
                 failed.set()
-            yield found
+            yield outcome
     except TerminatedWorkerError:
         return
 
 
-def _alone(index: int, path: Path, audio: Path, settings: Settings) -> Result:
-    """Prepare one recording in a process of its own."""
+def _run_isolated(index: int, path: Path, audio: Path, settings: Settings) -> Result:
+    """Prepare one recording in a separate process."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    one = Parallel(n_jobs=2)  # two, as joblib runs a single worker in this very process
+    parallel = Parallel(n_jobs=2)  # two, because joblib runs a single worker in the calling process
     try:
-        found: Result = one([delayed(prepare_one)(index, path, audio, settings)])[0]
+        outcome: Result = parallel([delayed(prepare_one)(index, path, audio, settings)])[0]
     except TerminatedWorkerError as error:
         killed = "SIGKILL" in str(error)
         why = "its process was killed twice (out of memory?)" if killed else "the decoder crashed on this file, twice"
         return index, refused("", f"{why}; the others are not affected")
-    return found
+    return outcome

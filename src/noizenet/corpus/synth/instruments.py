@@ -1,4 +1,4 @@
-"""Instruments: one note in, its samples out, as float32 [N] with the release included."""
+"""Instruments: functions from a note to its samples, float32 [N], with the release included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes → samples, bar by bar, in constant memory."""
+"""Render notes to samples, bar by bar, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from noizenet.corpus.synth.styles import STYLES
 GAIN = 0.34
 FADE_S = 1.5
 ROOM = 0.002
-"""Noise floor, -54 dB: as in any room. Digital silence would be a place that a sampled network never leaves."""
+"""Noise floor, -54 dB, as in a recording. A network sampled after digital silence would stay silent."""
 
 
 def render(style: str, seed: int, seconds: float, sample_rate: int) -> Iterator[NDArray[np.float32]]:
@@ -25,7 +25,7 @@ def render(style: str, seed: int, seconds: float, sample_rate: int) -> Iterator[
     style : str
         A name of :data:`noizenet.corpus.synth.styles.STYLES`.
     seed : int
-        The same seed gives the same song; a longer one begins with the shorter (apart from the fade-out).
+        Random seed. A longer song with the same seed starts with the shorter one, apart from its fade-out.
     seconds : float
         Length.
     sample_rate : int
@@ -47,7 +47,7 @@ def render(style: str, seed: int, seconds: float, sample_rate: int) -> Iterator[
     done = number = 0
     tail = np.zeros(0, np.float32)
     while done < total:
-        # Positions come from the bar number, not from a running sum: no drift over hours.
+        # Positions are computed from the bar number, not from a running sum, to avoid drift.
         begin, end = (round((number + k) * song.beats * beat * sample_rate) for k in (0, 1))
         size = end - begin
         mix = np.zeros(max(size + 8 * sample_rate, len(tail)), np.float32)

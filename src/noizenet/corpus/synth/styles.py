@@ -1,4 +1,4 @@
-"""Four styles that a listener tells apart at once. A style turns a bar number into notes.
+"""Four easily distinguished styles. A style maps a bar number to notes.
 
 Each style is a class with a tempo range, a bar length in beats, and ``bar(number)``, which returns the
 notes that start in that bar. All randomness comes from the song's generator at construction and from
@@ -25,7 +25,7 @@ class Note(NamedTuple):
 
 
 class Style:
-    """A song in one style. Sub-classes say how a bar sounds."""
+    """A song in one style. Subclasses define the notes of a bar."""
 
     name: ClassVar[str] = ""
     tempo: ClassVar[tuple[int, int]] = (100, 120)

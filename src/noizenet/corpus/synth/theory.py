@@ -13,7 +13,7 @@ SCALES = {
 
 
 def degree_to_note(root: int, scale: str, degree: int) -> int:
-    """Return the MIDI note of a scale degree; degrees beyond the octave go on upwards or downwards.
+    """Return the MIDI note of a scale degree; degrees outside 0 to the scale's size are in other octaves.
 
     Examples
     --------
@@ -40,5 +40,5 @@ def melody(rng: np.random.Generator, length: int, span: int = 7) -> list[int]:
 
 
 def vary(rng: np.random.Generator, motif: list[int], amount: float = 0.25) -> list[int]:
-    """Return a motif with some notes changed: the same tune, told again."""
+    """Return a variation of a motif: each note is changed with probability `amount`."""
     return [d + int(rng.integers(-1, 2)) if rng.random() < amount else d for d in motif]
