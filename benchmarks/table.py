@@ -77,7 +77,7 @@ def main() -> None:
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
     else:
         print(f"{o.checkout}: no checkout of SampleRNN, left out", file=sys.stderr)
-    options, scene = Options(o.embedding), None
+    options, reference = Options(o.embedding), None
     content = hashlib.sha256("".join(sorted(t.content for t in corpus.tracks)).encode()).hexdigest()
     for name, make in contenders.items():
         if o.only not in name:
@@ -90,8 +90,8 @@ def main() -> None:
             if not once(made, asked):
                 model = make(folder)
                 made.write_text(asked)
-            scene = scene or reference_set(corpus, options, progress)
-            judge(name, corpus, folder, model, options, scene)
+            reference = reference or reference_set(corpus, options, progress)
+            judge(name, corpus, folder, model, options, reference)
             (folder / "judged.txt").write_text(asked)
         write_table(o.out, list(contenders))
 
@@ -104,10 +104,10 @@ def progress(what: str, share: float) -> None:
     print(f"\r{share:4.0%} {what[:60]:60}", end="", file=sys.stderr, flush=True)
 
 
-def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, scene: ReferenceSet) -> None:
+def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, reference: ReferenceSet) -> None:
     made, skipped = of_folder(folder / "streams", corpus.genres)
     begun = time.perf_counter()
-    evaluate(name, corpus, made, folder, options, is_worse=scene, model=model, skipped=skipped, on_progress=progress)
+    evaluate(name, corpus, made, folder, options, reference=reference, model=model, skipped=skipped, on_progress=progress)
     print(f"\n{name}: judged in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 

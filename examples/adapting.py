@@ -19,15 +19,15 @@ from pathlib import Path
 import noizenet
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED, NEW
+from noizenet.evaluation.metric import MetricInputs
+from noizenet.evaluation.metrics import COPYING, FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, blocks_of, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
 BUNDLED, REAL_S, WHOLE_S = "token-lstm", 120.0, 1800.0
 MEASURES = {
     "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, crafted": KERNEL_CRAFTED,
-    "near training music": NEW,
+    "near training music": COPYING,
 }  # fmt: skip
 
 
@@ -70,9 +70,9 @@ def main() -> None:
         to_held = MetricInputs(held, held, side, {}, corpus, tagger=True)
         to_learned = MetricInputs(learned, held, side, {}, corpus, tagger=True)
         cells = []
-        for measure in MEASURES.values():
+        for metric in MEASURES.values():
             try:
-                e = measure.score(to_learned if measure is NEW else to_held, side)
+                e = metric.score(to_learned if metric is COPYING else to_held, side)
                 cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
             except UsageError as error:
                 cells.append(str(error))

@@ -99,9 +99,9 @@ def test_genres_are_told_apart_and_a_swap_is_seen() -> None:
     train = [*low[:3], *high[:3]]
     classifier = GenreClassifier(points(train), [r.genre for r in train for _ in r.crafted])
     held = [*low[3:], *high[3:]]
-    assert classifier.judge([(r.genre, r.crafted) for r in held]).accuracy.value == 1
+    assert classifier.evaluate([(r.genre, r.crafted) for r in held]).accuracy.value == 1
     swapped = {"low": "high", "high": "low"}
-    verdict = classifier.judge([(swapped[r.genre], r.crafted) for r in held])
+    verdict = classifier.evaluate([(swapped[r.genre], r.crafted) for r in held])
     assert verdict.accuracy.value == 0
     assert verdict.confusion.tolist() == [[0, 3], [3, 0]]
     with pytest.raises(UsageError, match="at least two"):
@@ -244,9 +244,9 @@ def test_a_folder_is_judged_as_a_user_does(
     assert main(arguments) == 0
     assert "own.wav" in capsys.readouterr().err
     report = json.loads((out / "report.json").read_text())
-    figures = {f["measure"]: f for f in report["figures"]}
-    assert figures["genre accuracy"]["made"]["value"] > 0.9
-    assert figures["alive"]["made"]["value"] == 1
+    results = {f["measure"]: f for f in report["figures"]}
+    assert results["genre accuracy"]["made"]["value"] > 0.9
+    assert results["alive"]["made"]["value"] == 1
     assert {name for name, _ in report["skipped"]} == {"broken.wav", "short.wav"}
     assert "self-similarity, 64 s: distance of distributions" in report["unsaid"]
     page = (out / "report.html").read_text()

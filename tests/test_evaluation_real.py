@@ -17,9 +17,9 @@ import pytest
 import noizenet
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.controls import CONTROLS
-from noizenet.evaluation.judge import judge
-from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import FRECHET_CRAFTED, KERNEL_CRAFTED
+from noizenet.evaluation.judge import compute_metrics
+from noizenet.evaluation.metric import MetricInputs
+from noizenet.evaluation.metrics import FRECHET_CRAFTED, KERNEL_CRAFTED
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze
 
 pytestmark = pytest.mark.slow
@@ -33,13 +33,13 @@ class Real:
 
     corpus: Corpus
     train: list[AnalyzedRecording]
-    held: list[AnalyzedRecording]
+    held_out: list[AnalyzedRecording]
     recordings: list[Recording]
 
     def inputs(
         self, made: list[AnalyzedRecording], controls: dict[str, list[AnalyzedRecording]] | None = None
     ) -> MetricInputs:
-        return MetricInputs(self.train, self.held, made, controls or {}, self.corpus)
+        return MetricInputs(self.train, self.held_out, made, controls or {}, self.corpus)
 
 
 def stretch(corpus: Corpus, track: Track, at: int) -> Recording:
@@ -69,15 +69,15 @@ def noisy(recording: Recording, amount: float) -> Recording:
 
 
 def test_distances_rise_as_noise_is_mixed_in(real: Real) -> None:
-    sides = [real.held] + [[analyze(noisy(r, a), None) for r in real.recordings] for a in (0.003, 0.02, 0.1)]
-    for measure in (FRECHET_CRAFTED, KERNEL_CRAFTED):
-        values = [measure.score(real.inputs(side), side).value for side in sides]
-        assert values == sorted(values), measure.title
+    sides = [real.held_out] + [[analyze(noisy(r, a), None) for r in real.recordings] for a in (0.003, 0.02, 0.1)]
+    for metric in (FRECHET_CRAFTED, KERNEL_CRAFTED):
+        values = [metric.score(real.inputs(side), side).value for side in sides]
+        assert values == sorted(values), metric.title
 
 
 def test_distances_rise_as_music_is_swapped_for_another_genres(real: Real) -> None:
-    electronic = [s for s in real.held if s.features.genre == "electronic"]
-    acoustic = [s for s in real.held if s.features.genre == "acoustic"]
+    electronic = [s for s in real.held_out if s.features.genre == "electronic"]
+    acoustic = [s for s in real.held_out if s.features.genre == "acoustic"]
     reference = replace_train(real, "electronic")
     count = min(len(electronic), len(acoustic))
     values = []
@@ -103,7 +103,7 @@ def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: 
                 samples = np.concatenate(list(CONTROLS[name](real.corpus, tracks, 30.0, seed)))
                 one = Recording(f"{name} {genre} {seed}", genre, 16_000, lambda samples=samples: iter([samples]))
                 controls[name].append(analyze(one, None))
-    found = {f.name: f for f in judge(real.inputs(real.held, controls)).figures}
+    found = {f.name: f for f in compute_metrics(real.inputs(real.held_out, controls)).results}
     for name in ("frechet-crafted", "kernel-crafted", "tempo-clarity"):
         assert found[name].insensitive == [], name
     for name in ("genre", "key-clarity", "onset-rate", "self-similarity-4"):
@@ -111,12 +111,12 @@ def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: 
     assert found["alive"].insensitive == ["shuffled windows"]  # they live; they are not music
     assert found["alive"].real is not None
     assert found["alive"].real.value >= 0.99
-    for figure in found.values():
-        assert set(figure.beside) == set(controls), figure.name
+    for result in found.values():
+        assert set(result.comparisons) == set(controls), result.name
 
 
 def test_replayed_training_music_is_told_from_new_music(real: Real) -> None:
-    replayed = judge(real.inputs(real.train[:8]), ["copying"])
-    new = judge(real.inputs(real.held), ["copying"])
+    replayed = compute_metrics(real.inputs(real.train[:8]), ["copying"])
+    new = compute_metrics(real.inputs(real.held_out), ["copying"])
     assert replayed.details["copying"]["verdict"] == "copies"
     assert new.details["copying"]["verdict"] != "copies"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.aliveness import Report
 from noizenet.evaluation.copying import Excerpts, Pair, compare
-from noizenet.evaluation.distance import Gaussian, frechet, frechet_distance, kernel_distance, units_of
+from noizenet.evaluation.distance import Gaussian, feature_scales, frechet, frechet_distance, kernel_distance
 from noizenet.evaluation.features import CHROMA, MEL_BANDS, Features
 from noizenet.evaluation.genre import GenreClassifier
-from noizenet.evaluation.intervals import LEAST_RECORDINGS, proportion, resampled, share
-from noizenet.evaluation.judge import judge
-from noizenet.evaluation.measure import MetricInputs
+from noizenet.evaluation.intervals import MIN_RECORDINGS, bootstrap, mean_proportion, proportion
+from noizenet.evaluation.judge import compute_metrics
+from noizenet.evaluation.metric import MetricInputs
 from noizenet.evaluation.recording import AnalyzedRecording
 
 D = 8
@@ -58,7 +58,7 @@ class TestFrechet:
 
     def test_many_points_of_few_recordings_give_none(self) -> None:
         many, of = draw(0, 12)
-        for recordings in range(1, LEAST_RECORDINGS):
+        for recordings in range(1, MIN_RECORDINGS):
             points, groups = draw(1, recordings, 200)
             with pytest.raises(UsageError, match="recording"):
                 frechet_distance(many, points, groups, real_groups=of)
@@ -102,7 +102,7 @@ class TestFrechet:
         real, of = draw(0, 30)
         points, groups = draw(1, 30, shift=0.5)
         flat = [np.concatenate([p, np.full((len(p), 2), 7.0)], 1) for p in (real, points)]
-        assert units_of(flat[0])[-1] == units_of(flat[0]).max()
+        assert feature_scales(flat[0])[-1] == feature_scales(flat[0]).max()
         plain = frechet_distance(real, points, groups, real_groups=of).value
         assert frechet_distance(*flat, groups, real_groups=of).value == pytest.approx(plain, rel=0.02)
         still = np.ones((100, D))
@@ -141,7 +141,7 @@ class TestIntervals:
         g, held, tries = np.random.default_rng(recordings), 0, 300
         for i in range(tries):
             centres = g.normal(size=recordings)
-            found = resampled([c + 0.1 * g.normal(size=6) for c in centres], lambda x: float(x.mean()), i, rounds=60)
+            found = bootstrap([c + 0.1 * g.normal(size=6) for c in centres], lambda x: float(x.mean()), i, rounds=60)
             held += found.low <= 0 <= found.high
         assert 0.84 <= held / tries <= 0.96
 
@@ -154,11 +154,11 @@ class TestIntervals:
 
     def test_all_of_few_are_no_proof_of_all(self) -> None:
         assert proportion(5, 5).low < 0.8
-        found = share([np.ones(1)] * 6, 0)
+        found = mean_proportion([np.ones(1)] * 6, 0)
         assert (found.value, found.high) == (1, 1)
         assert found.low < 0.8
-        assert math.isnan(share([np.ones(1)] * (LEAST_RECORDINGS - 1), 0).low)
-        assert share([np.ones(1)] * 1000, 0).low > 0.99
+        assert math.isnan(mean_proportion([np.ones(1)] * (MIN_RECORDINGS - 1), 0).low)
+        assert mean_proportion([np.ones(1)] * 1000, 0).low > 0.99
 
     @settings(max_examples=100, deadline=None)
     @given(st.lists(st.lists(st.floats(0, 1), max_size=5), max_size=9))
@@ -166,13 +166,13 @@ class TestIntervals:
         arrays = [np.array(p) for p in parts]
         if not sum(map(len, arrays)):
             with pytest.raises(UsageError):
-                share(arrays, 0)
+                mean_proportion(arrays, 0)
             return
-        found = share(arrays, 0, rounds=20)
+        found = mean_proportion(arrays, 0, rounds=20)
         assert -1e-12 <= found.value <= 1 + 1e-12
         recordings = sum(len(a) > 0 for a in arrays)
-        assert math.isnan(found.low) == (recordings < LEAST_RECORDINGS)
-        if recordings >= LEAST_RECORDINGS:
+        assert math.isnan(found.low) == (recordings < MIN_RECORDINGS)
+        if recordings >= MIN_RECORDINGS:
             assert found.low - 1e-9 <= found.value <= found.high + 1e-9
 
 
@@ -200,26 +200,26 @@ def test_a_classifier_needs_sound_numbers_and_recordings() -> None:
     classifier = GenreClassifier(points, labels)
     made = [("a", g.normal(0, 1, (5, D)))] * 4
     with pytest.raises(UsageError, match="at least 5"):
-        classifier.judge(made)
+        classifier.evaluate(made)
     with pytest.raises(UsageError, match="at least 5"):
-        classifier.judge([*made, ("unknown", made[0][1]), ("b", np.zeros((0, D)))])
-    verdict = classifier.judge([*made, *made])
+        classifier.evaluate([*made, ("unknown", made[0][1]), ("b", np.zeros((0, D)))])
+    verdict = classifier.evaluate([*made, *made])
     assert verdict.accuracy.value == 1
     assert verdict.accuracy.low < 0.9
     points[0, 0] = np.nan
     with pytest.raises(UsageError, match="not finite"):
         GenreClassifier(points, labels)
-    flat = GenreClassifier(np.ones((20, D)), ["a"] * 10 + ["b"] * 10).judge([("a", np.ones((3, D)))] * 6)
+    flat = GenreClassifier(np.ones((20, D)), ["a"] * 10 + ["b"] * 10).evaluate([("a", np.ones((3, D)))] * 6)
     assert 0 <= flat.accuracy.value <= 1
 
 
 def features(name: str, genre: str, seed: int, stretches: int) -> Features:
     g = np.random.default_rng(seed)
-    fine = g.normal(size=(24 * stretches, CHROMA + MEL_BANDS))
-    fine /= np.linalg.norm(fine, axis=1, keepdims=True)
+    chroma_mel = g.normal(size=(24 * stretches, CHROMA + MEL_BANDS))
+    chroma_mel /= np.linalg.norm(chroma_mel, axis=1, keepdims=True)
     return Features(
         name, genre, g.normal(size=(stretches, 64)).astype(np.float32), np.zeros((0, 200), np.float32),
-        fine.astype(np.float32), np.abs(g.normal(size=187 * stretches)).astype(np.float32),
+        chroma_mel.astype(np.float32), np.abs(g.normal(size=187 * stretches)).astype(np.float32),
         g.normal(-20, 3, stretches).astype(np.float32), g.normal(1000, 200, stretches).astype(np.float32), 0,
     )  # fmt: skip
 
@@ -242,15 +242,15 @@ CASES = {
     "constant": [
         dataclasses.replace(
             s,
-            heard=dataclasses.replace(
-                s.features, crafted=np.ones_like(s.features.crafted), fine=np.zeros_like(s.features.fine),
+            features=dataclasses.replace(
+                s.features, crafted=np.ones_like(s.features.crafted), chroma_mel=np.zeros_like(s.features.chroma_mel),
                 onsets=np.zeros_like(s.features.onsets), level=np.full_like(s.features.level, -20.0),
             ),
         )
         for s in soundings(8, 20)
     ],
     "not finite": [
-        dataclasses.replace(s, heard=dataclasses.replace(s.features, crafted=np.full_like(s.features.crafted, np.nan)))
+        dataclasses.replace(s, features=dataclasses.replace(s.features, crafted=np.full_like(s.features.crafted, np.nan)))
         for s in soundings(8, 20)
     ],
     "as real": soundings(8, 20, 500),
@@ -264,16 +264,16 @@ def test_degenerate_sets_give_figures_or_reasons(made: str, train: str, monkeypa
     for name, few in (("distance.BOOTSTRAPS", 2), ("distance.DRAWS", 1), ("distance.KERNEL_DRAWS", 2)):
         monkeypatch.setattr(f"noizenet.evaluation.{name}", few)
     inputs = MetricInputs(CASES[train], CASES["as real"], CASES[made], {"odd": CASES["constant"]}, corpus=None)  # type: ignore[arg-type]
-    found = judge(inputs)
-    for figure in found.figures:
-        assert math.isfinite(figure.made.value), figure
-        assert figure.made.value >= 0, figure
-        for other in (figure.real, *figure.beside.values()):
-            assert other is None or math.isfinite(other.value), figure
-        assert math.isnan(figure.made.low) == math.isnan(figure.made.high)
+    found = compute_metrics(inputs)
+    for result in found.results:
+        assert math.isfinite(result.made.value), result
+        assert result.made.value >= 0, result
+        for other in (result.real, *result.comparisons.values()):
+            assert other is None or math.isfinite(other.value), result
+        assert math.isnan(result.made.low) == math.isnan(result.made.high)
     for why in found.skipped.values():
         assert len(why) > 10
-    names = {f.name for f in found.figures}
+    names = {f.name for f in found.results}
     assert ("frechet-crafted" in names) == (
         made in ("identical", "constant", "as real") and train in ("identical", "constant", "as real")
     )

@@ -17,9 +17,9 @@ from noizenet.base.errors import UsageError
 from noizenet.cli.main import main
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.controls import CONTROLS, control
-from noizenet.evaluation.intervals import Estimate, resampled
-from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.measure import MetricInputs, is_worse
+from noizenet.evaluation.intervals import Estimate, bootstrap
+from noizenet.evaluation.judge import Results, compute_metrics
+from noizenet.evaluation.metric import MetricInputs, is_worse
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze
 from noizenet.evaluation.run import Options, reference_set
 
@@ -65,16 +65,16 @@ def inputs() -> MetricInputs:
 
 
 @pytest.fixture(scope="module")
-def found(inputs: MetricInputs) -> Judgement:
-    return judge(inputs)
+def found(inputs: MetricInputs) -> Results:
+    return compute_metrics(inputs)
 
 
-def figures(found: Judgement) -> dict[str, object]:
-    return {f.name: f for f in found.figures}
+def results(found: Results) -> dict[str, object]:
+    return {f.name: f for f in found.results}
 
 
-def test_noise_is_behind_real_music_where_a_measure_sees_it(found: Judgement) -> None:
-    by_name = {f.name: f for f in found.figures}
+def test_noise_is_behind_real_music_where_a_measure_sees_it(found: Results) -> None:
+    by_name = {f.name: f for f in found.results}
     for name in ("alive", "frechet-crafted", "kernel-crafted", "genre", "tempo-clarity", "key-clarity"):
         assert by_name[name].insensitive == [], name
         assert not is_worse(by_name[name].better, by_name[name].real, by_name[name].made) or name != "alive"
@@ -82,47 +82,47 @@ def test_noise_is_behind_real_music_where_a_measure_sees_it(found: Judgement) ->
     assert by_name["copying"].insensitive == ["noise"]
 
 
-def test_every_figure_has_an_interval_and_a_count(found: Judgement) -> None:
-    assert len(found.figures) >= 9
-    for figure in found.figures:
-        assert figure.made.low <= figure.made.value <= figure.made.high, figure.name
-        assert figure.made.count > 1
+def test_every_figure_has_an_interval_and_a_count(found: Results) -> None:
+    assert len(found.results) >= 9
+    for result in found.results:
+        assert result.made.low <= result.made.value <= result.made.high, result.name
+        assert result.made.count > 1
 
 
-def test_what_cannot_be_said_is_said(found: Judgement) -> None:
+def test_what_cannot_be_said_is_said(found: Results) -> None:
     assert "two minutes" in found.skipped["drift of the level from first to last minute"]
     assert "no model is known" in found.skipped["likelihood of held-out music"]
     assert "tagger" in found.skipped["Fréchet distance, tagger"]
 
 
 def test_halves_are_by_artist(inputs: MetricInputs) -> None:
-    first, second = inputs.held_halves()
+    first, second = inputs.held_out_halves()
     assert first
     assert second
     assert not {s.artist for s in first} & {s.artist for s in second}
-    alone = dataclasses.replace(inputs, held=[dataclasses.replace(s, artist="one") for s in inputs.held])
-    assert all(alone.held_halves())
+    alone = dataclasses.replace(inputs, held_out=[dataclasses.replace(s, artist="one") for s in inputs.held_out])
+    assert all(alone.held_out_halves())
 
 
 def test_one_recording_and_silence_are_not_made_into_figures(inputs: MetricInputs) -> None:
     silence = [analyze(recording("s", np.zeros(24 * RATE, np.float32), "low"), None)]
-    found = judge(dataclasses.replace(inputs, made=silence, _kept={}))
-    names = {f.name for f in found.figures}
+    found = compute_metrics(dataclasses.replace(inputs, made=silence, _cache={}))
+    names = {f.name for f in found.results}
     assert "frechet-crafted" not in names
     assert "genre" not in names
     assert "copying" not in names
-    assert next(f for f in found.figures if f.name == "alive").made.value == 0
+    assert next(f for f in found.results if f.name == "alive").made.value == 0
 
 
 def test_resampling_keeps_the_value_in_its_interval() -> None:
     g = np.random.default_rng(0)
     parts = [g.normal(i % 3, 0.1, 5) for i in range(12)]
-    found = resampled(parts, lambda x: float(x.mean()), 0)
+    found = bootstrap(parts, lambda x: float(x.mean()), 0)
     assert found.low < found.value < found.high
     assert found.value == pytest.approx(np.concatenate(parts).mean())
-    assert resampled(parts[:1], lambda x: 1.0, 0).low != resampled(parts[:1], lambda x: 1.0, 0).low  # NaN: none
+    assert bootstrap(parts[:1], lambda x: 1.0, 0).low != bootstrap(parts[:1], lambda x: 1.0, 0).low  # NaN: none
     with pytest.raises(UsageError):
-        resampled([np.zeros(0)], lambda x: 0.0, 0)
+        bootstrap([np.zeros(0)], lambda x: 0.0, 0)
 
 
 def test_behind_means_outside_the_interval() -> None:

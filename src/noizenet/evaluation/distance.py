@@ -25,22 +25,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.evaluation.intervals import LEAST_RECORDINGS, Estimate, around, at_least_nothing
+from noizenet.evaluation.intervals import MIN_RECORDINGS, Estimate, bootstrap_interval, clip_at_zero
 
 F64 = NDArray[np.float64]
 Groups = NDArray[np.integer]
 SIZES, DRAWS, BOOTSTRAPS, KERNEL_SUBSET, KERNEL_DRAWS = 6, 3, 20, 200, 50
-HALVES = 4
+N_SPLITS = 4
 """Ways to part the reference in two, for what its own size adds."""
 
-PER_NUMBER = 2
+POINTS_PER_DIMENSION = 2
 """Points that a Fréchet distance needs for each number of an embedding."""
 
-KERNEL_LEAST, KERNEL_RECORDINGS = 16, 2
+KERNEL_MIN_POINTS, KERNEL_MIN_RECORDINGS = 16, 2
 SHRINK = 1e-6
 """Added to variances relative to their mean: points that all lie in a plane have a distance too."""
 
-DEAD = 1e-6
+CONSTANT_SHARE = 1e-6
 """Spread of a feature, as a share of the largest, below which it does not vary."""
 
 
@@ -78,12 +78,12 @@ def frechet_at_infinity(real: Gaussian, points: F64, groups: Groups, generator: 
 
     NaN where there are too few points to leave recordings out.
     """
-    members = _members(groups)
+    rows_by_recording = _rows_by_recording(groups)
     x, y = [], []
-    for size in np.unique(np.linspace((len(members) + 1) // 2, len(members), SIZES).astype(int)):
-        for _ in range(DRAWS if size < len(members) else 1):
-            chosen = generator.choice(len(members), size, replace=False)
-            drawn = points[np.concatenate([members[i] for i in chosen])]
+    for size in np.unique(np.linspace((len(rows_by_recording) + 1) // 2, len(rows_by_recording), SIZES).astype(int)):
+        for _ in range(DRAWS if size < len(rows_by_recording) else 1):
+            chosen = generator.choice(len(rows_by_recording), size, replace=False)
+            drawn = points[np.concatenate([rows_by_recording[i] for i in chosen])]
             if len(drawn) >= points.shape[1]:
                 x.append(1 / len(drawn))
                 y.append(frechet(real, Gaussian.of(drawn)))
@@ -119,60 +119,60 @@ def frechet_distance(
         If there are fewer than 2 D points of either kind or fewer than five recordings: no figure could be trusted.
     """
     real_groups = np.arange(len(real)) if real_groups is None else real_groups
-    for name, side, own in (("the reference", real, real_groups), ("what is judged", points, groups)):
-        _check(name, side, own, PER_NUMBER * side.shape[-1], LEAST_RECORDINGS)
+    for name, side, side_groups in (("the reference", real, real_groups), ("what is judged", points, groups)):
+        _check(name, side, side_groups, POINTS_PER_DIMENSION * side.shape[-1], MIN_RECORDINGS)
     reference = Gaussian.of(real)
     # What the reference's own size adds is the same for all that is compared with it, and is taken off once.
     generator = np.random.default_rng(seed)
-    surplus = _surplus(real, real_groups, generator)
+    bias = _reference_bias(real, real_groups, generator)
 
-    def once(chosen: F64, of: Groups) -> float:
-        return frechet_at_infinity(reference, chosen, of, generator) - surplus
+    def estimate(chosen: F64, of: Groups) -> float:
+        return frechet_at_infinity(reference, chosen, of, generator) - bias
 
-    value = once(points, groups)
+    value = estimate(points, groups)
     if not np.isfinite(value):
         raise UsageError("nearly all stretches come from one recording: nothing can be said of others")
-    return _interval(value, points, groups, generator, once)
+    return _interval(value, points, groups, generator, estimate)
 
 
-def _surplus(real: F64, groups: Groups, generator: np.random.Generator) -> float:
+def _reference_bias(real: F64, groups: Groups, generator: np.random.Generator) -> float:
     """Return what a reference of N points adds: the distance between two halves of its recordings, scaled."""
-    members = _members(groups)
+    rows_by_recording = _rows_by_recording(groups)
     found = []
-    for _ in range(HALVES):
-        order = generator.permutation(len(members))
-        halves = [np.concatenate([members[i] for i in part]) for part in np.array_split(order, 2)]
+    for _ in range(N_SPLITS):
+        order = generator.permutation(len(rows_by_recording))
+        halves = [np.concatenate([rows_by_recording[i] for i in part]) for part in np.array_split(order, 2)]
         between = frechet(*(Gaussian.of(real[half]) for half in halves))
         found.append(between / (len(real) * sum(1 / len(half) for half in halves)))
     return float(np.mean(found))
 
 
-def _check(name: str, points: F64, groups: Groups, least: int, recordings: int) -> None:
+def _check(name: str, points: F64, groups: Groups, min_points: int, min_recordings: int) -> None:
     """See that a set can support a figure, and say why where it cannot."""
     if points.ndim != 2 or len(groups) != len(points):
         raise UsageError(f"{name}: expected points [N, D] and the recording of each [N]")
-    if len(points) < least:
+    if len(points) < min_points:
         raise UsageError(
             f"{len(points)} stretches of three seconds ({name}) are too few for embeddings of {points.shape[1]} "
-            f"numbers: at least {least} are needed"
+            f"numbers: at least {min_points} are needed"
         )
     count = len(np.unique(groups))
-    if count < recordings:
-        raise UsageError(f"{count} recording(s) ({name}) are too few: at least {recordings} are needed")
+    if count < min_recordings:
+        raise UsageError(f"{count} recording(s) ({name}) are too few: at least {min_recordings} are needed")
     if not np.isfinite(points).all():
         raise UsageError(f"{name}: some of its numbers are not finite")
 
 
-def _members(groups: Groups) -> list[NDArray[Any]]:
+def _rows_by_recording(groups: Groups) -> list[NDArray[Any]]:
     """Return the rows of each recording."""
     return [np.flatnonzero(groups == name) for name in np.unique(groups)]
 
 
-def units_of(points: F64) -> F64:
+def feature_scales(points: F64) -> F64:
     """Return what to divide each number of points [N, D] by: its spread, or the largest where it does not vary."""
     spread = points.std(0)
     most = float(spread.max(initial=0.0)) or 1.0
-    return np.where(spread > DEAD * most, spread, most)
+    return np.where(spread > CONSTANT_SHARE * most, spread, most)
 
 
 def kernel_distance(
@@ -188,34 +188,34 @@ def kernel_distance(
         If there are fewer than 16 points of either kind, or all are from one recording.
     """
     real_groups = np.arange(len(real)) if real_groups is None else real_groups
-    for name, side, own in (("the reference", real, real_groups), ("what is judged", points, groups)):
-        _check(name, side, own, KERNEL_LEAST, KERNEL_RECORDINGS)
+    for name, side, side_groups in (("the reference", real, real_groups), ("what is judged", points, groups)):
+        _check(name, side, side_groups, KERNEL_MIN_POINTS, KERNEL_MIN_RECORDINGS)
     generator = np.random.default_rng(seed)
-    mean, spread = real.mean(0), units_of(real)
+    mean, spread = real.mean(0), feature_scales(real)
     a, b = (real - mean) / spread, (points - mean) / spread
     origin = np.arange(len(b))
 
-    def once(rows: NDArray[Any], _: Groups) -> float:
+    def estimate(rows: NDArray[Any], _: Groups) -> float:
         found = []
         for _draw in range(KERNEL_DRAWS):
             i = generator.choice(len(a), min(KERNEL_SUBSET, len(a)), replace=False)
             j = rows[generator.choice(len(rows), min(KERNEL_SUBSET, len(rows)), replace=False)]
             found.append(_mmd(a[i], real_groups[i], b[j], groups[j]))
-        kept = [x for x in found if np.isfinite(x)]  # a draw may hold one recording only
-        return float(np.mean(kept)) if kept else float("nan")
+        finite = [x for x in found if np.isfinite(x)]  # a draw may hold one recording only
+        return float(np.mean(finite)) if finite else float("nan")
 
-    value = once(origin, groups)
+    value = estimate(origin, groups)
     if not np.isfinite(value):
         raise UsageError("nearly all stretches come from one recording: nothing can be said of others")
-    return _interval(value, origin, groups, generator, once, rounds=10)
+    return _interval(value, origin, groups, generator, estimate, rounds=10)
 
 
 def _mmd(x: F64, x_groups: Groups, y: F64, y_groups: Groups) -> float:
     """Return the squared distance of two sets; pairs within a set are of two recordings."""
     size = x.shape[1]
     within = 0.0
-    for side, own in ((x, x_groups), (y, y_groups)):
-        apart = own[:, None] != own
+    for side, side_groups in ((x, x_groups), (y, y_groups)):
+        apart = side_groups[:, None] != side_groups
         if not apart.any():
             return float("nan")
         within += float(_cube(side @ side.T / size + 1)[apart].mean())
@@ -228,13 +228,13 @@ def _cube(x: F64) -> F64:
 
 def _interval(
     value: float, points: NDArray[Any], groups: Groups, generator: np.random.Generator,
-    figure: Callable[[NDArray[Any], Groups], float], rounds: int = BOOTSTRAPS,
+    statistic: Callable[[NDArray[Any], Groups], float], rounds: int = BOOTSTRAPS,
 ) -> Estimate:  # fmt: skip
     """Resample recordings."""
-    members, found = _members(groups), list[float]()
-    for _ in range(rounds if len(members) >= LEAST_RECORDINGS else 0):
-        chosen = generator.integers(len(members), size=len(members))
-        rows = np.concatenate([members[i] for i in chosen])
-        found.append(figure(points[rows], np.repeat(np.arange(len(chosen)), [len(members[i]) for i in chosen])))
-    low, high = around(value, found, len(members))
-    return at_least_nothing(Estimate(value, low, high, len(points)))
+    rows_by_recording, found = _rows_by_recording(groups), list[float]()
+    for _ in range(rounds if len(rows_by_recording) >= MIN_RECORDINGS else 0):
+        chosen = generator.integers(len(rows_by_recording), size=len(rows_by_recording))
+        rows = np.concatenate([rows_by_recording[i] for i in chosen])
+        found.append(statistic(points[rows], np.repeat(np.arange(len(chosen)), [len(rows_by_recording[i]) for i in chosen])))
+    low, high = bootstrap_interval(value, found, len(rows_by_recording))
+    return clip_at_zero(Estimate(value, low, high, len(points)))

@@ -14,7 +14,7 @@ N_FFT = 2048
 
 
 @dataclass(frozen=True)
-class Place:
+class Descriptors:
     """Where a stretch of sound lies: level in dB (0: full-scale square wave), spectral centroid in Hz."""
 
     level_db: float
@@ -22,19 +22,19 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Range:
+class DescriptorRange:
     """The smallest box around the places of real stretches."""
 
     level_db: tuple[float, float]
     centroid_hz: tuple[float, float]
 
-    def holds(self, place: Place) -> bool:
+    def contains(self, descriptors: Descriptors) -> bool:
         """Tell whether a place lies inside."""
         level, centroid = self.level_db, self.centroid_hz
-        return level[0] <= place.level_db <= level[1] and centroid[0] <= place.centroid_hz <= centroid[1]
+        return level[0] <= descriptors.level_db <= level[1] and centroid[0] <= descriptors.centroid_hz <= centroid[1]
 
 
-def place_of(samples: NDArray[np.float32], sample_rate: int) -> Place:
+def descriptors_of(samples: NDArray[np.float32], sample_rate: int) -> Descriptors:
     """Return where mono samples [n] lie.
 
     The centroid is that of the mean power-spectrum magnitude over windows of 2,048 samples.
@@ -52,11 +52,11 @@ def place_of(samples: NDArray[np.float32], sample_rate: int) -> Place:
     frames = np.resize(x, count * N_FFT).reshape(count, N_FFT) * hann(N_FFT)
     magnitude = np.abs(np.fft.rfft(frames, axis=1)).mean(0)
     hz = np.fft.rfftfreq(N_FFT, 1 / sample_rate)
-    return Place(float(level), float((magnitude * hz).sum() / max(magnitude.sum(), 1e-12)))
+    return Descriptors(float(level), float((magnitude * hz).sum() / max(magnitude.sum(), 1e-12)))
 
 
-def range_of(places: Iterable[Place]) -> Range:
+def descriptor_range(descriptors: Iterable[Descriptors]) -> DescriptorRange:
     """Return the range that places span."""
-    kept = list(places)
-    levels, centroids = [p.level_db for p in kept], [p.centroid_hz for p in kept]
-    return Range((min(levels), max(levels)), (min(centroids), max(centroids)))
+    found = list(descriptors)
+    levels, centroids = [p.level_db for p in found], [p.centroid_hz for p in found]
+    return DescriptorRange((min(levels), max(levels)), (min(centroids), max(centroids)))

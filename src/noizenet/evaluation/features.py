@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from noizenet.evaluation.tagger import HOP, MELS, RATE_HZ, Tagger, log_mel
 
-STRETCH = 187 * HOP
+SEGMENT = 187 * HOP
 """Samples of a stretch at 16 kHz: 187 frames, about three seconds."""
 
 BATCH = 8
-FINE = 8
+COLUMN_FRAMES = 8
 """Frames of log-mel in one column of the fine view: eight of 16 ms."""
 
 MEL_BANDS = 24
 CHROMA = 12
-QUIET = 1e-4
+SILENCE_RMS = 1e-4
 """RMS under which a stretch holds no music (-80 dB)."""
 
 F32 = NDArray[np.float32]
@@ -43,7 +43,7 @@ class Features:
         Means and spreads of MFCCs, chroma and spectral shape.
     tagged : float32 [N, 200]
         The tagger's; [0, 200] where it was not asked for.
-    fine : float32 [T, 36]
+    chroma_mel : float32 [T, 36]
         Chroma and mel, each column of unit length, eight columns a second.
     onsets : float32 [T']
         Onset strength, 62.5 a second.
@@ -57,7 +57,7 @@ class Features:
     genre: str
     crafted: F32
     tagged: F32
-    fine: F32
+    chroma_mel: F32
     onsets: F32
     level: F32
     centroid: F32
@@ -76,32 +76,32 @@ def extract_features(name: str, genre: str, blocks: Iterable[F32], rate: int, ta
         Hz.
     tagger : Tagger, optional
     """
-    crafted, fine, onsets, level, centroid = [], [], [], [], []
-    waiting: list[F32] = []
+    crafted, chroma_mel, onsets, level, centroid = [], [], [], [], []
+    pending: list[F32] = []
     tagged: list[F32] = []
     silent = 0
-    for stretch in _stretches(blocks, rate):
-        rms = float(np.sqrt(np.mean(np.square(stretch))))
-        mel = log_mel(stretch)[: STRETCH // HOP]
-        numbers, hz, columns, strength = _craft(stretch, mel)
-        fine.append(columns)
+    for segment in _segments(blocks, rate):
+        rms = float(np.sqrt(np.mean(np.square(segment))))
+        mel = log_mel(segment)[: SEGMENT // HOP]
+        numbers, hz, columns, strength = _handcraft(segment, mel)
+        chroma_mel.append(columns)
         onsets.append(strength)
-        if rms < QUIET:
+        if rms < SILENCE_RMS:
             silent += 1
             continue
         crafted.append(numbers)
         level.append(20 * np.log10(rms))
         centroid.append(hz)
         if tagger is not None:
-            waiting.append(mel)
-            if len(waiting) == BATCH:
-                tagged.append(_tag(tagger, waiting))
-                waiting = []
-    if tagger is not None and waiting:
-        tagged.append(_tag(tagger, waiting))
+            pending.append(mel)
+            if len(pending) == BATCH:
+                tagged.append(_embed(tagger, pending))
+                pending = []
+    if tagger is not None and pending:
+        tagged.append(_embed(tagger, pending))
     return Features(
         name, genre, _stack(crafted, 2 * (20 + 6) + CHROMA), np.concatenate([np.zeros((0, 200), np.float32), *tagged]),
-        np.concatenate([np.zeros((0, CHROMA + MEL_BANDS), np.float32), *fine]),
+        np.concatenate([np.zeros((0, CHROMA + MEL_BANDS), np.float32), *chroma_mel]),
         np.concatenate([np.zeros(0, np.float32), *onsets]), np.asarray(level, np.float32),
         np.asarray(centroid, np.float32), silent,
     )  # fmt: skip
@@ -111,21 +111,21 @@ def _stack(rows: list[F32], width: int) -> F32:
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, width), np.float32)
 
 
-def _stretches(blocks: Iterable[F32], rate: int) -> Iterator[F32]:
+def _segments(blocks: Iterable[F32], rate: int) -> Iterator[F32]:
     """Yield whole stretches at 16 kHz; what is left at the end is not heard."""
     resampler = soxr.ResampleStream(rate, RATE_HZ, 1, dtype="float32")
-    rest = np.zeros(0, np.float32)
+    buffer = np.zeros(0, np.float32)
     for block in blocks:
-        rest = np.concatenate([rest, resampler.resample_chunk(np.ascontiguousarray(block, np.float32))])
-        while len(rest) >= STRETCH:
-            yield rest[:STRETCH]
-            rest = rest[STRETCH:]
-    rest = np.concatenate([rest, resampler.resample_chunk(np.zeros(0, np.float32), last=True)])
-    if len(rest) >= STRETCH:
-        yield rest[:STRETCH]
+        buffer = np.concatenate([buffer, resampler.resample_chunk(np.ascontiguousarray(block, np.float32))])
+        while len(buffer) >= SEGMENT:
+            yield buffer[:SEGMENT]
+            buffer = buffer[SEGMENT:]
+    buffer = np.concatenate([buffer, resampler.resample_chunk(np.zeros(0, np.float32), last=True)])
+    if len(buffer) >= SEGMENT:
+        yield buffer[:SEGMENT]
 
 
-def _tag(tagger: Tagger, patches: list[F32]) -> F32:
+def _embed(tagger: Tagger, patches: list[F32]) -> F32:
     import torch
 
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -134,7 +134,7 @@ def _tag(tagger: Tagger, patches: list[F32]) -> F32:
     return found
 
 
-def _craft(samples: F32, mel: F32) -> tuple[F32, float, F32, F32]:
+def _handcraft(samples: F32, mel: F32) -> tuple[F32, float, F32, F32]:
     """Return the hand-made numbers of a stretch, its centroid in Hz, its fine view, and its onset strength."""
     from noizenet.kernels.cache import load_librosa
 
@@ -156,14 +156,14 @@ def _craft(samples: F32, mel: F32) -> tuple[F32, float, F32, F32]:
     onset = rise[: 2 * frames].reshape(-1, 2).mean(1) if len(rise) >= 2 * frames else np.resize(rise, frames)
     rows = np.concatenate([mfcc / 20, np.stack([*shape, 10 * onset[:frames]])])
     numbers = np.concatenate([rows.mean(1), rows.std(1), chroma.mean(1)]).astype(np.float32)
-    columns = len(mel) // FINE
-    bands = mel[: columns * FINE].reshape(columns, FINE, MEL_BANDS, MELS // MEL_BANDS).mean((1, 3))
+    columns = len(mel) // COLUMN_FRAMES
+    bands = mel[: columns * COLUMN_FRAMES].reshape(columns, COLUMN_FRAMES, MEL_BANDS, MELS // MEL_BANDS).mean((1, 3))
     pitches = np.stack([part.mean(1) for part in np.array_split(chroma, columns, axis=1)])
-    fine = np.concatenate(
+    chroma_mel = np.concatenate(
         [_unit(pitches - pitches.mean(1, keepdims=True)), _unit(bands - bands.mean(1, keepdims=True))], 1
     )
     hz = float((spectrum.mean(1) * np.linspace(0, RATE_HZ / 2, len(spectrum))).sum() / (spectrum.mean(1).sum() + 1e-12))
-    return numbers, hz, fine.astype(np.float32), rise
+    return numbers, hz, chroma_mel.astype(np.float32), rise
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[Any]:

@@ -151,7 +151,7 @@ def baseline(metadata: Path, subset: str = "small") -> Baseline:
     accuracy = {}
     for name in (*SIZES, "all"):
         part = table if name == "all" else table[[name]]
-        machine = make_pipeline(StandardScaler(), SVC(kernel="rbf"))
-        machine.fit(part.loc[train.index].to_numpy(), train.genre)
-        accuracy[name] = float(machine.score(part.loc[test.index].to_numpy(), test.genre))
+        classifier = make_pipeline(StandardScaler(), SVC(kernel="rbf"))
+        classifier.fit(part.loc[train.index].to_numpy(), train.genre)
+        accuracy[name] = float(classifier.score(part.loc[test.index].to_numpy(), test.genre))
     return Baseline(subset, len(train), len(test), accuracy)

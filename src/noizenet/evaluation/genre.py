@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.intervals import Estimate, proportion
 
-LEAST = 5
+MIN_RECORDINGS = 5
 """Recordings that an accuracy needs."""
 
-MOST = 400
+MAX_SEGMENTS = 400
 """Stretches of one genre that the classifier learns from at most: each genre counts alike."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GenreAccuracy:
     """Accuracy over recordings with an interval, and who was taken for whom [asked, heard]."""
 
     accuracy: Estimate
@@ -60,15 +60,15 @@ class GenreClassifier:
         generator = np.random.default_rng(seed)
         rows = []
         for genre in self.genres:
-            own = np.flatnonzero(names == genre)
-            rows.append(generator.permutation(own)[:MOST])
+            rows_of_genre = np.flatnonzero(names == genre)
+            rows.append(generator.permutation(rows_of_genre)[:MAX_SEGMENTS])
         chosen = np.concatenate(rows)
         self._pipeline = make_pipeline(
             StandardScaler(), LogisticRegression(C=0.05, class_weight="balanced", max_iter=1000)
         )
         self._pipeline.fit(points[chosen], names[chosen])
 
-    def judge(self, recordings: Sequence[tuple[str, NDArray[Any]]]) -> Verdict:
+    def evaluate(self, recordings: Sequence[tuple[str, NDArray[Any]]]) -> GenreAccuracy:
         """Judge recordings: pairs of the genre that was meant, and embeddings [n, D].
 
         Raises
@@ -78,19 +78,19 @@ class GenreClassifier:
         """
         index = {genre: i for i, genre in enumerate(self.genres)}
         confusion = np.zeros((len(self.genres), len(self.genres)), np.int64)
-        right = []
+        correct = []
         for genre, points in recordings:
             if genre not in index or not len(points):
                 continue
             if not np.isfinite(points).all():
                 raise UsageError("some numbers of what is judged are not finite")
             logs = self._pipeline.predict_log_proba(points).mean(0)
-            heard = int(logs.argmax())
-            confusion[index[genre], heard] += 1
-            right.append(heard == index[genre])
-        if len(right) < LEAST:
+            predicted = int(logs.argmax())
+            confusion[index[genre], predicted] += 1
+            correct.append(predicted == index[genre])
+        if len(correct) < MIN_RECORDINGS:
             raise UsageError(
-                f"{len(right)} recording(s) carry a genre that the classifier knows, and sound: "
-                f"at least {LEAST} are needed"
+                f"{len(correct)} recording(s) carry a genre that the classifier knows, and sound: "
+                f"at least {MIN_RECORDINGS} are needed"
             )
-        return Verdict(proportion(sum(right), len(right)), confusion, self.genres)
+        return GenreAccuracy(proportion(sum(correct), len(correct)), confusion, self.genres)

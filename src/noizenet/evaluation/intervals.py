@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 
-LEAST_RECORDINGS = 5
+MIN_RECORDINGS = 5
 """Recordings from which on an interval is given."""
 
 ROUNDS, TAIL = 200, 0.05
@@ -48,7 +48,7 @@ class Estimate:
     note: str = ""
 
 
-def widening(recordings: int) -> float:
+def expansion_factor(recordings: int) -> float:
     """Return by how much the resampling of so many recordings is too narrow.
 
     Examples
@@ -62,21 +62,21 @@ def widening(recordings: int) -> float:
     return float(math.sqrt(n / (n - 1)) * stats.t.ppf(1 - TAIL, n - 1) / stats.norm.ppf(1 - TAIL))
 
 
-def around(value: float, drawn: Sequence[float], recordings: int) -> tuple[float, float]:
+def bootstrap_interval(value: float, drawn: Sequence[float], recordings: int) -> tuple[float, float]:
     """Return the interval around a figure from what resamplings of its recordings gave.
 
     It is moved so that the resamplings' middle is the value: a distance between a set and its resampling is not 0.
     """
-    kept = [d for d in drawn if math.isfinite(d)]
-    if recordings < LEAST_RECORDINGS or len(kept) < len(drawn) / 2 or not kept:
+    finite = [d for d in drawn if math.isfinite(d)]
+    if recordings < MIN_RECORDINGS or len(finite) < len(drawn) / 2 or not finite:
         return NAN, NAN
-    low, middle, high = np.quantile(kept, [TAIL, 0.5, 1 - TAIL])
-    factor = widening(recordings)
+    low, middle, high = np.quantile(finite, [TAIL, 0.5, 1 - TAIL])
+    factor = expansion_factor(recordings)
     return float(value + factor * (low - middle)), float(value + factor * (high - middle))
 
 
-def resampled(
-    parts: Sequence[NDArray[Any]], figure: Callable[[NDArray[Any]], float], seed: int, *, rounds: int = ROUNDS
+def bootstrap(
+    parts: Sequence[NDArray[Any]], statistic: Callable[[NDArray[Any]], float], seed: int, *, rounds: int = ROUNDS
 ) -> Estimate:
     """Return a figure of all recordings' values together, with an interval by resampling whole recordings.
 
@@ -84,7 +84,7 @@ def resampled(
     ----------
     parts : sequence of ndarray
         Each recording's values.
-    figure : callable
+    statistic : callable
         What is made of the values of all.
     seed : int
     rounds : int
@@ -99,18 +99,18 @@ def resampled(
     count = sum(map(len, parts))
     if count < 2:
         raise UsageError("no recording is long enough for it, or none holds sound")
-    value = figure(np.concatenate(parts))
+    value = statistic(np.concatenate(parts))
     if not math.isfinite(value):
         raise UsageError("it comes out as no number: the values do not vary, or some are not finite")
     generator = np.random.default_rng(seed)
     drawn = [
-        figure(np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))]))
-        for _ in range(rounds if len(parts) >= LEAST_RECORDINGS else 0)
+        statistic(np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))]))
+        for _ in range(rounds if len(parts) >= MIN_RECORDINGS else 0)
     ]
-    return Estimate(value, *around(value, drawn, len(parts)), count)
+    return Estimate(value, *bootstrap_interval(value, drawn, len(parts)), count)
 
 
-def share(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> Estimate:
+def mean_proportion(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> Estimate:
     """Return the mean of values in [0, 1] with an interval.
 
     Where all recordings say the same, nothing varies in resampling: the interval is then that of a share of so many
@@ -126,11 +126,11 @@ def share(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> 
     if not len(whole):
         raise UsageError("there is no recording, or none holds sound")
     value, recordings = float(whole.mean()), len(parts)
-    if recordings < LEAST_RECORDINGS:
+    if recordings < MIN_RECORDINGS:
         return Estimate(value, NAN, NAN, len(whole))
     if np.ptp([p.mean() for p in parts]) == 0:
         return Estimate(value, *_wilson(value, recordings), len(whole))
-    found = resampled(parts, lambda x: float(x.mean()), seed, rounds=rounds)
+    found = bootstrap(parts, lambda x: float(x.mean()), seed, rounds=rounds)
     return Estimate(value, max(0.0, found.low), min(1.0, found.high), len(whole))
 
 
@@ -138,7 +138,7 @@ def proportion(right: int, count: int) -> Estimate:
     """Return a share of independent recordings with Wilson's interval, which is honest for few and for all of them."""
     if not count:
         raise UsageError("there is no recording")
-    low, high = _wilson(right / count, count) if count >= LEAST_RECORDINGS else (NAN, NAN)
+    low, high = _wilson(right / count, count) if count >= MIN_RECORDINGS else (NAN, NAN)
     return Estimate(right / count, low, high, count)
 
 
@@ -151,7 +151,7 @@ def _wilson(p: float, n: int) -> tuple[float, float]:
     return float(min(max(0.0, low), p)), float(max(min(1.0, high), p))
 
 
-def at_least_nothing(found: Estimate) -> Estimate:
+def clip_at_zero(found: Estimate) -> Estimate:
     """Return an estimate of what cannot be negative: below 0 it is given as 0, and said so.
 
     Unbiased estimates of a distance scatter around it. One below 0 says that the sets lie nearer than two samples of

@@ -11,25 +11,25 @@ from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation import METRICS
-from noizenet.evaluation.measure import Measure, MetricInputs, MetricResult
+from noizenet.evaluation.metric import Metric, MetricInputs, MetricResult
 
 
 @dataclass
-class Judgement:
+class Results:
     """What was found, what could not be said and why, and what the report shows besides, by section."""
 
-    figures: list[MetricResult] = field(default_factory=list)
+    results: list[MetricResult] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"figures": [asdict(f) for f in self.figures], "unsaid": self.skipped, **self.details}
+        return {"figures": [asdict(f) for f in self.results], "unsaid": self.skipped, **self.details}
 
 
-def judge(
-    inputs: MetricInputs, names: Sequence[str] = (), on_measure: Callable[[str], None] | None = None
-) -> Judgement:
+def compute_metrics(
+    inputs: MetricInputs, names: Sequence[str] = (), on_metric: Callable[[str], None] | None = None
+) -> Results:
     """Ask every measure.
 
     Parameters
@@ -40,23 +40,23 @@ def judge(
     on_measure : callable, optional
         Called with the title of each that is done.
     """
-    found = Judgement(details={"confusion": {}, "copying": {}, "distributions": {}})
+    found = Results(details={"confusion": {}, "copying": {}, "distributions": {}})
     for name in names or METRICS:
-        measure: Measure = METRICS.load(name)
+        metric: Metric = METRICS.load(name)
         try:
             # Matrices of some hundred rows, thousands of times: beside other work, threads that wait for one another
             # would take minutes for what takes seconds alone.
             with threadpool_limits(1, user_api="blas"):
-                figure = measure.figure(name, inputs)
-                details = measure.details(inputs)
+                result = metric.compute(name, inputs)
+                details = metric.details(inputs)
         except np.linalg.LinAlgError as error:
-            found.skipped[measure.title] = f"the numbers are too degenerate for it ({error})"
+            found.skipped[metric.title] = f"the numbers are too degenerate for it ({error})"
         except UsageError as error:
-            found.skipped[measure.title] = str(error)
+            found.skipped[metric.title] = str(error)
         else:
-            found.figures.append(figure)
+            found.results.append(result)
             for section, content in details.items():
                 found.details.setdefault(section, {}).update(content)
-        if on_measure is not None:
-            on_measure(measure.title)
+        if on_metric is not None:
+            on_metric(metric.title)
     return found

@@ -51,24 +51,24 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     values = r.values()
     if model.architecture.kind != "classes" or not model.architecture.samples:
         raise UsageError("this model predicts no distribution: it has no likelihood to compare")
-    check_same_sound(model, corpus)
+    check_compatible(model, corpus)
     train = _excerpts(model, corpus, corpus.split("train"), TRAINING_EXCERPTS).windows
     genres, excerpts = dict[str, dict[str, float]](), list[dict[str, list[float]]]()
-    apart = list[float]()
+    distortions = list[float]()
     for genre in corpus.genres:
-        held = [t for t in corpus.held_out() if t.genre == genre]
-        found = _excerpts(model, corpus, held, EXCERPTS, apart)
-        windows, told = found.windows, [found.beat_phase, found.phrase_beat, found.lookback_codes]
+        held_out = [t for t in corpus.held_out() if t.genre == genre]
+        found = _excerpts(model, corpus, held_out, EXCERPTS, distortions)
+        windows, beat_inputs = found.windows, [found.beat_phase, found.phrase_beat, found.lookback_codes]
         if not len(windows) or not len(train):
             continue
         rows = {
             "bits": [
-                _bits(model, window[None], genre, [x[i : i + 1] for x in told]) for i, window in enumerate(windows)
+                _bits(model, window[None], genre, [x[i : i + 1] for x in beat_inputs]) for i, window in enumerate(windows)
             ]
         }
         if model.architecture.options.clock:
             rows["bits_without_beat"] = [_bits(model, window[None], genre, None) for window in windows]
-        rows |= _simple(train, windows, r.levels, values)
+        rows |= _baseline_bits(train, windows, r.levels, values)
         excerpts.append({**rows, "track": list(map(float, found.tracks))})
         genres[genre] = {k: float(np.mean(v)) for k, v in rows.items()}
         genres[genre] |= {
@@ -82,12 +82,12 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
         "genres": genres,
         "mean": {k: float(np.mean([g[k] for g in genres.values()])) for k in keys},
         "excerpts": excerpts,
-        "distortion_db": float(np.mean(apart)),
+        "distortion_db": float(np.mean(distortions)),
         "unit": "bits per frame of codes" if model.architecture.tokens else "bits per sample",
     }
 
 
-def _simple(
+def _baseline_bits(
     train: NDArray[np.int64], windows: NDArray[np.int64], levels: int, values: NDArray[np.float32] | None
 ) -> dict[str, list[float]]:
     """Return what the baselines pay for lanes [B, T, K]. Codes have no order: of them only the histogram can be had."""
@@ -99,7 +99,7 @@ def _simple(
     return {k: np.asarray(v).tolist() for k, v in found.items()}
 
 
-def check_same_sound(model: Model, corpus: Corpus) -> None:
+def check_compatible(model: Model, corpus: Corpus) -> None:
     """See that a model can hear a corpus as it is.
 
     Raises
@@ -108,7 +108,7 @@ def check_same_sound(model: Model, corpus: Corpus) -> None:
         If their rates or channels differ.
     """
     r = model.representation
-    if r.key:  # hears any sound, converted
+    if r.cache_key:  # hears any sound, converted
         return
     if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
         raise UsageError(
@@ -132,7 +132,7 @@ class _Excerpts(NamedTuple):
 
 
 def _excerpts(
-    model: Model, corpus: Corpus, tracks: Sequence[Track], count: int, apart: list[float] | None = None
+    model: Model, corpus: Corpus, tracks: Sequence[Track], count: int, distortions: list[float] | None = None
 ) -> _Excerpts:
     """Return excerpts in classes, spread evenly over the tracks; T is a multiple of the network's step.
 
@@ -144,57 +144,57 @@ def _excerpts(
     frames = r.frames_for(int(samples * r.sample_rate / corpus.sample_rate)) // frame_multiple * frame_multiple
     long = [t for t in tracks if t.frames > samples + 1]
     windows, numbers, beats = [], list[int](), dict[int, tuple[Beats, NDArray[np.int64]]]()
-    told = list[tuple[NDArray[np.int64], ...]]()
+    beat_inputs = list[tuple[NDArray[np.int64], ...]]()
     for i in range(count if long else 0):
         number = i * len(long) // count if len(long) > count else i % len(long)
         track = long[number]
         start = round((i + 0.5) / count * (track.frames - samples - 1))
         sound = corpus.waveform(track, start, samples + 1)
         encoded = r.encode(sound)
-        if apart is not None:
-            apart.append(mel_distance(sound, r.decode(encoded)))
+        if distortions is not None:
+            distortions.append(mel_distance(sound, r.decode(encoded)))
         windows.append(encoded[: frames + 1].astype(np.int64))
         numbers.append(number)
-        if not (o.clock and apart is not None):
-            told.append(_nothing(model, frames))
+        if not (o.clock and distortions is not None):
+            beat_inputs.append(_no_beat(model, frames))
             continue
         if number not in beats:
             mono = corpus.mono(track)
             found = find_beats(mono, corpus.sample_rate)
-            counted = o.phrase or o.lookback_beats
-            own = find_phrases(mono, corpus.sample_rate, found.times) if counted else np.arange(len(found.times))
-            beats[number] = found, own
-        told.append(_told(model, corpus, track, start, windows[-1], *beats[number]))
+            needs_phrases = o.phrase or o.lookback_beats
+            beat_numbers = find_phrases(mono, corpus.sample_rate, found.times) if needs_phrases else np.arange(len(found.times))
+            beats[number] = found, beat_numbers
+        beat_inputs.append(_beat_inputs(model, corpus, track, start, windows[-1], *beats[number]))
     if not windows:
         empty = np.zeros((0, frames + 1, r.dim), np.int64)
-        beat_phase, phrase_beat, lookback_codes = (x[None][:0] for x in _nothing(model, frames))
+        beat_phase, phrase_beat, lookback_codes = (x[None][:0] for x in _no_beat(model, frames))
         return _Excerpts(empty, beat_phase, phrase_beat, lookback_codes, [])
-    beat_phase, phrase_beat, lookback_codes = (np.stack(x) for x in zip(*told, strict=True))
+    beat_phase, phrase_beat, lookback_codes = (np.stack(x) for x in zip(*beat_inputs, strict=True))
     return _Excerpts(np.stack(windows), beat_phase, phrase_beat, lookback_codes, numbers)
 
 
-def _nothing(model: Model, frames: int) -> tuple[NDArray[np.int64], ...]:
+def _no_beat(model: Model, frames: int) -> tuple[NDArray[np.int64], ...]:
     """Return ticks, places and lookbacks of so many frames of which nothing is told."""
     a = model.architecture
     none = np.zeros(frames, np.int64)
     return none, none, np.full((frames, len(a.options.lookback_beats), a.dim), -1, np.int64)
 
 
-def _told(
+def _beat_inputs(
     model: Model, corpus: Corpus, track: Track, start: int, window: NDArray[np.int64], beats: Beats,
     numbers: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], ...]:  # fmt: skip
     """Return ticks, places and lookbacks of all but the first frame of an excerpt that begins at sample `start`."""
     r, o = model.representation, model.architecture.options
-    beat_phase, phrase_beat, lookback_codes = _nothing(model, len(window) - 1)
+    beat_phase, phrase_beat, lookback_codes = _no_beat(model, len(window) - 1)
     begin = start / corpus.sample_rate
 
-    def middles(first: int, last: int) -> NDArray[np.float64]:
+    def frame_centres(first: int, last: int) -> NDArray[np.float64]:
         return np.asarray(begin + (np.arange(first, last, dtype=np.float64) + 0.5) / r.frame_rate, np.float64)
 
-    beat_phase = ticks_of(beats.phases(middles(1, len(window))), o.clock)
+    beat_phase = ticks_of(beats.phases(frame_centres(1, len(window))), o.clock)
     if o.phrase:
-        phrase_beat = places_of(beats.positions(middles(1, len(window)), numbers), o.phrase)
+        phrase_beat = places_of(beats.positions(frame_centres(1, len(window)), numbers), o.phrase)
     if o.lookback_beats:
         # What lies before the excerpt is looked back on, though the network does not hear it.
         count = int(min(LOOKBACK_S, begin) * r.frame_rate)
@@ -203,7 +203,7 @@ def _told(
         if count:
             before = r.encode(corpus.waveform(track, start - samples, samples))[:count].astype(np.int64)
             count, codes = len(before), np.concatenate([before, window])
-        steps = steps_of(beats.positions(middles(-count, len(window)), numbers))
+        steps = steps_of(beats.positions(frame_centres(-count, len(window)), numbers))
         rows = frames_before(steps, o.lookback_beats, len(window) - 1, len(steps))
         lookback_codes = np.where(rows[..., None] >= 0, codes[rows.clip(min=0)], -1)
     return beat_phase, phrase_beat, lookback_codes
@@ -227,7 +227,7 @@ def mel_distance(sound: Waveform, kept: Waveform) -> float:
     return float(np.abs(levels(sound) - levels(kept)).mean())
 
 
-def mix_of(model: Model, genre: str) -> NDArray[np.float32]:
+def genre_mix(model: Model, genre: str) -> NDArray[np.float32]:
     """Return a genre as a model is told it, [G]; a genre that it does not know is all of them alike."""
     count = max(1, len(model.genres))
     if genre in model.genres:
@@ -240,12 +240,12 @@ def _bits(model: Model, windows: NDArray[np.int64], genre: str, beat: Sequence[N
     import torch
 
     network, o = model.network, model.architecture.options
-    mix = torch.from_numpy(mix_of(model, genre))
+    mix = torch.from_numpy(genre_mix(model, genre))
     frames = torch.from_numpy(windows)
     parts = zip(beat or (), (o.clock, o.phrase, o.lookback_beats), strict=bool(beat))
-    told = [torch.from_numpy(x) if heard else None for x, heard in parts]
+    beat_inputs = [torch.from_numpy(x) if used else None for x, used in parts]
     with torch.inference_mode():
         nats, _, _ = network.compute_loss(
-            frames[:, :-1], frames[:, 1:], mix.expand(len(windows), -1), network.start_state(len(windows)), *told
+            frames[:, :-1], frames[:, 1:], mix.expand(len(windows), -1), network.start_state(len(windows)), *beat_inputs
         )
     return float(nats) / math.log(2)

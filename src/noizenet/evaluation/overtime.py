@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from noizenet.audio.beats import clarity
 from noizenet.audio.peaks import pick_peaks
-from noizenet.evaluation.features import CHROMA, FINE, Features
+from noizenet.evaluation.features import CHROMA, COLUMN_FRAMES, Features
 from noizenet.evaluation.tagger import HOP, RATE_HZ
 
 ONSET_RATE = RATE_HZ / HOP
-COLUMN_RATE = ONSET_RATE / FINE
+COLUMN_RATE = ONSET_RATE / COLUMN_FRAMES
 WINDOW_S = 12.0
 # C. L. Krumhansl and E. J. Kessler, 1982: how well each tone fits a major and a minor key.
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -42,7 +42,7 @@ def key_clarity(features: Features) -> F64:
     profiles = profiles - profiles.mean(1, keepdims=True)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     found = []
-    for part in _windows(features.fine[:, :CHROMA], COLUMN_RATE):
+    for part in _windows(features.chroma_mel[:, :CHROMA], COLUMN_RATE):
         mean = part.mean(0) - part.mean()
         found.append((profiles @ mean).max() / (np.linalg.norm(mean) + 1e-9))
     return np.asarray(found, np.float64)
@@ -63,10 +63,10 @@ def centroid(features: Features) -> F64:
 def similarity(features: Features, lag_s: float) -> F64:
     """Cosine of what is heard in a second and in the second `lag_s` later, chroma and mel together; one a second."""
     size = round(COLUMN_RATE)
-    count, lag = len(features.fine) // size, round(lag_s * COLUMN_RATE / size)
+    count, lag = len(features.chroma_mel) // size, round(lag_s * COLUMN_RATE / size)
     if count <= lag:
         return np.zeros(0)
-    seconds = features.fine[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
+    seconds = features.chroma_mel[: count * size].reshape(count, size, -1).mean(1).astype(np.float64)
     seconds /= np.linalg.norm(seconds, axis=1, keepdims=True) + 1e-9
     cosines: F64 = (seconds[:-lag] * seconds[lag:]).sum(1)
     return cosines

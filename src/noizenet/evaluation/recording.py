@@ -25,7 +25,7 @@ from noizenet.evaluation.tagger import Tagger
 
 BLOCK_S = 1.0
 SHORTEST_S = 3.0
-TABLE, MOST_TABLE = "genres.json", 1 << 20
+TABLE, MAX_TABLE_BYTES = "genres.json", 1 << 20
 """What the numbered folders of a model's streams are meant to be: a genre may be no name for a folder."""
 
 
@@ -50,7 +50,7 @@ class AnalyzedRecording:
     """Features of a recording, and how long it is alive."""
 
     features: Features
-    alive: Report
+    aliveness: Report
     artist: str = ""
 
 
@@ -58,12 +58,12 @@ def analyze(recording: Recording, tagger: Tagger | None) -> AnalyzedRecording:
     """Hear and watch a recording."""
     watch = Aliveness(recording.sample_rate)
 
-    def watched() -> Iterator[NDArray[np.float32]]:
+    def tee() -> Iterator[NDArray[np.float32]]:
         for block in recording.blocks():
             watch.push(block)
             yield block
 
-    features = extract_features(recording.name, recording.genre, watched(), recording.sample_rate, tagger)
+    features = extract_features(recording.name, recording.genre, tee(), recording.sample_rate, tagger)
     return AnalyzedRecording(features, watch.finish(), recording.artist)
 
 
@@ -120,18 +120,18 @@ def of_folder(
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    told = {_same_name(g): g for g in reversed(genres)} | _read_table(folder, genres)
+    genre_by_name = {_normalized(g): g for g in reversed(genres)} | _read_table(folder, genres)
     paths, skipped = _scan(folder, exclude)
     found = list[Recording]()
     for path in paths:
         name = path.relative_to(folder)
-        places = ["/".join(name.parts[:depth]) for depth in range(len(name.parts) - 1, 0, -1)]  # a genre may hold /
-        genre = next((told[p] for p in map(genre_name, places) if p in told), "")
-        one = of_file(path, relative_name(path, folder), genre)
-        if isinstance(one, Recording):
-            found.append(one)
+        prefixes = ["/".join(name.parts[:depth]) for depth in range(len(name.parts) - 1, 0, -1)]  # a genre may hold /
+        genre = next((genre_by_name[p] for p in map(genre_name, prefixes) if p in genre_by_name), "")
+        found_file = of_file(path, relative_name(path, folder), genre)
+        if isinstance(found_file, Recording):
+            found.append(found_file)
         else:
-            skipped.append(one)
+            skipped.append(found_file)
     if not found and is_model(folder):
         raise UsageError(f"{folder}: is a model's folder and holds no sound; a model is judged without --audio")
     if not found:
@@ -167,18 +167,18 @@ def write_table(folder: Path, genres: Mapping[str, str]) -> None:
 
 def _read_table(folder: Path, genres: Sequence[str]) -> dict[str, str]:
     try:
-        told = json.loads((folder / TABLE).read_bytes()[:MOST_TABLE])
+        genre_by_name = json.loads((folder / TABLE).read_bytes()[:MAX_TABLE_BYTES])
     except (OSError, ValueError, RecursionError):
         return {}
-    return {_same_name(k): v for k, v in told.items() if v in genres} if isinstance(told, dict) else {}
+    return {_normalized(k): v for k, v in genre_by_name.items() if v in genres} if isinstance(genre_by_name, dict) else {}
 
 
-def _same_name(name: str) -> str:
+def _normalized(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
 def overlap(corpus: Corpus, files: Sequence[Recording]) -> list[str]:
     """Name the files that are recordings of the corpus itself, by content."""
-    own = {t.content: t.name for t in corpus.tracks}
+    names = {t.content: t.name for t in corpus.tracks}
     found = [(f.name, content_hash(f.path)) for f in files if f.path is not None]
-    return [f"{name} is the corpus's own {own[digest]}" for name, digest in found if digest in own]
+    return [f"{name} is the corpus's own {names[digest]}" for name, digest in found if digest in names]

@@ -51,13 +51,13 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
         "<th>from</th></tr>",
     ]
     for figure in report["figures"]:
-        real = spell(figure["real"]) + _note(figure["real"]) if figure["real"] else "–"
+        real = format_estimate(figure["real"]) + _note(figure["real"]) if figure["real"] else "–"
         unit = f" ({e(figure['unit'])})" if figure["unit"] else ""
         parts.append(
             f"<tr><td>{e(figure['measure'])}{unit}<br><span class='weak'>{e(figure['source'])}</span></td>"
-            f"<td>{e(figure['better'])}</td><td class='n'>{spell(figure['made'])}{_note(figure['made'])}</td>"
+            f"<td>{e(figure['better'])}</td><td class='n'>{format_estimate(figure['made'])}{_note(figure['made'])}</td>"
             f"<td class='n'>{real}</td>"
-            f"<td>{_beside(figure)}</td><td class='n'>{figure['made']['count']:,}</td></tr>"
+            f"<td>{_comparisons(figure)}</td><td class='n'>{figure['made']['count']:,}</td></tr>"
         )
     parts.append("</table></div>")
     if report["unsaid"]:
@@ -81,7 +81,7 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
     )
 
 
-def spell(estimate: dict[str, Any]) -> str:
+def format_estimate(estimate: dict[str, Any]) -> str:
     """Return an estimate with its interval, to three digits."""
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
     bounds = f" [{_digits(low)} … {_digits(high)}]" if _number(low) and _number(high) else ""
@@ -103,7 +103,7 @@ def _note(estimate: dict[str, Any]) -> str:
     return f"<br><span class='weak note'>{html.escape(note)}</span>" if note else ""
 
 
-def _beside(figure: dict[str, Any]) -> str:
+def _comparisons(figure: dict[str, Any]) -> str:
     """Return controls or baselines, a line each, and to which of them the measure is blind."""
     lines = [f"{html.escape(name)}&nbsp;{_digits(e['value'])}" for name, e in figure["beside"].items()]
     if figure["blind"]:

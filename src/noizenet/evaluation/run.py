@@ -16,17 +16,17 @@ from noizenet.base.files import make_folder, write_json, write_text
 from noizenet.base.plain import plain
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation import EMBEDDINGS, METRICS, report
-from noizenet.evaluation.controls import IN_REPORTS, control
+from noizenet.evaluation.controls import REPORT_CONTROLS, control
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.measure import MetricInputs
+from noizenet.evaluation.judge import Results, compute_metrics
+from noizenet.evaluation.metric import MetricInputs
 from noizenet.evaluation.pictures import draw_distributions, draw_spectrograms
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, middle, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 from noizenet.store.model import Model
 
-KEPT_S, EXCERPT_S, PICTURED_S = 20.0, 3.0, 10.0
-SHOWN = 8
+PLAYER_S, EXCERPT_S, SPECTROGRAM_S = 20.0, 3.0, 10.0
+MAX_SPECTROGRAMS = 8
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ReferenceSet:
     """What everything that is judged by one corpus stands before: heard once, used for each."""
 
     train: list[AnalyzedRecording]
-    held: list[AnalyzedRecording]
+    held_out: list[AnalyzedRecording]
     controls: dict[str, list[AnalyzedRecording]]
     tagger: Tagger | None
 
@@ -76,14 +76,14 @@ def reference_set(
     UsageError
         If there is no held-out or no training music.
     """
-    train, held = corpus.split("train"), corpus.held_out()
-    if not train or not held:
+    train, held_out = corpus.split("train"), corpus.held_out()
+    if not train or not held_out:
         raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; this has only one kind")
     tagger = load_tagger(tagger_wheel()) if options.embedding == "tagger" else None
     sides = {
         "train": of_corpus(corpus, train, options.real_seconds),
-        "held": of_corpus(corpus, held, options.real_seconds),
-        **{name: control(name, corpus, seed=options.seed) for name in IN_REPORTS},
+        "held": of_corpus(corpus, held_out, options.real_seconds),
+        **{name: control(name, corpus, seed=options.seed) for name in REPORT_CONTROLS},
     }
     count, done = sum(map(len, sides.values())), 0
     analyzed: dict[str, list[AnalyzedRecording]] = {}
@@ -94,7 +94,7 @@ def reference_set(
             done += 1
             if on_analyzed is not None:
                 on_analyzed(recording.name, done / count)
-    return ReferenceSet(analyzed["train"], analyzed["held"], {name: analyzed[name] for name in IN_REPORTS}, tagger)
+    return ReferenceSet(analyzed["train"], analyzed["held"], {name: analyzed[name] for name in REPORT_CONTROLS}, tagger)
 
 
 def evaluate(
@@ -104,7 +104,7 @@ def evaluate(
     out: Path,
     options: Options,
     *,
-    is_worse: ReferenceSet | None = None,
+    reference: ReferenceSet | None = None,
     model: Model | None = None,
     cost: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
@@ -138,33 +138,33 @@ def evaluate(
     dict
         The report.
     """
-    tell = on_progress or (lambda name, share: None)
-    if is_worse is None:
-        is_worse = reference_set(corpus, options, lambda name, share: tell(f"hearing {name}", 0.6 * share))
+    report_progress = on_progress or (lambda name, share: None)
+    if reference is None:
+        reference = reference_set(corpus, options, lambda name, share: report_progress(f"hearing {name}", 0.6 * share))
     sounds, players = list[AnalyzedRecording](), dict[str, str]()
-    pictured = dict[str, tuple[Recording, NDArray[np.float32]]]()  # of each genre the first
+    spectrograms = dict[str, tuple[Recording, NDArray[np.float32]]]()  # of each genre the first
     for i, one in enumerate(made):
-        keep = _Keep(round(KEPT_S * one.sample_rate))
-        passed = replace(one, blocks=lambda one=one, keep=keep: keep.pass_on(one.blocks()))  # type: ignore[misc]
-        sounds.append(analyze(passed, is_worse.tagger))
-        if len(samples := keep.samples()):
+        recorder = _Recorder(round(PLAYER_S * one.sample_rate))
+        passed = replace(one, blocks=lambda one=one, recorder=recorder: recorder.record(one.blocks()))  # type: ignore[misc]
+        sounds.append(analyze(passed, reference.tagger))
+        if len(samples := recorder.samples()):
             players[one.name] = report.data_url(samples, one.sample_rate)
-            if len(pictured) < SHOWN:
-                pictured.setdefault(one.genre, (one, samples[: round(PICTURED_S * one.sample_rate)]))
-        tell(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
+            if len(spectrograms) < MAX_SPECTROGRAMS:
+                spectrograms.setdefault(one.genre, (one, samples[: round(SPECTROGRAM_S * one.sample_rate)]))
+        report_progress(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
     inputs = MetricInputs(
-        is_worse.train, is_worse.held, sounds, is_worse.controls, corpus, model, cost or {},
-        is_worse.tagger is not None,
+        reference.train, reference.held_out, sounds, reference.controls, corpus, model, cost or {},
+        reference.tagger is not None,
         options.seed,
     )  # fmt: skip
     done = 0
 
-    def judged(name: str) -> None:
+    def on_metric_done(name: str) -> None:
         nonlocal done
         done += 1
-        tell(name, 0.8 + 0.2 * done / len(METRICS))
+        report_progress(name, 0.8 + 0.2 * done / len(METRICS))
 
-    found = judge(inputs, on_measure=judged)
+    found = compute_metrics(inputs, on_metric=on_metric_done)
     unlabelled = sum(not m.genre for m in made)
     if unlabelled:
         note = f"{unlabelled} of {len(made)} recordings carry no genre of this collection: no genre is judged for them"
@@ -174,8 +174,8 @@ def evaluate(
     result = dict(plain(result))
     make_folder(out)
     write_json(out / "report.json", result)
-    players |= _worst(found, corpus, {m.name: m for m in made}, options.real_seconds)
-    pictures = [("Spectrograms", draw_spectrograms(_pairs(pictured, corpus)))]
+    players |= _worst_pair_players(found, corpus, {m.name: m for m in made}, options.real_seconds)
+    pictures = [("Spectrograms", draw_spectrograms(_pairs(spectrograms, corpus)))]
     if found.details["distributions"]:
         pictures.append(("Music over time", draw_distributions(found.details["distributions"])))
     write_text(out / "report.html", report.page(result, pictures, players))
@@ -183,50 +183,50 @@ def evaluate(
 
 
 def _pairs(
-    pictured: Mapping[str, tuple[Recording, NDArray[np.float32]]], corpus: Corpus
+    spectrograms: Mapping[str, tuple[Recording, NDArray[np.float32]]], corpus: Corpus
 ) -> list[tuple[str, Waveform, Waveform | None]]:
     """Return a recording of each genre beside a held-out track of it."""
-    held = {t.genre: t for t in corpus.held_out()}
+    held_out = {t.genre: t for t in corpus.held_out()}
     pairs = list[tuple[str, Waveform, Waveform | None]]()
-    for genre, (one, samples) in sorted(pictured.items()):
-        track = held.get(genre) or next(iter(held.values()))
-        first, count = middle(track, PICTURED_S, corpus.sample_rate)
+    for genre, (one, samples) in sorted(spectrograms.items()):
+        track = held_out.get(genre) or next(iter(held_out.values()))
+        first, count = middle(track, SPECTROGRAM_S, corpus.sample_rate)
         real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
         pairs.append((one.name, Waveform(samples, one.sample_rate), real))
     return pairs
 
 
-class _Keep:
+class _Recorder:
     """Passes blocks on, and keeps the first so many samples."""
 
     def __init__(self, count: int) -> None:
-        self._count, self._parts, self._have = count, list[NDArray[np.float32]](), 0
+        self._count, self._parts, self._recorded = count, list[NDArray[np.float32]](), 0
 
-    def pass_on(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def record(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         for block in blocks:
-            if self._have < self._count:
-                self._parts.append(block[: self._count - self._have].copy())
-                self._have += len(self._parts[-1])
+            if self._recorded < self._count:
+                self._parts.append(block[: self._count - self._recorded].copy())
+                self._recorded += len(self._parts[-1])
             yield block
 
     def samples(self) -> NDArray[np.float32]:
         return np.concatenate([np.zeros(0, np.float32), *self._parts])
 
 
-def _result(title: str, found: Judgement, sounds: Sequence[AnalyzedRecording], options: Options) -> dict[str, Any]:
-    whole = sum(s.alive.death_s is None for s in sounds)
-    figure = next(f for f in found.figures if f.name == "alive")
-    real = "" if figure.real is None else f"; held-out music {figure.real.value:.1%}"
+def _result(title: str, found: Results, sounds: Sequence[AnalyzedRecording], options: Options) -> dict[str, Any]:
+    whole = sum(s.aliveness.death_s is None for s in sounds)
+    result = next(f for f in found.results if f.name == "alive")
+    real = "" if result.real is None else f"; held-out music {result.real.value:.1%}"
     verdict = found.details["copying"].get("verdict", "unknown")
     return {
         "title": title,
-        "summary": f"{whole} of {len(sounds)} streams are alive from end to end ({figure.made.value:.1%} of their "
+        "summary": f"{whole} of {len(sounds)} streams are alive from end to end ({result.made.value:.1%} of their "
         f"time{real}). Copying: {verdict}.",
         "options": {"embedding": options.embedding, "real_seconds": options.real_seconds, "seed": options.seed},
         "whole_streams": whole,
         "streams": [
             {
-                "name": s.features.name, "genre": s.features.genre, "alive": s.alive.to_dict(),
+                "name": s.features.name, "genre": s.features.genre, "alive": s.aliveness.to_dict(),
                 "silent_stretches": s.features.silent,
             }
             for s in sounds
@@ -235,13 +235,13 @@ def _result(title: str, found: Judgement, sounds: Sequence[AnalyzedRecording], o
     }  # fmt: skip
 
 
-def _worst(found: Judgement, corpus: Corpus, made: dict[str, Recording], real_seconds: float) -> dict[str, str]:
+def _worst_pair_players(found: Results, corpus: Corpus, made: dict[str, Recording], real_seconds: float) -> dict[str, str]:
     """Return players for the worst pairs: the generated second and its neighbour, with a second around each."""
     tracks = {t.name: t for t in corpus.tracks}
     players = {}
     for i, pair in enumerate(found.details["copying"].get("worst", [])):
         one, track = made[pair["made"]], tracks[pair["source"]]
-        players[f"made {i}"] = report.data_url(_cut(one, pair["made_s"]), one.sample_rate)
+        players[f"made {i}"] = report.data_url(_excerpt_at(one, pair["made_s"]), one.sample_rate)
         rate = corpus.sample_rate
         first = max(0, middle(track, real_seconds, rate)[0] + round((pair["source_s"] - 1) * rate))
         samples = corpus.mono(track, first, min(round(EXCERPT_S * rate), track.frames - first))
@@ -249,7 +249,7 @@ def _worst(found: Judgement, corpus: Corpus, made: dict[str, Recording], real_se
     return players
 
 
-def _cut(one: Recording, at_s: float) -> NDArray[np.float32]:
+def _excerpt_at(one: Recording, at_s: float) -> NDArray[np.float32]:
     first = max(0, round((at_s - 1) * one.sample_rate))
     last, have, parts = first + round(EXCERPT_S * one.sample_rate), 0, []
     for block in one.blocks():

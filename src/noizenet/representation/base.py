@@ -133,7 +133,7 @@ class Representation(ABC):
         return 1
 
     @property
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A name for frames that are few and dear, so that tracks are encoded once and kept; else empty."""
         return ""
 

@@ -92,7 +92,7 @@ class CodecTokens(Representation):
         return shape.past + 1 + math.ceil(shape.n_fft / 2 / shape.samples)
 
     @property
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """The codec's version: codes are few, and dear."""
         return self.version[:16]
 
@@ -121,7 +121,7 @@ class CodecTokens(Representation):
         codes = encode(samples.mean(1), self.weights)
         if self.channels == 1:
             return codes
-        return np.concatenate([codes, panning.measure(samples, shape.samples, shape.levels)[:, None]], 1)
+        return np.concatenate([codes, panning.encode(samples, shape.samples, shape.levels)[:, None]], 1)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
@@ -147,12 +147,12 @@ class CodecDecoder(Decoder):
     ) -> None:
         shape = self._shape = codec.shape
         self._panner = panning.Panner(shape.samples, shape.levels, shape.sample_rate) if stereo else None
-        self._codec, self._packed, self._texture = codec, packed(codec), noise_fill
+        self._codec, self._packed, self._noise_fill = codec, packed(codec), noise_fill
         self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
         self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
         self._frames = 0  # taken in
         self._decoded = 0
-        self._given = 0  # samples given out
+        self._emitted = 0  # samples given out
 
     def push(self, frames: Frames) -> F32:
         """Take codes [n, K]; return the samples [m, C] that are done."""
@@ -165,23 +165,23 @@ class CodecDecoder(Decoder):
         if len(own) < len(decoders) or any(d._packed is not own[0]._packed for d in own):
             return super().push_batch(decoders, frames)
         for decoder, codes in zip(own, frames, strict=True):
-            decoder._take(codes)
-        return [d._out(sound) for d, sound in zip(own, _decoded(own), strict=True)]
+            decoder._push_codes(codes)
+        return [d._output(sound) for d, sound in zip(own, _decoded(own), strict=True)]
 
     def finish(self) -> F32:
         """Return the samples that are left."""
         shape = self._shape
         if not self._frames:
-            return self._out(np.zeros(0, np.float32))
+            return self._output(np.zeros(0, np.float32))
         self._latents = np.concatenate([self._latents, np.repeat(self._latents[-1:], shape.decoder_ahead, 0)])
         rest = np.concatenate([*_decoded([self]), self._search.finish()])
-        return self._out(rest[: self._frames * shape.samples - self._given])
+        return self._output(rest[: self._frames * shape.samples - self._emitted])
 
-    def _take(self, frames: Frames) -> None:
+    def _push_codes(self, frames: Frames) -> None:
         if not len(frames):
             return
         if self._panner is not None:
-            self._panner.codes(frames[:, self._shape.codebooks])
+            self._panner.push_codes(frames[:, self._shape.codebooks])
         latents = embed(frames[:, : self._shape.codebooks], self._codec)
         if not self._frames:  # before the first frame, the first
             self._latents = np.repeat(latents[:1], self._shape.decoder_past, 0)
@@ -203,8 +203,8 @@ class CodecDecoder(Decoder):
         """Return the mono samples that are done when these magnitudes [n, F] are there as well."""
         return self._search.push(magnitudes)
 
-    def _out(self, samples: F32) -> F32:
-        self._given += len(samples)
+    def _output(self, samples: F32) -> F32:
+        self._emitted += len(samples)
         return np.clip(self._pan(samples), -1.0, 1.0)
 
     def _pan(self, samples: F32) -> F32:
@@ -221,7 +221,7 @@ def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
     for decoder, own in zip(decoders, windows, strict=True):
         end = at + len(own) * shape.spectra
         numbers = decoder._decoded + np.arange(end - at)
-        magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._texture)
+        magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._noise_fill)
         parts.append(decoder._synthesize(magnitudes))
         decoder._decoded, at = decoder._decoded + end - at, end
     return parts

@@ -37,8 +37,8 @@ def encode(samples: F32, codec: CodecWeights) -> NDArray[np.int16]:
     if not count:
         return np.zeros((0, shape.codebooks), np.int16)
     bands = np.sqrt(np.square(magnitudes) @ codec["bands"].T)
-    told = ((np.log(bands + np.float32(shape.floor)) - CENTRE) / SCALE).reshape(count, -1).astype(np.float32)
-    padded = np.pad(told, ((shape.past, shape.ahead), (0, 0)), mode="edge")
+    normalised = ((np.log(bands + np.float32(shape.floor)) - CENTRE) / SCALE).reshape(count, -1).astype(np.float32)
+    padded = np.pad(normalised, ((shape.past, shape.ahead), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, shape.past + 1 + shape.ahead, axis=0)
     codes = []
     for first in range(0, count, CHUNK):

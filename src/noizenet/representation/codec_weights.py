@@ -73,9 +73,9 @@ class CodecShape:
         shapes: dict[str, tuple[int, ...]] = {
             "bands": (self.bands, self.bins), "book": (self.codebooks, self.levels, self.code_size)
         }  # fmt: skip
-        heard = (self.past + 1 + self.ahead) * self.spectra * self.bands
-        told = (self.decoder_past + 1 + self.decoder_ahead) * self.latent
-        for side, inputs, blocks in (("encoder", heard, self.encoder_blocks), ("decoder", told, self.decoder_blocks)):
+        encoder_inputs = (self.past + 1 + self.ahead) * self.spectra * self.bands
+        decoder_inputs = (self.decoder_past + 1 + self.decoder_ahead) * self.latent
+        for side, inputs, blocks in (("encoder", encoder_inputs, self.encoder_blocks), ("decoder", decoder_inputs, self.decoder_blocks)):
             shapes |= _linear(f"{side}.first", w, inputs)
             for i in range(blocks):
                 name = f"{side}.blocks.{i}"

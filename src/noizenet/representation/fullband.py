@@ -17,7 +17,7 @@ from noizenet.representation.base import Decoder, Frames
 from noizenet.representation.codec import CodecDecoder, CodecTokens
 from noizenet.representation.codec_network import encode
 from noizenet.representation.codec_weights import F32, CodecWeights
-from noizenet.representation.highband import SAMPLE_RATE, Book, levels, load_book, reference_levels, relative
+from noizenet.representation.highband import SAMPLE_RATE, Codebook, levels, load_codebook, reference_levels, relative
 from noizenet.representation.noise_bands import NoiseBands
 from noizenet.representation.upsampling import Upsampler
 
@@ -44,7 +44,7 @@ class FullbandTokens(CodecTokens):
                 f"representation.codec: {self.codec!r} is for {self.weights.shape.sample_rate:,} Hz; "
                 f"fullband needs one for {SAMPLE_RATE // RATIO:,} Hz"
             )
-        _ = self.book  # a codec without one is refused at once
+        _ = self.codebook  # a codec without one is refused at once
 
     @classmethod
     def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
@@ -57,9 +57,9 @@ class FullbandTokens(CodecTokens):
         return 2
 
     @cached_property
-    def book(self) -> Book:
+    def codebook(self) -> Codebook:
         """What the codes of the top octave stand for."""
-        return load_book(self.codec, self.levels, self.weights.shape.spectra)
+        return load_codebook(self.codec, self.levels, self.weights.shape.spectra)
 
     @property
     def version(self) -> str:
@@ -75,14 +75,14 @@ class FullbandTokens(CodecTokens):
         shape = self.weights.shape
         middle = resample(np.ascontiguousarray(samples.mean(1, keepdims=True)), self.sample_rate, shape.sample_rate)
         codes = encode(middle[:, 0], self.weights)
-        place = panning.measure(samples, RATIO * shape.samples, shape.levels)
+        place = panning.encode(samples, RATIO * shape.samples, shape.levels)
         above = levels(samples, RATIO * shape.hop, len(codes) * shape.spectra)
-        top = self.book.encode(relative(above, shape.spectra))
+        top = self.codebook.encode(relative(above, shape.spectra))
         return np.concatenate([codes, place[: len(codes), None], top[:, None]], 1)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return FullbandDecoder(self.weights, self.book, self.noise_fill)
+        return FullbandDecoder(self.weights, self.codebook, self.noise_fill)
 
 
 class FullbandDecoder(CodecDecoder):
@@ -97,31 +97,31 @@ class FullbandDecoder(CodecDecoder):
 
     shared: ClassVar[tuple[str, ...]] = (*CodecDecoder.shared, "_book")
 
-    def __init__(self, codec: CodecWeights, book: Book, noise_fill: float = 1.0) -> None:
+    def __init__(self, codec: CodecWeights, codebook: Codebook, noise_fill: float = 1.0) -> None:
         super().__init__(codec, noise_fill)
         shape = codec.shape
         self._panner = panning.Panner(RATIO * shape.samples, shape.levels, RATIO * shape.sample_rate)
-        self._book = book
-        self._relative = book.decode(np.zeros(0, np.int16))  # of the spectra that are not decoded yet
+        self._codebook = codebook
+        self._relative = codebook.decode(np.zeros(0, np.int16))  # of the spectra that are not decoded yet
         self._noise, self._upsampler = NoiseBands(RATIO * shape.hop), Upsampler(shape.hop)
 
     def finish(self) -> F32:
         """Return the samples that are left."""
         rest = super().finish()
-        return np.concatenate([rest, self._out(np.zeros(self._shape.hop, np.float32))]) if self._frames else rest
+        return np.concatenate([rest, self._output(np.zeros(self._shape.hop, np.float32))]) if self._frames else rest
 
-    def _take(self, frames: Frames) -> None:
-        self._relative = np.concatenate([self._relative, self._book.decode(frames[:, self._shape.codebooks + 1])])
-        super()._take(frames)
+    def _push_codes(self, frames: Frames) -> None:
+        self._relative = np.concatenate([self._relative, self._codebook.decode(frames[:, self._shape.codebooks + 1])])
+        super()._push_codes(frames)
 
     def _synthesize(self, magnitudes: F32) -> F32:
         shape, count = self._shape, len(magnitudes)
         below = reference_levels(magnitudes / np.float32(shape.n_fft / 4), shape.n_fft, shape.sample_rate)
-        self._noise.levels(below + self._relative[:count])
+        self._noise.push_levels(below + self._relative[:count])
         self._relative = self._relative[count:]
         return super()._synthesize(magnitudes)
 
     def _pan(self, samples: F32) -> F32:
         assert self._panner is not None
         doubled = self._upsampler.push(samples)
-        return self._panner.push(doubled, self._noise.take(len(doubled) // (RATIO * self._shape.hop)))
+        return self._panner.push(doubled, self._noise.render(len(doubled) // (RATIO * self._shape.hop)))

@@ -65,7 +65,7 @@ def levels(samples: F32, hop: int, count: int) -> F32:
         for column in x[first * hop : (end - 1) * hop + WINDOW].T:
             frames = np.lib.stride_tricks.sliding_window_view(column, WINDOW)[::hop]
             spectra = fft.rfft(frames * window, axis=-1)
-            power += (np.square(spectra.real) + np.square(spectra.imag)) @ _members(WINDOW, SAMPLE_RATE)
+            power += (np.square(spectra.real) + np.square(spectra.imag)) @ _band_masks(WINDOW, SAMPLE_RATE)
         parts.append(10 * np.log10(power / x.shape[1] + 1e-10))
     # The books were made from levels of 16 bits.
     return np.concatenate(parts).astype(np.float16).astype(np.float32)
@@ -73,8 +73,8 @@ def levels(samples: F32, hop: int, count: int) -> F32:
 
 def relative(levels_db: F32, spectra: int) -> F32:
     """Return levels relative to the reference band's, [T, spectra · BANDS] dB, of levels [T · spectra, 1 + BANDS]."""
-    kept = np.maximum(levels_db, np.float32(FLOOR_DB))
-    apart: F32 = np.clip(kept[:, 1:] - kept[:, :1], *RANGE_DB)
+    floored = np.maximum(levels_db, np.float32(FLOOR_DB))
+    apart: F32 = np.clip(floored[:, 1:] - floored[:, :1], *RANGE_DB)
     return apart.reshape(-1, spectra * BANDS)
 
 
@@ -83,21 +83,21 @@ def reference_levels(magnitudes: F32, n_fft: int, sample_rate: int) -> F32:
 
     The sum over a band does not depend on the window's length, so a codec's spectra have the levels of :func:`levels`.
     """
-    inside = _members(n_fft, sample_rate)[:, 0] > 0
+    inside = _band_masks(n_fft, sample_rate)[:, 0] > 0
     power = np.square(magnitudes[:, inside]).sum(1, keepdims=True)
     level: F32 = np.maximum(10 * np.log10(power + np.float32(1e-10)), np.float32(FLOOR_DB))
     return level
 
 
 @lru_cache(maxsize=4)
-def _members(n_fft: int, sample_rate: int) -> F32:
+def _band_masks(n_fft: int, sample_rate: int) -> F32:
     """Return which bins belong to which band, [F, 1 + BANDS]."""
     hz = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
     return np.stack([(hz >= a) & (hz < b) for a, b in itertools.pairwise(EDGES_HZ)], 1).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Book:
+class Codebook:
     """What each code stands for: relative levels in dB [V, spectra · BANDS], and the digest that names this version."""
 
     rows: F32
@@ -111,11 +111,11 @@ class Book:
         """Return the relative levels [T · spectra, BANDS] in dB that codes [T] stand for."""
         rows = self.rows[codes]
         flat = np.abs(rows).max(1, keepdims=True) < FLAT_DB
-        heard: F32 = np.where(flat, np.float32(NOTHING_DB), rows)
-        return heard.reshape(-1, BANDS)
+        decoded: F32 = np.where(flat, np.float32(NOTHING_DB), rows)
+        return decoded.reshape(-1, BANDS)
 
 
-def save_book(rows: F32, folder: Path) -> None:
+def save_codebook(rows: F32, folder: Path) -> None:
     """Write a book [V, spectra · BANDS] beside a codec."""
     from safetensors.numpy import save as to_bytes
 
@@ -125,7 +125,7 @@ def save_book(rows: F32, folder: Path) -> None:
 
 
 @lru_cache(maxsize=4)
-def load_book(codec: str, levels: int, spectra: int) -> Book:
+def load_codebook(codec: str, levels: int, spectra: int) -> Codebook:
     """Read the book beside a codec: a bundled one by its name, or a folder.
 
     Parameters
@@ -158,4 +158,4 @@ def load_book(codec: str, levels: int, spectra: int) -> Book:
         raise ModelError(f"{codec}/{FILE}: damaged ({error}); copy the codec again") from error
     if rows.shape != (levels, spectra * BANDS) or not np.isfinite(rows).all():
         raise ModelError(f"{codec}/{FILE}: not a book of {levels} × {spectra * BANDS} finite numbers")
-    return Book(rows, hashlib.sha256(data).hexdigest())
+    return Codebook(rows, hashlib.sha256(data).hexdigest())

@@ -24,7 +24,7 @@ from noizenet.base.config import option
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.representation.base import Bound, Decoder, Frames, Representation
 
-PIECE_S, LEAD_S = 10.0, 1.0
+SEGMENT_S, CONTEXT_S = 10.0, 1.0
 BLOCK, PAST, AHEAD = 16, 64, 8
 """Frames decoded at once, and of context before and after them: whatever comes, so that cuts change nothing."""
 DEFAULT = "facebook/encodec_24khz"
@@ -48,7 +48,7 @@ class HubCodec(Representation):
         super().__post_init__()
         if self.channels != 1:
             raise ConfigError("representation.channels: this codec is mono; build the corpus with --channels 1")
-        if self.digest and self.digest != self.key:
+        if self.digest and self.digest != self.cache_key:
             raise ConfigError(f"representation.model: this is another version of {self.model!r} than the codes are of")
         if self.codebooks > self.codec.books:
             raise ConfigError(f"representation.codebooks: {self.model!r} has {self.codec.books}, not {self.codebooks}")
@@ -64,7 +64,7 @@ class HubCodec(Representation):
         return load_hub_codec(self.model)
 
     @property
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """The codec's version and how much of it is used."""
         return f"{self.codec.digest}-{self.codebooks}"
 
@@ -89,7 +89,7 @@ class HubCodec(Representation):
 
     def fit(self, waveforms: Iterable[Waveform]) -> HubCodec:
         """Note which version of the codec it is."""
-        return dataclasses.replace(self, digest=self.key)
+        return dataclasses.replace(self, digest=self.cache_key)
 
     def vectors(self, frames: Frames) -> NDArray[np.float32]:
         """Return the codes one-hot: their order means nothing."""
@@ -99,20 +99,20 @@ class HubCodec(Representation):
         hop = self.codec.hop
         count = -(-len(samples) // hop)
         x = np.pad(samples[:, 0], (0, count * hop - len(samples)))
-        piece, lead = (round(s * self.sample_rate / hop) for s in (PIECE_S, LEAD_S))
+        segment, context = (round(s * self.sample_rate / hop) for s in (SEGMENT_S, CONTEXT_S))
         parts = [np.zeros((0, self.codebooks), np.int16)]
-        for first in range(0, count, piece):
-            before = min(lead, first)
-            codes = self.codec.encode(x[(first - before) * hop : (first + piece) * hop], self.codebooks)
-            parts.append(codes[before : before + min(piece, count - first)])
+        for first in range(0, count, segment):
+            before = min(context, first)
+            codes = self.codec.encode(x[(first - before) * hop : (first + segment) * hop], self.codebooks)
+            parts.append(codes[before : before + min(segment, count - first)])
         return np.concatenate(parts)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return _Blocks(self.codec, self.codebooks)
+        return _BlockDecoder(self.codec, self.codebooks)
 
 
-class _Blocks(Decoder):
+class _BlockDecoder(Decoder):
     """Decodes block after block, each amid its context."""
 
     shared = ("_codec",)
@@ -121,27 +121,27 @@ class _Blocks(Decoder):
         self._codec, self._books = codec, books
         self._codes = np.zeros((0, books), np.int64)
         self._before = 0  # frames of context in front
-        self._taken = self._given = 0
+        self._received = self._emitted = 0
 
     def push(self, frames: Frames) -> NDArray[np.float32]:
         self._codes = np.concatenate([self._codes, frames.astype(np.int64)])
-        self._taken += len(frames)
-        return self._ready()
+        self._received += len(frames)
+        return self._decode_ready()
 
     def finish(self) -> NDArray[np.float32]:
-        if not self._taken:
+        if not self._received:
             return np.zeros((0, 1), np.float32)
         self._codes = np.concatenate([self._codes, np.repeat(self._codes[-1:], BLOCK + AHEAD, 0)])
-        return self._ready()
+        return self._decode_ready()
 
-    def _ready(self) -> NDArray[np.float32]:
+    def _decode_ready(self) -> NDArray[np.float32]:
         hop, parts = self._codec.hop, [np.zeros(0, np.float32)]
-        while len(self._codes) >= self._before + BLOCK + AHEAD and self._given < self._taken * hop:
+        while len(self._codes) >= self._before + BLOCK + AHEAD and self._emitted < self._received * hop:
             sound = self._codec.decode(self._codes[: self._before + BLOCK + AHEAD])
             part = sound[self._before * hop : (self._before + BLOCK) * hop]
-            part = part[: self._taken * hop - self._given]
+            part = part[: self._received * hop - self._emitted]
             parts.append(part)
-            self._given += len(part)
+            self._emitted += len(part)
             drop = max(0, self._before + BLOCK - PAST)
             self._codes, self._before = self._codes[drop:], min(PAST, self._before + BLOCK)
         return np.clip(np.concatenate(parts), -1, 1)[:, None]

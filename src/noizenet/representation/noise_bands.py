@@ -24,7 +24,7 @@ TILT_DB = (-1.5, -1.9, -2.6, -5.6)
 """How a band's spectrum falls, per kHz: the mean of 47 recordings of music in Debian packages."""
 INAUDIBLE_DB = -72.0
 """A band's power loses this much (-77 dBFS): nothing is added below it, and what is little above comes in gently."""
-LEAST_GAIN = 1e-5
+MIN_GAIN = 1e-5
 """Where a glide from nothing begins (-100 dBFS); it is taken off again."""
 
 
@@ -45,13 +45,13 @@ class NoiseBands:
         self._logs = np.zeros((0, BANDS), np.float32)  # of the gains, from spectrum `_at` on
         self._at = 0  # hops given out
 
-    def levels(self, levels_db: F32) -> None:
+    def push_levels(self, levels_db: F32) -> None:
         """Take the levels in dB [n, BANDS] of the coming spectra (`highband.levels`)."""
         power = np.power(10, levels_db / 10) - 10 ** (INAUDIBLE_DB / 10)
         gains = np.sqrt(np.maximum(power, 0) / LEVEL_OF_POWER)
-        self._logs = np.concatenate([self._logs, np.log(np.maximum(gains, LEAST_GAIN)).astype(np.float32)])
+        self._logs = np.concatenate([self._logs, np.log(np.maximum(gains, MIN_GAIN)).astype(np.float32)])
 
-    def take(self, hops: int) -> F32:
+    def render(self, hops: int) -> F32:
         """Return the next samples [hops · hop, 2]; after the last spectrum its levels stay."""
         out = np.zeros((hops, 2, self._hop), np.float32)
         if not len(self._logs) or not hops:
@@ -61,7 +61,7 @@ class NoiseBands:
         moves = np.diff(logs, axis=0)
         ramp = np.arange(self._hop, dtype=np.float32) / np.float32(self._hop)
         for b, loop in enumerate(noise(self._hop)):
-            gains = np.exp(logs[:-1, b, None] + moves[:, b, None] * ramp) - np.float32(LEAST_GAIN)
+            gains = np.exp(logs[:-1, b, None] + moves[:, b, None] * ramp) - np.float32(MIN_GAIN)
             out += gains[:, None] * loop[(self._at + numbers[:-1]) % len(loop)]
         self._at += hops
         self._logs = self._logs[min(hops, len(self._logs) - 1) :]

@@ -16,7 +16,7 @@ F32 = NDArray[np.float32]
 QUIET = 1e-4
 DELAYS, DELAYS_RATE, FEEDBACK = (241, 383, 619), 22_050, 0.5
 """Of the all-pass filters, in samples at this rate in Hz: 11 to 28 ms, without a common divisor."""
-LEAST_COMMON = 0.3
+MIN_COMMON = 0.3
 """Channels that are (nearly) each other's opposite would cancel in the middle: no more than this is taken off."""
 
 
@@ -25,7 +25,7 @@ def steps(levels: int) -> int:
     return max(1, (math.isqrt(levels) - 1) | 1)
 
 
-def measure(samples: F32, frame: int, levels: int) -> NDArray[np.int16]:
+def encode(samples: F32, frame: int, levels: int) -> NDArray[np.int16]:
     """Return the code [T] of each `frame` samples of two channels [N, 2]; silence is in the middle."""
     count = -(-len(samples) // frame)
     x = np.pad(samples, ((0, count * frame - len(samples)), (0, 0))).reshape(count, frame, 2).astype(np.float64)
@@ -59,7 +59,7 @@ class Panner:
         self._at = 0  # samples into the oldest frame whose code is kept
         self._filters = [AllPass(round(d * sample_rate / DELAYS_RATE)) for d in DELAYS]
 
-    def codes(self, codes: NDArray[np.integer]) -> None:
+    def push_codes(self, codes: NDArray[np.integer]) -> None:
         """Take the codes [n] of the coming frames."""
         self._gains = np.concatenate([self._gains, self._gains_of(codes)])
 
@@ -92,7 +92,7 @@ class Panner:
         width = codes % self._steps / top
         if self._steps == 1:
             place, width = np.full(len(codes), math.pi / 4), np.zeros(len(codes))
-        angle = np.arcsin(np.minimum(width, math.sqrt(1 - LEAST_COMMON**2)))
+        angle = np.arcsin(np.minimum(width, math.sqrt(1 - MIN_COMMON**2)))
         left, right = np.cos(place), np.sin(place)
         both = ((left + right) * np.cos(angle)) ** 2 + ((left - right) * np.sin(angle)) ** 2
         scale = 2 / np.sqrt(both)  # so that the middle of the channels is as loud as the one that they are made from

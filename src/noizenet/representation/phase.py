@@ -91,13 +91,13 @@ class PhaseSearch:
         """Settle the phases of the first `count` open frames."""
         o, n, hop = self.options, self.n_fft, self.hop
         magnitudes = self._open[: count + o.ahead]
-        spectrum = _polar(magnitudes, self._guess(magnitudes, count))
+        spectrum = _polar(magnitudes, self._initial_phases(magnitudes, count))
         signal = np.empty(n + (len(magnitudes) - 1) * hop, np.float32)
-        heard, before = np.empty((len(magnitudes), n), np.float32), spectrum
+        analysed, before = np.empty((len(magnitudes), n), np.float32), spectrum
         for _ in range(o.iterations):
             frames = fft.irfft(spectrum, n, axis=-1)
-            _hear(frames, self._window, np.float32(1 / self._norm), hop, self._past, signal, heard)
-            rebuilt = fft.rfft(heard, axis=-1)
+            _reanalyse(frames, self._window, np.float32(1 / self._norm), hop, self._past, signal, analysed)
+            rebuilt = fft.rfft(analysed, axis=-1)
             spectrum = _impose(rebuilt, before, magnitudes, np.float32(o.momentum))
             before = rebuilt
         # the frames that are done, alone
@@ -111,7 +111,7 @@ class PhaseSearch:
         self._phase = np.angle(spectrum[count - 1]).astype(np.float64)
         return out
 
-    def _guess(self, magnitudes: F32, count: int) -> NDArray[np.float64]:
+    def _initial_phases(self, magnitudes: F32, count: int) -> NDArray[np.float64]:
         """Integrate phase gradients from the last settled frame on, [n, F]."""
         logs = np.log(np.maximum(magnitudes, np.float32(1e-7)))
         gamma = GAUSSIAN_OF_HANN * self.n_fft**2
@@ -172,12 +172,12 @@ def _overlap_add(frames: Any, window: Any, hop: Any, past: Any, signal: Any) -> 
 
 
 @compiled
-def _hear(frames: Any, window: Any, scale: Any, hop: Any, past: Any, signal: Any, heard: Any) -> None:
+def _reanalyse(frames: Any, window: Any, scale: Any, hop: Any, past: Any, signal: Any, analysed: Any) -> None:
     """Overlap-add frames, and cut the signal into windowed frames again."""
     _overlap_add(frames, window, hop, past, signal)
     n = window.shape[0]
-    for i in range(heard.shape[0]):
-        part, frame = signal[i * hop : i * hop + n], heard[i]
+    for i in range(analysed.shape[0]):
+        part, frame = signal[i * hop : i * hop + n], analysed[i]
         for j in range(n):
             frame[j] = part[j] * window[j] * scale
 

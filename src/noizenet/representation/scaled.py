@@ -15,7 +15,7 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.config import option
 from noizenet.representation.base import Bound, Decoder, Frames, Representation
 
-LEAST_SPREAD = 1e-6
+MIN_STD = 1e-6
 
 
 class _ScaledDecoder(Decoder):
@@ -70,7 +70,7 @@ class ZScore(_Scaled):
     """Samples with the training music's mean removed, in units of its standard deviation."""
 
     mean: float = option(0.0, "mean of the training samples", low=-1, high=1)
-    std: float = option(0.1, "standard deviation of the training samples", low=LEAST_SPREAD, high=1)
+    std: float = option(0.1, "standard deviation of the training samples", low=MIN_STD, high=1)
 
     name: ClassVar[str] = "z-score"
 
@@ -87,7 +87,7 @@ class ZScore(_Scaled):
             count, total, squares = count + x.size, total + float(x.sum()), squares + float(x @ x)
         mean = total / max(1, count)
         std = float(np.sqrt(max(squares / max(1, count) - mean * mean, 0.0)))
-        return dataclasses.replace(self, mean=mean, std=min(1.0, max(std, LEAST_SPREAD)))
+        return dataclasses.replace(self, mean=mean, std=min(1.0, max(std, MIN_STD)))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class MinMax(_Scaled):
     @property
     def affine(self) -> tuple[float, float]:
         """(middle, half range)."""
-        return (self.low + self.high) / 2, max((self.high - self.low) / 2, LEAST_SPREAD)
+        return (self.low + self.high) / 2, max((self.high - self.low) / 2, MIN_STD)
 
     def fit(self, waveforms: Iterable[Waveform]) -> MinMax:
         """Take the range from training music."""

@@ -31,15 +31,15 @@ class Upsampler:
 
     def __init__(self, block: int) -> None:
         self._block = block
-        self._kept = np.zeros(REACH, np.float32)  # from `REACH` samples before the next output on
+        self._history = np.zeros(REACH, np.float32)  # from `REACH` samples before the next output on
 
     def push(self, samples: F32) -> F32:
         """Take samples [n]; return the samples [m] that are done, a multiple of two blocks. Output 2i is at input i."""
-        x = np.concatenate([self._kept, samples])
+        x = np.concatenate([self._history, samples])
         count = max(0, (len(x) - 2 * REACH) // self._block)
         out = np.zeros((count, 2, self._block), np.float32)
         _filter(x, taps(), out)
-        self._kept = x[count * self._block :]
+        self._history = x[count * self._block :]
         return out.transpose(0, 2, 1).reshape(-1)
 
 

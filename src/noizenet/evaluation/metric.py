@@ -33,13 +33,13 @@ class MetricResult:
     """
 
     name: str
-    measure: str
+    metric: str
     unit: str
     better: str
     source: str
     made: Estimate
     real: Estimate | None = None
-    beside: dict[str, Estimate] = field(default_factory=dict)
+    comparisons: dict[str, Estimate] = field(default_factory=dict)
     insensitive: list[str] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ class MetricInputs:
     """
 
     train: Sequence[AnalyzedRecording]
-    held: Sequence[AnalyzedRecording]
+    held_out: Sequence[AnalyzedRecording]
     made: Sequence[AnalyzedRecording]
     controls: Mapping[str, Sequence[AnalyzedRecording]]
     corpus: Corpus
@@ -73,25 +73,25 @@ class MetricInputs:
     cost: Mapping[str, Any] = field(default_factory=dict)
     tagger: bool = False
     seed: int = 0
-    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def once(self, key: str, make: Callable[[], T]) -> T:
+    def cached(self, key: str, make: Callable[[], T]) -> T:
         """Return what `make` gives, made once."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        kept: T = self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = make()
+        kept: T = self._cache[key]
         return kept
 
-    def held_halves(self) -> list[list[AnalyzedRecording]]:
+    def held_out_halves(self) -> list[list[AnalyzedRecording]]:
         """Return held-out music in two halves by different artists (by different tracks, where there is one artist)."""
-        names = [s.artist for s in self.held]
+        names = [s.artist for s in self.held_out]
         if len(set(names)) < 2:
-            names = [s.features.name for s in self.held]
+            names = [s.features.name for s in self.held_out]
         order = sorted(set(names))
-        return [[s for s, n in zip(self.held, names, strict=True) if order.index(n) % 2 == half] for half in range(2)]
+        return [[s for s, n in zip(self.held_out, names, strict=True) if order.index(n) % 2 == half] for half in range(2)]
 
 
-class Measure:
+class Metric:
     """One question and its answer.
 
     Attributes
@@ -105,7 +105,7 @@ class Measure:
     better: str = "lower"
     source: str
 
-    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
+    def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Judge.
 
         Raises
@@ -120,7 +120,7 @@ class Measure:
         return {}
 
 
-class MusicMeasure(Measure):
+class RecordingMetric(Metric):
     """A measure of recordings, whoever made them: real music and the controls are scored alike."""
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
@@ -129,20 +129,20 @@ class MusicMeasure(Measure):
 
     def real(self, inputs: MetricInputs) -> Estimate:
         """Score held-out music as if it had been made."""
-        return self.score(inputs, inputs.held)
+        return self.score(inputs, inputs.held_out)
 
-    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
+    def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Judge what was made, real music, and the controls."""
         made = self.score(inputs, inputs.made)
         if not math.isfinite(made.value):
             raise UsageError("it comes out as no number")
-        real, beside = _or_none(lambda: self.real(inputs)), dict[str, Estimate]()
+        real, comparisons = _or_none(lambda: self.real(inputs)), dict[str, Estimate]()
         for control, sounds in inputs.controls.items():
             found = _or_none(lambda sounds=sounds: self.score(inputs, sounds))  # type: ignore[misc]
             if found is not None:
-                beside[control] = found
-        insensitive = [c for c, found in beside.items() if real is not None and not is_worse(self.better, real, found)]
-        return MetricResult(name, self.title, self.unit, self.better, self.source, made, real, beside, insensitive)
+                comparisons[control] = found
+        insensitive = [c for c, found in comparisons.items() if real is not None and not is_worse(self.better, real, found)]
+        return MetricResult(name, self.title, self.unit, self.better, self.source, made, real, comparisons, insensitive)
 
 
 def is_worse(better: str, real: Estimate, other: Estimate) -> bool:
