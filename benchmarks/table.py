@@ -104,10 +104,14 @@ def progress(what: str, share: float) -> None:
     print(f"\r{share:4.0%} {what[:60]:60}", end="", file=sys.stderr, flush=True)
 
 
-def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, reference: ReferenceSet) -> None:
+def judge(
+    name: str, corpus: Corpus, folder: Path, model: Model | None, options: Options, reference: ReferenceSet
+) -> None:
     made, skipped = of_folder(folder / "streams", corpus.genres)
     begun = time.perf_counter()
-    evaluate(name, corpus, made, folder, options, reference=reference, model=model, skipped=skipped, on_progress=progress)
+    evaluate(
+        name, corpus, made, folder, options, reference=reference, model=model, skipped=skipped, on_progress=progress
+    )
     print(f"\n{name}: judged in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 

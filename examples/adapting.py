@@ -25,7 +25,7 @@ from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze,
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
 BUNDLED, REAL_S, WHOLE_S = "token-lstm", 120.0, 1800.0
-MEASURES = {
+METRICS = {
     "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, crafted": KERNEL_CRAFTED,
     "near training music": COPYING,
 }  # fmt: skip
@@ -65,12 +65,12 @@ def main() -> None:
         sides[name] = [hear(f, tagger) for f in files]
     long, aside_long = corpus.seconds("train") / 60, kept.seconds() / 60
     print(f"{long:.0f} minutes to learn from, {aside_long:.0f} kept aside; {to_playing:.1f} from folder to playing\n")
-    print("| | " + " | ".join(MEASURES) + " |", "|---" * (len(MEASURES) + 1) + "|", sep="\n")
+    print("| | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|", sep="\n")
     for name, side in sides.items():
         to_held = MetricInputs(held, held, side, {}, corpus, tagger=True)
         to_learned = MetricInputs(learned, held, side, {}, corpus, tagger=True)
         cells = []
-        for metric in MEASURES.values():
+        for metric in METRICS.values():
             try:
                 e = metric.score(to_learned if metric is COPYING else to_held, side)
                 cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")

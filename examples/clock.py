@@ -15,7 +15,7 @@ import argparse
 
 import numpy as np
 import torch
-from temperatures import heard, reference_set, scores, together
+from temperatures import features, generate_batch, reference_set, scores
 
 import noizenet
 from noizenet.corpus.excerpts import excerpt_starts
@@ -56,7 +56,7 @@ def main() -> None:
         **{f"beat_guidance {p:g}": play(model, o.streams, o.seconds, None, p) for p in map(float, o.pulses.split(","))},
     }
     for name, takes in rows.items():
-        side = [heard(g, w.samples, w.sample_rate, tagger) for g, w in takes]
+        side = [features(g, w.samples, w.sample_rate, tagger) for g, w in takes]
         cells = scores(inputs, side)
         for genre in corpus.genres:
             clarity = [tempo_clarity(s.features).mean() for (g, _), s in zip(takes, side, strict=True) if g == genre]
@@ -74,7 +74,7 @@ def play(
         for i, g in enumerate(genres)
     ]
     rate = model.representation.sample_rate
-    return [(g, noizenet.Waveform(x, rate)) for g, x in zip(genres, together(model, wishes), strict=True)]
+    return [(g, noizenet.Waveform(x, rate)) for g, x in zip(genres, generate_batch(model, wishes), strict=True)]
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def test_a_models_bits_are_its_own(corpus: Corpus, sample_model: Path) -> None:
 def test_what_has_no_likelihood_says_why(corpus: Corpus, sample_model: Path) -> None:
     model = load(sample_model)
     other = Model(model.weights, MuLaw(sample_rate=16_000, channels=1), model.genres, {})
-    with pytest.raises(UsageError, match="build it anew"):
+    with pytest.raises(UsageError, match="build the corpus again"):
         likelihood(other, corpus)
 
 

@@ -131,7 +131,9 @@ def compare(pairs: Sequence[list[Pair]], real: Sequence[list[Pair]], seed: int =
         unknown = Estimate(NAN, NAN, NAN, len(every))
         return Copying(made, held, 1.0, unknown, "unknown: too little music to tell", every[:N_WORST])
     threshold = float(np.quantile(held, 1 - THRESHOLD_SHARE))
-    found = mean_proportion([np.asarray([p.likeness > threshold for p in one], float) for one in pairs], seed, rounds=rounds)
+    found = mean_proportion(
+        [np.asarray([p.likeness > threshold for p in one], float) for one in pairs], seed, rounds=rounds
+    )
     if found.low > 2 * THRESHOLD_SHARE:
         verdict = "copies"
     else:  # without an interval (NaN) both comparisons are false

@@ -1,7 +1,7 @@
-"""The paper's echo: every frame predicted from the true frames before it, beside the persistence baseline.
+"""The paper's reproduction ("echo"): each frame predicted from the true frames before it (teacher forcing).
 
-An echo sounds like the song even where the network knows nothing: the true frame is fed in at every step, and
-repeating it is nearly right. Persistence (repeat the last frame) says how nearly.
+An echo sounds like the song even if the network has learned nothing, because the true frame is the input of every step
+and repeating it is nearly right. The persistence baseline, which repeats the last frame, shows how nearly.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ErrorSums:
     bias: float = 0.0
 
     def add(self, predicted: Samples, true: Samples) -> None:
-        """Take in a stretch of predictions."""
+        """Add the errors of a segment."""
         error = predicted.astype(np.float64) - true
         self.count += error.size
         self.square += float(np.square(error).sum())
@@ -51,7 +51,7 @@ class ErrorSums:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Errors of the echo and of persistence, in the unit that `domain` names."""
+    """Errors of the model's echo and of persistence; `domain` names what they are measured on."""
 
     seconds: float
     domain: str
@@ -60,20 +60,20 @@ class Reproduction:
 
 
 class EchoBlock(NamedTuple):
-    """The same stretch of sound as the echo and as persistence have it, each [n, C]."""
+    """Samples of one segment from the model and from persistence, each [n, C]."""
 
     echo: Samples
     persistence: Samples
 
 
 class Echo:
-    """A model that hears a song frame by frame and says each frame before it comes.
+    """Teacher-forced prediction of a song, frame by frame.
 
     Parameters
     ----------
     model : Model
     mix : ndarray
-        How much of each genre the song is, [G], summing to 1.
+        Genre conditioning: weights of the genres, [G], summing to 1.
     """
 
     def __init__(self, model: Model, mix: NDArray[np.float32]) -> None:
@@ -88,7 +88,7 @@ class Echo:
         self._samples = 0
 
     def process(self, blocks: Iterable[Samples]) -> Iterator[EchoBlock]:
-        """Hear a song's blocks [n, C] at the model's rate; yield what each side makes of it."""
+        """Process a song's blocks [n, C] at the model's rate; yield the predicted samples."""
         r = self._model.representation
         for frames in frame_chunks(r, blocks):
             self._samples += r.samples_for(len(frames))
@@ -125,16 +125,16 @@ class Echo:
         return EchoBlock(echoed, repeated)
 
     def result(self) -> Reproduction:
-        """Return the errors so far: on samples (full scale 1), or on frames where phases are not modelled."""
+        """Return the errors so far: on samples (full scale 1), or on frames if phases are not modelled."""
         domain = "standardised frames" if self._on_frames else "samples"
         if self._model.architecture.tokens:
-            domain = "what the codes stand for"
+            domain = "the codes' embeddings"
         seconds = self._samples / self._model.representation.sample_rate
         return Reproduction(seconds, domain, self._errors.means(), self._repeat_errors.means())
 
 
 def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: NDArray[np.float32]) -> Reproduction:
-    """Write the teacher-forced echo of a song, and the persistence baseline.
+    """Write the teacher-forced echo of a song and the persistence baseline.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
     out, persistence_out : Path
         Sound files to write.
     mix : ndarray
-        The song's genres, [G], for models that know genres.
+        Genre conditioning, [G], for models trained with genres.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
 def frame_chunks(representation: Representation, blocks: Iterable[Samples]) -> Iterator[Frames]:
     """Encode a stream of [n, C] blocks chunk by chunk, as if it were encoded at once."""
     r = representation
-    if r.cache_key:  # dear frames, of which an encoder looks ahead: at once
+    if r.cache_key:  # the encoder looks ahead, so the recording is encoded at once
         yield r.encode(Waveform(np.concatenate([np.zeros((0, r.channels), np.float32), *blocks]), r.sample_rate))
         return
     hop = r.samples_for(r.frame_multiple)

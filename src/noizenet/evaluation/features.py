@@ -1,8 +1,8 @@
-"""What the measures hear of a recording: numbers for each stretch of three seconds, in constant memory.
+"""Features of a recording for the metrics, for each segment of three seconds, in constant memory.
 
-Every recording is heard at 16 kHz mono, so that no measure can tell sets apart by their sample rates. From each stretch
-come the tagger's embedding (where it is wanted), a hand-made embedding from librosa's features, which needs no
-download, and the chroma and mel that copying is looked for in.
+Every recording is resampled to 16 kHz mono, so that no metric depends on the sample rate. Each segment gives the
+tagger's embedding (if requested), a handcrafted embedding of librosa features, which needs no download, and chroma and
+mel for the detection of copies.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from numpy.typing import NDArray
 from noizenet.evaluation.tagger import HOP, MELS, RATE_HZ, Tagger, log_mel
 
 SEGMENT = 187 * HOP
-"""Samples of a stretch at 16 kHz: 187 frames, about three seconds."""
+"""Samples of a segment at 16 kHz: 187 frames, about three seconds."""
 
 BATCH = 8
 COLUMN_FRAMES = 8
-"""Frames of log-mel in one column of the fine view: eight of 16 ms."""
+"""Log-mel frames in one column of chroma and mel: eight of 16 ms."""
 
 MEL_BANDS = 24
 CHROMA = 12
 SILENCE_RMS = 1e-4
-"""RMS under which a stretch holds no music (-80 dB)."""
+"""RMS below which a segment is silent (-80 dB)."""
 
 F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Features:
-    """One recording, stretch by stretch.
+    """Features of one recording of N segments that are not silent.
 
     Attributes
     ----------
     name, genre : str
     crafted : float32 [N, 64]
-        Means and spreads of MFCCs, chroma and spectral shape.
+        Handcrafted embedding: means and standard deviations of MFCCs, chroma and spectral shape.
     tagged : float32 [N, 200]
-        The tagger's; [0, 200] where it was not asked for.
+        The tagger's embedding; [0, 200] if it was not requested.
     chroma_mel : float32 [T, 36]
-        Chroma and mel, each column of unit length, eight columns a second.
+        Chroma and mel, each of unit norm in every column; eight columns a second.
     onsets : float32 [T']
         Onset strength, 62.5 a second.
     level, centroid : float32 [N]
-        dB, Hz.
+        Level in dB and spectral centroid in Hz.
     silent : int
-        Stretches left out because they are silent.
+        Number of silent segments, which are left out.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Features:
 
 
 def extract_features(name: str, genre: str, blocks: Iterable[F32], rate: int, tagger: Tagger | None) -> Features:
-    """Hear a recording.
+    """Extract the features of a recording.
 
     Parameters
     ----------
@@ -73,8 +73,9 @@ def extract_features(name: str, genre: str, blocks: Iterable[F32], rate: int, ta
     blocks : iterable of float32 [n]
         Mono samples.
     rate : int
-        Hz.
+        Sample rate of the blocks in Hz.
     tagger : Tagger, optional
+        Computes `tagged`.
     """
     crafted, chroma_mel, onsets, level, centroid = [], [], [], [], []
     pending: list[F32] = []
@@ -112,7 +113,7 @@ def _stack(rows: list[F32], width: int) -> F32:
 
 
 def _segments(blocks: Iterable[F32], rate: int) -> Iterator[F32]:
-    """Yield whole stretches at 16 kHz; what is left at the end is not heard."""
+    """Yield whole segments at 16 kHz; an incomplete last segment is dropped."""
     resampler = soxr.ResampleStream(rate, RATE_HZ, 1, dtype="float32")
     buffer = np.zeros(0, np.float32)
     for block in blocks:
@@ -135,7 +136,7 @@ def _embed(tagger: Tagger, patches: list[F32]) -> F32:
 
 
 def _handcraft(samples: F32, mel: F32) -> tuple[F32, float, F32, F32]:
-    """Return the hand-made numbers of a stretch, its centroid in Hz, its fine view, and its onset strength."""
+    """Return a segment's handcrafted embedding, centroid in Hz, chroma and mel, and onset strength."""
     from noizenet.kernels.cache import load_librosa
 
     librosa = load_librosa()

@@ -1,4 +1,4 @@
-"""Is it the genre that was asked for? What a classifier that learned real music says of generated music."""
+"""Genre accuracy: whether a classifier trained on real music predicts the requested genre of generated music."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from noizenet.base.errors import UsageError
 from noizenet.evaluation.intervals import Estimate, proportion
 
 MIN_RECORDINGS = 5
-"""Recordings that an accuracy needs."""
+"""Recordings that an estimate of the accuracy needs."""
 
 MAX_SEGMENTS = 400
-"""Stretches of one genre that the classifier learns from at most: each genre counts alike."""
+"""Most training segments of one genre, so that the genres have equal weight."""
 
 
 @dataclass(frozen=True)
 class GenreAccuracy:
-    """Accuracy over recordings with an interval, and who was taken for whom [asked, heard]."""
+    """Accuracy over recordings with an interval, and the confusion matrix [requested, predicted]."""
 
     accuracy: Estimate
     confusion: NDArray[np.int64]
@@ -29,21 +29,21 @@ class GenreAccuracy:
 
 
 class GenreClassifier:
-    """Logistic regression on standardised embeddings of stretches; a recording is what its stretches say together.
+    """Logistic regression on standardised embeddings of segments, summed over a recording's segments.
 
     Parameters
     ----------
     points : float [N, D]
         Embeddings of real training music.
     labels : sequence of str
-        The genre of each, [N].
+        Genre of each point, [N].
     seed : int
-        Draws the stretches where a genre has many.
+        Seed of the choice of segments of genres that have many.
 
     Raises
     ------
     UsageError
-        If there are fewer than two genres that can be heard, or numbers that are not finite.
+        If there are fewer than two genres, or values that are not finite.
     """
 
     def __init__(self, points: NDArray[Any], labels: Sequence[str], seed: int = 0) -> None:
@@ -54,9 +54,9 @@ class GenreClassifier:
         names = np.asarray(labels)
         self.genres = sorted(set(labels))
         if len(self.genres) < 2:
-            raise UsageError(f"a classifier of genres needs at least two; this collection has {len(self.genres)}")
+            raise UsageError(f"a genre classifier needs at least two genres; the training music has {len(self.genres)}")
         if not np.isfinite(points).all():
-            raise UsageError("some numbers of the training music are not finite: no classifier can learn from them")
+            raise UsageError("some embeddings of the training music are not finite: no classifier can be trained")
         generator = np.random.default_rng(seed)
         rows = []
         for genre in self.genres:
@@ -69,12 +69,12 @@ class GenreClassifier:
         self._pipeline.fit(points[chosen], names[chosen])
 
     def evaluate(self, recordings: Sequence[tuple[str, NDArray[Any]]]) -> GenreAccuracy:
-        """Judge recordings: pairs of the genre that was meant, and embeddings [n, D].
+        """Return the accuracy on recordings: pairs of the requested genre and embeddings [n, D].
 
         Raises
         ------
         UsageError
-            If fewer than five carry a known genre.
+            If fewer than five have a known genre.
         """
         index = {genre: i for i, genre in enumerate(self.genres)}
         confusion = np.zeros((len(self.genres), len(self.genres)), np.int64)
@@ -83,14 +83,14 @@ class GenreClassifier:
             if genre not in index or not len(points):
                 continue
             if not np.isfinite(points).all():
-                raise UsageError("some numbers of what is judged are not finite")
+                raise UsageError("some embeddings of the evaluated recordings are not finite")
             logs = self._pipeline.predict_log_proba(points).mean(0)
             predicted = int(logs.argmax())
             confusion[index[genre], predicted] += 1
             correct.append(predicted == index[genre])
         if len(correct) < MIN_RECORDINGS:
             raise UsageError(
-                f"{len(correct)} recording(s) carry a genre that the classifier knows, and sound: "
+                f"{len(correct)} recording(s) have a genre of the training music and are not silent: "
                 f"at least {MIN_RECORDINGS} are needed"
             )
         return GenreAccuracy(proportion(sum(correct), len(correct)), confusion, self.genres)

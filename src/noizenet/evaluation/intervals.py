@@ -1,9 +1,9 @@
-"""Figures with the intervals that the recordings behind them allow: recordings are drawn, never the points of one.
+"""Confidence intervals by a bootstrap over recordings.
 
-Points of one recording are alike, so what counts is how many recordings there are. Resampling few of them gives
-intervals that are too narrow: they are widened as those of a mean would have to be (the expanded percentile interval of
-T. C. Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015). From fewer than
-five recordings no interval is given.
+The points of one recording are correlated, so whole recordings are resampled. Few recordings give intervals that are
+too narrow: they are widened by the factor for a mean (the expanded percentile interval of T. C. Hesterberg, "What
+teachers should know about the bootstrap", The American Statistician 69, 2015). For fewer than five recordings no
+interval is given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from noizenet.base.errors import UsageError
 
 MIN_RECORDINGS = 5
-"""Recordings from which on an interval is given."""
+"""Recordings that an interval needs."""
 
 ROUNDS, TAIL = 200, 0.05
 NAN = float("nan")
@@ -27,18 +27,17 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, its interval, and how many values it comes from.
+    """An estimate with its confidence interval.
 
     Attributes
     ----------
     value : float
     low, high : float
-        In 9 of 10 repetitions with other recordings such an interval holds the true figure; NaN where there are fewer
-        than five recordings.
+        90 % confidence interval over recordings; NaN for fewer than five recordings.
     count : int
-        Values (stretches, seconds, recordings: what the measure counts).
+        Number of values (segments, seconds or recordings, depending on the metric).
     note : str
-        What a reader must know of the figure; mostly empty.
+        Caveat for the reader; usually empty.
     """
 
     value: float
@@ -49,7 +48,7 @@ class Estimate:
 
 
 def expansion_factor(recordings: int) -> float:
-    """Return by how much the resampling of so many recordings is too narrow.
+    """Return the factor by which a bootstrap interval of so many recordings is widened.
 
     Examples
     --------
@@ -63,9 +62,9 @@ def expansion_factor(recordings: int) -> float:
 
 
 def bootstrap_interval(value: float, drawn: Sequence[float], recordings: int) -> tuple[float, float]:
-    """Return the interval around a figure from what resamplings of its recordings gave.
+    """Return the interval of a value from the values of the resamplings.
 
-    It is moved so that the resamplings' middle is the value: a distance between a set and its resampling is not 0.
+    It is centred so that the resamplings' median is at the value: a distance between a set and its resampling is not 0.
     """
     finite = [d for d in drawn if math.isfinite(d)]
     if recordings < MIN_RECORDINGS or len(finite) < len(drawn) / 2 or not finite:
@@ -78,30 +77,30 @@ def bootstrap_interval(value: float, drawn: Sequence[float], recordings: int) ->
 def bootstrap(
     parts: Sequence[NDArray[Any]], statistic: Callable[[NDArray[Any]], float], seed: int, *, rounds: int = ROUNDS
 ) -> Estimate:
-    """Return a figure of all recordings' values together, with an interval by resampling whole recordings.
+    """Return a statistic of all recordings' values, with an interval by resampling whole recordings.
 
     Parameters
     ----------
     parts : sequence of ndarray
         Each recording's values.
     statistic : callable
-        What is made of the values of all.
+        Function of the concatenated values.
     seed : int
     rounds : int
-        Resamplings.
+        Number of resamplings.
 
     Raises
     ------
     UsageError
-        If there are fewer than two values, or the figure is not a number.
+        If there are fewer than two values, or the result is not finite.
     """
     parts = [p for p in parts if len(p)]
     count = sum(map(len, parts))
     if count < 2:
-        raise UsageError("no recording is long enough for it, or none holds sound")
+        raise UsageError("no recording is long enough, or all are silent")
     value = statistic(np.concatenate(parts))
     if not math.isfinite(value):
-        raise UsageError("it comes out as no number: the values do not vary, or some are not finite")
+        raise UsageError("the result is not finite: the values are constant, or some are not finite")
     generator = np.random.default_rng(seed)
     drawn = [
         statistic(np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))]))
@@ -113,8 +112,8 @@ def bootstrap(
 def mean_proportion(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> Estimate:
     """Return the mean of values in [0, 1] with an interval.
 
-    Where all recordings say the same, nothing varies in resampling: the interval is then that of a share of so many
-    (E. B. Wilson, 1927). Five recordings of five are no proof of all.
+    If all recordings have the same mean, resampling does not vary; the interval is then that of a binomial proportion
+    (E. B. Wilson, 1927).
 
     Raises
     ------
@@ -124,7 +123,7 @@ def mean_proportion(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = R
     parts = [np.asarray(p, float) for p in parts if len(p)]
     whole = np.concatenate([np.zeros(0), *parts])
     if not len(whole):
-        raise UsageError("there is no recording, or none holds sound")
+        raise UsageError("there is no recording, or all are silent")
     value, recordings = float(whole.mean()), len(parts)
     if recordings < MIN_RECORDINGS:
         return Estimate(value, NAN, NAN, len(whole))
@@ -135,7 +134,7 @@ def mean_proportion(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = R
 
 
 def proportion(right: int, count: int) -> Estimate:
-    """Return a share of independent recordings with Wilson's interval, which is honest for few and for all of them."""
+    """Return a proportion of independent recordings with Wilson's interval, which is valid for few or all of them."""
     if not count:
         raise UsageError("there is no recording")
     low, high = _wilson(right / count, count) if count >= MIN_RECORDINGS else (NAN, NAN)
@@ -152,10 +151,10 @@ def _wilson(p: float, n: int) -> tuple[float, float]:
 
 
 def clip_at_zero(found: Estimate) -> Estimate:
-    """Return an estimate of what cannot be negative: below 0 it is given as 0, and said so.
+    """Return an estimate of a quantity that cannot be negative: a negative value becomes 0, with a note.
 
-    Unbiased estimates of a distance scatter around it. One below 0 says that the sets lie nearer than two samples of
-    one distribution do on average: by chance, or since they share recordings.
+    Unbiased estimates of a distance scatter around it. A negative one means that the sets are nearer than two samples
+    of one distribution are on average: by chance, or because they share recordings.
     """
     low, high = (bound if math.isnan(bound) else max(0.0, bound) for bound in (found.low, found.high))
     if found.value >= 0:

@@ -1,4 +1,4 @@
-"""What held-out music costs a model in bits, genre by genre, beside predictors that learn next to nothing."""
+"""Likelihood of held-out music under a model, in bits by genre, with baselines."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from noizenet.store.model import Model
 
 EXCERPT_S, CODES_S, EXCERPTS, TRAINING_EXCERPTS = 2.0, 4.0, 8, 64
 LOOKBACK_S = 16.0
-"""Sound before an excerpt that networks with lookbacks are told of."""
+"""Context before an excerpt from which lookback codes are taken."""
 
 
 def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
     """Return bits per sample and per second over excerpts of every genre's held-out tracks.
 
-    Each excerpt, two seconds of samples or four of codes, begins from the model's start state. Bits are exact: of the
-    classes, sketch included; the baselines' are of the same classes. A network with a clock is told the music's own
-    beat (and place in a phrase, and codes of some beats ago), as in training and its validation; what it pays where
-    it is told nothing of it stands beside.
+    Each excerpt, two seconds of samples or four of codes, starts from the model's start state. Bits are the exact
+    negative log-likelihood of the classes, coarse features included; the baselines predict the same classes. A network
+    with a clock is conditioned on the music's beat phase (and beat of the phrase, and lookback codes), as in training
+    and validation; its bits without this conditioning are returned too.
 
     Returns
     -------
     dict
-        ``genres``: figures of each: ``bits`` (the model's), ``bits_without_beat`` (of networks with a clock),
-        ``zeroth_order``, and for classes that are samples
-        ``persistence`` and ``linear_prediction``, all in the ``unit`` given, ``bits_per_second`` and ``seconds``; their
-        ``mean``; ``excerpts``: the bits of every excerpt, and its track's number among the genre's, genre by genre;
-        and ``distortion_db``, the mean difference of mel levels between the sound and what is left of it in the
-        frames: bits per second of two representations can be compared at like distortion only.
+        ``genres``: for each genre ``bits`` (the model's), ``bits_without_beat`` (only with a clock), ``zeroth_order``,
+        and for classes that are samples ``persistence`` and ``linear_prediction``, all in ``unit``; then
+        ``bits_per_second`` and ``seconds``. ``mean``: their means over the genres. ``excerpts``: for each genre the
+        bits of every excerpt and the index of its track among the genre's. ``distortion_db``: mean difference of mel
+        levels between the audio and its reconstruction from the frames; bits per second of two representations can be
+        compared only at equal distortion.
 
     Raises
     ------
     UsageError
-        If the model predicts no distribution, plays at another rate than the corpus, or no held-out track is
-        long enough.
+        If the model predicts no distribution, its rate or channels are not the corpus's, or no held-out track is long
+        enough.
     """
     r = model.representation
     values = r.values()
     if model.architecture.kind != "classes" or not model.architecture.samples:
-        raise UsageError("this model predicts no distribution: it has no likelihood to compare")
+        raise UsageError("this model predicts no distribution, so it has no likelihood")
     check_compatible(model, corpus)
     train = _excerpts(model, corpus, corpus.split("train"), TRAINING_EXCERPTS).windows
     genres, excerpts = dict[str, dict[str, float]](), list[dict[str, list[float]]]()
@@ -63,7 +63,8 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
             continue
         rows = {
             "bits": [
-                _bits(model, window[None], genre, [x[i : i + 1] for x in beat_inputs]) for i, window in enumerate(windows)
+                _bits(model, window[None], genre, [x[i : i + 1] for x in beat_inputs])
+                for i, window in enumerate(windows)
             ]
         }
         if model.architecture.options.clock:
@@ -76,7 +77,7 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
             "seconds": windows[..., 0].size / r.frame_rate,
         }
     if not genres:
-        raise UsageError(f"no held-out track is as long as {EXCERPT_S:g} s")
+        raise UsageError(f"no held-out track is longer than {EXCERPT_S:g} s")
     keys = [k for k in next(iter(genres.values())) if k != "seconds"]
     return {
         "genres": genres,
@@ -90,7 +91,7 @@ def likelihood(model: Model, corpus: Corpus) -> dict[str, Any]:
 def _baseline_bits(
     train: NDArray[np.int64], windows: NDArray[np.int64], levels: int, values: NDArray[np.float32] | None
 ) -> dict[str, list[float]]:
-    """Return what the baselines pay for lanes [B, T, K]. Codes have no order: of them only the histogram can be had."""
+    """Return the baselines' bits for windows [B, T, K]. Codes have no order, so only the histogram applies to them."""
     books = range(windows.shape[2])
     found = {"zeroth_order": sum(zeroth_order(train[..., k], windows[..., k], levels) for k in books)}
     if values is not None:
@@ -100,7 +101,7 @@ def _baseline_bits(
 
 
 def check_compatible(model: Model, corpus: Corpus) -> None:
-    """See that a model can hear a corpus as it is.
+    """Raise if a model cannot take a corpus's audio without conversion.
 
     Raises
     ------
@@ -108,17 +109,17 @@ def check_compatible(model: Model, corpus: Corpus) -> None:
         If their rates or channels differ.
     """
     r = model.representation
-    if r.cache_key:  # hears any sound, converted
+    if r.cache_key:  # its encoder converts rate and channels
         return
     if (r.sample_rate, r.channels) != (corpus.sample_rate, corpus.channels):
         raise UsageError(
-            f"the model plays {r.channels} channel(s) at {r.sample_rate} Hz, the corpus holds "
-            f"{corpus.channels} at {corpus.sample_rate} Hz: build it anew at the model's"
+            f"the model has {r.channels} channel(s) at {r.sample_rate} Hz, the corpus "
+            f"{corpus.channels} at {corpus.sample_rate} Hz: build the corpus again with the model's"
         )
 
 
 class _Excerpts(NamedTuple):
-    """Classes [B, T + 1, K], what is told of the beat in the last T frames, and the number of each's track.
+    """Classes [B, T + 1, K], beat conditioning of the last T frames, and the track index of each row.
 
     `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are those of
     :class:`~noizenet.model.network.Beat`.
@@ -134,9 +135,9 @@ class _Excerpts(NamedTuple):
 def _excerpts(
     model: Model, corpus: Corpus, tracks: Sequence[Track], count: int, distortions: list[float] | None = None
 ) -> _Excerpts:
-    """Return excerpts in classes, spread evenly over the tracks; T is a multiple of the network's step.
+    """Return encoded excerpts, spread evenly over the tracks; T is a multiple of the network's frame multiple.
 
-    Where `apart` is given, each one's distortion in dB is appended to it.
+    If `distortions` is given, each excerpt's distortion in dB is appended to it, and the beat is detected.
     """
     r, o = model.representation, model.architecture.options
     frame_multiple = math.lcm(model.network.frame_multiple, r.frame_multiple)
@@ -162,7 +163,9 @@ def _excerpts(
             mono = corpus.mono(track)
             found = find_beats(mono, corpus.sample_rate)
             needs_phrases = o.phrase or o.lookback_beats
-            beat_numbers = find_phrases(mono, corpus.sample_rate, found.times) if needs_phrases else np.arange(len(found.times))
+            beat_numbers = (
+                find_phrases(mono, corpus.sample_rate, found.times) if needs_phrases else np.arange(len(found.times))
+            )
             beats[number] = found, beat_numbers
         beat_inputs.append(_beat_inputs(model, corpus, track, start, windows[-1], *beats[number]))
     if not windows:
@@ -174,7 +177,7 @@ def _excerpts(
 
 
 def _no_beat(model: Model, frames: int) -> tuple[NDArray[np.int64], ...]:
-    """Return ticks, places and lookbacks of so many frames of which nothing is told."""
+    """Return beat phase, phrase beat and lookback codes that mean "unknown" for so many frames."""
     a = model.architecture
     none = np.zeros(frames, np.int64)
     return none, none, np.full((frames, len(a.options.lookback_beats), a.dim), -1, np.int64)
@@ -184,7 +187,7 @@ def _beat_inputs(
     model: Model, corpus: Corpus, track: Track, start: int, window: NDArray[np.int64], beats: Beats,
     numbers: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], ...]:  # fmt: skip
-    """Return ticks, places and lookbacks of all but the first frame of an excerpt that begins at sample `start`."""
+    """Return beat phase, phrase beat and lookback codes of an excerpt from sample `start`, without its first frame."""
     r, o = model.representation, model.architecture.options
     beat_phase, phrase_beat, lookback_codes = _no_beat(model, len(window) - 1)
     begin = start / corpus.sample_rate
@@ -196,7 +199,7 @@ def _beat_inputs(
     if o.phrase:
         phrase_beat = places_of(beats.positions(frame_centres(1, len(window)), numbers), o.phrase)
     if o.lookback_beats:
-        # What lies before the excerpt is looked back on, though the network does not hear it.
+        # Lookback codes also come from before the excerpt, which is not an input of the network.
         count = int(min(LOOKBACK_S, begin) * r.frame_rate)
         samples = round(count / r.frame_rate * corpus.sample_rate)
         codes = window
@@ -210,7 +213,7 @@ def _beat_inputs(
 
 
 def mel_distance(sound: Waveform, kept: Waveform) -> float:
-    """Return the mean absolute difference of mel levels in dB; what is under -60 dB counts as that."""
+    """Return the mean absolute difference of mel levels in dB; levels below -60 dB count as -60 dB."""
     from noizenet.kernels.cache import load_librosa
 
     librosa = load_librosa()
@@ -228,7 +231,7 @@ def mel_distance(sound: Waveform, kept: Waveform) -> float:
 
 
 def genre_mix(model: Model, genre: str) -> NDArray[np.float32]:
-    """Return a genre as a model is told it, [G]; a genre that it does not know is all of them alike."""
+    """Return a model's conditioning vector of a genre, [G]: one-hot, or uniform for an unknown genre."""
     count = max(1, len(model.genres))
     if genre in model.genres:
         return np.asarray(np.eye(count)[model.genres.index(genre)], np.float32)
@@ -236,7 +239,7 @@ def genre_mix(model: Model, genre: str) -> NDArray[np.float32]:
 
 
 def _bits(model: Model, windows: NDArray[np.int64], genre: str, beat: Sequence[NDArray[np.int64]] | None) -> float:
-    """Return the cost of lanes [B, T + 1, K]; `beat` holds ticks, places and lookbacks, None tells nothing of them."""
+    """Return the bits of windows [B, T + 1, K], conditioned on beat phase, phrase beat and lookback codes if given."""
     import torch
 
     network, o = model.network, model.architecture.options

@@ -1,16 +1,16 @@
-"""What a measure is: a figure with its unit, its better direction and its source, beside real music and controls.
+"""Base classes of the metrics: an estimate with unit, better direction and source.
 
-Whatever is said of the made music is also said of held-out music, as if a model had made it: that is the floor (or the
-ceiling) of each measure, since no model can be asked to be more like the training music than its own neighbours are.
-And it is said of **controls** that nobody would call music. A measure that cannot tell real music from a control is
-blind to it, and the figure says so.
+A metric is also computed on held-out music as if a model had generated it. That is its floor (or ceiling): no model can
+be expected to be more similar to the training music than held-out music is. It is also computed on negative
+**controls**, which are not music. A metric that does not rate a control worse than real music is insensitive to it, and
+the result names it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,14 +26,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One measure's figure.
+    """Result of one metric.
 
-    ``name`` is the registry's; ``better`` is ``lower`` or ``higher``; ``beside`` are controls or baselines;
-    ``insensitive`` names the controls that the measure does not put behind real music.
+    Attributes
+    ----------
+    name : str
+        Name in the registry.
+    title, unit, better, source : str
+        Those of the metric.
+    made, real : Estimate
+        On the evaluated recordings and on held-out music.
+    comparisons : dict of str to Estimate
+        On controls, or of baselines.
+    insensitive : list of str
+        Controls that the metric does not rate worse than real music.
     """
 
     name: str
-    metric: str
+    title: str
     unit: str
     better: str
     source: str
@@ -42,26 +52,31 @@ class MetricResult:
     comparisons: dict[str, Estimate] = field(default_factory=dict)
     insensitive: list[str] = field(default_factory=list)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data under the keys of ``report.json``."""
+        keys = {"title": "measure", "comparisons": "beside", "insensitive": "blind"}
+        return {keys.get(name, name): value for name, value in asdict(self).items()}
+
 
 @dataclass
 class MetricInputs:
-    """What measures judge by.
+    """Inputs of the metrics.
 
     Parameters
     ----------
-    train, held, made : sequence of AnalyzedRecording
-        Real training music, real music that no training saw, and what is judged.
+    train, held_out, made : sequence of AnalyzedRecording
+        Training music, held-out music, and the recordings to evaluate.
     controls : mapping of str to sequence of AnalyzedRecording
-        What nobody would call music.
+        Negative controls by name.
     corpus : Corpus
     model : Model, optional
-        Where a model made the music: measures of the model itself need it.
+        The model that generated the recordings; needed by the metrics of the model itself.
     cost : dict
-        What making the music cost; empty where that is not known.
+        Cost of the generation; empty if unknown.
     tagger : bool
-        Whether the music was heard by the tagger.
+        Whether the tagger's embeddings were computed.
     seed : int
-        Fixes every resampling.
+        Seed of every resampling.
     """
 
     train: Sequence[AnalyzedRecording]
@@ -76,28 +91,32 @@ class MetricInputs:
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def cached(self, key: str, make: Callable[[], T]) -> T:
-        """Return what `make` gives, made once."""
+        """Return the result of `make`, which is called only once for a key."""
         if key not in self._cache:
             self._cache[key] = make()
         kept: T = self._cache[key]
         return kept
 
     def held_out_halves(self) -> list[list[AnalyzedRecording]]:
-        """Return held-out music in two halves by different artists (by different tracks, where there is one artist)."""
+        """Return held-out music in two halves by different artists (or different tracks, if there is one artist)."""
         names = [s.artist for s in self.held_out]
         if len(set(names)) < 2:
             names = [s.features.name for s in self.held_out]
         order = sorted(set(names))
-        return [[s for s, n in zip(self.held_out, names, strict=True) if order.index(n) % 2 == half] for half in range(2)]
+        return [
+            [s for s, n in zip(self.held_out, names, strict=True) if order.index(n) % 2 == half] for half in range(2)
+        ]
 
 
 class Metric:
-    """One question and its answer.
+    """A metric.
 
     Attributes
     ----------
-    title, unit, better, source : str
-        What it measures, in what, which way is better, and where it comes from.
+    title, unit, source : str
+        Name in reports, unit of the values, and method or publication.
+    better : str
+        ``lower`` or ``higher``.
     """
 
     title: str
@@ -106,47 +125,49 @@ class Metric:
     source: str
 
     def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
-        """Judge.
+        """Return the result under a registry name.
 
         Raises
         ------
         UsageError
-            If the data cannot support a figure; the message says why.
+            If the data cannot support the metric; the message gives the reason.
         """
         raise NotImplementedError
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """Return what the report shows besides the figure, by section."""
+        """Return further data for the report, by section."""
         return {}
 
 
 class RecordingMetric(Metric):
-    """A measure of recordings, whoever made them: real music and the controls are scored alike."""
+    """A metric of recordings, computed alike on evaluated recordings, real music and controls."""
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Score recordings."""
         raise NotImplementedError
 
     def real(self, inputs: MetricInputs) -> Estimate:
-        """Score held-out music as if it had been made."""
+        """Score held-out music as if it had been generated."""
         return self.score(inputs, inputs.held_out)
 
     def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
-        """Judge what was made, real music, and the controls."""
+        """Score the evaluated recordings, held-out music and the controls."""
         made = self.score(inputs, inputs.made)
         if not math.isfinite(made.value):
-            raise UsageError("it comes out as no number")
+            raise UsageError("the result is not finite")
         real, comparisons = _or_none(lambda: self.real(inputs)), dict[str, Estimate]()
         for control, sounds in inputs.controls.items():
             found = _or_none(lambda sounds=sounds: self.score(inputs, sounds))  # type: ignore[misc]
             if found is not None:
                 comparisons[control] = found
-        insensitive = [c for c, found in comparisons.items() if real is not None and not is_worse(self.better, real, found)]
+        insensitive = [
+            c for c, found in comparisons.items() if real is not None and not is_worse(self.better, real, found)
+        ]
         return MetricResult(name, self.title, self.unit, self.better, self.source, made, real, comparisons, insensitive)
 
 
 def is_worse(better: str, real: Estimate, other: Estimate) -> bool:
-    """Tell whether a figure is worse than real music's whole interval."""
+    """Return whether an estimate is worse than the whole interval of real music."""
     if better == "lower":
         return bool(other.value > np.nanmax([real.value, real.high]))
     return bool(other.value < np.nanmin([real.value, real.low]))

@@ -1,4 +1,4 @@
-"""The measures of recordings: alive, near, of its genre, new, and like music over time."""
+"""Metrics of recordings: health, distance to real music, genre accuracy, copying, structure over time, drift."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from noizenet.evaluation.metric import MetricInputs, RecordingMetric
 from noizenet.evaluation.recording import AnalyzedRecording
 
 MIN_VALUES = 10
-"""Values of each side that two distributions are compared by. Between two samples of one distribution with a standard
+"""Least values of each side for comparing two distributions. Between two samples of one distribution with a standard
 deviation of 1 the distance is 0.50 on average at 10 values each, 0.31 at 30, 0.18 at 100 (docs/evaluation.md)."""
 F64 = NDArray[np.float64]
 
 
 class AliveMetric(RecordingMetric):
-    """Share of the time that is not dead."""
+    """Share of the time without degenerate output."""
 
     title, unit, better = "alive", "share of time", "higher"
     source = "silence, constant, frozen value, one tone, loop or white noise (noizenet.evaluation.aliveness)"
@@ -41,7 +41,7 @@ class AliveMetric(RecordingMetric):
 
 
 class EmbeddingDistance(RecordingMetric):
-    """How far embeddings of stretches lie from the training music's."""
+    """Distance between the segments' embeddings and those of the training music."""
 
     better = "lower"
 
@@ -58,7 +58,7 @@ class EmbeddingDistance(RecordingMetric):
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Distance to the training music."""
         if self.embedding == "tagger" and not inputs.tagger:
-            raise UsageError("the tagger was not asked for")
+            raise UsageError("the tagger was not requested")
         reference, of, mean, spread = inputs.cached(f"reference {self.embedding}", lambda: self._reference(inputs))
         points, groups = embeddings_of([s.features for s in side], self.embedding)
         points = (points - mean) / spread
@@ -66,28 +66,28 @@ class EmbeddingDistance(RecordingMetric):
         return work(reference, points, groups, inputs.seed, real_groups=of)
 
     def _reference(self, inputs: MetricInputs) -> tuple[F64, NDArray[np.int64], F64, F64]:
-        """Return the training music's points as compared, whose they are, what was taken off and divided by."""
+        """Return the training music's scaled points, the recording of each, and the mean and scale applied."""
         points, groups = embeddings_of([s.features for s in inputs.train], self.embedding)
-        if self.embedding == "tagger":  # its numbers share one scale
+        if self.embedding == "tagger":  # its dimensions have one scale
             return points, groups, np.zeros(points.shape[1]), np.ones(points.shape[1])
         if not len(points):
-            raise UsageError("there is no sound in the training music")
-        mean, spread = points.mean(0), feature_scales(points)  # these have units of their own
+            raise UsageError("the training music is silent")
+        mean, spread = points.mean(0), feature_scales(points)  # the dimensions have different units
         return (points - mean) / spread, groups, mean, spread
 
 
 class GenreMetric(RecordingMetric):
-    """Whether recordings are heard as the genre that was meant."""
+    """Accuracy of a genre classifier: whether it predicts the genre that was requested."""
 
     title, unit, better = "genre accuracy", "share", "higher"
     source = "logistic regression on embeddings of real training music, over whole recordings"
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
-        """Share of recordings that the classifier puts where they were meant."""
+        """Share of recordings whose predicted genre is the requested one."""
         return self._accuracy(inputs, side).accuracy
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """Who was taken for whom."""
+        """Confusion matrices."""
         sides = dict[str, GenreAccuracy]()
         for name, side in (("made", inputs.made), ("real", inputs.held_out)):
             with contextlib.suppress(UsageError):
@@ -109,7 +109,7 @@ class GenreMetric(RecordingMetric):
 
 
 class CopyingMetric(RecordingMetric):
-    """Share of seconds that lie nearer to training music than all but 5 % of held-out music."""
+    """Share of seconds that are nearer to training music than all but 5 % of held-out music."""
 
     title, unit, better = "seconds nearer to training music than 95 % of held-out music", "share", "lower"
     source = "nearest training second by chroma and mel; 0.05 is as new as held-out music"
@@ -126,7 +126,7 @@ class CopyingMetric(RecordingMetric):
     def _checked(self, found: Copying) -> Estimate:
         if math.isnan(found.share.value):
             raise UsageError(
-                f"{found.share.count} seconds of sound beside {len(found.real)} of held-out music are too few: "
+                f"{found.share.count} seconds compared with {len(found.real)} of held-out music are too few: "
                 f"at least {MIN_MADE} and {MIN_HELD_OUT} are needed"
             )
         return found.mean_proportion
@@ -152,7 +152,7 @@ class CopyingMetric(RecordingMetric):
 
 
 class DistributionDistance(RecordingMetric):
-    """How far a figure's distribution lies from held-out music's."""
+    """Distance between the distributions of a feature over evaluated and over held-out music."""
 
     better = "lower"
 
@@ -165,13 +165,13 @@ class DistributionDistance(RecordingMetric):
         return self._distance_to(inputs, side, inputs.held_out)
 
     def real(self, inputs: MetricInputs) -> Estimate:
-        """Wasserstein distance of one half of held-out music, other artists, to the other half."""
+        """Wasserstein distance between two halves of held-out music by different artists."""
         first, second = inputs.held_out_halves()
         return self._distance_to(inputs, first, second)
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Quantiles of both sides."""
-        sides = {side: self._all_values(inputs, sounds) for side, sounds in (("made", inputs.made), ("real", inputs.held_out))}
+        sides = {"made": self._all_values(inputs, inputs.made), "real": self._all_values(inputs, inputs.held_out)}
         found = {side: np.quantile(x, np.linspace(0, 1, 41)).round(4).tolist() for side, x in sides.items()}
         return {"distributions": {self.quantity: found | {"unit": self.unit}}}
 
@@ -183,8 +183,8 @@ class DistributionDistance(RecordingMetric):
         values = sum(map(len, each))
         if min(values, len(real)) < MIN_VALUES:
             raise UsageError(
-                f"{values} values beside {len(real)} of held-out music are too few: at least {MIN_VALUES} of each "
-                "are needed, of recordings that are long enough and sound"
+                f"{values} values compared with {len(real)} of held-out music are too few: at least {MIN_VALUES} of "
+                "each are needed, from recordings that are long enough and not silent"
             )
         found = bootstrap(each, lambda x: overtime.wasserstein(x, real), inputs.seed, rounds=50)
         return clip_at_zero(found)
@@ -197,7 +197,7 @@ class DistributionDistance(RecordingMetric):
 
 
 class DriftMetric(RecordingMetric):
-    """How much a figure changes from the first minute to the last."""
+    """Change of level or centroid from the first minute to the last."""
 
     better = "lower"
     source = "mean absolute change"
@@ -207,17 +207,17 @@ class DriftMetric(RecordingMetric):
         self.title = f"drift of the {name} from first to last minute"
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
-        """Mean over recordings of two minutes and more."""
+        """Mean over recordings of at least two minutes."""
         drifts = [d for d in (overtime.drift(s.features) for s in side) if d is not None]
         if len(drifts) < 2:
-            raise UsageError("fewer than two recordings are two minutes long (without their silences)")
+            raise UsageError("fewer than two recordings have two minutes that are not silent")
         return bootstrap(
             [np.abs(d[self.which : self.which + 1]) for d in drifts], lambda x: float(x.mean()), inputs.seed
         )
 
 
 def embeddings_of(recordings: Sequence[Features], embedding: str) -> tuple[F64, NDArray[np.int64]]:
-    """Return all stretches' embeddings [N, D], and which recording each is from [N].
+    """Return all segments' embeddings [N, D] and the recording of each [N].
 
     Raises
     ------
@@ -243,13 +243,17 @@ TEMPO_CLARITY = DistributionDistance(
 KEY_CLARITY = DistributionDistance(
     "key clarity", "", "correlation with key profiles (C. L. Krumhansl and E. J. Kessler, 1982)", overtime.key_clarity
 )
-LOUDNESS_RANGE = DistributionDistance("loudness range", "dB", "after EBU Tech 3342, on levels of 3 s", overtime.loudness_range)
-CENTROID = DistributionDistance("spectral centroid", "Hz", "centre of gravity of the magnitude spectrum", overtime.centroid)
+LOUDNESS_RANGE = DistributionDistance(
+    "loudness range", "dB", "after EBU Tech 3342, on levels of 3 s", overtime.loudness_range
+)
+CENTROID = DistributionDistance(
+    "spectral centroid", "Hz", "centre of gravity of the magnitude spectrum", overtime.centroid
+)
 
 
 def _similarity(lag: int) -> DistributionDistance:
     source = "cosine of chroma and mel at a lag (J. Foote, 1999)"
-    return DistributionDistance(f"self-similarity, {lag} s", "", source, lambda heard: overtime.similarity(heard, lag))
+    return DistributionDistance(f"self-similarity, {lag} s", "", source, lambda x: overtime.similarity(x, lag))
 
 
 SIMILARITY_1, SIMILARITY_4, SIMILARITY_16, SIMILARITY_64 = map(_similarity, (1, 4, 16, 64))

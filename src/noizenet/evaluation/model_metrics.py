@@ -1,4 +1,4 @@
-"""The measures of a model itself: what held-out music costs it in bits, how well it echoes, and what it costs."""
+"""Metrics of a model itself: likelihood of held-out music, teacher-forced reproduction, and cost."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ECHO_S, ECHO_TRACKS = 5.0, 12
 
 
 def require_model(inputs: MetricInputs) -> Model:
-    """Return the model that made the music.
+    """Return the model that generated the music.
 
     Raises
     ------
     UsageError
-        If none is known.
+        If there is none.
     """
     if inputs.model is None:
-        raise UsageError("the music came as files: no model is known that made it")
+        raise UsageError("no model is known: the music was given as files")
     return inputs.model
 
 
 class LikelihoodMetric(Metric):
-    """Bits per sample of held-out tracks, beside what learns next to nothing."""
+    """Bits per sample of held-out tracks, with baselines."""
 
     title, unit, better = "likelihood of held-out music", "bits per sample", "lower"
     source = "exact cost under the model's own distributions; baselines predict the same classes"
 
     def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
-        """Mean over excerpts, genres alike."""
+        """Mean over excerpts; the genres have equal weight."""
         found = self._evaluate(inputs)
         columns = {
             column: bootstrap(_by_track(found["excerpts"], column), _mean, inputs.seed)
@@ -50,7 +50,7 @@ class LikelihoodMetric(Metric):
         return MetricResult(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, baselines)
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """Genre by genre."""
+        """Bits by genre."""
         return {"likelihood": {k: v for k, v in self._evaluate(inputs).items() if k != "excerpts"}}
 
     def _evaluate(self, inputs: MetricInputs) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class LikelihoodMetric(Metric):
 
 
 def _by_track(excerpts: Sequence[Mapping[str, list[float]]], column: str) -> list[NDArray[np.float64]]:
-    """Return a column's values, recording by recording: excerpts of one are alike."""
+    """Return a column's values by recording, because the excerpts of one recording are correlated."""
     found = dict[tuple[int, float], list[float]]()
     for genre, rows in enumerate(excerpts):
         for track, value in zip(rows["track"], rows[column], strict=True):
@@ -68,7 +68,7 @@ def _by_track(excerpts: Sequence[Mapping[str, list[float]]], column: str) -> lis
 
 
 class EchoMetric(Metric):
-    """The paper's teacher-forced echo of held-out tracks, always beside persistence."""
+    """The paper's teacher-forced echo of held-out tracks, with the persistence baseline."""
 
     title, better = "echo: mean square error of the next frame", "lower"
     source = "teacher forcing (the paper's reproduction); persistence repeats the last frame"
@@ -84,7 +84,7 @@ class EchoMetric(Metric):
         return MetricResult(name, self.title, unit, self.better, self.source, model, None, {"persistence": persistence})
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """All three errors of both sides."""
+        """All three errors of the model and of persistence."""
         rows = self._evaluate(inputs)
         errors = ("mse", "mae", "mbe")
         sides = {
@@ -111,12 +111,12 @@ def _echo_tracks(model: Model, inputs: MetricInputs) -> list[Any]:
             pass
         found.append(echo.result())
     if len(found) < 2:
-        raise UsageError("fewer than two held-out tracks")
+        raise UsageError("there are fewer than two held-out tracks")
     return found
 
 
 class CostMetric(Metric):
-    """One number of what making the music took."""
+    """One value of the cost of generation or training."""
 
     def __init__(
         self, title: str, unit: str, better: str, source: str, read: Callable[[Mapping[str, Any]], Any]
@@ -124,13 +124,11 @@ class CostMetric(Metric):
         self.title, self.unit, self.better, self.source, self._read = title, unit, better, source, read
 
     def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
-        """Read it off."""
+        """Look the value up."""
         require_model(inputs)
         value = self._read(inputs.cost)
         if value is None or not np.isfinite(value):
-            raise UsageError(
-                "it was not measured: the kernel exposes no counter, or the model's record does not have it"
-            )
+            raise UsageError("it was not measured: the kernel exposes no counter, or the model has no record of it")
         made = Estimate(float(value), float("nan"), float("nan"), 1)
         return MetricResult(name, self.title, self.unit, self.better, self.source, made)
 

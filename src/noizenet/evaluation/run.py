@@ -1,4 +1,4 @@
-"""The whole evaluation: hear real music and what was made, judge, and write ``report.json`` and ``report.html``."""
+"""The whole evaluation: analyse recordings, compute the metrics, and write ``report.json`` and ``report.html``."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ MAX_SPECTROGRAMS = 8
 
 @dataclass(frozen=True)
 class Options:
-    """How to judge.
+    """Options of an evaluation.
 
     Parameters
     ----------
     embedding : str
-        ``tagger`` (fetched once) or ``crafted`` (no download).
+        ``tagger`` (downloaded once) or ``crafted`` (no download).
     real_seconds : float
-        How much is heard of each real track, from its middle.
+        Seconds that are analysed of each real track, from its middle.
     seed : int
-        Fixes every resampling.
+        Seed of every resampling.
     """
 
     embedding: str = "tagger"
@@ -58,7 +58,7 @@ class Options:
 
 @dataclass
 class ReferenceSet:
-    """What everything that is judged by one corpus stands before: heard once, used for each."""
+    """Analysed recordings of one corpus, and controls: computed once, used by each evaluation."""
 
     train: list[AnalyzedRecording]
     held_out: list[AnalyzedRecording]
@@ -69,7 +69,7 @@ class ReferenceSet:
 def reference_set(
     corpus: Corpus, options: Options, on_analyzed: Callable[[str, float], None] | None = None
 ) -> ReferenceSet:
-    """Hear a corpus's training and held-out music, and the controls.
+    """Analyse a corpus's training and held-out music, and the controls.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def reference_set(
     """
     train, held_out = corpus.split("train"), corpus.held_out()
     if not train or not held_out:
-        raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; this has only one kind")
+        raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; it has only one kind")
     tagger = load_tagger(tagger_wheel()) if options.embedding == "tagger" else None
     sides = {
         "train": of_corpus(corpus, train, options.real_seconds),
@@ -111,27 +111,28 @@ def evaluate(
     skipped: Sequence[tuple[str, str]] = (),
     on_progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Judge recordings by a corpus and write the report.
+    """Evaluate recordings against a corpus and write the report.
 
     Parameters
     ----------
     title : str
     corpus : Corpus
-        Its training tracks are what the music was learned from; its other tracks are the real music to stand beside.
+        Its training tracks are the reference of distances; its other tracks are the held-out music.
     made : sequence of Recording
+        The recordings to evaluate.
     out : Path
-        A folder for ``report.json`` and ``report.html``.
+        Folder for ``report.json`` and ``report.html``.
     options : Options
-    is_worse : Backdrop, optional
-        From :func:`reference_set` with the same corpus and options, where many are judged.
+    reference : ReferenceSet, optional
+        From :func:`reference_set` with the same corpus and options; saves time in several evaluations.
     model : Model, optional
-        What made the music: it is asked for its likelihood and its echo.
+        The model that generated the recordings, for the metrics of the model itself.
     cost : mapping, optional
-        What making the music cost.
+        Cost of the generation.
     warnings, skipped : sequence
-        What a reader must know; what was left out and why.
+        Warnings for the reader; names of skipped files with reasons.
     on_progress : callable, optional
-        Called with what is being done and the share that is done.
+        Called with the current step and the share that is done.
 
     Returns
     -------
@@ -140,9 +141,11 @@ def evaluate(
     """
     report_progress = on_progress or (lambda name, share: None)
     if reference is None:
-        reference = reference_set(corpus, options, lambda name, share: report_progress(f"hearing {name}", 0.6 * share))
+        reference = reference_set(
+            corpus, options, lambda name, share: report_progress(f"analysing {name}", 0.6 * share)
+        )
     sounds, players = list[AnalyzedRecording](), dict[str, str]()
-    spectrograms = dict[str, tuple[Recording, NDArray[np.float32]]]()  # of each genre the first
+    spectrograms = dict[str, tuple[Recording, NDArray[np.float32]]]()  # the first of each genre
     for i, one in enumerate(made):
         recorder = _Recorder(round(PLAYER_S * one.sample_rate))
         passed = replace(one, blocks=lambda one=one, recorder=recorder: recorder.record(one.blocks()))  # type: ignore[misc]
@@ -151,7 +154,7 @@ def evaluate(
             players[one.name] = report.data_url(samples, one.sample_rate)
             if len(spectrograms) < MAX_SPECTROGRAMS:
                 spectrograms.setdefault(one.genre, (one, samples[: round(SPECTROGRAM_S * one.sample_rate)]))
-        report_progress(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
+        report_progress(f"analysing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
     inputs = MetricInputs(
         reference.train, reference.held_out, sounds, reference.controls, corpus, model, cost or {},
         reference.tagger is not None,
@@ -167,7 +170,9 @@ def evaluate(
     found = compute_metrics(inputs, on_metric=on_metric_done)
     unlabelled = sum(not m.genre for m in made)
     if unlabelled:
-        note = f"{unlabelled} of {len(made)} recordings carry no genre of this collection: no genre is judged for them"
+        note = (
+            f"{unlabelled} of {len(made)} recordings have no genre of this collection: genre accuracy leaves them out"
+        )
         warnings = [*warnings, note]
     result = _result(title, found, sounds, options) | {"cost": dict(cost or {})}
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
@@ -185,7 +190,7 @@ def evaluate(
 def _pairs(
     spectrograms: Mapping[str, tuple[Recording, NDArray[np.float32]]], corpus: Corpus
 ) -> list[tuple[str, Waveform, Waveform | None]]:
-    """Return a recording of each genre beside a held-out track of it."""
+    """Return a recording of each genre, paired with a held-out track of that genre."""
     held_out = {t.genre: t for t in corpus.held_out()}
     pairs = list[tuple[str, Waveform, Waveform | None]]()
     for genre, (one, samples) in sorted(spectrograms.items()):
@@ -197,7 +202,7 @@ def _pairs(
 
 
 class _Recorder:
-    """Passes blocks on, and keeps the first so many samples."""
+    """Passes blocks on, and keeps the first `count` samples."""
 
     def __init__(self, count: int) -> None:
         self._count, self._parts, self._recorded = count, list[NDArray[np.float32]](), 0
@@ -220,8 +225,8 @@ def _result(title: str, found: Results, sounds: Sequence[AnalyzedRecording], opt
     verdict = found.details["copying"].get("verdict", "unknown")
     return {
         "title": title,
-        "summary": f"{whole} of {len(sounds)} streams are alive from end to end ({result.made.value:.1%} of their "
-        f"time{real}). Copying: {verdict}.",
+        "summary": f"{whole} of {len(sounds)} streams never degenerate ({result.made.value:.1%} of their time is "
+        f"healthy{real}). Copying: {verdict}.",
         "options": {"embedding": options.embedding, "real_seconds": options.real_seconds, "seed": options.seed},
         "whole_streams": whole,
         "streams": [
@@ -235,8 +240,10 @@ def _result(title: str, found: Results, sounds: Sequence[AnalyzedRecording], opt
     }  # fmt: skip
 
 
-def _worst_pair_players(found: Results, corpus: Corpus, made: dict[str, Recording], real_seconds: float) -> dict[str, str]:
-    """Return players for the worst pairs: the generated second and its neighbour, with a second around each."""
+def _worst_pair_players(
+    found: Results, corpus: Corpus, made: dict[str, Recording], real_seconds: float
+) -> dict[str, str]:
+    """Return players of the most similar pairs: both seconds, with a second before and after each."""
     tracks = {t.name: t for t in corpus.tracks}
     players = {}
     for i, pair in enumerate(found.details["copying"].get("worst", [])):

@@ -75,7 +75,10 @@ class CodecShape:
         }  # fmt: skip
         encoder_inputs = (self.past + 1 + self.ahead) * self.spectra * self.bands
         decoder_inputs = (self.decoder_past + 1 + self.decoder_ahead) * self.latent
-        for side, inputs, blocks in (("encoder", encoder_inputs, self.encoder_blocks), ("decoder", decoder_inputs, self.decoder_blocks)):
+        for side, inputs, blocks in (
+            ("encoder", encoder_inputs, self.encoder_blocks),
+            ("decoder", decoder_inputs, self.decoder_blocks),
+        ):
             shapes |= _linear(f"{side}.first", w, inputs)
             for i in range(blocks):
                 name = f"{side}.blocks.{i}"
