@@ -263,7 +263,7 @@ class TestRefused:
             FullbandTokens(codec=str(codec))
         folder = self.other(tmp_path / "other")
         (folder / FILE).unlink()
-        with pytest.raises(UsageError, match="no book"):
+        with pytest.raises(UsageError, match="no codebook"):
             FullbandTokens(codec=str(folder))
 
     @pytest.mark.parametrize("what", ["cut", "shape", "finite"])

@@ -79,7 +79,7 @@ def test_a_token_model_learns_and_plays_them(folder: Path, corpus: Corpus, tmp_p
 
 def test_what_cannot_be_had_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UsageError, match="cannot be had"):
+    with pytest.raises(UsageError, match="cannot be loaded"):
         create({"name": "hub-codec", "model": str(tmp_path / "none")}, sample_rate=RATE, channels=1)
     with pytest.raises(ConfigError, match="codebooks"):
         create({"name": "hub-codec", "model": str(folder), "codebooks": 20}, sample_rate=RATE, channels=1)

@@ -1,4 +1,4 @@
-"""Stereo at 44,100 Hz as codes: those of a codec of 22,050 Hz mono, one of the sound's place, one of the top octave."""
+"""Stereo at 44,100 Hz as codes: those of a codec for 22,050 Hz mono, one for the panning and one for the top octave."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from noizenet.representation.noise_bands import NoiseBands
 from noizenet.representation.upsampling import Upsampler
 
 RATIO = 2
-"""Of the sample rate to the codec's."""
+"""Ratio of the sample rate to the codec's."""
 
 
 @dataclass(frozen=True)
 class FullbandTokens(CodecTokens):
-    """A frame is the codec's K codes of the mean of two channels, the code of their place, and that of the top octave.
+    """A frame has the codec's K codes of the mean of both channels, a panning code and a code of the top octave.
 
-    Whatever the corpus has, the sound is stereo at 44,100 Hz (mono: two equal channels).
+    The output is always stereo at 44,100 Hz; mono input is taken as two equal channels.
     """
 
     sample_rate: int = option(SAMPLE_RATE, "Hz", low=SAMPLE_RATE, high=SAMPLE_RATE)
@@ -44,26 +44,26 @@ class FullbandTokens(CodecTokens):
                 f"representation.codec: {self.codec!r} is for {self.weights.shape.sample_rate:,} Hz; "
                 f"fullband needs one for {SAMPLE_RATE // RATIO:,} Hz"
             )
-        _ = self.codebook  # a codec without one is refused at once
+        _ = self.codebook  # raises early for a codec without one
 
     @classmethod
     def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
-        """Return 44,100 Hz: sound of any other rate is converted."""
+        """Return 44,100 Hz; other rates are converted to it."""
         return SAMPLE_RATE
 
     @classmethod
     def channels_of(cls, values: dict[str, Any], channels: int) -> int:
-        """Return 2: mono sound is two equal channels."""
+        """Return 2; mono is taken as two equal channels."""
         return 2
 
     @cached_property
     def codebook(self) -> Codebook:
-        """What the codes of the top octave stand for."""
+        """The codebook of the top octave."""
         return load_codebook(self.codec, self.levels, self.weights.shape.spectra)
 
     @property
     def version(self) -> str:
-        """The digest of codec and book."""
+        """SHA-256 digest of codec and codebook."""
         return hashlib.sha256(f"{self.weights.digest} {self.book.digest}".encode()).hexdigest()
 
     @property
@@ -73,12 +73,12 @@ class FullbandTokens(CodecTokens):
 
     def _encode(self, samples: F32) -> Frames:
         shape = self.weights.shape
-        middle = resample(np.ascontiguousarray(samples.mean(1, keepdims=True)), self.sample_rate, shape.sample_rate)
-        codes = encode(middle[:, 0], self.weights)
-        place = panning.encode(samples, RATIO * shape.samples, shape.levels)
+        mono = resample(np.ascontiguousarray(samples.mean(1, keepdims=True)), self.sample_rate, shape.sample_rate)
+        codes = encode(mono[:, 0], self.weights)
+        pan = panning.encode(samples, RATIO * shape.samples, shape.levels)
         above = levels(samples, RATIO * shape.hop, len(codes) * shape.spectra)
         top = self.codebook.encode(relative(above, shape.spectra))
-        return np.concatenate([codes, place[: len(codes), None], top[:, None]], 1)
+        return np.concatenate([codes, pan[: len(codes), None], top[:, None]], 1)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
@@ -86,27 +86,29 @@ class FullbandTokens(CodecTokens):
 
 
 class FullbandDecoder(CodecDecoder):
-    """Codes → mono samples → twice the rate, with noise on top as loud as the codes say → two channels.
+    """Codes → mono samples → twice the rate → top octave of noise at the levels of its codes → two channels.
 
     Parameters
     ----------
     codec : CodecWeights
-    book : Book
+    codebook : Codebook
+        Codebook of the top octave.
     noise_fill : float
+        Amount of noise substitution.
     """
 
-    shared: ClassVar[tuple[str, ...]] = (*CodecDecoder.shared, "_book")
+    shared: ClassVar[tuple[str, ...]] = (*CodecDecoder.shared, "_codebook")
 
     def __init__(self, codec: CodecWeights, codebook: Codebook, noise_fill: float = 1.0) -> None:
         super().__init__(codec, noise_fill)
         shape = codec.shape
         self._panner = panning.Panner(RATIO * shape.samples, shape.levels, RATIO * shape.sample_rate)
         self._codebook = codebook
-        self._relative = codebook.decode(np.zeros(0, np.int16))  # of the spectra that are not decoded yet
+        self._relative = codebook.decode(np.zeros(0, np.int16))  # levels of spectra that are not decoded yet
         self._noise, self._upsampler = NoiseBands(RATIO * shape.hop), Upsampler(shape.hop)
 
     def finish(self) -> F32:
-        """Return the samples that are left."""
+        """Return the remaining samples."""
         rest = super().finish()
         return np.concatenate([rest, self._output(np.zeros(self._shape.hop, np.float32))]) if self._frames else rest
 

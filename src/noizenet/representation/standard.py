@@ -27,7 +27,7 @@ def moments(batches: Iterable[NDArray[np.float32]], dim: int) -> tuple[list[floa
 
 
 def standardise(x: NDArray[np.float32], mean: list[float], std: list[float]) -> NDArray[np.float32]:
-    """Return (x - mean) / std; unchanged where nothing was fitted."""
+    """Return (x - mean) / std; x is unchanged if nothing was fitted."""
     if not mean:
         return x
     return ((x - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)).astype(np.float32)
