@@ -105,7 +105,7 @@ class GenreMetric(RecordingMetric):
 
         classifier = inputs.cached("classifier", learn)
         pairs = [(s.features.genre, getattr(s.features, EMBEDDINGS[name])) for s in side]
-        return classifier.judge(pairs)
+        return classifier.evaluate(pairs)
 
 
 class CopyingMetric(RecordingMetric):
@@ -129,7 +129,7 @@ class CopyingMetric(RecordingMetric):
                 f"{found.share.count} seconds compared with {len(found.real)} of held-out music are too few: "
                 f"at least {MIN_MADE} and {MIN_HELD_OUT} are needed"
             )
-        return found.mean_proportion
+        return found.share
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Return the verdict and the worst pairs."""

@@ -64,7 +64,7 @@ class FullbandTokens(CodecTokens):
     @property
     def version(self) -> str:
         """SHA-256 digest of codec and codebook."""
-        return hashlib.sha256(f"{self.weights.digest} {self.book.digest}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.weights.digest} {self.codebook.digest}".encode()).hexdigest()
 
     @property
     def dim(self) -> int:
