@@ -146,15 +146,20 @@ def evaluate(
         )
     sounds, players = list[AnalyzedRecording](), dict[str, str]()
     spectrograms = dict[str, tuple[Recording, NDArray[np.float32]]]()  # the first of each genre
-    for i, one in enumerate(made):
-        recorder = _Recorder(round(PLAYER_S * one.sample_rate))
-        passed = replace(one, blocks=lambda one=one, recorder=recorder: recorder.record(one.blocks()))  # type: ignore[misc]
-        sounds.append(analyze(passed, reference.tagger))
+    for i, recording in enumerate(made):
+        recorder = _Recorder(round(PLAYER_S * recording.sample_rate))
+        recorded = replace(
+            recording,
+            blocks=lambda r=recording, recorder=recorder: recorder.record(r.blocks()),  # type: ignore[misc]
+        )
+        sounds.append(analyze(recorded, reference.tagger))
         if len(samples := recorder.samples()):
-            players[one.name] = report.data_url(samples, one.sample_rate)
+            players[recording.name] = report.data_url(samples, recording.sample_rate)
             if len(spectrograms) < MAX_SPECTROGRAMS:
-                spectrograms.setdefault(one.genre, (one, samples[: round(SPECTROGRAM_S * one.sample_rate)]))
-        report_progress(f"analysing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
+                spectrograms.setdefault(
+                    recording.genre, (recording, samples[: round(SPECTROGRAM_S * recording.sample_rate)])
+                )
+        report_progress(f"analysing {recording.name}", 0.6 + 0.2 * (i + 1) / len(made))
     inputs = MetricInputs(
         reference.train, reference.held_out, sounds, reference.controls, corpus, model, cost or {},
         reference.tagger is not None,
@@ -193,11 +198,11 @@ def _pairs(
     """Return a recording of each genre, paired with a held-out track of that genre."""
     held_out = {t.genre: t for t in corpus.held_out()}
     pairs = list[tuple[str, Waveform, Waveform | None]]()
-    for genre, (one, samples) in sorted(spectrograms.items()):
+    for genre, (recording, samples) in sorted(spectrograms.items()):
         track = held_out.get(genre) or next(iter(held_out.values()))
         first, count = middle(track, SPECTROGRAM_S, corpus.sample_rate)
         real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
-        pairs.append((one.name, Waveform(samples, one.sample_rate), real))
+        pairs.append((recording.name, Waveform(samples, recording.sample_rate), real))
     return pairs
 
 
@@ -247,8 +252,8 @@ def _worst_pair_players(
     tracks = {t.name: t for t in corpus.tracks}
     players = {}
     for i, pair in enumerate(found.details["copying"].get("worst", [])):
-        one, track = made[pair["made"]], tracks[pair["source"]]
-        players[f"made {i}"] = report.data_url(_excerpt_at(one, pair["made_s"]), one.sample_rate)
+        recording, track = made[pair["made"]], tracks[pair["source"]]
+        players[f"made {i}"] = report.data_url(_excerpt_at(recording, pair["made_s"]), recording.sample_rate)
         rate = corpus.sample_rate
         first = max(0, middle(track, real_seconds, rate)[0] + round((pair["source_s"] - 1) * rate))
         samples = corpus.mono(track, first, min(round(EXCERPT_S * rate), track.frames - first))
@@ -256,10 +261,10 @@ def _worst_pair_players(
     return players
 
 
-def _excerpt_at(one: Recording, at_s: float) -> NDArray[np.float32]:
-    first = max(0, round((at_s - 1) * one.sample_rate))
-    last, have, parts = first + round(EXCERPT_S * one.sample_rate), 0, []
-    for block in one.blocks():
+def _excerpt_at(recording: Recording, at_s: float) -> NDArray[np.float32]:
+    first = max(0, round((at_s - 1) * recording.sample_rate))
+    last, have, parts = first + round(EXCERPT_S * recording.sample_rate), 0, []
+    for block in recording.blocks():
         low, high = max(first - have, 0), min(last - have, len(block))
         if low < high:
             parts.append(block[low:high])
