@@ -117,7 +117,7 @@ def evaluate_contender(
         generated,
         folder,
         options,
-        is_worse=references,
+        reference=references,
         model=model,
         skipped=skipped,
         on_progress=progress,

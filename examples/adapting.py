@@ -19,15 +19,15 @@ from pathlib import Path
 import noizenet
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED, NEW
+from noizenet.evaluation.metric import MetricInputs
+from noizenet.evaluation.metrics import COPYING, FRECHET_CRAFTED, FRECHET_TAGGER, KERNEL_CRAFTED
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, blocks_of, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 
 BUNDLED, REAL_S, ALL_S = "token-lstm", 120.0, 1800.0
 METRICS = {
     "Fréchet, tagger": FRECHET_TAGGER, "Fréchet, crafted": FRECHET_CRAFTED, "kernel, crafted": KERNEL_CRAFTED,
-    "near training music": NEW,
+    "near training music": COPYING,
 }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def main() -> None:
         cells = []
         for metric in METRICS.values():
             try:
-                e = metric.score(training_inputs if metric is NEW else held_out_inputs, recordings)
+                e = metric.score(training_inputs if metric is COPYING else held_out_inputs, recordings)
                 cells.append(f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})")
             except UsageError as error:
                 cells.append(str(error))

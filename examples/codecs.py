@@ -28,8 +28,8 @@ from noizenet.base.bundled import bundled
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.fetch import tagger_wheel
 from noizenet.evaluation.likelihood import mel_distance
-from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER
+from noizenet.evaluation.metric import MetricInputs
+from noizenet.evaluation.metrics import FRECHET_CRAFTED, FRECHET_TAGGER
 from noizenet.evaluation.recording import Recording, analyze, middle, of_corpus
 from noizenet.evaluation.tagger import load_tagger
 from noizenet.representation.base import create

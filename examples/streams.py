@@ -20,7 +20,7 @@ import pandas as pd
 
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.aliveness import Aliveness, Report
-from noizenet.evaluation.drift import Place, Range, place_of, range_of
+from noizenet.evaluation.drift import DescriptorRange, Descriptors, descriptor_range, descriptors_of
 from noizenet.generation.tempo import tempo_of_genre
 from noizenet.model.batch import step_batch
 from noizenet.model.sampling import Sampling
@@ -32,7 +32,7 @@ CHUNK_S, MINUTE_S = 5.0, 60.0
 
 def run(
     model: Model, streams: int, seconds: float, sampling: Sampling, seed: int
-) -> list[tuple[str, Report, Place, Place]]:
+) -> list[tuple[str, Report, Descriptors, Descriptors]]:
     """Return for each stream its genre, report, and level and centroid of the first and the last minute."""
     r, genres = model.representation, model.genres
     first = Stepper(model.weights, r.silence())
@@ -62,25 +62,25 @@ def run(
         text = f"\r{(n + 1) * CHUNK_S:.0f} of {seconds:.0f} s, × {rate:.1f} in total"
         print(text, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    early, late = ([place_of(x, r.sample_rate) for x in np.concatenate(part, 1)] for part in (head, tail))
+    early, late = ([descriptors_of(x, r.sample_rate) for x in np.concatenate(part, 1)] for part in (head, tail))
     return [(genres[i % len(genres)], watches[i].finish(), early[i], late[i]) for i in range(streams)]
 
 
-def ranges(corpus: Corpus, seconds: float) -> dict[str, Range]:
+def ranges(corpus: Corpus, seconds: float) -> dict[str, DescriptorRange]:
     """Return the range of each genre's held-out tracks over segments of some seconds, and that of "music"."""
-    places: dict[str, list[Place]] = {}
+    places: dict[str, list[Descriptors]] = {}
     count = round(seconds * corpus.sample_rate)
     for track in corpus.held_out():
         for at in range(0, max(1, track.frames - count + 1), count):
             samples = corpus.mono(track, at, count)
             if np.abs(samples).max() > 0:
-                place = place_of(samples, corpus.sample_rate)
+                place = descriptors_of(samples, corpus.sample_rate)
                 for name in (track.genre, "music"):
                     places.setdefault(name, []).append(place)
-    return {genre: range_of(found) for genre, found in places.items()}
+    return {genre: descriptor_range(found) for genre, found in places.items()}
 
 
-def table(rows: pd.DataFrame, held: dict[str, Range]) -> str:
+def table(rows: pd.DataFrame, held: dict[str, DescriptorRange]) -> str:
     lines = [
         "| genre | streams | healthy | level, first → last minute | held-out music | centroid, first → last "
         "| held-out music | last minute within both | within those of all held-out music |",
@@ -112,8 +112,8 @@ def measure(
         {
             "genre": genre, "alive": report.alive, "death_s": report.death_s, "causes": " ".join(report.causes),
             "level_first": early.level_db, "level_last": late.level_db, "centroid_first": early.centroid_hz,
-            "centroid_last": late.centroid_hz, "within": held[genre].holds(late),
-            "within_music": held["music"].holds(late),
+            "centroid_last": late.centroid_hz, "within": held[genre].contains(late),
+            "within_music": held["music"].contains(late),
         }
         for genre, report, early, late in run(model, streams, seconds, sampling, seed)
     )  # fmt: skip

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import noizenet
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
+from noizenet.evaluation.metric import MetricInputs
+from noizenet.evaluation.metrics import FRECHET_CRAFTED, FRECHET_TAGGER, GENRE
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 from noizenet.generation.stream import Stream
@@ -36,7 +36,7 @@ def main() -> None:
     print("|---" * 6 + "|")
     for text in ("", *o.points.split(",")):
         temperature, genre_guidance, top_p = ([*text.split(":"), "", ""])[:3]
-        recordings = [] if text else list(inputs.held)
+        recordings = [] if text else list(inputs.held_out)
         genres = [model.genres[i % len(model.genres)] for i in range(o.streams if text else 0)]
         controls = [
             noizenet.Controls(
@@ -61,8 +61,8 @@ def main() -> None:
 def reference_set(corpus: noizenet.Corpus, tagger: Tagger, seconds: float) -> MetricInputs:
     """Return the training music as the reference of distances, and held-out music for comparison."""
     train = [analyze(r, tagger) for r in of_corpus(corpus, corpus.split("train"), 30.0)]
-    held = [analyze(r, tagger) for r in of_corpus(corpus, corpus.held_out(), seconds)]
-    return MetricInputs(train, held, held, {}, corpus, tagger=True)
+    held_out = [analyze(r, tagger) for r in of_corpus(corpus, corpus.held_out(), seconds)]
+    return MetricInputs(train, held_out, held_out, {}, corpus, tagger=True)
 
 
 def scores(inputs: MetricInputs, recordings: list[AnalyzedRecording]) -> list[str]:

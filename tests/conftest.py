@@ -54,7 +54,7 @@ TIERS = ("model.tiers=[[4, 16], [16, 24]]", "model.tier_inputs=16", "model.width
 
 
 LONG_FILES = {
-    "test_training", "test_measures", "test_evaluation", "test_evaluation_real", "test_tokens", "test_tiered", "test_cli",
+    "test_training", "test_metrics", "test_evaluation", "test_evaluation_real", "test_tokens", "test_tiered", "test_cli",
     "test_onnx", "test_fma_baseline", "test_hubcodec", "test_figures", "test_site", "test_studio_page", "test_phrases",
 }  # fmt: skip
 """Files that hold more than their share of the time, or need more than `noizenet[test]`: not in the fast half."""

@@ -274,7 +274,7 @@ def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path:
         ("train MODEL OUT", "MODEL: is a model's folder, and a corpus is expected here"),
         ("evaluate CORPUS CORPUS OUT", "CORPUS: is a corpus, and a model is expected here"),
         ("generate CORPUS OUT.wav", "CORPUS: is a corpus, and a model is expected here"),
-        ("evaluate --audio MODEL CORPUS OUT", "MODEL: is a model's folder and holds no sound; a model is judged without --audio"),
+        ("evaluate --audio MODEL CORPUS OUT", "MODEL: is a model's folder without audio files; to evaluate a model, leave out --audio"),
     ],
 )  # fmt: skip
 def test_one_thing_in_the_place_of_another_is_called_what_it_is(

@@ -267,7 +267,7 @@ class TestTwoChannels:
         x = tone(2.0)
         both = np.stack([left * x, right * x], 1).astype(np.float32)
         panner = panning.Panner(512, 256)
-        panner.codes(panning.measure(both, 512, 256))
+        panner.push_codes(panning.encode(both, 512, 256))
         back = panner.push(both.mean(1))
         level = np.sqrt(np.square(back).mean(0)) / np.sqrt(np.square(both).mean(0).max())
         assert np.abs(level - np.array([left, right]) / max(left, right)).max() < 0.1
@@ -275,10 +275,10 @@ class TestTwoChannels:
     def test_width_comes_back(self) -> None:
         both = np.random.default_rng(0).normal(0, 0.1, (40_000, 2)).astype(np.float32)
         panner = panning.Panner(512, 256)
-        panner.codes(panning.measure(both, 512, 256))
+        panner.push_codes(panning.encode(both, 512, 256))
         back = panner.push(both.mean(1))
         assert abs(np.corrcoef(back.T)[0, 1]) < 0.3
-        assert panning.measure(np.zeros((1024, 2), np.float32), 512, 256).tolist() == [7 * 15] * 2
+        assert panning.encode(np.zeros((1024, 2), np.float32), 512, 256).tolist() == [7 * 15] * 2
 
     def test_an_all_pass_filter_is_scipys(self) -> None:
         x, delay = np.random.default_rng(0).normal(0, 0.1, 1_000), 37
@@ -294,6 +294,6 @@ class TestTwoChannels:
         first = []
         for rate in (22_050, 44_100):
             panner = panning.Panner(512, 256, rate)
-            panner.codes(np.full(9, 7 * 15 + 14))  # in the middle, as wide as can be
+            panner.push_codes(np.full(9, 7 * 15 + 14))  # in the middle, as wide as can be
             first.append(np.flatnonzero(np.abs(np.diff(panner.push(click), axis=1)[1:]) > 1e-4)[0] + 1)
         assert first[1] == 2 * first[0] == 2 * panning.DELAYS[0]

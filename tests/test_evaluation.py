@@ -1,4 +1,4 @@
-"""Measures on cases whose answer is known: noise is far, swapped genres are far, a replayed training set is caught."""
+"""Metrics on cases with known answers: noise is far, swapped genres are far, replayed training music is detected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = 16_000
 
 
 def song(seed: int, seconds: float = 24.0, base: float = 220.0, beat_s: float = 0.5) -> np.ndarray:
-    """Return a plain melody of decaying tones in C major over a drum-like click."""
+    """Return a simple melody of decaying tones in a major scale over a drum-like click."""
     g = np.random.default_rng(seed)
     t = np.arange(round(beat_s * RATE)) / RATE
     scale = base * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11]) / 12)
@@ -37,13 +37,13 @@ def song(seed: int, seconds: float = 24.0, base: float = 220.0, beat_s: float = 
     return np.concatenate(notes).astype(np.float32)
 
 
-def hear(name: str, samples: np.ndarray, genre: str = "a") -> Features:
+def features_of(name: str, samples: np.ndarray, genre: str = "a") -> Features:
     return extract_features(name, genre, [samples[i : i + RATE] for i in range(0, len(samples), RATE)], RATE, None)
 
 
 @pytest.fixture(scope="module")
 def songs() -> list[Features]:
-    return [hear(f"s{i}", song(i)) for i in range(16)]
+    return [features_of(f"s{i}", song(i)) for i in range(16)]
 
 
 def points(recordings: list[Features]) -> np.ndarray:
@@ -54,7 +54,7 @@ def groups(recordings: list[Features]) -> np.ndarray:
     return np.repeat(np.arange(len(recordings)), [len(r.crafted) for r in recordings])
 
 
-def test_the_frechet_distance_is_the_formula() -> None:
+def test_the_frechet_distance_agrees_with_the_formula() -> None:
     g = np.random.default_rng(0)
     a, b = (Gaussian.of(g.normal(size=(200, 7)) @ g.normal(size=(7, 7)) + i) for i in range(2))
     expected = np.square(a.mean - b.mean).sum() + np.trace(
@@ -64,7 +64,7 @@ def test_the_frechet_distance_is_the_formula() -> None:
     assert frechet(a, a) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_extrapolated_distance_of_equal_sets_is_near_nothing() -> None:
+def test_the_extrapolated_distance_of_equal_sets_is_near_zero() -> None:
     g = np.random.default_rng(1)
     real, same = g.normal(size=(600, 16)), g.normal(size=(300, 16))
     biased = frechet(Gaussian.of(real), Gaussian.of(same))
@@ -76,67 +76,75 @@ def test_the_extrapolated_distance_of_equal_sets_is_near_nothing() -> None:
     assert moved.value == pytest.approx(16 * 0.25, rel=0.15)
 
 
-def test_distances_rise_as_noise_is_mixed_in(songs: list[Features]) -> None:
+def test_distances_increase_with_added_noise(songs: list[Features]) -> None:
     real = points(songs)
     g = np.random.default_rng(2)
     frechets, kernels = [], []
     for amount in (0.0, 0.02, 0.08, 0.3):
-        mixed = [hear(f"m{i}", song(100 + i) + g.normal(0, amount, 24 * RATE).astype(np.float32)) for i in range(16)]
+        mixed = [
+            features_of(f"m{i}", song(100 + i) + g.normal(0, amount, 24 * RATE).astype(np.float32)) for i in range(16)
+        ]
         frechets.append(frechet_distance(real, points(mixed), groups(mixed)).value)
         kernels.append(kernel_distance(real, points(mixed), groups(mixed)).value)
     assert frechets == sorted(frechets)
     assert kernels == sorted(kernels)
 
 
-def test_too_few_points_are_refused() -> None:
+def test_too_few_points_are_rejected() -> None:
     with pytest.raises(UsageError, match="too few"):
         frechet_distance(np.zeros((5, 64)), np.zeros((5, 64)), np.arange(5))
 
 
-def test_genres_are_told_apart_and_a_swap_is_seen() -> None:
-    low = [hear(f"l{i}", song(i, base=110, beat_s=1.0), "low") for i in range(6)]
-    high = [hear(f"h{i}", song(i, base=880, beat_s=0.25), "high") for i in range(6)]
+def test_genres_are_classified_and_a_swap_is_detected() -> None:
+    low = [features_of(f"l{i}", song(i, base=110, beat_s=1.0), "low") for i in range(6)]
+    high = [features_of(f"h{i}", song(i, base=880, beat_s=0.25), "high") for i in range(6)]
     train = [*low[:3], *high[:3]]
     classifier = GenreClassifier(points(train), [r.genre for r in train for _ in r.crafted])
     held = [*low[3:], *high[3:]]
-    assert classifier.judge([(r.genre, r.crafted) for r in held]).accuracy.value == 1
+    assert classifier.evaluate([(r.genre, r.crafted) for r in held]).accuracy.value == 1
     swapped = {"low": "high", "high": "low"}
-    verdict = classifier.judge([(swapped[r.genre], r.crafted) for r in held])
+    verdict = classifier.evaluate([(swapped[r.genre], r.crafted) for r in held])
     assert verdict.accuracy.value == 0
     assert verdict.confusion.tolist() == [[0, 3], [3, 0]]
     with pytest.raises(UsageError, match="at least two"):
         GenreClassifier(points(low), ["low"] * len(points(low)))
 
 
-def resemblance(excerpts: Excerpts, made: list[Features], held: list[Features]) -> Copying:
+def compare_with(excerpts: Excerpts, made: list[Features], held: list[Features]) -> Copying:
     return compare([excerpts.nearest(r) for r in made], [excerpts.nearest(r) for r in held])
 
 
-def test_a_replayed_training_set_is_caught() -> None:
+def test_a_replayed_training_set_is_detected() -> None:
     keys = [110 * 2 ** (k / 5) for k in range(16)]
     made = [song(i, base=keys[i], beat_s=0.3 + 0.02 * i) for i in range(16)]
-    train, held = [hear(f"s{i}", made[i]) for i in range(8)], [hear(f"h{i}", made[i]) for i in range(8, 16)]
+    train, held = (
+        [features_of(f"s{i}", made[i]) for i in range(8)],
+        [features_of(f"h{i}", made[i]) for i in range(8, 16)],
+    )
     excerpts = Excerpts(train)
-    replayed = [hear(f"r{i}", made[i][3000:]) for i in range(5)]  # not on the grid
-    assert resemblance(excerpts, replayed, held).verdict == "copies"
-    new = resemblance(
-        excerpts, [hear(f"n{i}", song(200 + i, base=keys[8 + i] * 1.07, beat_s=0.45)) for i in range(6)], held
+    replayed = [features_of(f"r{i}", made[i][3000:]) for i in range(5)]  # not on the grid
+    assert compare_with(excerpts, replayed, held).verdict == "copies"
+    new = compare_with(
+        excerpts, [features_of(f"n{i}", song(200 + i, base=keys[8 + i] * 1.07, beat_s=0.45)) for i in range(6)], held
     )
     assert new.verdict != "copies"
-    pair = resemblance(excerpts, [hear("again", made[2])], held).worst[0]
+    pair = compare_with(excerpts, [features_of("again", made[2])], held).worst[0]
     assert pair.source == "s2"
     assert pair.source_s == pytest.approx(pair.made_s, abs=0.01)
     assert pair.likeness > 0.99
 
 
-def test_figures_over_time_know_their_cases() -> None:
+def test_features_over_time_on_known_signals() -> None:
     clicks = np.zeros(24 * RATE, np.float32)
     clicks[:: RATE // 4] = 0.9
-    steady, noise = hear("c", clicks), hear("n", np.random.default_rng(0).normal(0, 0.2, 24 * RATE).astype(np.float32))
+    steady, noise = (
+        features_of("c", clicks),
+        features_of("n", np.random.default_rng(0).normal(0, 0.2, 24 * RATE).astype(np.float32)),
+    )
     assert overtime.onset_rate(steady) == pytest.approx(4, abs=0.2)
     assert overtime.tempo_clarity(steady).min() > 0.8
     assert overtime.tempo_clarity(noise).max() < 0.3
-    melody = hear("m", song(0))
+    melody = features_of("m", song(0))
     assert overtime.key_clarity(melody).min() > overtime.key_clarity(noise).max()
     assert overtime.similarity(steady, 1).min() > 0.9
     assert len(overtime.similarity(steady, 64)) == 0
@@ -157,7 +165,7 @@ def block(entries: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def bundle(tensors: dict[str, np.ndarray]) -> tuple[bytes, bytes]:
-    """Write a checkpoint as TensorFlow lays it out."""
+    """Return the bytes of a checkpoint in TensorFlow's layout."""
     data, entries = b"", [(b"", b"\x08\x01")]
     for name, tensor in sorted(tensors.items()):
         raw = tensor.astype("<f4").tobytes()
@@ -221,13 +229,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> noizenet.Corpus:
     folder = tmp_path_factory.mktemp("evaluation")
     for genre, base in (("low", 110.0), ("high", 880.0)):
         for i in range(12):
-            place = folder / "music" / genre / f"artist{i}"
-            place.mkdir(parents=True)
-            noizenet.write(place / "song.wav", noizenet.Waveform(song(i, base=base)[:, None], RATE))
+            path = folder / "music" / genre / f"artist{i}"
+            path.mkdir(parents=True)
+            noizenet.write(path / "song.wav", noizenet.Waveform(song(i, base=base)[:, None], RATE))
     return noizenet.build_corpus(folder / "music", folder / "corpus", sample_rate=RATE, workers=1)
 
 
-def test_a_folder_is_judged_as_a_user_does(
+def test_a_folder_is_evaluated_from_the_command_line(
     corpus: noizenet.Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = tmp_path / "made"
@@ -237,16 +245,16 @@ def test_a_folder_is_judged_as_a_user_does(
             noizenet.write(made / genre / f"{i}.wav", noizenet.Waveform(song(300 + i, base=base)[:, None], RATE))
     (made / "broken.wav").write_bytes(b"nothing")
     noizenet.write(made / "short.wav", noizenet.Waveform(song(0, 1.0)[:, None], RATE))
-    own = corpus.split("train")[0]
-    (made / "own.wav").write_bytes((corpus.folder.parent / "music" / own.source).read_bytes())
+    train_track = corpus.split("train")[0]
+    (made / "own.wav").write_bytes((corpus.folder.parent / "music" / train_track.source).read_bytes())
     out = tmp_path / "out"
     arguments = ["evaluate", str(corpus.folder), str(out), "--audio", str(made), "--embedding", "crafted"]
     assert main(arguments) == 0
     assert "own.wav" in capsys.readouterr().err
     report = json.loads((out / "report.json").read_text())
-    figures = {f["measure"]: f for f in report["figures"]}
-    assert figures["genre accuracy"]["made"]["value"] > 0.9
-    assert figures["alive"]["made"]["value"] == 1
+    results = {f["measure"]: f for f in report["figures"]}
+    assert results["genre accuracy"]["made"]["value"] > 0.9
+    assert results["alive"]["made"]["value"] == 1
     assert {name for name, _ in report["skipped"]} == {"broken.wav", "short.wav"}
     assert "self-similarity, 64 s: distance of distributions" in report["unsaid"]
     page = (out / "report.html").read_text()
@@ -257,7 +265,7 @@ def test_a_folder_is_judged_as_a_user_does(
     assert (again / "report.json").read_text() == (out / "report.json").read_text()
 
 
-def test_wrong_use_is_told(corpus: noizenet.Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_reported(corpus: noizenet.Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(corpus.folder), str(tmp_path)]) == 2
     assert "MODEL CORPUS OUT" in capsys.readouterr().err
     assert main(["evaluate", str(corpus.folder), str(tmp_path / "o"), "--audio", str(tmp_path / "nowhere")]) == 2

@@ -1,7 +1,7 @@
-"""Sanity of the measures on real music: slow, and only where the tiny corpus can be had (NOIZENET_REAL_MUSIC).
+"""Sanity of the metrics on real music: slow, and only if the tiny corpus is available (NOIZENET_REAL_MUSIC).
 
-The tiny corpus has ten tracks: too few to hold whole ones out. Each is cut into stretches of half a minute, every other
-one of which stands for music that no training saw.
+The tiny corpus has ten tracks, too few to hold whole tracks out. Each is cut into segments of half a minute, and every
+other segment counts as held-out music.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ import pytest
 import noizenet
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.evaluation.controls import CONTROLS
-from noizenet.evaluation.judge import judge
-from noizenet.evaluation.measure import MetricInputs
-from noizenet.evaluation.measures import FRECHET_CRAFTED, KERNEL_CRAFTED
+from noizenet.evaluation.judge import compute_metrics
+from noizenet.evaluation.metric import MetricInputs
+from noizenet.evaluation.metrics import FRECHET_CRAFTED, KERNEL_CRAFTED
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze
 
 pytestmark = pytest.mark.slow
 FOLDER = os.environ.get("NOIZENET_REAL_MUSIC", "")
-STRETCH_S = 30
+SEGMENT_S = 30
 
 
 @dataclass
 class Real:
-    """Stretches of real music: what is learned from, what is held out, and how to hear the latter again."""
+    """Segments of real music: training and held-out ones, and the recordings of the latter."""
 
     corpus: Corpus
     train: list[AnalyzedRecording]
-    held: list[AnalyzedRecording]
+    held_out: list[AnalyzedRecording]
     recordings: list[Recording]
 
     def inputs(
         self, made: list[AnalyzedRecording], controls: dict[str, list[AnalyzedRecording]] | None = None
     ) -> MetricInputs:
-        return MetricInputs(self.train, self.held, made, controls or {}, self.corpus)
+        return MetricInputs(self.train, self.held_out, made, controls or {}, self.corpus)
 
 
-def stretch(corpus: Corpus, track: Track, at: int) -> Recording:
+def segment(corpus: Corpus, track: Track, at: int) -> Recording:
     def blocks() -> Iterator[np.ndarray]:
-        for i in range(STRETCH_S):
-            yield corpus.mono(track, (at * STRETCH_S + i) * corpus.sample_rate, corpus.sample_rate)
+        for i in range(SEGMENT_S):
+            yield corpus.mono(track, (at * SEGMENT_S + i) * corpus.sample_rate, corpus.sample_rate)
 
     return Recording(f"{track.id} {at}", track.genre, corpus.sample_rate, blocks, f"{track.id} {at}")
 
@@ -55,7 +55,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     if not FOLDER:
         pytest.skip("NOIZENET_REAL_MUSIC names no folder; fill one with tools/fetch_corpus.py --tiny")
     corpus = noizenet.build_corpus(Path(FOLDER), tmp_path_factory.mktemp("real") / "corpus", sample_rate=16_000)
-    cut = [stretch(corpus, t, i) for t in corpus.tracks for i in range(int(t.seconds) // STRETCH_S)]
+    cut = [segment(corpus, t, i) for t in corpus.tracks for i in range(int(t.seconds) // SEGMENT_S)]
     return Real(corpus, [analyze(r, None) for r in cut[::2]], [analyze(r, None) for r in cut[1::2]], cut[1::2])
 
 
@@ -68,22 +68,22 @@ def noisy(recording: Recording, amount: float) -> Recording:
     return replace(recording, blocks=blocks)
 
 
-def test_distances_rise_as_noise_is_mixed_in(real: Real) -> None:
-    sides = [real.held] + [[analyze(noisy(r, a), None) for r in real.recordings] for a in (0.003, 0.02, 0.1)]
-    for measure in (FRECHET_CRAFTED, KERNEL_CRAFTED):
-        values = [measure.score(real.inputs(side), side).value for side in sides]
-        assert values == sorted(values), measure.title
+def test_distances_increase_with_added_noise(real: Real) -> None:
+    sides = [real.held_out] + [[analyze(noisy(r, a), None) for r in real.recordings] for a in (0.003, 0.02, 0.1)]
+    for metric in (FRECHET_CRAFTED, KERNEL_CRAFTED):
+        values = [metric.score(real.inputs(side), side).value for side in sides]
+        assert values == sorted(values), metric.title
 
 
-def test_distances_rise_as_music_is_swapped_for_another_genres(real: Real) -> None:
-    electronic = [s for s in real.held if s.features.genre == "electronic"]
-    acoustic = [s for s in real.held if s.features.genre == "acoustic"]
+def test_distances_increase_with_music_of_another_genre(real: Real) -> None:
+    electronic = [s for s in real.held_out if s.features.genre == "electronic"]
+    acoustic = [s for s in real.held_out if s.features.genre == "acoustic"]
     reference = replace_train(real, "electronic")
     count = min(len(electronic), len(acoustic))
     values = []
     for swapped in (0, count // 3, 2 * count // 3, count):
         made = electronic[: count - swapped] + acoustic[:swapped]
-        # The kernel distance: of one genre there are too few stretches here for a Fréchet distance.
+        # The kernel distance, because one genre has too few segments here for a Fréchet distance.
         values.append(KERNEL_CRAFTED.score(reference.inputs(made), made).value)
     assert values == sorted(values)
     assert values[-1] > 2 * values[0]
@@ -93,7 +93,7 @@ def replace_train(real: Real, genre: str) -> Real:
     return replace(real, train=[s for s in real.train if s.features.genre == genre])
 
 
-def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: Real) -> None:
+def test_real_music_is_better_than_controls_unless_a_metric_is_insensitive(real: Real) -> None:
     controls = {}
     for name in ("white noise", "shuffled windows"):
         controls[name] = []
@@ -103,20 +103,20 @@ def test_real_music_is_before_every_control_where_a_measure_claims_to_see(real: 
                 samples = np.concatenate(list(CONTROLS[name](real.corpus, tracks, 30.0, seed)))
                 one = Recording(f"{name} {genre} {seed}", genre, 16_000, lambda samples=samples: iter([samples]))
                 controls[name].append(analyze(one, None))
-    found = {f.name: f for f in judge(real.inputs(real.held, controls)).figures}
+    found = {f.name: f for f in compute_metrics(real.inputs(real.held_out, controls)).results}
     for name in ("frechet-crafted", "kernel-crafted", "tempo-clarity"):
         assert found[name].insensitive == [], name
     for name in ("genre", "key-clarity", "onset-rate", "self-similarity-4"):
         assert "white noise" not in found[name].insensitive, name
-    assert found["alive"].insensitive == ["shuffled windows"]  # they live; they are not music
+    assert found["alive"].insensitive == ["shuffled windows"]  # they do not degenerate, but are not music
     assert found["alive"].real is not None
     assert found["alive"].real.value >= 0.99
-    for figure in found.values():
-        assert set(figure.beside) == set(controls), figure.name
+    for result in found.values():
+        assert set(result.comparisons) == set(controls), result.name
 
 
-def test_replayed_training_music_is_told_from_new_music(real: Real) -> None:
-    replayed = judge(real.inputs(real.train[:8]), ["copying"])
-    new = judge(real.inputs(real.held), ["copying"])
+def test_replayed_training_music_is_distinguished_from_new_music(real: Real) -> None:
+    replayed = compute_metrics(real.inputs(real.train[:8]), ["copying"])
+    new = compute_metrics(real.inputs(real.held_out), ["copying"])
     assert replayed.details["copying"]["verdict"] == "copies"
     assert new.details["copying"]["verdict"] != "copies"

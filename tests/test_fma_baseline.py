@@ -1,4 +1,4 @@
-"""FMA's published features and baseline, on a tree in the published format."""
+"""FMA's published features and baseline, on files in the published format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_there_are_518_columns_in_the_published_order() -> None:
     assert sum(SIZES.values()) == 74
 
 
-def test_a_tones_features_are_the_tones() -> None:
+def test_the_features_of_a_tone_are_known() -> None:
     rate = 22_050
     tone = np.sin(2 * np.pi * 440 * np.arange(5 * rate) / rate).astype(np.float32)
     found = features(Waveform(tone, rate))
@@ -70,7 +70,7 @@ def test_the_baseline_uses_the_official_split(metadata: Path) -> None:
         baseline(metadata, "tiny")
 
 
-def test_what_is_not_fmas_is_told(metadata: Path, tmp_path: Path) -> None:
+def test_other_files_are_rejected(metadata: Path, tmp_path: Path) -> None:
     (tmp_path / "features.csv").write_text("a,b\n1,2\n")
     with pytest.raises(CorpusError, match=r"features\.csv"):
         read_features(tmp_path / "features.csv")

@@ -27,10 +27,10 @@ from noizenet.representation.highband import (
     EDGES_HZ,
     FILE,
     levels,
-    load_book,
+    load_codebook,
     reference_levels,
     relative,
-    save_book,
+    save_codebook,
 )
 from noizenet.representation.noise_bands import LOOPS, NoiseBands, noise
 from noizenet.representation.upsampling import REACH, Upsampler
@@ -99,7 +99,7 @@ class TestMeasure:
         r = FullbandTokens()
         codes = r.encode(Waveform(self.sines(), RATE))
         wanted = np.clip(20 * np.log10(np.divide(self.AMPLITUDES[1:], self.AMPLITUDES[0])), -40, 10)
-        nearest = np.square(r.book.rows - np.tile(wanted, 4)).sum(1).argmin()
+        nearest = np.square(r.codebook.rows - np.tile(wanted, 4)).sum(1).argmin()
         assert (codes[3:40, -1] == nearest).mean() > 0.9
 
     def test_a_codecs_magnitudes_have_the_same_levels(self) -> None:
@@ -117,7 +117,7 @@ class TestMeasure:
         codes = r.encode(Waveform(x, RATE))
         mono = resample(x.mean(1, keepdims=True), RATE, 22_050)
         assert np.array_equal(codes[:, :8], CodecTokens().encode(Waveform(mono[:, 0], 22_050)))
-        assert np.array_equal(codes[:, 8], panning.measure(x, 2048, 256))
+        assert np.array_equal(codes[:, 8], panning.encode(x, 2048, 256))
 
 
 class TestRoundTrip:
@@ -220,8 +220,8 @@ class TestStreams:
 
     def test_levels_glide(self) -> None:
         bands = NoiseBands(HOP)
-        bands.levels(np.repeat([[-20.0], [-100.0], [-20.0]], BANDS, 1).astype(np.float32))
-        sound = bands.take(3)
+        bands.push_levels(np.repeat([[-20.0], [-100.0], [-20.0]], BANDS, 1).astype(np.float32))
+        sound = bands.render(3)
         power = np.square(sound).mean(1).reshape(-1, 64).mean(1)
         assert power[7] < 1e-4 * power[0]
         assert power[8] < 1e-4 * power[15]
@@ -233,15 +233,15 @@ class TestRefused:
     def other(self, folder: Path) -> Path:
         """A copy of the codec with another book."""
         shutil.copytree(bundled("codecs")["noizenet-2"], folder)
-        book = load_book("noizenet-2", 256, 4)
-        save_book(book.rows[::-1], folder)
+        codebook = load_codebook("noizenet-2", 256, 4)
+        save_codebook(codebook.rows[::-1], folder)
         return folder
 
     def test_another_book_is_refused(self, tmp_path: Path) -> None:
         r = FullbandTokens().fit([])
         assert r.digest == r.version
         assert r.digest != CodecTokens().version
-        assert r.key == r.digest[:16]
+        assert r.cache_key == r.digest[:16]
         folder = self.other(tmp_path / "other")
         other = FullbandTokens(codec=str(folder))
         assert other.version != r.version
@@ -263,19 +263,19 @@ class TestRefused:
             FullbandTokens(codec=str(codec))
         folder = self.other(tmp_path / "other")
         (folder / FILE).unlink()
-        with pytest.raises(UsageError, match="no book"):
+        with pytest.raises(UsageError, match="no codebook"):
             FullbandTokens(codec=str(folder))
 
     @pytest.mark.parametrize("what", ["cut", "shape", "finite"])
     def test_a_damaged_book_is_refused(self, tmp_path: Path, what: str) -> None:
         folder = self.other(tmp_path / what)
-        rows = load_book(str(folder), 256, 4).rows.copy()
-        load_book.cache_clear()
+        rows = load_codebook(str(folder), 256, 4).rows.copy()
+        load_codebook.cache_clear()
         if what == "cut":
             (folder / FILE).write_bytes((folder / FILE).read_bytes()[:-10])
         else:
             rows[3, 3] = np.nan
-            save_book(rows[:, :12] if what == "shape" else rows, folder)
+            save_codebook(rows[:, :12] if what == "shape" else rows, folder)
         with pytest.raises(ModelError, match=FILE):
             FullbandTokens(codec=str(folder))
 

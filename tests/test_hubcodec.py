@@ -1,4 +1,4 @@
-"""Pretrained codecs, with randomly initialised ones in a folder: the same contract as our own."""
+"""Pretrained codecs as representations, tested with randomly initialised ones in a folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make(folder: Path) -> Representation:
     return create({"name": "hub-codec", "model": str(folder), "codebooks": 2}, sample_rate=44_100, channels=1)
 
 
-def test_codes_are_the_codecs_own(folder: Path) -> None:
+def test_codes_are_those_of_the_codec(folder: Path) -> None:
     import torch
 
     r = make(folder)
@@ -53,11 +53,11 @@ def test_codes_are_the_codecs_own(folder: Path) -> None:
     network = transformers.AutoModel.from_pretrained(folder).eval()
     with torch.inference_mode():
         options = {"bandwidth": 1.0} if network.config.model_type == "encodec" else {}
-        theirs = network.encode(torch.from_numpy(x)[None, None], **options).audio_codes
-    assert np.array_equal(codes, theirs.reshape(-1, 125)[:2].T.numpy())
+        expected = network.encode(torch.from_numpy(x)[None, None], **options).audio_codes
+    assert np.array_equal(codes, expected.reshape(-1, 125)[:2].T.numpy())
 
 
-def test_chunks_are_the_whole(folder: Path) -> None:
+def test_decoding_in_chunks_equals_decoding_at_once(folder: Path) -> None:
     r = make(folder)
     codes = r.encode(Waveform(tone(3.0), RATE))
     decoder = r.decoder()
@@ -67,7 +67,7 @@ def test_chunks_are_the_whole(folder: Path) -> None:
     assert len(whole) == len(codes) * 128
 
 
-def test_a_token_model_learns_and_plays_them(folder: Path, corpus: Corpus, tmp_path: Path) -> None:
+def test_a_token_model_trains_and_generates(folder: Path, corpus: Corpus, tmp_path: Path) -> None:
     model = quick_train(
         corpus, tmp_path / "m", "token-lstm", "representation.name=hub-codec", f"representation.model={folder}",
         "representation.codebooks=2", epochs=1,
@@ -77,9 +77,9 @@ def test_a_token_model_learns_and_plays_them(folder: Path, corpus: Corpus, tmp_p
     assert model.representation.digest  # type: ignore[attr-defined]
 
 
-def test_what_cannot_be_had_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_codecs_are_reported(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UsageError, match="cannot be had"):
+    with pytest.raises(UsageError, match="cannot be loaded"):
         create({"name": "hub-codec", "model": str(tmp_path / "none")}, sample_rate=RATE, channels=1)
     with pytest.raises(ConfigError, match="codebooks"):
         create({"name": "hub-codec", "model": str(folder), "codebooks": 20}, sample_rate=RATE, channels=1)

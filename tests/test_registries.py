@@ -13,7 +13,7 @@ from noizenet.base.registry import Registry
 from noizenet.cli import COMMANDS
 from noizenet.corpus import CORPORA
 from noizenet.evaluation import METRICS
-from noizenet.evaluation.measure import MetricInputs
+from noizenet.evaluation.metric import MetricInputs
 from noizenet.generation import PROMPT_NOISES
 from noizenet.model import CELLS, HEADS
 from noizenet.model.architecture import Architecture, ModelOptions
@@ -187,15 +187,15 @@ def test_noise_seeds_are_repeatable_and_bounded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-class TestMeasures:
-    def test_it_says_what_it_measures(self, name: str) -> None:
-        measure = METRICS.load(name)
-        assert measure.title
-        assert measure.source
-        assert measure.better in ("lower", "higher")
-        assert isinstance(measure.unit, str)
+class TestMetrics:
+    def test_it_declares_title_source_and_direction(self, name: str) -> None:
+        metric = METRICS.load(name)
+        assert metric.title
+        assert metric.source
+        assert metric.better in ("lower", "higher")
+        assert isinstance(metric.unit, str)
 
-    def test_without_anything_to_judge_it_says_why_not(self, name: str) -> None:
+    def test_without_inputs_it_raises_a_usage_error(self, name: str) -> None:
         nothing = MetricInputs([], [], [], {}, corpus=None)  # type: ignore[arg-type]
         with pytest.raises(UsageError):
-            METRICS.load(name).figure(name, nothing)
+            METRICS.load(name).compute(name, nothing)

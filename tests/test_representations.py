@@ -1,4 +1,4 @@
-"""Representations: round trips within the declared bound, streaming equals whole, cuts change nothing."""
+"""Representations: round trips within the declared bound; decoding does not depend on chunks; cuts have no effect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make(name: str, channels: int, song: Waveform) -> tuple[Representation, Wave
         samples = np.stack([samples, 0.5 * np.roll(samples, 300)], axis=1)
     w = Waveform(samples, song.sample_rate)
     r = create({"name": name}, sample_rate=22_050, channels=channels).fit([w])
-    return r, r.as_waveform(r.samples_of(w))  # some have a rate and channels of their own
+    return r, r.as_waveform(r.samples_of(w))  # some have a fixed rate or number of channels
 
 
 @pytest.mark.parametrize(("name", "channels"), CASES, ids=ids)
@@ -40,7 +40,7 @@ class TestContract:
         assert 0 <= len(back) - len(w) < r.samples_for(1) + r.channels
         assert round_trip_error(r, w, back) <= r.bound.limit
 
-    def test_frames_are_what_they_say(self, name: str, channels: int, song: Waveform) -> None:
+    def test_frames_have_the_declared_shape_and_type(self, name: str, channels: int, song: Waveform) -> None:
         r, w = make(name, channels, song)
         frames = r.encode(w)
         assert frames.shape[1] == r.dim
@@ -65,7 +65,9 @@ class TestContract:
         joined = np.concatenate([p for p in parts if len(p)])
         assert np.array_equal(joined, r.decode(frames).samples.reshape(-1, r.channels))
 
-    def test_a_cut_with_lead_gives_the_frames_of_the_whole(self, name: str, channels: int, song: Waveform) -> None:
+    def test_a_cut_with_left_context_gives_the_frames_of_the_whole(
+        self, name: str, channels: int, song: Waveform
+    ) -> None:
         r, w = make(name, channels, song)
         whole = r.encode(w)
         start = 10 * r.frame_multiple if r.samples_for(1) > 1 else 1000 * r.frame_multiple
@@ -73,7 +75,7 @@ class TestContract:
         cut = r.encode(Waveform(w.samples[first:], w.sample_rate))[r.left_context :]
         assert np.allclose(cut[:20], whole[start : start + 20], atol=1e-5)
 
-    def test_it_survives_being_stored(self, name: str, channels: int, song: Waveform) -> None:
+    def test_it_is_restored_from_its_stored_form(self, name: str, channels: int, song: Waveform) -> None:
         r, w = make(name, channels, song)
         stored = r.to_dict()
         again = create(stored, sample_rate=22_050, channels=channels)
@@ -107,7 +109,7 @@ samples = hnp.arrays(np.float32, st.integers(1, 400), elements=st.floats(-1, 1, 
 @pytest.mark.parametrize("name", ["mu-law", "z-score", "min-max", "fft"])
 @settings(max_examples=50, deadline=None)
 @given(x=samples)
-def test_any_samples_round_trip(name: str, x: np.ndarray) -> None:
+def test_any_samples_survive_a_round_trip(name: str, x: np.ndarray) -> None:
     r = REPRESENTATIONS.load(name)(sample_rate=8000)
     w = Waveform(x, 8000)
     assert np.abs(r.decode(r.encode(w)).samples[: len(x)] - x).max() <= r.bound.limit
@@ -115,7 +117,7 @@ def test_any_samples_round_trip(name: str, x: np.ndarray) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(x=samples)
-def test_log_magnitude_takes_any_samples(x: np.ndarray) -> None:
+def test_log_magnitude_accepts_any_samples(x: np.ndarray) -> None:
     r = REPRESENTATIONS.load("log-magnitude")(sample_rate=8000, n_fft=64, hop=16)
     back = r.decode(r.encode(Waveform(x, 8000)))
     assert np.isfinite(back.samples).all()
@@ -124,10 +126,10 @@ def test_log_magnitude_takes_any_samples(x: np.ndarray) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(x=hnp.arrays(np.float64, 50, elements=st.floats(-1, 1)))
-def test_mu_law_is_librosas(x: np.ndarray) -> None:
-    theirs = librosa.mu_compress(x, mu=255, quantize=True) + 128
-    ours = compress(x, 256)
-    assert np.abs(theirs - ours).max() <= 1  # librosa's bins are half a step aside
+def test_mu_law_agrees_with_librosa(x: np.ndarray) -> None:
+    expected = librosa.mu_compress(x, mu=255, quantize=True) + 128
+    found = compress(x, 256)
+    assert np.abs(expected - found).max() <= 1  # librosa's bins are shifted by half a step
     curve = librosa.mu_expand(2 * np.arange(256) / 255 - 1, mu=255, quantize=False)
     assert np.allclose(expand(np.arange(256), 256), curve, atol=1e-6)
 
@@ -142,9 +144,9 @@ def test_the_phase_search_beats_griffin_lim(song: Waveform) -> None:
     r = REPRESENTATIONS.load("log-magnitude")(sample_rate=22_050)
     w = song.cut(0, 4)
     magnitude = np.abs(librosa.stft(w.samples, n_fft=1024, hop_length=256))
-    theirs = librosa.griffinlim(magnitude, n_iter=32, hop_length=256, n_fft=1024, length=len(w), **GRIFFIN_LIM_SEED)
-    ours = r.decode(r.encode(w)).samples[: len(w)]
-    error = [np.linalg.norm(magnitude - np.abs(librosa.stft(y, n_fft=1024, hop_length=256))) for y in (ours, theirs)]
+    expected = librosa.griffinlim(magnitude, n_iter=32, hop_length=256, n_fft=1024, length=len(w), **GRIFFIN_LIM_SEED)
+    found = r.decode(r.encode(w)).samples[: len(w)]
+    error = [np.linalg.norm(magnitude - np.abs(librosa.stft(y, n_fft=1024, hop_length=256))) for y in (found, expected)]
     assert error[0] <= error[1]
 
 
@@ -160,12 +162,12 @@ def test_the_phase_search_beats_griffin_lim(song: Waveform) -> None:
         ({"name": "z-score", "std": float("nan")}, "finite"),
     ],
 )
-def test_wrong_configurations_are_named(values: dict[str, object], message: str) -> None:
+def test_wrong_configurations_are_reported(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         create(values, sample_rate=22_050, channels=1)
 
 
-def test_fitting_standardises(song: Waveform) -> None:
+def test_fitted_frames_are_standardised(song: Waveform) -> None:
     for name in ("z-score", "fft", "log-magnitude"):
         frames = REPRESENTATIONS.load(name)(sample_rate=22_050).fit([song]).encode(song)
         spread = frames.std(0)

@@ -76,9 +76,9 @@ def _compile_watching() -> None:
     import numpy as np
 
     from noizenet.audio.beats import find_beats
-    from noizenet.evaluation.features import STRETCH, extract_features
+    from noizenet.evaluation.features import SEGMENT, extract_features
     from noizenet.evaluation.tagger import RATE_HZ
 
-    noise = np.random.default_rng(0).standard_normal(2 * STRETCH).astype(np.float32) * np.float32(0.1)
+    noise = np.random.default_rng(0).standard_normal(2 * SEGMENT).astype(np.float32) * np.float32(0.1)
     extract_features("noise", "", [noise], RATE_HZ, None)
     find_beats(noise, RATE_HZ)

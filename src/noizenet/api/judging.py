@@ -99,7 +99,7 @@ def evaluate(
     if not 1 <= a_number(streams, "streams", whole=True) <= MOST_STREAMS:
         raise UsageError(f"streams: {streams} is not between 1 and {MOST_STREAMS:,}")
     if audio is None and not a_number(seconds, "seconds") >= recordings.SHORTEST_S:
-        raise UsageError(f"seconds: {seconds:g} are too few: measures hear {recordings.SHORTEST_S:g} s at once")
+        raise UsageError(f"seconds: {seconds:g} is too short: metrics need at least {recordings.SHORTEST_S:g} s")
     if audio is None and seconds > MOST_SECONDS:
         raise UsageError(f"seconds: {seconds:g} are too many (at most {MOST_SECONDS:,.0f})")
     options = Options(embedding, a_number(real_seconds, "real seconds"), a_number(seed, "seed", whole=True))
@@ -123,7 +123,7 @@ def evaluate(
         heard = [recordings.of_file(p, p.relative_to(folder).as_posix(), c.genre or "") for p, c in takes]
         made = [m for m in heard if isinstance(m, recordings.Recording)]
         skipped = [m for m in heard if not isinstance(m, recordings.Recording)]
-    warnings = [f"{text}: what it scores says nothing of a model" for text in recordings.overlap(loaded, made)]
+    warnings = [f"{text}: its scores do not describe a model" for text in recordings.overlap(loaded, made)]
     warnings += [f"{m.name}: {text}" for m in made for text in m.issues]
     return run(
         title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,

@@ -1,16 +1,16 @@
-"""Rung 6: what generated sound is worth.
+"""Rung 6: evaluation of generated audio.
 
-A measure says its unit, its better direction and its source, and is tested on cases whose answer is known.
+Each metric declares its unit, its better direction and its source, and is tested on cases with a known answer.
 """
 
 from noizenet.base.registry import Registry
 
 EMBEDDINGS = {"tagger": "tagged", "crafted": "crafted"}
-"""What distances are measured in → where a recording has it."""
+"""Name of an embedding → the attribute of :class:`~noizenet.evaluation.features.Features` that holds it."""
 
-_MUSIC, _MODEL = "noizenet.evaluation.measures", "noizenet.evaluation.model_metrics"
+_MUSIC, _MODEL = "noizenet.evaluation.metrics", "noizenet.evaluation.model_metrics"
 METRICS = Registry(
-    "measure",
+    "metric",
     {
         "alive": f"{_MUSIC}:ALIVE",
         "frechet-tagger": f"{_MUSIC}:FRECHET_TAGGER",
@@ -18,7 +18,7 @@ METRICS = Registry(
         "frechet-crafted": f"{_MUSIC}:FRECHET_CRAFTED",
         "kernel-crafted": f"{_MUSIC}:KERNEL_CRAFTED",
         "genre": f"{_MUSIC}:GENRE",
-        "copying": f"{_MUSIC}:NEW",
+        "copying": f"{_MUSIC}:COPYING",
         "onset-rate": f"{_MUSIC}:ONSET_RATE",
         "tempo-clarity": f"{_MUSIC}:TEMPO_CLARITY",
         "key-clarity": f"{_MUSIC}:KEY_CLARITY",

@@ -1,18 +1,19 @@
-"""Is it alive? Whether a stream has collapsed, when, and how.
+"""Detection of degenerate output: whether, when and how a stream has collapsed.
 
-A stretch of 3 seconds is **dead** when one of these holds over all of it:
+A segment of 3 seconds is **degenerate** ("dead" in reports; any other is "alive") if one of these failure modes covers
+all of it:
 
 ========== =====================================================================================
 silence    no sample is farther than -60 dB from zero
 dc         no sample is farther than -60 dB from a constant that is not zero
-frozen     nine tenths of the stretch stay at one value for 15 ms and more at a time: stuck, with rare jumps
+frozen     nine tenths of the segment stay at one value for 15 ms and more at a time: stuck, with rare jumps
 tone       99.9 % of the energy lies in one spectral line that keeps its level within 0.5 dB
-loop       the stretch repeats itself: some lag up to 1 s explains 99.98 % of its energy
+loop       the segment repeats itself: some lag up to 1 s explains 99.98 % of its energy
 noise      its spectrum is flat (spectral flatness over 0.8): white noise
 ========== =====================================================================================
 
-The thresholds are calibrated on music that nobody would call dead: real held-out tracks score at least 99 %
-alive (docs/results.md), each failure made on purpose at least 99 % dead (tests/test_aliveness.py).
+The thresholds are calibrated on real music: held-out tracks score at least 99 % alive (docs/results.md), and each
+synthetic failure at least 99 % dead (tests/test_aliveness.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from scipy import fft
 from noizenet.audio.dsp import hann
 from noizenet.audio.waveform import Waveform, mix_channels
 
-STRETCH_S, HOP_S, LEAST_S = 3.0, 1.0, 0.25
+SEGMENT_S, HOP_S, MIN_S = 3.0, 1.0, 0.25
 QUIET = 10 ** (-60 / 20)
 FROZEN_SHARE, FROZEN_RUN_S = 0.9, 0.015
 TONE_SHARE, TONE_DRIFT_DB = 0.999, 0.5
@@ -39,9 +40,16 @@ N_FFT = 1024
 
 @dataclass
 class Report:
-    """The verdict on a stream.
+    """Degenerate time of a stream.
 
-    `death_s` is when the first dead stretch begins (None: never); `causes` gives the seconds of each cause.
+    Attributes
+    ----------
+    seconds, dead_s : float
+        Duration of the stream, and of its degenerate part.
+    death_s : float, optional
+        Start of the first degenerate segment, in seconds; None if there is none.
+    causes : dict of str to float
+        Seconds by failure mode.
     """
 
     seconds: float
@@ -51,12 +59,12 @@ class Report:
 
     @property
     def judged(self) -> bool:
-        """Whether there was enough sound to tell: a quarter of a second."""
-        return self.seconds >= LEAST_S
+        """Whether the stream was long enough to be classified: a quarter of a second."""
+        return self.seconds >= MIN_S
 
     @property
     def alive(self) -> float:
-        """Share of the time that is alive, in [0, 1]."""
+        """Share of the time that is not degenerate, in [0, 1]."""
         return 1.0 - self.dead_s / self.seconds if self.seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +78,7 @@ class Report:
 
 
 class Aliveness:
-    """A watch on a stream, in constant memory.
+    """Streaming detector of degenerate output, in constant memory.
 
     Parameters
     ----------
@@ -88,49 +96,49 @@ class Aliveness:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._stretch, self._hop = round(STRETCH_S * sample_rate), round(HOP_S * sample_rate)
-        self._rest = np.zeros(0, np.float32)
-        self._at = 0  # sample at which `_rest` begins
-        self._dead_until = 0
+        self._segment, self._hop = round(SEGMENT_S * sample_rate), round(HOP_S * sample_rate)
+        self._buffer = np.zeros(0, np.float32)
+        self._position = 0  # sample at which `_buffer` begins
+        self._marked_until = 0
         self._report = Report(0.0, 0.0, None)
         self._last_cause = ""
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """Watch the next samples, [n] or [n, C]."""
+        """Add the next samples, [n] or [n, C]."""
         mono = samples if samples.ndim == 1 else mix_channels(samples, 1)[:, 0]
-        self._rest = np.concatenate([self._rest, mono])
+        self._buffer = np.concatenate([self._buffer, mono])
         self._report.seconds += len(mono) / self._rate
-        while len(self._rest) >= self._stretch:
-            self._judge(self._rest[: self._stretch])
-            self._rest = self._rest[self._hop :]
-            self._at += self._hop
+        while len(self._buffer) >= self._segment:
+            self._classify(self._buffer[: self._segment])
+            self._buffer = self._buffer[self._hop :]
+            self._position += self._hop
 
     def finish(self) -> Report:
-        """Return the report. A stream shorter than a stretch is judged as one, unless it is too short."""
-        left = self._at + len(self._rest)
-        if self._at == 0 and LEAST_S * self._rate <= len(self._rest):
-            self._judge(self._rest)
-        elif self._last_cause and self._dead_until < left:  # the tail after the last stretch, too short to judge
-            self._mark(self._dead_until, left, self._last_cause)
+        """Return the report. A stream shorter than a segment is classified as one, unless it is too short."""
+        end = self._position + len(self._buffer)
+        if self._position == 0 and MIN_S * self._rate <= len(self._buffer):
+            self._classify(self._buffer)
+        elif self._last_cause and self._marked_until < end:  # the tail after the last segment, too short to classify
+            self._add_failure(self._marked_until, end, self._last_cause)
         return self._report
 
-    def _judge(self, stretch: NDArray[np.float32]) -> None:
-        cause = self._last_cause = failure_mode(stretch, self._rate)
+    def _classify(self, segment: NDArray[np.float32]) -> None:
+        cause = self._last_cause = failure_mode(segment, self._rate)
         if cause:
-            self._mark(max(self._at, self._dead_until), self._at + len(stretch), cause)
+            self._add_failure(max(self._position, self._marked_until), self._position + len(segment), cause)
 
-    def _mark(self, first: int, last: int, cause: str) -> None:
+    def _add_failure(self, first: int, last: int, cause: str) -> None:
         r = self._report
         if r.death_s is None:
-            r.death_s = round(self._at / self._rate, 3)
+            r.death_s = round(self._position / self._rate, 3)
         seconds = (last - first) / self._rate
         r.dead_s += seconds
         r.causes[cause] = r.causes.get(cause, 0.0) + seconds
-        self._dead_until = last
+        self._marked_until = last
 
 
 def measure(blocks: Iterable[Waveform]) -> Report:
-    """Judge a whole stream of blocks."""
+    """Return the report of a whole stream of blocks."""
     watch: Aliveness | None = None
     for block in blocks:
         watch = watch or Aliveness(block.sample_rate)
@@ -138,15 +146,15 @@ def measure(blocks: Iterable[Waveform]) -> Report:
     return watch.finish() if watch else Report(0.0, 0.0, None)
 
 
-def failure_mode(stretch: NDArray[np.float32], sample_rate: int) -> str:
-    """Return the cause for which a stretch of mono samples is dead, or an empty text."""
-    x = stretch.astype(np.float64)
+def failure_mode(segment: NDArray[np.float32], sample_rate: int) -> str:
+    """Return the failure mode of a segment of mono samples [n], or an empty string if it has none."""
+    x = segment.astype(np.float64)
     if np.abs(x).max() < QUIET:
         return "silence"
     x = x - x.mean()
     if np.abs(x).max() < QUIET:
         return "dc"
-    if _is_frozen(stretch, sample_rate):
+    if _is_frozen(segment, sample_rate):
         return "frozen"
     power = _spectra(x)
     if _is_tone(power):
@@ -164,11 +172,11 @@ def _spectra(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.square(np.abs(fft.rfft(frames * hann(N_FFT), axis=-1))))
 
 
-def _is_frozen(stretch: NDArray[np.float32], sample_rate: int) -> bool:
-    """Tell whether most of the time no sample differs from the one before."""
-    edges = np.flatnonzero(np.diff(stretch)) + 1
-    runs = np.diff(np.concatenate([[0], edges, [len(stretch)]]))
-    return bool(runs[runs >= FROZEN_RUN_S * sample_rate].sum() > FROZEN_SHARE * len(stretch))
+def _is_frozen(segment: NDArray[np.float32], sample_rate: int) -> bool:
+    """Return whether the samples stay constant for most of the time."""
+    edges = np.flatnonzero(np.diff(segment)) + 1
+    runs = np.diff(np.concatenate([[0], edges, [len(segment)]]))
+    return bool(runs[runs >= FROZEN_RUN_S * sample_rate].sum() > FROZEN_SHARE * len(segment))
 
 
 def _is_tone(power: NDArray[np.float64]) -> bool:
@@ -176,16 +184,16 @@ def _is_tone(power: NDArray[np.float64]) -> bool:
     line = power[:, max(0, top - 2) : top + 3].sum(1)
     if line.sum() < TONE_SHARE * power.sum():
         return False
-    # The Hann window of another phase moves the line's sum only slightly: compare over quarters of the stretch.
+    # The phase under the Hann window changes the line's sum only slightly, so quarters of the segment can be compared.
     quarters = [q.mean() for q in np.array_split(line, 4)]
     return bool(10 * np.log10(max(quarters) / max(min(quarters), 1e-20)) < TONE_DRIFT_DB)
 
 
 def _is_loop(x: NDArray[np.float64], sample_rate: int) -> bool:
-    """Tell whether x(t) ≈ x(t - lag) for one lag over the whole stretch."""
+    """Return whether x(t) ≈ x(t - lag) for one lag over the whole segment."""
     n = len(x)
     longest = min(round(LOOP_MAX_S * sample_rate), n // 2)
-    size = fft.next_fast_len(n + longest, real=True)  # what wraps round comes to larger lags only
+    size = fft.next_fast_len(n + longest, real=True)  # circular wrap-around affects larger lags only
     spectrum = fft.rfft(x, size)
     product = fft.irfft(np.square(np.abs(spectrum)), size)[: longest + 1]
     energy = np.concatenate([[0.0], np.cumsum(np.square(x))])
@@ -193,7 +201,7 @@ def _is_loop(x: NDArray[np.float64], sample_rate: int) -> bool:
     late, early = energy[n] - energy[lags], energy[n - lags]
     # ‖x(t) - x(t - lag)‖² over t ≥ lag, relative to the mean energy of both sides
     residual = (late + early - 2 * product) / np.maximum((late + early) / 2, 1e-20)
-    # Neighbouring samples of slow sound are alike: a lag counts only after the sound has changed since lag 0.
+    # Neighbouring samples of slow signals are similar: a lag counts only after the signal has decorrelated from lag 0.
     changed = np.nonzero(residual > 0.5)[0]
     if not len(changed):
         return False

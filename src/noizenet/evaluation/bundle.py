@@ -1,4 +1,4 @@
-"""Read TensorFlow's checkpoints (a sorted string table beside raw numbers) with NumPy alone.
+"""Read TensorFlow checkpoints (a sorted string table and a file of raw numbers) with NumPy alone.
 
 Formats: LevelDB's table format (``doc/table_format.md`` of github.com/google/leveldb) and the messages
 ``BundleEntryProto`` and ``TensorShapeProto`` of TensorFlow, in protocol buffers' wire encoding.
@@ -25,18 +25,18 @@ def read_bundle(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]:
     Raises
     ------
     ModelError
-        If the bytes are no such checkpoint.
+        If the bytes are not such a checkpoint.
     """
     try:
         if struct.unpack("<Q", index[-8:])[0] != MAGIC:
-            raise ValueError("no table's magic number at the end")
-        *_, at = _handle(index, len(index) - FOOTER)  # of the meta block, which says nothing here
+            raise ValueError("the magic number at the end is missing")
+        *_, at = _handle(index, len(index) - FOOTER)  # of the meta block, which is not needed
         start, size, _ = _handle(index, at)
         tensors = {}
         for _, handle in _entries(index[start : start + size]):
             first, length, _ = _handle(handle, 0)
             if index[first + length]:
-                raise ValueError("a compressed block")
+                raise ValueError("a block is compressed")
             for name, message in _entries(index[first : first + length]):
                 if name:
                     tensor = _tensor(message, data)
@@ -54,12 +54,12 @@ def _tensor(message: bytes, data: bytes) -> NDArray[np.float32] | None:
     shape = [int(dict(_fields(dim)).get(1, 0)) for number, dim in _fields(fields.get(2, b"")) if number == 2]
     offset, size = int(fields.get(4, 0)), int(fields[5])
     if offset + size > len(data) or size != 4 * int(np.prod(shape)):
-        raise ValueError("a tensor that its numbers do not fill")
+        raise ValueError("a tensor's size does not match its shape")
     return np.frombuffer(data, "<f4", size // 4, offset).reshape(shape)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, low ones first, and where it ends."""
+    """Return a little-endian number of seven bits a byte, and the offset of its end."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -71,14 +71,14 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _handle(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return a block's offset and size, and where this handle ends."""
+    """Return a block's offset and size, and the offset of the handle's end."""
     offset, at = _varint(data, at)
     size, at = _varint(data, at)
     return offset, size, at
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield a block's keys and values; each key gives only what differs from the one before."""
+    """Yield a block's keys and values; each key is stored as its difference from the previous key."""
     restarts = struct.unpack("<I", block[-4:])[0]
     end, at, key = len(block) - 4 - 4 * restarts, 0, b""
     while at < end:
@@ -94,7 +94,7 @@ def _fields(message: int | bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield a message's field numbers and values."""
     at = 0
     if not isinstance(message, bytes):
-        raise ValueError("a number where a message should be")
+        raise ValueError("expected a message, found a number")
     while at < len(message):
         tag, at = _varint(message, at)
         kind = tag & 7
@@ -110,4 +110,4 @@ def _fields(message: int | bytes) -> Iterator[tuple[int, int | bytes]]:
             yield tag >> 3, int.from_bytes(message[at : at + width], "little")
             at += width
         else:
-            raise ValueError(f"a field of kind {kind}")
+            raise ValueError(f"unknown wire type {kind}")

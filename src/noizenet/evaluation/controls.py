@@ -1,7 +1,7 @@
-"""What nobody would call music: a measure that prefers it to real music is blind to it.
+"""Negative controls, which are not music: a metric that does not rate one worse than real music is insensitive to it.
 
-White noise has the level of a genre's music and nothing else of it; shuffled windows have its sounds and nothing of
-their order; silence has nothing.
+White noise keeps only the level of a genre's music; shuffled windows keep its sounds but not their order; silence keeps
+nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Blocks = Iterator[NDArray[np.float32]]
 
 
 def silence(corpus: Corpus, tracks: Sequence[Track], seconds: float, seed: int) -> Blocks:
-    """Yield nothing, second by second."""
+    """Yield zeros, second by second."""
     for _ in range(round(seconds)):
         yield np.zeros(corpus.sample_rate, np.float32)
 
@@ -36,12 +36,12 @@ def white_noise(corpus: Corpus, tracks: Sequence[Track], seconds: float, seed: i
 
 
 def shuffled_windows(corpus: Corpus, tracks: Sequence[Track], seconds: float, seed: int) -> Blocks:
-    """Yield quarters of a second from anywhere in the tracks, one after the other, with short crossfades."""
+    """Yield windows of a quarter of a second from random positions in the tracks, with short crossfades."""
     generator = np.random.default_rng(seed)
     window, fade = round(WINDOW_S * corpus.sample_rate), round(FADE_S * corpus.sample_rate)
     long = [t for t in tracks if t.frames > window + fade]
     if not long:
-        raise UsageError(f"{corpus.folder}: no track is as long as a window of {WINDOW_S:g} s")
+        raise UsageError(f"{corpus.folder}: no track is longer than a window of {WINDOW_S:g} s")
     rise = np.sqrt(np.linspace(0, 1, fade)).astype(np.float32)
     tail = np.zeros(fade, np.float32)
     for _ in range(round(seconds / WINDOW_S)):
@@ -58,7 +58,7 @@ CONTROLS: dict[str, Callable[[Corpus, Sequence[Track], float, int], Blocks]] = {
     "white noise": white_noise,
     "shuffled windows": shuffled_windows,
 }
-IN_REPORTS = ("white noise", "shuffled windows")
+REPORT_CONTROLS = ("white noise", "shuffled windows")
 
 
 def control(
@@ -70,7 +70,7 @@ def control(
     seconds: float = SECONDS,
     seed: int = 0,
 ) -> list[Recording]:
-    """Return recordings of a control for every genre.
+    """Return recordings of a negative control for every genre.
 
     Parameters
     ----------
@@ -78,10 +78,15 @@ def control(
         ``silence``, ``white noise`` or ``shuffled windows``.
     corpus : Corpus
     split : str
-        The tracks that it is made of: held-out music by default, so that nothing of it is copied.
+        Split whose tracks it is made of: held-out music by default, so that it does not copy training music.
     per_genre, seconds : int, float
-        How many, and how long.
+        Number of recordings of each genre, and length of each.
     seed : int
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown.
     """
     if name not in CONTROLS:
         raise UsageError(f"unknown control {name!r}: {suggest(name, list(CONTROLS))}")

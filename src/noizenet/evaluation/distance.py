@@ -1,18 +1,19 @@
-"""How far generated music lies from real music: distances between sets of embeddings, with intervals.
+"""Distances between embeddings of generated and of real music, with confidence intervals.
 
-A Fréchet distance from few points is too large (its covariances are too narrow in some directions), the more so the
-fewer they are: sets of other sizes cannot be compared. The distance at infinite size is read off a line through
-distances at several sizes over 1 / size (M. J. Chong and D. Forsyth, "Effectively unbiased FID and inception score",
-CVPR 2020; for music: A. Gui et al., "Adapting Frechet audio distance for generative music evaluation", ICASSP 2024).
-What is left out at the smaller sizes are whole recordings: their points are alike, and a set of few recordings is too
-narrow however many points it has. The kernel distance needs no such cure and checks it (M. Bińkowski et al.,
-"Demystifying MMD GANs", ICLR 2018); its pairs within a set are of two recordings each, for the same reason.
+The Fréchet distance is biased upwards for small sets, the more so the smaller they are (their covariances are too
+narrow in some directions), so that sets of different sizes cannot be compared. The distance at infinite size is
+extrapolated by a line through distances at several sizes over 1 / size (M. J. Chong and D. Forsyth, "Effectively
+unbiased FID and inception score", CVPR 2020; for music: A. Gui et al., "Adapting Frechet audio distance for generative
+music evaluation", ICASSP 2024). Smaller sets leave out whole recordings: the points of one recording are correlated,
+and a set of few recordings is too narrow however many points it has. The kernel distance is unbiased and serves as a
+check (M. Bińkowski et al., "Demystifying MMD GANs", ICLR 2018); for the same reason, its pairs within a set are from
+two different recordings.
 
-Least counts: a covariance of D numbers from fewer than D points says nothing of some directions, so that the smallest
-size has at least D points and a set 2 D. Measured with Gaussians of 32 and 64 numbers (equal, decaying and random
-spectra; true distances of 0 to 0.2 of the total variance), the extrapolated distance is then wrong by at most 0.03 of
-the total variance on average, where the plain one is 0.12 to 0.29 too large; from half as many points it is wrong by up
-to 0.05, from D / 2 + 2 by up to 0.3.
+Minimum sizes: a covariance of D dimensions from fewer than D points is singular, so the smallest subset has at least D
+points and a set at least 2 D. Simulated with Gaussians of 32 and 64 dimensions (equal, decaying and random spectra;
+true distances of 0 to 0.2 of the total variance), the error of the extrapolated distance is then at most 0.03 of the
+total variance on average, where the plain distance is 0.12 to 0.29 too large; with half as many points the error is up
+to 0.05, with D / 2 + 2 points up to 0.3.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.evaluation.intervals import LEAST_RECORDINGS, Estimate, around, at_least_nothing
+from noizenet.evaluation.intervals import MIN_RECORDINGS, Estimate, bootstrap_interval, clip_at_zero
 
 F64 = NDArray[np.float64]
 Groups = NDArray[np.integer]
 SIZES, DRAWS, BOOTSTRAPS, KERNEL_SUBSET, KERNEL_DRAWS = 6, 3, 20, 200, 50
-HALVES = 4
-"""Ways to part the reference in two, for what its own size adds."""
+N_SPLITS = 4
+"""Random splits of the reference into halves, to estimate the bias due to its size."""
 
-PER_NUMBER = 2
-"""Points that a Fréchet distance needs for each number of an embedding."""
+POINTS_PER_DIMENSION = 2
+"""Points that a Fréchet distance needs for each dimension of an embedding."""
 
-KERNEL_LEAST, KERNEL_RECORDINGS = 16, 2
+KERNEL_MIN_POINTS, KERNEL_MIN_RECORDINGS = 16, 2
 SHRINK = 1e-6
-"""Added to variances relative to their mean: points that all lie in a plane have a distance too."""
+"""Added to the variances, relative to their mean, so that singular covariances have a distance too."""
 
-DEAD = 1e-6
-"""Spread of a feature, as a share of the largest, below which it does not vary."""
+CONSTANT_SHARE = 1e-6
+"""Standard deviation, as a share of the largest one, below which a feature counts as constant."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Gaussian:
 def frechet(a: Gaussian, b: Gaussian) -> float:
     """Return the squared Fréchet distance of two Gaussians: |m_a - m_b|² + tr(A + B - 2 (A B)^(1/2)).
 
-    D. C. Dowson and B. V. Landau, 1982. The root's trace comes from the eigenvalues of A^(1/2) B A^(1/2), symmetric.
+    Source: D. C. Dowson and B. V. Landau, 1982. The trace of the root is computed from the eigenvalues of the symmetric
+    A^(1/2) B A^(1/2).
     """
     values, vectors = np.linalg.eigh(a.covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -76,14 +78,14 @@ def frechet(a: Gaussian, b: Gaussian) -> float:
 def frechet_at_infinity(real: Gaussian, points: F64, groups: Groups, generator: np.random.Generator) -> float:
     """Return the Fréchet distance of points [N, D] to a reference, extrapolated to infinitely many recordings.
 
-    NaN where there are too few points to leave recordings out.
+    NaN if there are too few points to leave recordings out.
     """
-    members = _members(groups)
+    rows_by_recording = _rows_by_recording(groups)
     x, y = [], []
-    for size in np.unique(np.linspace((len(members) + 1) // 2, len(members), SIZES).astype(int)):
-        for _ in range(DRAWS if size < len(members) else 1):
-            chosen = generator.choice(len(members), size, replace=False)
-            drawn = points[np.concatenate([members[i] for i in chosen])]
+    for size in np.unique(np.linspace((len(rows_by_recording) + 1) // 2, len(rows_by_recording), SIZES).astype(int)):
+        for _ in range(DRAWS if size < len(rows_by_recording) else 1):
+            chosen = generator.choice(len(rows_by_recording), size, replace=False)
+            drawn = points[np.concatenate([rows_by_recording[i] for i in chosen])]
             if len(drawn) >= points.shape[1]:
                 x.append(1 / len(drawn))
                 y.append(frechet(real, Gaussian.of(drawn)))
@@ -95,127 +97,127 @@ def frechet_at_infinity(real: Gaussian, points: F64, groups: Groups, generator: 
 def frechet_distance(
     real: F64, points: F64, groups: Groups, seed: int = 0, *, real_groups: Groups | None = None
 ) -> Estimate:
-    """Return the Fréchet distance of points to real ones, both extrapolated, with an interval.
+    """Return the Fréchet distance of points to a reference, both extrapolated to infinite size, with an interval.
 
     Parameters
     ----------
     real, points : ndarray
-        [M, D] and [N, D], of recordings that the other has not.
+        Reference [M, D] and points [N, D], from disjoint sets of recordings.
     groups : ndarray
-        Which recording each point is from, [N].
+        Recording of each point, [N].
     seed : int
-        Fixes what is drawn.
+        Seed of the subsets and of the bootstrap.
     real_groups : ndarray, optional
-        The same of the real ones, [M]; each is taken for a recording of its own where that is not given.
+        Recording of each reference point, [M]; by default each point counts as one recording.
 
     Returns
     -------
     Estimate
-        Never negative: an estimate below 0 is given as 0, and its note says so.
+        Never negative: a negative estimate is given as 0, with a note.
 
     Raises
     ------
     UsageError
-        If there are fewer than 2 D points of either kind or fewer than five recordings: no figure could be trusted.
+        If either side has fewer than 2 D points or fewer than five recordings.
     """
     real_groups = np.arange(len(real)) if real_groups is None else real_groups
-    for name, side, own in (("the reference", real, real_groups), ("what is judged", points, groups)):
-        _check(name, side, own, PER_NUMBER * side.shape[-1], LEAST_RECORDINGS)
+    for name, side, side_groups in (("the reference", real, real_groups), ("the evaluated set", points, groups)):
+        _check(name, side, side_groups, POINTS_PER_DIMENSION * side.shape[-1], MIN_RECORDINGS)
     reference = Gaussian.of(real)
-    # What the reference's own size adds is the same for all that is compared with it, and is taken off once.
+    # The bias due to the reference's size is the same for every set compared with it, and is subtracted.
     generator = np.random.default_rng(seed)
-    surplus = _surplus(real, real_groups, generator)
+    bias = _reference_bias(real, real_groups, generator)
 
-    def once(chosen: F64, of: Groups) -> float:
-        return frechet_at_infinity(reference, chosen, of, generator) - surplus
+    def estimate(chosen: F64, of: Groups) -> float:
+        return frechet_at_infinity(reference, chosen, of, generator) - bias
 
-    value = once(points, groups)
+    value = estimate(points, groups)
     if not np.isfinite(value):
-        raise UsageError("nearly all stretches come from one recording: nothing can be said of others")
-    return _interval(value, points, groups, generator, once)
+        raise UsageError("nearly all segments are from one recording: more recordings are needed")
+    return _interval(value, points, groups, generator, estimate)
 
 
-def _surplus(real: F64, groups: Groups, generator: np.random.Generator) -> float:
-    """Return what a reference of N points adds: the distance between two halves of its recordings, scaled."""
-    members = _members(groups)
+def _reference_bias(real: F64, groups: Groups, generator: np.random.Generator) -> float:
+    """Return the bias due to a reference's size, from the distance between halves of its recordings."""
+    rows_by_recording = _rows_by_recording(groups)
     found = []
-    for _ in range(HALVES):
-        order = generator.permutation(len(members))
-        halves = [np.concatenate([members[i] for i in part]) for part in np.array_split(order, 2)]
+    for _ in range(N_SPLITS):
+        order = generator.permutation(len(rows_by_recording))
+        halves = [np.concatenate([rows_by_recording[i] for i in part]) for part in np.array_split(order, 2)]
         between = frechet(*(Gaussian.of(real[half]) for half in halves))
         found.append(between / (len(real) * sum(1 / len(half) for half in halves)))
     return float(np.mean(found))
 
 
-def _check(name: str, points: F64, groups: Groups, least: int, recordings: int) -> None:
-    """See that a set can support a figure, and say why where it cannot."""
+def _check(name: str, points: F64, groups: Groups, min_points: int, min_recordings: int) -> None:
+    """Raise if a set cannot support an estimate."""
     if points.ndim != 2 or len(groups) != len(points):
         raise UsageError(f"{name}: expected points [N, D] and the recording of each [N]")
-    if len(points) < least:
+    if len(points) < min_points:
         raise UsageError(
-            f"{len(points)} stretches of three seconds ({name}) are too few for embeddings of {points.shape[1]} "
-            f"numbers: at least {least} are needed"
+            f"{len(points)} segments of three seconds ({name}) are too few for embeddings of {points.shape[1]} "
+            f"dimensions: at least {min_points} are needed"
         )
     count = len(np.unique(groups))
-    if count < recordings:
-        raise UsageError(f"{count} recording(s) ({name}) are too few: at least {recordings} are needed")
+    if count < min_recordings:
+        raise UsageError(f"{count} recording(s) ({name}) are too few: at least {min_recordings} are needed")
     if not np.isfinite(points).all():
-        raise UsageError(f"{name}: some of its numbers are not finite")
+        raise UsageError(f"{name}: some values are not finite")
 
 
-def _members(groups: Groups) -> list[NDArray[Any]]:
+def _rows_by_recording(groups: Groups) -> list[NDArray[Any]]:
     """Return the rows of each recording."""
     return [np.flatnonzero(groups == name) for name in np.unique(groups)]
 
 
-def units_of(points: F64) -> F64:
-    """Return what to divide each number of points [N, D] by: its spread, or the largest where it does not vary."""
+def feature_scales(points: F64) -> F64:
+    """Return a scale of each dimension of points [N, D]: its standard deviation, or the largest one if constant."""
     spread = points.std(0)
     most = float(spread.max(initial=0.0)) or 1.0
-    return np.where(spread > DEAD * most, spread, most)
+    return np.where(spread > CONSTANT_SHARE * most, spread, most)
 
 
 def kernel_distance(
     real: F64, points: F64, groups: Groups, seed: int = 0, *, real_groups: Groups | None = None
 ) -> Estimate:
-    """Return the unbiased squared kernel distance with the kernel (x·y / D + 1)³, on standardised points.
+    """Return the unbiased squared kernel distance (MMD) with the kernel (x·y / D + 1)³, on standardised points.
 
-    Parameters as for :func:`frechet_distance`.
+    Parameters are those of :func:`frechet_distance`.
 
     Raises
     ------
     UsageError
-        If there are fewer than 16 points of either kind, or all are from one recording.
+        If either side has fewer than 16 points, or all are from one recording.
     """
     real_groups = np.arange(len(real)) if real_groups is None else real_groups
-    for name, side, own in (("the reference", real, real_groups), ("what is judged", points, groups)):
-        _check(name, side, own, KERNEL_LEAST, KERNEL_RECORDINGS)
+    for name, side, side_groups in (("the reference", real, real_groups), ("the evaluated set", points, groups)):
+        _check(name, side, side_groups, KERNEL_MIN_POINTS, KERNEL_MIN_RECORDINGS)
     generator = np.random.default_rng(seed)
-    mean, spread = real.mean(0), units_of(real)
+    mean, spread = real.mean(0), feature_scales(real)
     a, b = (real - mean) / spread, (points - mean) / spread
     origin = np.arange(len(b))
 
-    def once(rows: NDArray[Any], _: Groups) -> float:
+    def estimate(rows: NDArray[Any], _: Groups) -> float:
         found = []
         for _draw in range(KERNEL_DRAWS):
             i = generator.choice(len(a), min(KERNEL_SUBSET, len(a)), replace=False)
             j = rows[generator.choice(len(rows), min(KERNEL_SUBSET, len(rows)), replace=False)]
             found.append(_mmd(a[i], real_groups[i], b[j], groups[j]))
-        kept = [x for x in found if np.isfinite(x)]  # a draw may hold one recording only
-        return float(np.mean(kept)) if kept else float("nan")
+        finite = [x for x in found if np.isfinite(x)]  # a draw may come from one recording only
+        return float(np.mean(finite)) if finite else float("nan")
 
-    value = once(origin, groups)
+    value = estimate(origin, groups)
     if not np.isfinite(value):
-        raise UsageError("nearly all stretches come from one recording: nothing can be said of others")
-    return _interval(value, origin, groups, generator, once, rounds=10)
+        raise UsageError("nearly all segments are from one recording: more recordings are needed")
+    return _interval(value, origin, groups, generator, estimate, rounds=10)
 
 
 def _mmd(x: F64, x_groups: Groups, y: F64, y_groups: Groups) -> float:
-    """Return the squared distance of two sets; pairs within a set are of two recordings."""
+    """Return the squared distance of two sets; pairs within a set are from two different recordings."""
     size = x.shape[1]
     within = 0.0
-    for side, own in ((x, x_groups), (y, y_groups)):
-        apart = own[:, None] != own
+    for side, side_groups in ((x, x_groups), (y, y_groups)):
+        apart = side_groups[:, None] != side_groups
         if not apart.any():
             return float("nan")
         within += float(_cube(side @ side.T / size + 1)[apart].mean())
@@ -223,18 +225,20 @@ def _mmd(x: F64, x_groups: Groups, y: F64, y_groups: Groups) -> float:
 
 
 def _cube(x: F64) -> F64:
-    return x * x * x  # many times as fast as a power
+    return x * x * x  # much faster than a power
 
 
 def _interval(
     value: float, points: NDArray[Any], groups: Groups, generator: np.random.Generator,
-    figure: Callable[[NDArray[Any], Groups], float], rounds: int = BOOTSTRAPS,
+    statistic: Callable[[NDArray[Any], Groups], float], rounds: int = BOOTSTRAPS,
 ) -> Estimate:  # fmt: skip
-    """Resample recordings."""
-    members, found = _members(groups), list[float]()
-    for _ in range(rounds if len(members) >= LEAST_RECORDINGS else 0):
-        chosen = generator.integers(len(members), size=len(members))
-        rows = np.concatenate([members[i] for i in chosen])
-        found.append(figure(points[rows], np.repeat(np.arange(len(chosen)), [len(members[i]) for i in chosen])))
-    low, high = around(value, found, len(members))
-    return at_least_nothing(Estimate(value, low, high, len(points)))
+    """Return the estimate with an interval by resampling whole recordings."""
+    rows_by_recording, found = _rows_by_recording(groups), list[float]()
+    for _ in range(rounds if len(rows_by_recording) >= MIN_RECORDINGS else 0):
+        chosen = generator.integers(len(rows_by_recording), size=len(rows_by_recording))
+        rows = np.concatenate([rows_by_recording[i] for i in chosen])
+        found.append(
+            statistic(points[rows], np.repeat(np.arange(len(chosen)), [len(rows_by_recording[i]) for i in chosen]))
+        )
+    low, high = bootstrap_interval(value, found, len(rows_by_recording))
+    return clip_at_zero(Estimate(value, low, high, len(points)))

@@ -1,7 +1,7 @@
-"""The paper's echo: every frame predicted from the true frames before it, beside the persistence baseline.
+"""The paper's reproduction ("echo"): each frame predicted from the true frames before it (teacher forcing).
 
-An echo sounds like the song even where the network knows nothing: the true frame is fed in at every step, and
-repeating it is nearly right. Persistence (repeat the last frame) says how nearly.
+An echo sounds like the song even if the network has learned nothing, because the true frame is the input of every step
+and repeating it is nearly right. The persistence baseline, which repeats the last frame, shows how nearly.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ErrorSums:
     bias: float = 0.0
 
     def add(self, predicted: Samples, true: Samples) -> None:
-        """Take in a stretch of predictions."""
+        """Add the errors of a segment."""
         error = predicted.astype(np.float64) - true
         self.count += error.size
         self.square += float(np.square(error).sum())
@@ -51,7 +51,7 @@ class ErrorSums:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Errors of the echo and of persistence, in the unit that `domain` names."""
+    """Errors of the model's echo and of persistence; `domain` names what they are measured on."""
 
     seconds: float
     domain: str
@@ -59,21 +59,21 @@ class Reproduction:
     persistence: dict[str, float]
 
 
-class Sounds(NamedTuple):
-    """The same stretch of sound as the echo and as persistence have it, each [n, C]."""
+class EchoBlock(NamedTuple):
+    """Samples of one segment from the model and from persistence, each [n, C]."""
 
     echo: Samples
     persistence: Samples
 
 
 class Echo:
-    """A model that hears a song frame by frame and says each frame before it comes.
+    """Teacher-forced prediction of a song, frame by frame.
 
     Parameters
     ----------
     model : Model
     mix : ndarray
-        How much of each genre the song is, [G], summing to 1.
+        Genre conditioning: weights of the genres, [G], summing to 1.
     """
 
     def __init__(self, model: Model, mix: NDArray[np.float32]) -> None:
@@ -87,16 +87,16 @@ class Echo:
         self._last = r.silence()
         self._samples = 0
 
-    def extract_features(self, blocks: Iterable[Samples]) -> Iterator[Sounds]:
-        """Hear a song's blocks [n, C] at the model's rate; yield what each side makes of it."""
+    def process(self, blocks: Iterable[Samples]) -> Iterator[EchoBlock]:
+        """Process a song's blocks [n, C] at the model's rate; yield the predicted samples."""
         r = self._model.representation
         for frames in frame_chunks(r, blocks):
             self._samples += r.samples_for(len(frames))
-            yield self._hear(frames)
-        if self._samples and (r.kind != "classes" or r.key):
-            yield Sounds(*(decoder.finish() for decoder in self._decoders[:2]))
+            yield self._process(frames)
+        if self._samples and (r.kind != "classes" or r.cache_key):
+            yield EchoBlock(*(decoder.finish() for decoder in self._decoders[:2]))
 
-    def _hear(self, frames: Frames) -> Sounds:
+    def _process(self, frames: Frames) -> EchoBlock:
         import torch
 
         model, r = self._model, self._model.representation
@@ -108,33 +108,33 @@ class Echo:
             codes = model.network.head.mode(output).numpy()
             self._errors.add(r.vectors(codes), r.vectors(frames))
             self._repeat_errors.add(r.vectors(before), r.vectors(frames))
-            return Sounds(echo.push(codes), repeat.push(before))
+            return EchoBlock(echo.push(codes), repeat.push(before))
         classes = r.kind == "classes"
         values = torch.from_numpy(r.values() if classes else np.zeros(0, np.float32))
         with torch.inference_mode():  # the mean of the predicted distribution, the best guess under MSE
             predicted = model.network.head.mean(output, values).numpy()
-        heard = predicted.reshape(-1, r.channels) if classes else echo.push(predicted)
-        again = repeat.push(before)
+        echoed = predicted.reshape(-1, r.channels) if classes else echo.push(predicted)
+        repeated = repeat.push(before)
         if self._on_frames:
             self._errors.add(predicted, frames)
             self._repeat_errors.add(before, frames)
         else:
             true = truth.push(frames)
-            self._errors.add(heard, true)
-            self._repeat_errors.add(again, true)
-        return Sounds(heard, again)
+            self._errors.add(echoed, true)
+            self._repeat_errors.add(repeated, true)
+        return EchoBlock(echoed, repeated)
 
     def result(self) -> Reproduction:
-        """Return the errors so far: on samples (full scale 1), or on frames where phases are not modelled."""
+        """Return the errors so far: on samples (full scale 1), or on frames if phases are not modelled."""
         domain = "standardised frames" if self._on_frames else "samples"
         if self._model.architecture.tokens:
-            domain = "what the codes stand for"
+            domain = "the codes' embeddings"
         seconds = self._samples / self._model.representation.sample_rate
         return Reproduction(seconds, domain, self._errors.means(), self._repeat_errors.means())
 
 
 def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: NDArray[np.float32]) -> Reproduction:
-    """Write the teacher-forced echo of a song, and the persistence baseline.
+    """Write the teacher-forced echo of a song and the persistence baseline.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
     out, persistence_out : Path
         Sound files to write.
     mix : ndarray
-        The song's genres, [G], for models that know genres.
+        Genre conditioning, [G], for models trained with genres.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
         AudioWriter(out, r.sample_rate, r.channels) as writer,
         AudioWriter(persistence_out, r.sample_rate, r.channels) as repeat_writer,
     ):
-        for sounds in echo.extract_features(converted_blocks(reader, r.sample_rate, r.channels)):
+        for sounds in echo.process(converted_blocks(reader, r.sample_rate, r.channels)):
             writer.write(sounds.echo)
             repeat_writer.write(sounds.persistence)
         if not echo.result().seconds:
@@ -167,25 +167,25 @@ def reproduce(model: Model, song: Path, out: Path, persistence_out: Path, mix: N
 def frame_chunks(representation: Representation, blocks: Iterable[Samples]) -> Iterator[Frames]:
     """Encode a stream of [n, C] blocks chunk by chunk, as if it were encoded at once."""
     r = representation
-    if r.key:  # dear frames, of which an encoder looks ahead: at once
+    if r.cache_key:  # the encoder looks ahead, so the recording is encoded at once
         yield r.encode(Waveform(np.concatenate([np.zeros((0, r.channels), np.float32), *blocks]), r.sample_rate))
         return
     hop = r.samples_for(r.frame_multiple)
     chunk = hop * max(1, CHUNK_FRAMES if hop == 1 else CHUNK_FRAMES // 16)
     history = np.zeros((0, r.channels), np.float32)
-    rest = history
+    buffer = history
 
     def encode(samples: Samples) -> Frames:
         nonlocal history
-        lead = len(history) // hop * r.frame_multiple
+        overlap = len(history) // hop * r.frame_multiple
         joined = np.concatenate([history, samples])
         history = joined[-(r.left_context // r.frame_multiple) * hop :]
-        return r.encode(Waveform(joined, r.sample_rate))[lead:]
+        return r.encode(Waveform(joined, r.sample_rate))[overlap:]
 
     for block in blocks:
-        rest = np.concatenate([rest, block])
-        while len(rest) >= chunk:
-            piece, rest = rest[:chunk], rest[chunk:]
-            yield encode(piece)
-    if len(rest):
-        yield encode(rest)
+        buffer = np.concatenate([buffer, block])
+        while len(buffer) >= chunk:
+            segment, buffer = buffer[:chunk], buffer[chunk:]
+            yield encode(segment)
+    if len(buffer):
+        yield encode(buffer)

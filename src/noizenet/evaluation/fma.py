@@ -1,8 +1,8 @@
-"""FMA's published baseline: 518 librosa features a track, the official split, a support-vector classifier.
+"""FMA's published baseline: 518 librosa features per track, the official split, a support-vector classifier.
 
 M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson, "FMA: a dataset for music analysis", ISMIR 2017, section 4:
 seven statistics of eleven features over a clip. The features are published with the dataset (``features.csv``);
-:func:`features` makes the same columns from sound, so that what was generated can be put to the same classifier.
+:func:`features` computes the same columns from audio, so that the same classifier can be applied to generated music.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ N_FFT, HOP, OCTAVES = 2048, 512, 7
 
 @dataclass(frozen=True)
 class Baseline:
-    """Accuracy of the classifier on the official test tracks, how many there were, and per feature set."""
+    """Accuracy of the classifier on the official test tracks by feature set, and the numbers of tracks."""
 
     subset: str
     train_tracks: int
@@ -52,12 +52,12 @@ def columns() -> pd.MultiIndex:
 
 
 def features(sound: Waveform) -> pd.Series:
-    """Return a clip's 518 numbers under FMA's names.
+    """Return a clip's 518 features under FMA's names.
 
     Parameters
     ----------
     sound : Waveform
-        Mixed to mono here; FMA's were made of clips of 30 seconds at their own rates.
+        Is mixed to mono. FMA's features are of clips of 30 seconds at their original rates.
     """
     from noizenet.kernels.cache import load_librosa
 
@@ -105,7 +105,7 @@ def read_features(path: Path) -> pd.DataFrame:
     Raises
     ------
     CorpusError
-        If it is not what FMA publishes.
+        If the file is not FMA's.
     """
     import pandas as pd
 
@@ -151,7 +151,7 @@ def baseline(metadata: Path, subset: str = "small") -> Baseline:
     accuracy = {}
     for name in (*SIZES, "all"):
         part = table if name == "all" else table[[name]]
-        machine = make_pipeline(StandardScaler(), SVC(kernel="rbf"))
-        machine.fit(part.loc[train.index].to_numpy(), train.genre)
-        accuracy[name] = float(machine.score(part.loc[test.index].to_numpy(), test.genre))
+        classifier = make_pipeline(StandardScaler(), SVC(kernel="rbf"))
+        classifier.fit(part.loc[train.index].to_numpy(), train.genre)
+        accuracy[name] = float(classifier.score(part.loc[test.index].to_numpy(), test.genre))
     return Baseline(subset, len(train), len(test), accuracy)

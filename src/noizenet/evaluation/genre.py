@@ -1,4 +1,4 @@
-"""Is it the genre that was asked for? What a classifier that learned real music says of generated music."""
+"""Genre accuracy: whether a classifier trained on real music predicts the requested genre of generated music."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.intervals import Estimate, proportion
 
-LEAST = 5
-"""Recordings that an accuracy needs."""
+MIN_RECORDINGS = 5
+"""Recordings that an estimate of the accuracy needs."""
 
-MOST = 400
-"""Stretches of one genre that the classifier learns from at most: each genre counts alike."""
+MAX_SEGMENTS = 400
+"""Most training segments of one genre, so that the genres have equal weight."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Accuracy over recordings with an interval, and who was taken for whom [asked, heard]."""
+class GenreAccuracy:
+    """Accuracy over recordings with an interval, and the confusion matrix [requested, predicted]."""
 
     accuracy: Estimate
     confusion: NDArray[np.int64]
@@ -29,21 +29,21 @@ class Verdict:
 
 
 class GenreClassifier:
-    """Logistic regression on standardised embeddings of stretches; a recording is what its stretches say together.
+    """Logistic regression on standardised embeddings of segments, summed over a recording's segments.
 
     Parameters
     ----------
     points : float [N, D]
         Embeddings of real training music.
     labels : sequence of str
-        The genre of each, [N].
+        Genre of each point, [N].
     seed : int
-        Draws the stretches where a genre has many.
+        Seed of the choice of segments of genres that have many.
 
     Raises
     ------
     UsageError
-        If there are fewer than two genres that can be heard, or numbers that are not finite.
+        If there are fewer than two genres, or values that are not finite.
     """
 
     def __init__(self, points: NDArray[Any], labels: Sequence[str], seed: int = 0) -> None:
@@ -54,43 +54,43 @@ class GenreClassifier:
         names = np.asarray(labels)
         self.genres = sorted(set(labels))
         if len(self.genres) < 2:
-            raise UsageError(f"a classifier of genres needs at least two; this collection has {len(self.genres)}")
+            raise UsageError(f"a genre classifier needs at least two genres; the training music has {len(self.genres)}")
         if not np.isfinite(points).all():
-            raise UsageError("some numbers of the training music are not finite: no classifier can learn from them")
+            raise UsageError("some embeddings of the training music are not finite: no classifier can be trained")
         generator = np.random.default_rng(seed)
         rows = []
         for genre in self.genres:
-            own = np.flatnonzero(names == genre)
-            rows.append(generator.permutation(own)[:MOST])
+            rows_of_genre = np.flatnonzero(names == genre)
+            rows.append(generator.permutation(rows_of_genre)[:MAX_SEGMENTS])
         chosen = np.concatenate(rows)
         self._pipeline = make_pipeline(
             StandardScaler(), LogisticRegression(C=0.05, class_weight="balanced", max_iter=1000)
         )
         self._pipeline.fit(points[chosen], names[chosen])
 
-    def judge(self, recordings: Sequence[tuple[str, NDArray[Any]]]) -> Verdict:
-        """Judge recordings: pairs of the genre that was meant, and embeddings [n, D].
+    def evaluate(self, recordings: Sequence[tuple[str, NDArray[Any]]]) -> GenreAccuracy:
+        """Return the accuracy on recordings: pairs of the requested genre and embeddings [n, D].
 
         Raises
         ------
         UsageError
-            If fewer than five carry a known genre.
+            If fewer than five have a known genre.
         """
         index = {genre: i for i, genre in enumerate(self.genres)}
         confusion = np.zeros((len(self.genres), len(self.genres)), np.int64)
-        right = []
+        correct = []
         for genre, points in recordings:
             if genre not in index or not len(points):
                 continue
             if not np.isfinite(points).all():
-                raise UsageError("some numbers of what is judged are not finite")
+                raise UsageError("some embeddings of the evaluated recordings are not finite")
             logs = self._pipeline.predict_log_proba(points).mean(0)
-            heard = int(logs.argmax())
-            confusion[index[genre], heard] += 1
-            right.append(heard == index[genre])
-        if len(right) < LEAST:
+            predicted = int(logs.argmax())
+            confusion[index[genre], predicted] += 1
+            correct.append(predicted == index[genre])
+        if len(correct) < MIN_RECORDINGS:
             raise UsageError(
-                f"{len(right)} recording(s) carry a genre that the classifier knows, and sound: "
-                f"at least {LEAST} are needed"
+                f"{len(correct)} recording(s) have a genre of the training music and are not silent: "
+                f"at least {MIN_RECORDINGS} are needed"
             )
-        return Verdict(proportion(sum(right), len(right)), confusion, self.genres)
+        return GenreAccuracy(proportion(sum(correct), len(correct)), confusion, self.genres)

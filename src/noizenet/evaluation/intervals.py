@@ -1,9 +1,9 @@
-"""Figures with the intervals that the recordings behind them allow: recordings are drawn, never the points of one.
+"""Confidence intervals by a bootstrap over recordings.
 
-Points of one recording are alike, so what counts is how many recordings there are. Resampling few of them gives
-intervals that are too narrow: they are widened as those of a mean would have to be (the expanded percentile interval of
-T. C. Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015). From fewer than
-five recordings no interval is given.
+The points of one recording are correlated, so whole recordings are resampled. Few recordings give intervals that are
+too narrow: they are widened by the factor for a mean (the expanded percentile interval of T. C. Hesterberg, "What
+teachers should know about the bootstrap", The American Statistician 69, 2015). For fewer than five recordings no
+interval is given.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 
-LEAST_RECORDINGS = 5
-"""Recordings from which on an interval is given."""
+MIN_RECORDINGS = 5
+"""Recordings that an interval needs."""
 
 ROUNDS, TAIL = 200, 0.05
 NAN = float("nan")
@@ -27,18 +27,17 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, its interval, and how many values it comes from.
+    """An estimate with its confidence interval.
 
     Attributes
     ----------
     value : float
     low, high : float
-        In 9 of 10 repetitions with other recordings such an interval holds the true figure; NaN where there are fewer
-        than five recordings.
+        90 % confidence interval over recordings; NaN for fewer than five recordings.
     count : int
-        Values (stretches, seconds, recordings: what the measure counts).
+        Number of values (segments, seconds or recordings, depending on the metric).
     note : str
-        What a reader must know of the figure; mostly empty.
+        Caveat for the reader; usually empty.
     """
 
     value: float
@@ -48,8 +47,8 @@ class Estimate:
     note: str = ""
 
 
-def widening(recordings: int) -> float:
-    """Return by how much the resampling of so many recordings is too narrow.
+def expansion_factor(recordings: int) -> float:
+    """Return the factor by which a bootstrap interval of so many recordings is widened.
 
     Examples
     --------
@@ -62,59 +61,59 @@ def widening(recordings: int) -> float:
     return float(math.sqrt(n / (n - 1)) * stats.t.ppf(1 - TAIL, n - 1) / stats.norm.ppf(1 - TAIL))
 
 
-def around(value: float, drawn: Sequence[float], recordings: int) -> tuple[float, float]:
-    """Return the interval around a figure from what resamplings of its recordings gave.
+def bootstrap_interval(value: float, drawn: Sequence[float], recordings: int) -> tuple[float, float]:
+    """Return the interval of a value from the values of the resamplings.
 
-    It is moved so that the resamplings' middle is the value: a distance between a set and its resampling is not 0.
+    It is centred so that the resamplings' median is at the value: a distance between a set and its resampling is not 0.
     """
-    kept = [d for d in drawn if math.isfinite(d)]
-    if recordings < LEAST_RECORDINGS or len(kept) < len(drawn) / 2 or not kept:
+    finite = [d for d in drawn if math.isfinite(d)]
+    if recordings < MIN_RECORDINGS or len(finite) < len(drawn) / 2 or not finite:
         return NAN, NAN
-    low, middle, high = np.quantile(kept, [TAIL, 0.5, 1 - TAIL])
-    factor = widening(recordings)
+    low, middle, high = np.quantile(finite, [TAIL, 0.5, 1 - TAIL])
+    factor = expansion_factor(recordings)
     return float(value + factor * (low - middle)), float(value + factor * (high - middle))
 
 
-def resampled(
-    parts: Sequence[NDArray[Any]], figure: Callable[[NDArray[Any]], float], seed: int, *, rounds: int = ROUNDS
+def bootstrap(
+    parts: Sequence[NDArray[Any]], statistic: Callable[[NDArray[Any]], float], seed: int, *, rounds: int = ROUNDS
 ) -> Estimate:
-    """Return a figure of all recordings' values together, with an interval by resampling whole recordings.
+    """Return a statistic of all recordings' values, with an interval by resampling whole recordings.
 
     Parameters
     ----------
     parts : sequence of ndarray
         Each recording's values.
-    figure : callable
-        What is made of the values of all.
+    statistic : callable
+        Function of the concatenated values.
     seed : int
     rounds : int
-        Resamplings.
+        Number of resamplings.
 
     Raises
     ------
     UsageError
-        If there are fewer than two values, or the figure is not a number.
+        If there are fewer than two values, or the result is not finite.
     """
     parts = [p for p in parts if len(p)]
     count = sum(map(len, parts))
     if count < 2:
-        raise UsageError("no recording is long enough for it, or none holds sound")
-    value = figure(np.concatenate(parts))
+        raise UsageError("no recording is long enough, or all are silent")
+    value = statistic(np.concatenate(parts))
     if not math.isfinite(value):
-        raise UsageError("it comes out as no number: the values do not vary, or some are not finite")
+        raise UsageError("the result is not finite: the values are constant, or some are not finite")
     generator = np.random.default_rng(seed)
     drawn = [
-        figure(np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))]))
-        for _ in range(rounds if len(parts) >= LEAST_RECORDINGS else 0)
+        statistic(np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))]))
+        for _ in range(rounds if len(parts) >= MIN_RECORDINGS else 0)
     ]
-    return Estimate(value, *around(value, drawn, len(parts)), count)
+    return Estimate(value, *bootstrap_interval(value, drawn, len(parts)), count)
 
 
-def share(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> Estimate:
+def mean_proportion(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> Estimate:
     """Return the mean of values in [0, 1] with an interval.
 
-    Where all recordings say the same, nothing varies in resampling: the interval is then that of a share of so many
-    (E. B. Wilson, 1927). Five recordings of five are no proof of all.
+    If all recordings have the same mean, resampling does not vary; the interval is then that of a binomial proportion
+    (E. B. Wilson, 1927).
 
     Raises
     ------
@@ -124,21 +123,21 @@ def share(parts: Sequence[NDArray[Any]], seed: int, *, rounds: int = ROUNDS) -> 
     parts = [np.asarray(p, float) for p in parts if len(p)]
     whole = np.concatenate([np.zeros(0), *parts])
     if not len(whole):
-        raise UsageError("there is no recording, or none holds sound")
+        raise UsageError("there is no recording, or all are silent")
     value, recordings = float(whole.mean()), len(parts)
-    if recordings < LEAST_RECORDINGS:
+    if recordings < MIN_RECORDINGS:
         return Estimate(value, NAN, NAN, len(whole))
     if np.ptp([p.mean() for p in parts]) == 0:
         return Estimate(value, *_wilson(value, recordings), len(whole))
-    found = resampled(parts, lambda x: float(x.mean()), seed, rounds=rounds)
+    found = bootstrap(parts, lambda x: float(x.mean()), seed, rounds=rounds)
     return Estimate(value, max(0.0, found.low), min(1.0, found.high), len(whole))
 
 
 def proportion(right: int, count: int) -> Estimate:
-    """Return a share of independent recordings with Wilson's interval, which is honest for few and for all of them."""
+    """Return a proportion of independent recordings with Wilson's interval, which is valid for few or all of them."""
     if not count:
         raise UsageError("there is no recording")
-    low, high = _wilson(right / count, count) if count >= LEAST_RECORDINGS else (NAN, NAN)
+    low, high = _wilson(right / count, count) if count >= MIN_RECORDINGS else (NAN, NAN)
     return Estimate(right / count, low, high, count)
 
 
@@ -151,11 +150,11 @@ def _wilson(p: float, n: int) -> tuple[float, float]:
     return float(min(max(0.0, low), p)), float(max(min(1.0, high), p))
 
 
-def at_least_nothing(found: Estimate) -> Estimate:
-    """Return an estimate of what cannot be negative: below 0 it is given as 0, and said so.
+def clip_at_zero(found: Estimate) -> Estimate:
+    """Return an estimate of a quantity that cannot be negative: a negative value becomes 0, with a note.
 
-    Unbiased estimates of a distance scatter around it. One below 0 says that the sets lie nearer than two samples of
-    one distribution do on average: by chance, or since they share recordings.
+    Unbiased estimates of a distance scatter around it. A negative one means that the sets are nearer than two samples
+    of one distribution are on average: by chance, or because they share recordings.
     """
     low, high = (bound if math.isnan(bound) else max(0.0, bound) for bound in (found.low, found.high))
     if found.value >= 0:

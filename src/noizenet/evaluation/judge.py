@@ -1,9 +1,9 @@
-"""All registered measures over what was heard: a figure from each, or the reason why there is none."""
+"""Computation of all registered metrics: a result of each, or the reason why it is skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,52 +11,52 @@ from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation import METRICS
-from noizenet.evaluation.measure import Measure, MetricInputs, MetricResult
+from noizenet.evaluation.metric import Metric, MetricInputs, MetricResult
 
 
 @dataclass
-class Judgement:
-    """What was found, what could not be said and why, and what the report shows besides, by section."""
+class Results:
+    """Results of the metrics, reasons for the skipped ones by title, and further sections of the report."""
 
-    figures: list[MetricResult] = field(default_factory=list)
+    results: list[MetricResult] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {"figures": [asdict(f) for f in self.figures], "unsaid": self.skipped, **self.details}
+        """Return plain data under the keys of ``report.json``."""
+        return {"figures": [r.to_dict() for r in self.results], "unsaid": self.skipped, **self.details}
 
 
-def judge(
-    inputs: MetricInputs, names: Sequence[str] = (), on_measure: Callable[[str], None] | None = None
-) -> Judgement:
-    """Ask every measure.
+def compute_metrics(
+    inputs: MetricInputs, names: Sequence[str] = (), on_metric: Callable[[str], None] | None = None
+) -> Results:
+    """Compute metrics.
 
     Parameters
     ----------
     inputs : MetricInputs
     names : sequence of str
-        Which measures, by their registry names; none: all.
-    on_measure : callable, optional
-        Called with the title of each that is done.
+        Registry names of the metrics; all if empty.
+    on_metric : callable, optional
+        Called with each metric's title when it is done.
     """
-    found = Judgement(details={"confusion": {}, "copying": {}, "distributions": {}})
+    found = Results(details={"confusion": {}, "copying": {}, "distributions": {}})
     for name in names or METRICS:
-        measure: Measure = METRICS.load(name)
+        metric: Metric = METRICS.load(name)
         try:
-            # Matrices of some hundred rows, thousands of times: beside other work, threads that wait for one another
-            # would take minutes for what takes seconds alone.
+            # Thousands of products of small matrices: on a busy machine, BLAS threads that wait for each other would
+            # take minutes instead of seconds.
             with threadpool_limits(1, user_api="blas"):
-                figure = measure.figure(name, inputs)
-                details = measure.details(inputs)
+                result = metric.compute(name, inputs)
+                details = metric.details(inputs)
         except np.linalg.LinAlgError as error:
-            found.skipped[measure.title] = f"the numbers are too degenerate for it ({error})"
+            found.skipped[metric.title] = f"the values are degenerate ({error})"
         except UsageError as error:
-            found.skipped[measure.title] = str(error)
+            found.skipped[metric.title] = str(error)
         else:
-            found.figures.append(figure)
+            found.results.append(result)
             for section, content in details.items():
                 found.details.setdefault(section, {}).update(content)
-        if on_measure is not None:
-            on_measure(measure.title)
+        if on_metric is not None:
+            on_metric(metric.title)
     return found

@@ -1,4 +1,4 @@
-"""The measures of a model itself: what held-out music costs it in bits, how well it echoes, and what it costs."""
+"""Metrics of a model itself: likelihood of held-out music, teacher-forced reproduction, and cost."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation.echo import Echo
-from noizenet.evaluation.intervals import Estimate, resampled
-from noizenet.evaluation.likelihood import check_same_sound, likelihood, mix_of
-from noizenet.evaluation.measure import Measure, MetricInputs, MetricResult
+from noizenet.evaluation.intervals import Estimate, bootstrap
+from noizenet.evaluation.likelihood import check_compatible, genre_mix, likelihood
+from noizenet.evaluation.metric import Metric, MetricInputs, MetricResult
 from noizenet.evaluation.recording import middle
 from noizenet.store.model import Model
 
-ECHO_S, ECHOES = 5.0, 12
+ECHO_S, ECHO_TRACKS = 5.0, 12
 
 
-def the_model(inputs: MetricInputs) -> Model:
-    """Return the model that made the music.
+def require_model(inputs: MetricInputs) -> Model:
+    """Return the model that generated the music.
 
     Raises
     ------
     UsageError
-        If none is known.
+        If there is none.
     """
     if inputs.model is None:
-        raise UsageError("the music came as files: no model is known that made it")
+        raise UsageError("no model is known: the music was given as files")
     return inputs.model
 
 
-class Likelihood(Measure):
-    """Bits per sample of held-out tracks, beside what learns next to nothing."""
+class LikelihoodMetric(Metric):
+    """Bits per sample of held-out tracks, with baselines."""
 
     title, unit, better = "likelihood of held-out music", "bits per sample", "lower"
     source = "exact cost under the model's own distributions; baselines predict the same classes"
 
-    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
-        """Mean over excerpts, genres alike."""
-        found = self._found(inputs)
+    def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
+        """Mean over excerpts; the genres have equal weight."""
+        found = self._evaluate(inputs)
         columns = {
-            column: resampled(_by_track(found["excerpts"], column), _mean, inputs.seed)
+            column: bootstrap(_by_track(found["excerpts"], column), _mean, inputs.seed)
             for column in found["excerpts"][0]
             if column != "track"
         }
-        beside = {k.replace("_", " "): v for k, v in columns.items() if k != "bits"}
-        return MetricResult(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, beside)
+        baselines = {k.replace("_", " "): v for k, v in columns.items() if k != "bits"}
+        return MetricResult(name, self.title, found["unit"], self.better, self.source, columns["bits"], None, baselines)
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """Genre by genre."""
-        return {"likelihood": {k: v for k, v in self._found(inputs).items() if k != "excerpts"}}
+        """Bits by genre."""
+        return {"likelihood": {k: v for k, v in self._evaluate(inputs).items() if k != "excerpts"}}
 
-    def _found(self, inputs: MetricInputs) -> dict[str, Any]:
-        model = the_model(inputs)
-        return inputs.once("likelihood", lambda: likelihood(model, inputs.corpus))
+    def _evaluate(self, inputs: MetricInputs) -> dict[str, Any]:
+        model = require_model(inputs)
+        return inputs.cached("likelihood", lambda: likelihood(model, inputs.corpus))
 
 
 def _by_track(excerpts: Sequence[Mapping[str, list[float]]], column: str) -> list[NDArray[np.float64]]:
-    """Return a column's values, recording by recording: excerpts of one are alike."""
+    """Return a column's values by recording, because the excerpts of one recording are correlated."""
     found = dict[tuple[int, float], list[float]]()
     for genre, rows in enumerate(excerpts):
         for track, value in zip(rows["track"], rows[column], strict=True):
@@ -67,25 +67,25 @@ def _by_track(excerpts: Sequence[Mapping[str, list[float]]], column: str) -> lis
     return [np.asarray(values) for values in found.values()]
 
 
-class Reproduction(Measure):
-    """The paper's teacher-forced echo of held-out tracks, always beside persistence."""
+class EchoMetric(Metric):
+    """The paper's teacher-forced echo of held-out tracks, with the persistence baseline."""
 
     title, better = "echo: mean square error of the next frame", "lower"
     source = "teacher forcing (the paper's reproduction); persistence repeats the last frame"
 
-    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
+    def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
         """Mean over tracks."""
-        rows = self._found(inputs)
+        rows = self._evaluate(inputs)
         model, persistence = (
-            resampled([np.asarray([getattr(r, side)["mse"]]) for r in rows], _mean, inputs.seed)
+            bootstrap([np.asarray([getattr(r, side)["mse"]]) for r in rows], _mean, inputs.seed)
             for side in ("model", "persistence")
         )
         unit = f"of {rows[0].domain}"
         return MetricResult(name, self.title, unit, self.better, self.source, model, None, {"persistence": persistence})
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """All three errors of both sides."""
-        rows = self._found(inputs)
+        """All three errors of the model and of persistence."""
+        rows = self._evaluate(inputs)
         errors = ("mse", "mae", "mbe")
         sides = {
             s: {e: _mean(np.asarray([getattr(r, s)[e] for r in rows])) for e in errors}
@@ -95,42 +95,40 @@ class Reproduction(Measure):
             "echo": sides | {"domain": rows[0].domain, "tracks": len(rows), "seconds": sum(r.seconds for r in rows)}
         }
 
-    def _found(self, inputs: MetricInputs) -> list[Any]:
-        return inputs.once("echo", lambda: _echoes(the_model(inputs), inputs))
+    def _evaluate(self, inputs: MetricInputs) -> list[Any]:
+        return inputs.cached("echo", lambda: _echo_tracks(require_model(inputs), inputs))
 
 
-def _echoes(model: Model, inputs: MetricInputs) -> list[Any]:
+def _echo_tracks(model: Model, inputs: MetricInputs) -> list[Any]:
     corpus = inputs.corpus
-    check_same_sound(model, corpus)
-    held = corpus.held_out()
+    check_compatible(model, corpus)
+    held_out = corpus.held_out()
     found = []
-    for track in held[:: max(1, len(held) // ECHOES)][:ECHOES]:
+    for track in held_out[:: max(1, len(held_out) // ECHO_TRACKS)][:ECHO_TRACKS]:
         first, count = middle(track, ECHO_S, corpus.sample_rate)
-        echo = Echo(model, mix_of(model, track.genre))
-        for _ in echo.extract_features([model.representation.samples_of(corpus.waveform(track, first, count))]):
+        echo = Echo(model, genre_mix(model, track.genre))
+        for _ in echo.process([model.representation.samples_of(corpus.waveform(track, first, count))]):
             pass
         found.append(echo.result())
     if len(found) < 2:
-        raise UsageError("fewer than two held-out tracks")
+        raise UsageError("there are fewer than two held-out tracks")
     return found
 
 
-class Cost(Measure):
-    """One number of what making the music took."""
+class CostMetric(Metric):
+    """One value of the cost of generation or training."""
 
     def __init__(
         self, title: str, unit: str, better: str, source: str, read: Callable[[Mapping[str, Any]], Any]
     ) -> None:
         self.title, self.unit, self.better, self.source, self._read = title, unit, better, source, read
 
-    def figure(self, name: str, inputs: MetricInputs) -> MetricResult:
-        """Read it off."""
-        the_model(inputs)
+    def compute(self, name: str, inputs: MetricInputs) -> MetricResult:
+        """Look the value up."""
+        require_model(inputs)
         value = self._read(inputs.cost)
         if value is None or not np.isfinite(value):
-            raise UsageError(
-                "it was not measured: the kernel exposes no counter, or the model's record does not have it"
-            )
+            raise UsageError("it was not measured: the kernel exposes no counter, or the model has no record of it")
         made = Estimate(float(value), float("nan"), float("nan"), 1)
         return MetricResult(name, self.title, self.unit, self.better, self.source, made)
 
@@ -145,17 +143,17 @@ def _training(cost: Mapping[str, Any]) -> float | None:
     return hours * 60 / minutes if hours and minutes else None
 
 
-LIKELIHOOD, ECHO = Likelihood(), Reproduction()
-PLAYING_SPEED = Cost(
+LIKELIHOOD, ECHO = LikelihoodMetric(), EchoMetric()
+PLAYING_SPEED = CostMetric(
     "playing",
     "× real time",
     "higher",
     "sixteen streams at a time, files written",
     lambda c: c.get("generation_real_time"),
 )
-TRAINING_SPEED = Cost("training", "× real time", "higher", "sound read per time of training", _training)
-MEMORY = Cost("memory while playing", "MB", "lower", "RSS of the process", lambda c: c.get("rss_mb"))
-MODEL_SIZE = Cost("weights", "bytes", "lower", "as they are played", lambda c: c.get("model_bytes"))
-ENERGY = Cost(
+TRAINING_SPEED = CostMetric("training", "× real time", "higher", "sound read per time of training", _training)
+MEMORY = CostMetric("memory while playing", "MB", "lower", "RSS of the process", lambda c: c.get("rss_mb"))
+MODEL_SIZE = CostMetric("weights", "bytes", "lower", "as they are played", lambda c: c.get("model_bytes"))
+ENERGY = CostMetric(
     "energy", "J per second of sound", "lower", "powercap, whole machine", lambda c: c.get("joules_per_second")
 )

@@ -1,4 +1,4 @@
-"""The report's pictures: what was made beside real music, as spectrograms and as distributions."""
+"""The report's pictures: spectrograms and distributions of evaluated and of real music."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_spectrograms(pairs: Sequence[tuple[str, Waveform, Waveform | None]]) -> bytes:
-    """Return a PNG: each recording on the left, real music of its genre on the right, both to 8 kHz or less."""
+    """Return a PNG: each recording on the left, real music of its genre on the right, up to 8 kHz."""
     figure = new_figure(10, 1.9 * len(pairs) + 0.4)
     axes = figure.subplots(len(pairs), 2, squeeze=False)
     view = SpectrogramView(1024)
@@ -37,7 +37,7 @@ def draw_spectrograms(pairs: Sequence[tuple[str, Waveform, Waveform | None]]) ->
 
 
 def draw_distributions(distributions: dict[str, dict[str, Any]]) -> bytes:
-    """Return a PNG of every figure over time: its quantiles in what was made beside real music's."""
+    """Return a PNG of each distribution's quantiles, in evaluated and in real music."""
     count = len(distributions)
     figure = new_figure(10, 1.1 * count + 0.8)
     axes = figure.subplots(count, 1, squeeze=False)[:, 0]

@@ -1,4 +1,4 @@
-"""What is judged, and what it is judged by: a corpus's tracks, a folder of sound files, or streams as they are made."""
+"""Recordings for an evaluation: a corpus's tracks or audio files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,26 @@ from noizenet.evaluation.tagger import Tagger
 
 BLOCK_S = 1.0
 SHORTEST_S = 3.0
-TABLE, MOST_TABLE = "genres.json", 1 << 20
-"""What the numbered folders of a model's streams are meant to be: a genre may be no name for a folder."""
+TABLE, MAX_TABLE_BYTES = "genres.json", 1 << 20
+"""The file that maps numbered folders to genres, and its size limit: a genre may not be a valid folder name."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording: its name, the genre it is or was meant to be, its rate, its blocks of mono samples, its artist.
+    """One recording.
 
-    Of a file also its place, and what of it could not be read as it says.
+    Attributes
+    ----------
+    name, genre, artist : str
+        `genre` is the real or the requested one; may be empty.
+    sample_rate : int
+        Hz.
+    blocks : callable
+        Returns an iterator over blocks of mono samples, float32 [n].
+    path : Path, optional
+        The file, if there is one.
+    issues : tuple of str
+        What was repaired or lost when the file was read.
     """
 
     name: str
@@ -47,35 +58,35 @@ class Recording:
 
 @dataclass(frozen=True)
 class AnalyzedRecording:
-    """Features of a recording, and how long it is alive."""
+    """Features of a recording, and the report of its degenerate time."""
 
     features: Features
-    alive: Report
+    aliveness: Report
     artist: str = ""
 
 
 def analyze(recording: Recording, tagger: Tagger | None) -> AnalyzedRecording:
-    """Hear and watch a recording."""
+    """Extract features and detect degenerate output in one pass over a recording."""
     watch = Aliveness(recording.sample_rate)
 
-    def watched() -> Iterator[NDArray[np.float32]]:
+    def tee() -> Iterator[NDArray[np.float32]]:
         for block in recording.blocks():
             watch.push(block)
             yield block
 
-    features = extract_features(recording.name, recording.genre, watched(), recording.sample_rate, tagger)
+    features = extract_features(recording.name, recording.genre, tee(), recording.sample_rate, tagger)
     return AnalyzedRecording(features, watch.finish(), recording.artist)
 
 
 def of_corpus(corpus: Corpus, tracks: Sequence[Track], seconds: float) -> list[Recording]:
-    """Return the middle of each track, at most so many seconds."""
+    """Return the middle of each track, at most `seconds` long."""
     return [
         Recording(t.name, t.genre, corpus.sample_rate, partial(_middle, corpus, t, seconds), t.artist) for t in tracks
     ]
 
 
 def middle(track: Track, seconds: float, rate: int) -> tuple[int, int]:
-    """Return the first sample and the length of what is heard of a track."""
+    """Return the first sample and the number of samples of the middle of a track, at most `seconds` long."""
     count = min(track.frames, round(seconds * rate))
     return (track.frames - count) // 2, count
 
@@ -96,53 +107,53 @@ def blocks_of(path: Path) -> Iterator[NDArray[np.float32]]:
 def of_folder(
     folder: Path, genres: Sequence[str], *, exclude: Path | None = None
 ) -> tuple[list[Recording], list[tuple[str, str]]]:
-    """Look through a folder for recordings, with the scanner that builds corpora.
+    """Return the recordings of a folder, found by the scanner that builds corpora.
 
     Parameters
     ----------
     folder : Path
-        A subfolder with a genre's name (composed or decomposed, blanks around it or not), or that stands in the
-        folder's table (``genres.json``), says what the files below are meant to be.
+        The requested genre of a file is given by a parent folder: by its name (in any Unicode normal form, with or
+        without blanks around it), or by its entry in ``genres.json``.
     genres : sequence of str
         Known genres.
     exclude : Path, optional
-        A folder below that is left out.
+        A subfolder to leave out.
 
     Returns
     -------
     tuple
-        Each file that can be heard; name and reason of each that cannot.
+        The recordings, and name and reason of each file that was skipped.
 
     Raises
     ------
     UsageError
-        If there is none.
+        If no file can be evaluated.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    told = {_same_name(g): g for g in reversed(genres)} | _read_table(folder, genres)
+    genre_by_name = {_normalized(g): g for g in reversed(genres)} | _read_table(folder, genres)
     paths, skipped = _scan(folder, exclude)
     found = list[Recording]()
     for path in paths:
         name = path.relative_to(folder)
-        places = ["/".join(name.parts[:depth]) for depth in range(len(name.parts) - 1, 0, -1)]  # a genre may hold /
-        genre = next((told[p] for p in map(genre_name, places) if p in told), "")
-        one = of_file(path, relative_name(path, folder), genre)
-        if isinstance(one, Recording):
-            found.append(one)
+        prefixes = ["/".join(name.parts[:depth]) for depth in range(len(name.parts) - 1, 0, -1)]  # a genre may hold /
+        genre = next((genre_by_name[p] for p in map(genre_name, prefixes) if p in genre_by_name), "")
+        found_file = of_file(path, relative_name(path, folder), genre)
+        if isinstance(found_file, Recording):
+            found.append(found_file)
         else:
-            skipped.append(one)
+            skipped.append(found_file)
     if not found and is_model(folder):
-        raise UsageError(f"{folder}: is a model's folder and holds no sound; a model is judged without --audio")
+        raise UsageError(f"{folder}: is a model's folder without audio files; to evaluate a model, leave out --audio")
     if not found:
         raise UsageError(
-            f"{folder}: there is no sound in it that can be judged" + "".join(f"; {n}: {w}" for n, w in skipped[:5])
+            f"{folder}: no sound file in it can be evaluated" + "".join(f"; {n}: {w}" for n, w in skipped[:5])
         )
     return found, skipped
 
 
 def of_file(path: Path, name: str, genre: str) -> Recording | tuple[str, str]:
-    """Return a file as a recording, or its name and why it cannot be judged."""
+    """Return a file as a recording, or its name and the reason why it is skipped."""
     try:
         with AudioReader(path) as reader:
             rate = reader.info.sample_rate
@@ -151,7 +162,7 @@ def of_file(path: Path, name: str, genre: str) -> Recording | tuple[str, str]:
     except AudioError as error:
         return name, str(error).removeprefix(f"{path}: ")
     if seconds < SHORTEST_S:
-        return name, f"{seconds:.1f} s are too few: measures hear {SHORTEST_S:g} s at once"
+        return name, f"{seconds:.1f} s are too short: metrics need at least {SHORTEST_S:g} s"
     return Recording(name, genre, rate, partial(blocks_of, path), issues=issues, path=path)
 
 
@@ -161,24 +172,24 @@ def _scan(folder: Path, exclude: Path | None) -> tuple[list[Path], list[tuple[st
 
 
 def write_table(folder: Path, genres: Mapping[str, str]) -> None:
-    """Write what the subfolders of `folder` are meant to be, genre by subfolder."""
+    """Write the genre of each subfolder of `folder`."""
     write_json(folder / TABLE, genres)
 
 
 def _read_table(folder: Path, genres: Sequence[str]) -> dict[str, str]:
     try:
-        told = json.loads((folder / TABLE).read_bytes()[:MOST_TABLE])
+        table = json.loads((folder / TABLE).read_bytes()[:MAX_TABLE_BYTES])
     except (OSError, ValueError, RecursionError):
         return {}
-    return {_same_name(k): v for k, v in told.items() if v in genres} if isinstance(told, dict) else {}
+    return {_normalized(k): v for k, v in table.items() if v in genres} if isinstance(table, dict) else {}
 
 
-def _same_name(name: str) -> str:
+def _normalized(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
 def overlap(corpus: Corpus, files: Sequence[Recording]) -> list[str]:
-    """Name the files that are recordings of the corpus itself, by content."""
-    own = {t.content: t.name for t in corpus.tracks}
+    """Return a warning for each file whose content is that of a recording of the corpus."""
+    names = {t.content: t.name for t in corpus.tracks}
     found = [(f.name, content_hash(f.path)) for f in files if f.path is not None]
-    return [f"{name} is the corpus's own {own[digest]}" for name, digest in found if digest in own]
+    return [f"{name} is the corpus's recording {names[digest]}" for name, digest in found if digest in names]

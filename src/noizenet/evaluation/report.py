@@ -1,4 +1,4 @@
-"""One page that holds everything: figures beside real music's, pictures, plots and players; nothing from elsewhere."""
+"""The report as one self-contained HTML page: results, pictures, plots and players."""
 
 from __future__ import annotations
 
@@ -31,38 +31,37 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
     Parameters
     ----------
     report : dict
-        As it stands in ``report.json``.
+        The content of ``report.json``.
     pictures : sequence of (str, bytes)
         Captions and PNGs.
     players : dict of str to str
-        Sound as data URLs, by the names that the report's rows use.
+        Audio as data URLs, by the names that the report's rows use.
     """
     e = html.escape
     parts = [
         f"<h1>{e(report['title'])}</h1>",
         f"<p>{e(report['summary'])}</p>",
         *(f'<p class="bad"><strong>Warning:</strong> {e(w)}</p>' for w in report["warnings"]),
-        "<h2>Figures</h2><p class='weak'>“Real” is music of the same collection that no training saw, judged as if it "
-        "had been made. In brackets: the interval that holds the true figure in nine of ten "
-        "repetitions with other recordings; none is "
-        "given from fewer than five. Beside: controls that nobody would call "
-        "music, or baselines; a measure that does not put a control behind real music is blind to it.</p>",
-        '<div class="wide"><table><tr><th>measure</th><th>better</th><th>made</th><th>real</th><th>beside</th>'
-        "<th>from</th></tr>",
+        "<h2>Metrics</h2><p class='weak'>“Real” is held-out music of the same collection, evaluated as if it had been "
+        "generated. In brackets: the 90 % confidence interval over recordings; none is given for fewer than five. "
+        "Comparison: negative controls, which are not music, or baselines; a metric that does not rate a control worse "
+        "than real music is insensitive to it.</p>",
+        '<div class="wide"><table><tr><th>metric</th><th>better</th><th>made</th><th>real</th><th>comparison</th>'
+        "<th>values</th></tr>",
     ]
     for figure in report["figures"]:
-        real = spell(figure["real"]) + _note(figure["real"]) if figure["real"] else "–"
+        real = format_estimate(figure["real"]) + _note(figure["real"]) if figure["real"] else "–"
         unit = f" ({e(figure['unit'])})" if figure["unit"] else ""
         parts.append(
             f"<tr><td>{e(figure['measure'])}{unit}<br><span class='weak'>{e(figure['source'])}</span></td>"
-            f"<td>{e(figure['better'])}</td><td class='n'>{spell(figure['made'])}{_note(figure['made'])}</td>"
+            f"<td>{e(figure['better'])}</td><td class='n'>{format_estimate(figure['made'])}{_note(figure['made'])}</td>"
             f"<td class='n'>{real}</td>"
-            f"<td>{_beside(figure)}</td><td class='n'>{figure['made']['count']:,}</td></tr>"
+            f"<td>{_comparisons(figure)}</td><td class='n'>{figure['made']['count']:,}</td></tr>"
         )
     parts.append("</table></div>")
     if report["unsaid"]:
         rows = "".join(f"<li>{e(name)}: {e(why)}</li>" for name, why in report["unsaid"].items())
-        parts.append(f"<h2>What the data cannot support</h2><ul>{rows}</ul>")
+        parts.append(f"<h2>Skipped metrics</h2><ul>{rows}</ul>")
     parts += _likelihood(report.get("likelihood", {})) + _echo(report.get("echo", {}))
     parts += _streams(report, players)
     parts += _confusion(report["confusion"])
@@ -72,7 +71,7 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
         parts.append(f'<h2>{e(caption)}</h2><img alt="{e(caption)}" src="data:image/png;base64,{data}">')
     if report["skipped"]:
         rows = "".join(f"<li>{e(name)}: {e(why)}</li>" for name, why in report["skipped"])
-        parts.append(f"<h2>Left out</h2><ul>{rows}</ul>")
+        parts.append(f"<h2>Skipped files</h2><ul>{rows}</ul>")
     body = "\n".join(parts)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{e(report["title"])}</title>'
@@ -81,7 +80,7 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, bytes]], players:
     )
 
 
-def spell(estimate: dict[str, Any]) -> str:
+def format_estimate(estimate: dict[str, Any]) -> str:
     """Return an estimate with its interval, to three digits."""
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
     bounds = f" [{_digits(low)} … {_digits(high)}]" if _number(low) and _number(high) else ""
@@ -103,22 +102,22 @@ def _note(estimate: dict[str, Any]) -> str:
     return f"<br><span class='weak note'>{html.escape(note)}</span>" if note else ""
 
 
-def _beside(figure: dict[str, Any]) -> str:
-    """Return controls or baselines, a line each, and to which of them the measure is blind."""
+def _comparisons(figure: dict[str, Any]) -> str:
+    """Return controls or baselines, one a line, and the controls to which the metric is insensitive."""
     lines = [f"{html.escape(name)}&nbsp;{_digits(e['value'])}" for name, e in figure["beside"].items()]
     if figure["blind"]:
-        lines.append(f"<span class='weak'>blind to {html.escape(', '.join(figure['blind']))}</span>")
+        lines.append(f"<span class='weak'>insensitive to {html.escape(', '.join(figure['blind']))}</span>")
     return "<br>".join(lines)
 
 
 def _echo(found: dict[str, Any]) -> list[str]:
-    """Return the table of the teacher-forced echo's errors beside persistence's."""
+    """Return the table of the errors of the teacher-forced echo and of persistence."""
     if not found:
         return []
     names = {"mse": "mean square", "mae": "mean absolute", "mbe": "mean bias"}
     parts = [
         "<h2>Echo of held-out music</h2>",
-        f"<p class='weak'>Errors of the next frame on {html.escape(found['domain'])}, the true past given, over "
+        f"<p class='weak'>Errors of the next frame on {html.escape(found['domain'])}, with teacher forcing, over "
         f"{found['tracks']} tracks. Persistence repeats the last frame.</p>",
         '<div class="wide"><table><tr><th>error</th><th class="n">the model</th><th class="n">persistence</th></tr>',
     ]
@@ -129,13 +128,13 @@ def _echo(found: dict[str, Any]) -> list[str]:
 
 
 def _likelihood(found: dict[str, Any]) -> list[str]:
-    """Return the table of bits per sample, lower better, beside what learns next to nothing."""
+    """Return the table of bits per sample of the model and of the baselines."""
     if not found:
         return []
     e = html.escape
     parts = ["<h2>Likelihood of held-out music</h2>"]
     keys = {
-        "bits": "the model", "bits_without_beat": "the model, not told the beat",
+        "bits": "the model", "bits_without_beat": "the model, beat unknown",
         "linear_prediction": "linear prediction", "persistence": "persistence",
         "zeroth_order": "histogram", "bits_per_second": "the model, bits per second",
     }  # fmt: skip
@@ -143,7 +142,7 @@ def _likelihood(found: dict[str, Any]) -> list[str]:
     heads = "".join(f"<th class='n'>{name}</th>" for name in keys.values())
     parts.append(
         f"<p class='weak'>{e(found['unit'].capitalize())}; lower is better. The baselines predict the same frames, "
-        f"which differ from the sound by {found['distortion_db']:.1f} dB of mel levels.</p>"
+        f"whose decoded audio differs from the original by {found['distortion_db']:.1f} dB of mel levels.</p>"
     )
     parts.append(f'<div class="wide"><table><tr><th>genre</th>{heads}</tr>')
     for genre, row in [*found["genres"].items(), ("mean", found["mean"])]:
@@ -159,15 +158,15 @@ def _bits(value: float | None) -> str:
 def _streams(report: dict[str, Any], players: dict[str, str]) -> list[str]:
     e = html.escape
     rows = ["<h2>Streams</h2>", '<div class="wide"><table>']
-    rows.append("<tr><th>stream</th><th>genre</th><th>seconds</th><th>alive</th><th>dead from</th><th></th></tr>")
+    rows.append("<tr><th>stream</th><th>genre</th><th>seconds</th><th>alive</th><th>degenerate from</th><th></th></tr>")
     for stream in report["streams"]:
-        death, share = stream["alive"]["death_s"], stream["alive"]["alive"]
+        onset, share = stream["alive"]["death_s"], stream["alive"]["alive"]
         alive = "–" if share is None else f"{share:.1%}"
         player = players.get(stream["name"])
         rows.append(
             f"<tr><td>{e(stream['name'])}</td><td>{e(stream['genre'] or '–')}</td>"
             f"<td class='n'>{stream['alive']['seconds']:.0f}</td><td class='n'>{alive}</td>"
-            f"<td>{'–' if death is None else f'{death:.0f} s, ' + e(', '.join(stream['alive']['causes']))}</td>"
+            f"<td>{'–' if onset is None else f'{onset:.0f} s, ' + e(', '.join(stream['alive']['causes']))}</td>"
             f"<td>{_player(player, stream['name']) if player else ''}</td></tr>"
         )
     return [*rows, "</table></div>"]
@@ -181,7 +180,7 @@ def _confusion(confusion: dict[str, Any]) -> list[str]:
     if not confusion:
         return []
     e = html.escape
-    parts = ["<h2>Genres: asked for, and heard by the classifier</h2>"]
+    parts = ["<h2>Genres: requested (rows) and predicted by the classifier (columns)</h2>"]
     for side in (s for s in ("made", "real") if s in confusion):
         heads = "".join(f"<th class='n'>{e(g)}</th>" for g in confusion["genres"])
         parts.append(f'<h3>{side}</h3><div class="wide"><table><tr><th></th>{heads}</tr>')
@@ -198,8 +197,8 @@ def _copying(copying: dict[str, Any], players: dict[str, str]) -> list[str]:
     e = html.escape
     parts = [
         f"<h2>Copying: {e(copying['verdict'])}</h2>",
-        "<p>The ten generated seconds that come nearest to a second of the training music, side by side.</p>",
-        '<div class="wide"><table><tr><th>made</th><th></th><th>training music</th><th></th><th>likeness</th></tr>',
+        "<p>The ten generated seconds that are most similar to a second of the training music.</p>",
+        '<div class="wide"><table><tr><th>made</th><th></th><th>training music</th><th></th><th>similarity</th></tr>',
     ]
     for i, pair in enumerate(copying["worst"]):
         cells = [

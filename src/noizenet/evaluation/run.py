@@ -1,4 +1,4 @@
-"""The whole evaluation: hear real music and what was made, judge, and write ``report.json`` and ``report.html``."""
+"""The whole evaluation: analyse recordings, compute the metrics, and write ``report.json`` and ``report.html``."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from noizenet.base.files import make_folder, write_json, write_text
 from noizenet.base.plain import plain
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation import EMBEDDINGS, METRICS, report
-from noizenet.evaluation.controls import IN_REPORTS, control
+from noizenet.evaluation.controls import REPORT_CONTROLS, control
 from noizenet.evaluation.fetch import tagger_wheel
-from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.measure import MetricInputs
+from noizenet.evaluation.judge import Results, compute_metrics
+from noizenet.evaluation.metric import MetricInputs
 from noizenet.evaluation.pictures import draw_distributions, draw_spectrograms
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze, middle, of_corpus
 from noizenet.evaluation.tagger import Tagger, load_tagger
 from noizenet.store.model import Model
 
-KEPT_S, EXCERPT_S, PICTURED_S = 20.0, 3.0, 10.0
-SHOWN = 8
+PLAYER_S, EXCERPT_S, SPECTROGRAM_S = 20.0, 3.0, 10.0
+MAX_SPECTROGRAMS = 8
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to judge.
+    """Options of an evaluation.
 
     Parameters
     ----------
     embedding : str
-        ``tagger`` (fetched once) or ``crafted`` (no download).
+        ``tagger`` (downloaded once) or ``crafted`` (no download).
     real_seconds : float
-        How much is heard of each real track, from its middle.
+        Seconds that are analysed of each real track, from its middle.
     seed : int
-        Fixes every resampling.
+        Seed of every resampling.
     """
 
     embedding: str = "tagger"
@@ -58,10 +58,10 @@ class Options:
 
 @dataclass
 class ReferenceSet:
-    """What everything that is judged by one corpus stands before: heard once, used for each."""
+    """Analysed recordings of one corpus, and controls: computed once, used by each evaluation."""
 
     train: list[AnalyzedRecording]
-    held: list[AnalyzedRecording]
+    held_out: list[AnalyzedRecording]
     controls: dict[str, list[AnalyzedRecording]]
     tagger: Tagger | None
 
@@ -69,21 +69,21 @@ class ReferenceSet:
 def reference_set(
     corpus: Corpus, options: Options, on_analyzed: Callable[[str, float], None] | None = None
 ) -> ReferenceSet:
-    """Hear a corpus's training and held-out music, and the controls.
+    """Analyse a corpus's training and held-out music, and the controls.
 
     Raises
     ------
     UsageError
         If there is no held-out or no training music.
     """
-    train, held = corpus.split("train"), corpus.held_out()
-    if not train or not held:
-        raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; this has only one kind")
+    train, held_out = corpus.split("train"), corpus.held_out()
+    if not train or not held_out:
+        raise UsageError(f"{corpus.folder}: an evaluation needs training and held-out tracks; it has only one kind")
     tagger = load_tagger(tagger_wheel()) if options.embedding == "tagger" else None
     sides = {
         "train": of_corpus(corpus, train, options.real_seconds),
-        "held": of_corpus(corpus, held, options.real_seconds),
-        **{name: control(name, corpus, seed=options.seed) for name in IN_REPORTS},
+        "held": of_corpus(corpus, held_out, options.real_seconds),
+        **{name: control(name, corpus, seed=options.seed) for name in REPORT_CONTROLS},
     }
     count, done = sum(map(len, sides.values())), 0
     analyzed: dict[str, list[AnalyzedRecording]] = {}
@@ -94,7 +94,7 @@ def reference_set(
             done += 1
             if on_analyzed is not None:
                 on_analyzed(recording.name, done / count)
-    return ReferenceSet(analyzed["train"], analyzed["held"], {name: analyzed[name] for name in IN_REPORTS}, tagger)
+    return ReferenceSet(analyzed["train"], analyzed["held"], {name: analyzed[name] for name in REPORT_CONTROLS}, tagger)
 
 
 def evaluate(
@@ -104,78 +104,88 @@ def evaluate(
     out: Path,
     options: Options,
     *,
-    is_worse: ReferenceSet | None = None,
+    reference: ReferenceSet | None = None,
     model: Model | None = None,
     cost: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
     skipped: Sequence[tuple[str, str]] = (),
     on_progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Judge recordings by a corpus and write the report.
+    """Evaluate recordings against a corpus and write the report.
 
     Parameters
     ----------
     title : str
     corpus : Corpus
-        Its training tracks are what the music was learned from; its other tracks are the real music to stand beside.
+        Its training tracks are the reference of distances; its other tracks are the held-out music.
     made : sequence of Recording
+        The recordings to evaluate.
     out : Path
-        A folder for ``report.json`` and ``report.html``.
+        Folder for ``report.json`` and ``report.html``.
     options : Options
-    is_worse : Backdrop, optional
-        From :func:`reference_set` with the same corpus and options, where many are judged.
+    reference : ReferenceSet, optional
+        From :func:`reference_set` with the same corpus and options; saves time in several evaluations.
     model : Model, optional
-        What made the music: it is asked for its likelihood and its echo.
+        The model that generated the recordings, for the metrics of the model itself.
     cost : mapping, optional
-        What making the music cost.
+        Cost of the generation.
     warnings, skipped : sequence
-        What a reader must know; what was left out and why.
+        Warnings for the reader; names of skipped files with reasons.
     on_progress : callable, optional
-        Called with what is being done and the share that is done.
+        Called with the current step and the share that is done.
 
     Returns
     -------
     dict
         The report.
     """
-    tell = on_progress or (lambda name, share: None)
-    if is_worse is None:
-        is_worse = reference_set(corpus, options, lambda name, share: tell(f"hearing {name}", 0.6 * share))
+    report_progress = on_progress or (lambda name, share: None)
+    if reference is None:
+        reference = reference_set(
+            corpus, options, lambda name, share: report_progress(f"analysing {name}", 0.6 * share)
+        )
     sounds, players = list[AnalyzedRecording](), dict[str, str]()
-    pictured = dict[str, tuple[Recording, NDArray[np.float32]]]()  # of each genre the first
-    for i, one in enumerate(made):
-        keep = _Keep(round(KEPT_S * one.sample_rate))
-        passed = replace(one, blocks=lambda one=one, keep=keep: keep.pass_on(one.blocks()))  # type: ignore[misc]
-        sounds.append(analyze(passed, is_worse.tagger))
-        if len(samples := keep.samples()):
-            players[one.name] = report.data_url(samples, one.sample_rate)
-            if len(pictured) < SHOWN:
-                pictured.setdefault(one.genre, (one, samples[: round(PICTURED_S * one.sample_rate)]))
-        tell(f"hearing {one.name}", 0.6 + 0.2 * (i + 1) / len(made))
+    spectrograms = dict[str, tuple[Recording, NDArray[np.float32]]]()  # the first of each genre
+    for i, recording in enumerate(made):
+        recorder = _Recorder(round(PLAYER_S * recording.sample_rate))
+        recorded = replace(
+            recording,
+            blocks=lambda r=recording, recorder=recorder: recorder.record(r.blocks()),  # type: ignore[misc]
+        )
+        sounds.append(analyze(recorded, reference.tagger))
+        if len(samples := recorder.samples()):
+            players[recording.name] = report.data_url(samples, recording.sample_rate)
+            if len(spectrograms) < MAX_SPECTROGRAMS:
+                spectrograms.setdefault(
+                    recording.genre, (recording, samples[: round(SPECTROGRAM_S * recording.sample_rate)])
+                )
+        report_progress(f"analysing {recording.name}", 0.6 + 0.2 * (i + 1) / len(made))
     inputs = MetricInputs(
-        is_worse.train, is_worse.held, sounds, is_worse.controls, corpus, model, cost or {},
-        is_worse.tagger is not None,
+        reference.train, reference.held_out, sounds, reference.controls, corpus, model, cost or {},
+        reference.tagger is not None,
         options.seed,
     )  # fmt: skip
     done = 0
 
-    def judged(name: str) -> None:
+    def on_metric_done(name: str) -> None:
         nonlocal done
         done += 1
-        tell(name, 0.8 + 0.2 * done / len(METRICS))
+        report_progress(name, 0.8 + 0.2 * done / len(METRICS))
 
-    found = judge(inputs, on_measure=judged)
+    found = compute_metrics(inputs, on_metric=on_metric_done)
     unlabelled = sum(not m.genre for m in made)
     if unlabelled:
-        note = f"{unlabelled} of {len(made)} recordings carry no genre of this collection: no genre is judged for them"
+        note = (
+            f"{unlabelled} of {len(made)} recordings have no genre of this collection: genre accuracy leaves them out"
+        )
         warnings = [*warnings, note]
     result = _result(title, found, sounds, options) | {"cost": dict(cost or {})}
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
     result = dict(plain(result))
     make_folder(out)
     write_json(out / "report.json", result)
-    players |= _worst(found, corpus, {m.name: m for m in made}, options.real_seconds)
-    pictures = [("Spectrograms", draw_spectrograms(_pairs(pictured, corpus)))]
+    players |= _worst_pair_players(found, corpus, {m.name: m for m in made}, options.real_seconds)
+    pictures = [("Spectrograms", draw_spectrograms(_pairs(spectrograms, corpus)))]
     if found.details["distributions"]:
         pictures.append(("Music over time", draw_distributions(found.details["distributions"])))
     write_text(out / "report.html", report.page(result, pictures, players))
@@ -183,50 +193,50 @@ def evaluate(
 
 
 def _pairs(
-    pictured: Mapping[str, tuple[Recording, NDArray[np.float32]]], corpus: Corpus
+    spectrograms: Mapping[str, tuple[Recording, NDArray[np.float32]]], corpus: Corpus
 ) -> list[tuple[str, Waveform, Waveform | None]]:
-    """Return a recording of each genre beside a held-out track of it."""
-    held = {t.genre: t for t in corpus.held_out()}
+    """Return a recording of each genre, paired with a held-out track of that genre."""
+    held_out = {t.genre: t for t in corpus.held_out()}
     pairs = list[tuple[str, Waveform, Waveform | None]]()
-    for genre, (one, samples) in sorted(pictured.items()):
-        track = held.get(genre) or next(iter(held.values()))
-        first, count = middle(track, PICTURED_S, corpus.sample_rate)
+    for genre, (recording, samples) in sorted(spectrograms.items()):
+        track = held_out.get(genre) or next(iter(held_out.values()))
+        first, count = middle(track, SPECTROGRAM_S, corpus.sample_rate)
         real = Waveform(corpus.mono(track, first, count), corpus.sample_rate)
-        pairs.append((one.name, Waveform(samples, one.sample_rate), real))
+        pairs.append((recording.name, Waveform(samples, recording.sample_rate), real))
     return pairs
 
 
-class _Keep:
-    """Passes blocks on, and keeps the first so many samples."""
+class _Recorder:
+    """Passes blocks on, and keeps the first `count` samples."""
 
     def __init__(self, count: int) -> None:
-        self._count, self._parts, self._have = count, list[NDArray[np.float32]](), 0
+        self._count, self._parts, self._recorded = count, list[NDArray[np.float32]](), 0
 
-    def pass_on(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def record(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         for block in blocks:
-            if self._have < self._count:
-                self._parts.append(block[: self._count - self._have].copy())
-                self._have += len(self._parts[-1])
+            if self._recorded < self._count:
+                self._parts.append(block[: self._count - self._recorded].copy())
+                self._recorded += len(self._parts[-1])
             yield block
 
     def samples(self) -> NDArray[np.float32]:
         return np.concatenate([np.zeros(0, np.float32), *self._parts])
 
 
-def _result(title: str, found: Judgement, sounds: Sequence[AnalyzedRecording], options: Options) -> dict[str, Any]:
-    whole = sum(s.alive.death_s is None for s in sounds)
-    figure = next(f for f in found.figures if f.name == "alive")
-    real = "" if figure.real is None else f"; held-out music {figure.real.value:.1%}"
+def _result(title: str, found: Results, sounds: Sequence[AnalyzedRecording], options: Options) -> dict[str, Any]:
+    whole = sum(s.aliveness.death_s is None for s in sounds)
+    result = next(f for f in found.results if f.name == "alive")
+    real = "" if result.real is None else f"; held-out music {result.real.value:.1%}"
     verdict = found.details["copying"].get("verdict", "unknown")
     return {
         "title": title,
-        "summary": f"{whole} of {len(sounds)} streams are alive from end to end ({figure.made.value:.1%} of their "
-        f"time{real}). Copying: {verdict}.",
+        "summary": f"{whole} of {len(sounds)} streams never degenerate ({result.made.value:.1%} of their time is "
+        f"healthy{real}). Copying: {verdict}.",
         "options": {"embedding": options.embedding, "real_seconds": options.real_seconds, "seed": options.seed},
         "whole_streams": whole,
         "streams": [
             {
-                "name": s.features.name, "genre": s.features.genre, "alive": s.alive.to_dict(),
+                "name": s.features.name, "genre": s.features.genre, "alive": s.aliveness.to_dict(),
                 "silent_stretches": s.features.silent,
             }
             for s in sounds
@@ -235,13 +245,15 @@ def _result(title: str, found: Judgement, sounds: Sequence[AnalyzedRecording], o
     }  # fmt: skip
 
 
-def _worst(found: Judgement, corpus: Corpus, made: dict[str, Recording], real_seconds: float) -> dict[str, str]:
-    """Return players for the worst pairs: the generated second and its neighbour, with a second around each."""
+def _worst_pair_players(
+    found: Results, corpus: Corpus, made: dict[str, Recording], real_seconds: float
+) -> dict[str, str]:
+    """Return players of the most similar pairs: both seconds, with a second before and after each."""
     tracks = {t.name: t for t in corpus.tracks}
     players = {}
     for i, pair in enumerate(found.details["copying"].get("worst", [])):
-        one, track = made[pair["made"]], tracks[pair["source"]]
-        players[f"made {i}"] = report.data_url(_cut(one, pair["made_s"]), one.sample_rate)
+        recording, track = made[pair["made"]], tracks[pair["source"]]
+        players[f"made {i}"] = report.data_url(_excerpt_at(recording, pair["made_s"]), recording.sample_rate)
         rate = corpus.sample_rate
         first = max(0, middle(track, real_seconds, rate)[0] + round((pair["source_s"] - 1) * rate))
         samples = corpus.mono(track, first, min(round(EXCERPT_S * rate), track.frames - first))
@@ -249,10 +261,10 @@ def _worst(found: Judgement, corpus: Corpus, made: dict[str, Recording], real_se
     return players
 
 
-def _cut(one: Recording, at_s: float) -> NDArray[np.float32]:
-    first = max(0, round((at_s - 1) * one.sample_rate))
-    last, have, parts = first + round(EXCERPT_S * one.sample_rate), 0, []
-    for block in one.blocks():
+def _excerpt_at(recording: Recording, at_s: float) -> NDArray[np.float32]:
+    first = max(0, round((at_s - 1) * recording.sample_rate))
+    last, have, parts = first + round(EXCERPT_S * recording.sample_rate), 0, []
+    for block in recording.blocks():
         low, high = max(first - have, 0), min(last - have, len(block))
         if low < high:
             parts.append(block[low:high])

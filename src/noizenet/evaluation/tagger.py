@@ -1,8 +1,8 @@
 """The music tagger of the package musicnn as an embedding: a small CNN over log-mel patches of three seconds.
 
 J. Pons and X. Serra, "musicnn: Pre-trained convolutional neural networks for music audio tagging", ISMIR 2019;
-model ``MSD_musicnn``, trained on the Million Song Dataset. Its numbers come in the PyPI package musicnn 0.1.0 (ISC
-licence), which is fetched once, checked and kept; nothing of its code is run.
+model ``MSD_musicnn``, trained on the Million Song Dataset. Its weights are in the PyPI package musicnn 0.1.0 (ISC
+licence), which is downloaded once, verified and cached; its code is not run.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ TAGS = (
 
 
 class Tagger(nn.Module):
-    """Log-mel patches [B, 187, 96] → the layer before the tags [B, 200], and the tags' logits [B, 50].
+    """Log-mel patches [B, 187, 96] → the penultimate layer [B, 200] and the tags' logits [B, 50].
 
     Parameters
     ----------
     tensors : dict of str to ndarray
-        The checkpoint's, under TensorFlow's names.
+        Tensors of the checkpoint under TensorFlow's names.
     """
 
     def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
@@ -47,7 +47,7 @@ class Tagger(nn.Module):
                 self._norm(tensors, i)
             for i in range(8):
                 kernel = _named(tensors, "conv2d", i, "kernel")
-                order = (3, 2, 0, 1) if i < 5 else (3, 1, 0, 2)  # the last three see all features at once: 1-d
+                order = (3, 2, 0, 1) if i < 5 else (3, 1, 0, 2)  # the last three cover all features: 1-d
                 weight = np.ascontiguousarray(kernel.transpose(order))
                 self.register_buffer(f"kernel{i}", torch.from_numpy(weight if i < 5 else weight[..., 0]))
                 self.register_buffer(f"bias{i}", torch.from_numpy(_named(tensors, "conv2d", i, "bias").copy()))
@@ -68,7 +68,7 @@ class Tagger(nn.Module):
         self.register_buffer(f"offset{i}", torch.from_numpy(beta - mean * factor))
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed patches."""
+        """Return embeddings and logits of patches."""
         b = dict(self.named_buffers())
 
         def norm(x: Tensor, i: int) -> Tensor:  # channels are the second axis
@@ -77,7 +77,7 @@ class Tagger(nn.Module):
 
         x = norm(patches[:, None], 0)
         front = []
-        for i in range(5):  # two that see timbre (tall in frequency), three that see time
+        for i in range(5):  # two kernels for timbre (tall in frequency), three for time
             size = b[f"kernel{i}"].shape[2]
             padded = F.pad(x, (0, 0, (size - 1) // 2, size // 2))
             y = F.relu(F.conv2d(padded, b[f"kernel{i}"], b[f"bias{i}"]))
@@ -108,12 +108,12 @@ def load_tagger(wheel: Path) -> Tagger:
         with zipfile.ZipFile(wheel) as archive:
             index, data = (archive.read(MEMBER + name) for name in (".index", ".data-00000-of-00001"))
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{wheel}: this is not the wheel of musicnn 0.1.0 ({error}); delete it") from error
+        raise ModelError(f"{wheel}: not the wheel of musicnn 0.1.0 ({error}); delete it and try again") from error
     return Tagger(read_bundle(index, data))
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the tagger's view of mono samples at 16 kHz, [n] → [1 + n // 256, 96]."""
+    """Return the tagger's log-mel spectrogram of mono samples at 16 kHz, [n] → [1 + n // 256, 96]."""
     from noizenet.kernels.cache import load_librosa
 
     librosa = load_librosa()

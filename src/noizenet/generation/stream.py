@@ -286,7 +286,7 @@ class Stream(Iterator[Waveform]):
         if self._played % self._hop:
             return
         before = self._monitor.update(np.concatenate(self._unseen), self._stepper)
-        if before is not None and self._r.kind == "classes" and not self._r.key:
+        if before is not None and self._r.kind == "classes" and not self._r.cache_key:
             old = self._stepper.fork()
             old.restore(before)
             count = round(FADE_S * self._r.frame_rate / self._r.frame_multiple) * self._r.frame_multiple

@@ -1,7 +1,7 @@
-"""Rung 3: sound as frames that a network can predict, and back.
+"""Rung 3: encoding of audio into frames that a network can predict, and decoding.
 
 A new representation is one module with a :class:`~noizenet.representation.base.Representation` and one line here;
-the contract tests in ``tests/test_representations.py`` then hold it to its declared bound.
+the contract tests in ``tests/test_representations.py`` then check it against its declared bound.
 """
 
 from noizenet.base.registry import Registry

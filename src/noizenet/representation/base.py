@@ -1,8 +1,8 @@
-"""What every representation keeps to.
+"""Base classes of representations and of their decoders.
 
 Frames are arrays [T, ...]: ``classes`` are int16 or int32 [T, K] (K codebooks of V levels), ``vectors`` are float32
-[T, D]. Decoding in chunks gives the same samples as decoding at once, because :meth:`Representation.decode`
-*is* the streaming decoder, fed once.
+[T, D]. Decoding in chunks gives the same samples as decoding at once, because :meth:`Representation.decode` is one call
+of the streaming decoder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Frames = NDArray[Any]
 
 
 class Bound(NamedTuple):
-    """How far a round trip may be from the original.
+    """Largest error of a round trip.
 
     `metric` is ``max-abs`` (largest sample error, full scale 1) or ``spectral-convergence-db``
     (20 log10 of ‖|S| - |S'|‖ / ‖|S|‖ over magnitude spectrograms); `limit` is in that unit.
@@ -37,10 +37,10 @@ class Bound(NamedTuple):
 
 
 class Decoder(ABC):
-    """A stateful decoder: frames in, samples out, no click where chunks meet.
+    """A stateful streaming decoder: frames in, samples out, without clicks at the borders of chunks.
 
-    A deep copy has a state of its own and shares the attributes named in :attr:`shared`, which no decoder writes to:
-    a codec's weights are tens of megabytes, and an instrument keeps a decoder for each moment that was marked.
+    A deep copy has a separate state but shares the attributes named in :attr:`shared`, which no decoder writes to: a
+    codec's weights are tens of megabytes, and an instrument keeps a copy of its decoder in each snapshot.
     """
 
     shared: ClassVar[tuple[str, ...]] = ()
@@ -55,21 +55,21 @@ class Decoder(ABC):
 
     @abstractmethod
     def push(self, frames: Frames) -> NDArray[np.float32]:
-        """Take [n, ...] frames, return the [m, C] samples that are ready."""
+        """Add frames [n, ...]; return the samples [m, C] that are complete."""
 
     @classmethod
     def push_batch(cls, decoders: Sequence[Decoder], frames: Frames) -> list[NDArray[np.float32]]:
-        """Push frames [S, n, ...] into S decoders; where they can share work, they do."""
+        """Push frames [S, n, ...] into S decoders, as one batch where the decoder supports it."""
         return [decoder.push(part) for decoder, part in zip(decoders, frames, strict=True)]
 
     def finish(self) -> NDArray[np.float32]:
-        """Return the samples still inside, [m, C]."""
+        """Flush: return the remaining samples, [m, C]."""
         return np.zeros((0, 1), np.float32)
 
 
 @dataclass(frozen=True)
 class Representation(ABC):
-    """Sound as frames.
+    """Base class of representations: audio as frames.
 
     Parameters
     ----------
@@ -91,12 +91,12 @@ class Representation(ABC):
 
     @classmethod
     def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
-        """Return the rate, in Hz, at which music of `sample_rate` is represented under these configured values."""
+        """Return the sample rate in Hz of the representation that these configured values give for a corpus's rate."""
         return sample_rate
 
     @classmethod
     def channels_of(cls, values: dict[str, Any], channels: int) -> int:
-        """Return in how many channels music of `channels` is represented under these configured values."""
+        """Return the number of channels that these configured values give for a corpus's channels."""
         return channels
 
     @property
@@ -115,42 +115,42 @@ class Representation(ABC):
         return 1
 
     def values(self) -> NDArray[np.float32] | None:
-        """Return the sample value that each class stands for, rising, [V]; None where classes are not samples."""
+        """Return the sample value of each class, ascending, [V]; None if classes are not samples."""
         return None
 
     def vectors(self, frames: Frames) -> NDArray[np.float32]:
-        """Return frames as numbers [T, D] whose differences mean something; frames that are vectors are themselves."""
+        """Return frames as vectors [T, D] whose differences are meaningful; vector frames are returned unchanged."""
         return frames
 
     @property
     def frame_multiple(self) -> int:
-        """Frames that stand for the same samples; cuts are possible only between granules."""
+        """Number of frames that encode the same samples; a sequence can be cut only at multiples of it."""
         return 1
 
     @property
     def left_context(self) -> int:
-        """Frames to read before a cut in a track so that the frame at the cut is the one of the whole track."""
+        """Frames to encode before a cut in a track so that the frame at the cut is that of the whole track."""
         return 1
 
     @property
-    def key(self) -> str:
-        """A name for frames that are few and dear, so that tracks are encoded once and kept; else empty."""
+    def cache_key(self) -> str:
+        """Cache key of encoded frames, if encoding is slow and frames are small; else empty."""
         return ""
 
     @abstractmethod
     def silence(self) -> Frames:
-        """Return the frame [1, ...] that stands for no sound: what precedes every track."""
+        """Return the frame [1, ...] of silence, which precedes every track."""
 
     @abstractmethod
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
-        """Turn [N, C] samples at the right rate into frames."""
+        """Encode samples [N, C] at this representation's rate."""
 
     @abstractmethod
     def decoder(self) -> Decoder:
         """Return a fresh streaming decoder."""
 
     def fit(self, waveforms: Iterable[Waveform]) -> Representation:
-        """Return a copy whose constants (mean, range, …) come from training music; most need none."""
+        """Return a copy whose constants (mean, range, …) are fitted to training music; most have none."""
         return self
 
     def encode(self, waveform: Waveform) -> Frames:
@@ -159,7 +159,7 @@ class Representation(ABC):
         Parameters
         ----------
         waveform : Waveform
-            Converted to this representation's rate and channels first.
+            Is converted to this representation's rate and channels.
 
         Returns
         -------
@@ -183,24 +183,24 @@ class Representation(ABC):
         return Waveform(samples[:, 0] if self.channels == 1 else samples, self.sample_rate)
 
     def samples_for(self, frames: int) -> int:
-        """Return how many samples per channel `frames` frames stand for."""
+        """Return the number of samples per channel that `frames` frames encode."""
         return round(frames * self.sample_rate / self.frame_rate)
 
     def frames_for(self, samples: int) -> int:
-        """Return how many whole frames fit into `samples` samples per channel."""
+        """Return the number of whole frames in `samples` samples per channel."""
         return int(samples * self.frame_rate / self.sample_rate)
 
     def same_frames(self, other: Representation) -> bool:
-        """Return whether frames of the other mean the same."""
+        """Return whether both representations encode to the same frames."""
         return self.to_dict() == other.to_dict()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return name and constants, as stored with a model."""
+        """Return the name and the constants as stored with a model."""
         return {"name": self.name, **dataclasses.asdict(self)}
 
 
 def create(values: dict[str, Any], *, sample_rate: int, channels: int) -> Representation:
-    """Make a representation from its configuration section.
+    """Create a representation from its configuration section.
 
     Raises
     ------

@@ -1,7 +1,8 @@
-"""Sound as the codes of a small learned codec: few numbers a second, which a network can learn to write.
+"""Audio as the codes of a small learned codec: few codes a second, which a network can predict.
 
-The codec keeps magnitudes only; phases are found again while streaming (:mod:`noizenet.representation.phase`). Where
-its decoder is unsure of a magnitude the sound is noise-like, and gets the fine structure that noise has.
+The codec encodes magnitudes only; the streaming decoder reconstructs phases (:mod:`noizenet.representation.phase`). It
+also predicts the spread of each log-magnitude: a large spread means noise-like sound, whose fine structure is
+substituted by that of noise.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from noizenet.representation.phase import PhaseOptions, PhaseSearch
 
 @dataclass(frozen=True)
 class CodecTokens(Representation):
-    """K codes a frame.
+    """K codes per frame.
 
-    `codec` names a bundled codec or a folder; `digest` says which version of it the codes are of.
+    `codec` is the name of a bundled codec or a folder; `digest` identifies the version that made the codes.
     """
 
     codec: str = option("noizenet-2", "a bundled codec, or a folder")
-    digest: str = option("", "of the codec's weights; another version is refused")
-    noise_fill: float = option(1.0, "how much of its fine structure noise-like sound gets back", low=0, high=2)
+    digest: str = option("", "SHA-256 of the codec's version; another version is refused")
+    noise_fill: float = option(1.0, "amount of noise substitution in noise-like sound", low=0, high=2)
 
     name: ClassVar[str] = "codec"
     kind: ClassVar[str] = "classes"
@@ -46,7 +47,7 @@ class CodecTokens(Representation):
         super().__post_init__()
         if self.digest and self.version != self.digest:
             raise ConfigError(
-                f"representation.codec: this is another version of {self.codec!r} than the codes are of "
+                f"representation.codec: this is another version of {self.codec!r} than the one that made the codes "
                 f"({self.version[:12]} is not {self.digest[:12]}); train the model again, or get that version"
             )
         rate = self.rate_of({"codec": self.codec}, self.sample_rate)
@@ -57,17 +58,17 @@ class CodecTokens(Representation):
 
     @classmethod
     def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
-        """Return the codec's own rate: sound of any other is converted."""
+        """Return the codec's rate; other rates are converted to it."""
         return load_codec(values.get("codec", cls.codec)).shape.sample_rate
 
     @cached_property
     def weights(self) -> CodecWeights:
-        """The codec itself."""
+        """The codec's weights."""
         return load_codec(self.codec)
 
     @property
     def version(self) -> str:
-        """The digest of all that gives the codes their meaning."""
+        """SHA-256 digest of everything that determines the meaning of the codes."""
         return self.weights.digest
 
     @property
@@ -77,23 +78,23 @@ class CodecTokens(Representation):
 
     @property
     def levels(self) -> int:
-        """Values of a code."""
+        """Number of values of a code."""
         return self.weights.shape.levels
 
     @property
     def dim(self) -> int:
-        """Codes in a frame; of two channels one more, for where the sound stands."""
+        """Codes in a frame; stereo adds one for the panning."""
         return self.weights.shape.codebooks + self.channels - 1
 
     @property
     def left_context(self) -> int:
-        """The encoder looks back, and its first window is half outside."""
+        """Frames that the encoder looks back, and half of its first window."""
         shape = self.weights.shape
         return shape.past + 1 + math.ceil(shape.n_fft / 2 / shape.samples)
 
     @property
-    def key(self) -> str:
-        """The codec's version: codes are few, and dear."""
+    def cache_key(self) -> str:
+        """The codec's version: codes are small, and encoding is slow."""
         return self.version[:16]
 
     def silence(self) -> Frames:
@@ -102,18 +103,18 @@ class CodecTokens(Representation):
         return self._encode(np.zeros((self.samples_for(frames), self.channels), np.float32))[-1:]
 
     def vectors(self, frames: Frames) -> NDArray[np.float32]:
-        """Return what the codes stand for."""
+        """Return the embeddings of the codes."""
         return embed(frames[:, : self.weights.shape.codebooks], self.weights)
 
     def same_frames(self, other: Representation) -> bool:
-        """Return whether frames of the other mean the same; how much texture they get back does not matter."""
+        """Return whether both encode to the same frames; noise substitution does not matter, it is in the decoder."""
         if not isinstance(other, CodecTokens):
             return False
-        codec = self.codec if self.version == other.version else other.codec  # wherever it lies
+        codec = self.codec if self.version == other.version else other.codec  # its path does not matter
         return self == dataclasses.replace(other, noise_fill=self.noise_fill, codec=codec)
 
     def fit(self, waveforms: Iterable[Waveform]) -> CodecTokens:
-        """Note which version of the codec it is."""
+        """Return a copy with the digest of the codec's version."""
         return dataclasses.replace(self, digest=self.version)
 
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
@@ -121,7 +122,7 @@ class CodecTokens(Representation):
         codes = encode(samples.mean(1), self.weights)
         if self.channels == 1:
             return codes
-        return np.concatenate([codes, panning.measure(samples, shape.samples, shape.levels)[:, None]], 1)
+        return np.concatenate([codes, panning.encode(samples, shape.samples, shape.levels)[:, None]], 1)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
@@ -129,15 +130,16 @@ class CodecTokens(Representation):
 
 
 class CodecDecoder(Decoder):
-    """Codes → latents → log-magnitudes and their spread → magnitudes with texture → samples.
+    """Codes → latents → log-magnitudes and their spread → magnitudes with noise substitution → samples.
 
     Parameters
     ----------
     codec : CodecWeights
     noise_fill : float
+        Amount of noise substitution.
     options : PhaseOptions
     stereo : bool
-        Whether one more code of a frame says where the sound stands.
+        Whether frames have an additional code for the panning.
     """
 
     shared: ClassVar[tuple[str, ...]] = ("_shape", "_codec", "_packed")
@@ -147,49 +149,49 @@ class CodecDecoder(Decoder):
     ) -> None:
         shape = self._shape = codec.shape
         self._panner = panning.Panner(shape.samples, shape.levels, shape.sample_rate) if stereo else None
-        self._codec, self._packed, self._texture = codec, packed(codec), noise_fill
+        self._codec, self._packed, self._noise_fill = codec, packed(codec), noise_fill
         self._search = PhaseSearch(shape.n_fft, shape.hop, options or PhaseOptions())
-        self._latents = np.zeros((0, shape.latent), np.float32)  # from `decoder_past` before the next frame on
-        self._frames = 0  # taken in
-        self._decoded = 0
-        self._given = 0  # samples given out
+        self._latents = np.zeros((0, shape.latent), np.float32)  # starts `decoder_past` before the next frame
+        self._frames = 0  # frames received
+        self._decoded = 0  # spectra decoded
+        self._emitted = 0  # samples returned
 
     def push(self, frames: Frames) -> F32:
-        """Take codes [n, K]; return the samples [m, C] that are done."""
+        """Add codes [n, K]; return the samples [m, C] that are complete."""
         return self.push_batch([self], frames[None])[0]
 
     @classmethod
     def push_batch(cls, decoders: Sequence[Decoder], frames: Frames) -> list[F32]:
-        """Take codes [S, n, K] of as many streams; what each gets is what it would get alone."""
+        """Add codes [S, n, K] of S streams; each stream's samples do not depend on the others."""
         own = [d for d in decoders if isinstance(d, CodecDecoder)]
         if len(own) < len(decoders) or any(d._packed is not own[0]._packed for d in own):
             return super().push_batch(decoders, frames)
         for decoder, codes in zip(own, frames, strict=True):
-            decoder._take(codes)
-        return [d._out(sound) for d, sound in zip(own, _decoded(own), strict=True)]
+            decoder._push_codes(codes)
+        return [d._output(sound) for d, sound in zip(own, _decoded(own), strict=True)]
 
     def finish(self) -> F32:
-        """Return the samples that are left."""
+        """Return the remaining samples."""
         shape = self._shape
         if not self._frames:
-            return self._out(np.zeros(0, np.float32))
+            return self._output(np.zeros(0, np.float32))
         self._latents = np.concatenate([self._latents, np.repeat(self._latents[-1:], shape.decoder_ahead, 0)])
         rest = np.concatenate([*_decoded([self]), self._search.finish()])
-        return self._out(rest[: self._frames * shape.samples - self._given])
+        return self._output(rest[: self._frames * shape.samples - self._emitted])
 
-    def _take(self, frames: Frames) -> None:
+    def _push_codes(self, frames: Frames) -> None:
         if not len(frames):
             return
         if self._panner is not None:
-            self._panner.codes(frames[:, self._shape.codebooks])
+            self._panner.push_codes(frames[:, self._shape.codebooks])
         latents = embed(frames[:, : self._shape.codebooks], self._codec)
-        if not self._frames:  # before the first frame, the first
+        if not self._frames:  # the first frame is its own past
             self._latents = np.repeat(latents[:1], self._shape.decoder_past, 0)
         self._frames += len(frames)
         self._latents = np.concatenate([self._latents, latents])
 
     def _windows(self) -> F32:
-        """Return the neighbourhoods [n, W · D] of the frames whose neighbours are all there, which are then done."""
+        """Return the windows [n, W · D] of the frames whose neighbours are complete, and consume those frames."""
         shape = self._shape
         size = shape.decoder_past + 1 + shape.decoder_ahead
         count = max(0, len(self._latents) - size + 1)
@@ -200,11 +202,11 @@ class CodecDecoder(Decoder):
         return windows.transpose(0, 2, 1).reshape(count, -1)
 
     def _synthesize(self, magnitudes: F32) -> F32:
-        """Return the mono samples that are done when these magnitudes [n, F] are there as well."""
+        """Add magnitudes [n, F]; return the mono samples that are complete."""
         return self._search.push(magnitudes)
 
-    def _out(self, samples: F32) -> F32:
-        self._given += len(samples)
+    def _output(self, samples: F32) -> F32:
+        self._emitted += len(samples)
         return np.clip(self._pan(samples), -1.0, 1.0)
 
     def _pan(self, samples: F32) -> F32:
@@ -213,7 +215,7 @@ class CodecDecoder(Decoder):
 
 
 def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
-    """Return the mono samples of all frames of some decoders of one codec that can be decoded by now."""
+    """Return the complete mono samples of each decoder; all decoders have the same codec."""
     shape, first = decoders[0]._shape, decoders[0]
     windows = [d._windows() for d in decoders]
     middle, spread = first._packed.decode(np.concatenate(windows))
@@ -221,7 +223,7 @@ def _decoded(decoders: Sequence[CodecDecoder]) -> list[F32]:
     for decoder, own in zip(decoders, windows, strict=True):
         end = at + len(own) * shape.spectra
         numbers = decoder._decoded + np.arange(end - at)
-        magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._texture)
+        magnitudes = decoder._packed.magnitudes(middle[at:end], spread[at:end], numbers, decoder._noise_fill)
         parts.append(decoder._synthesize(magnitudes))
         decoder._decoded, at = decoder._decoded + end - at, end
     return parts

@@ -1,6 +1,6 @@
-"""A codec's decoder as a compiled loop: windows of latents in, magnitudes out, the same for each row whatever the rest.
+"""A codec's decoder as a compiled loop: windows of latents in, magnitudes out. A row does not depend on the other rows.
 
-Its layers are those that :mod:`noizenet.training.codec` trains.
+The layers are those that :mod:`noizenet.training.codec` trains.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from noizenet.representation.codec_network import CENTRE, EPSILON, SCALE
 from noizenet.representation.codec_weights import F32, CodecShape, CodecWeights
 
 NOISE_FRAMES = 2048
-"""Spectra of noise that are kept and played round and round: half a minute, of which only the fine grain is heard."""
+"""Spectra in the loop of noise: half a minute, of which only the fine structure is used."""
 RAYLEIGH_DEVIATION = 0.5
-"""Mean absolute deviation of the log of a Rayleigh variable: of a bin of noise (to two digits)."""
+"""Mean absolute deviation of the log of a Rayleigh variable, such as a bin of noise (to two digits)."""
 MEAN_LOG_RAYLEIGH = -0.2886
 """Mean log of a Rayleigh variable whose mean square is 1: minus half of Euler's constant."""
 
 
 class PackedDecoder:
-    """A codec's decoder, packed for the loop.
+    """A codec's decoder with weights packed for the compiled loop.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class PackedDecoder:
             names += [f"decoder.blocks.{i}.up", f"decoder.blocks.{i}.down"]
         names += ["decoder.mean", "decoder.spread"]
         layout = [pack.add(codec[f"{name}.weight"], codec[f"{name}.bias"]) for name in names]
-        weight = codec["bands"].T  # from bands back to bins: each bin takes the mean of the bands that hear it
+        weight = codec["bands"].T  # from bands to bins: each bin gets the weighted mean of its bands
         to_bins = weight / np.maximum(weight.sum(1, keepdims=True), 1e-6) / RAYLEIGH_DEVIATION
         layout.append(pack.add(to_bins.astype(np.float32)))
         self._packed = (*pack.arrays(), np.asarray(layout, np.int64))
@@ -53,7 +53,7 @@ class PackedDecoder:
         self._norms = numbers.reshape(shape.decoder_blocks, 2, shape.width)
 
     def decode(self, windows: F32) -> tuple[F32, F32]:
-        """Return log-magnitudes' middles [n · S, F] and spreads [n · S, bands], from windows of latents [n, W · D]."""
+        """Return means [n · S, F] and spreads [n · S, bands] of log-magnitudes, from windows of latents [n, W · D]."""
         shape, count = self.shape, len(windows)
         h, normal, up = (np.empty((count, shape.width), np.float32) for _ in range(3))
         middle = np.empty((count, shape.spectra * shape.bins), np.float32)
@@ -62,9 +62,9 @@ class PackedDecoder:
         return middle.reshape(-1, shape.bins), spread.reshape(-1, shape.bands)
 
     def magnitudes(self, middle: F32, spread: F32, frames: NDArray[np.int64], noise_fill: float) -> F32:
-        """Return magnitudes [n, F]: noise-like bins get the deviations that noise has; logarithm and floor come off.
+        """Return magnitudes [n, F] with noise substitution in noise-like bins; logarithm and floor are undone.
 
-        `frames` [n] says which spectrum of its stream each row is.
+        `frames` [n] are the indices of the spectra in their streams.
         """
         shape = self.shape
         share = np.zeros(middle.shape, np.float32)
@@ -81,13 +81,13 @@ class PackedDecoder:
 
 @lru_cache(maxsize=4)
 def packed(codec: CodecWeights) -> PackedDecoder:
-    """Return a codec's packed decoder; all streams share it."""
+    """Return a codec's packed decoder, shared by all streams."""
     return PackedDecoder(codec)
 
 
 @lru_cache(maxsize=4)
 def log_noise(shape: CodecShape) -> F32:
-    """Return how the log-magnitudes of a noise that closes on itself deviate from their mean, [NOISE_FRAMES, F]."""
+    """Return the deviations of a noise loop's log-magnitudes from their mean, [NOISE_FRAMES, F]."""
     noise = np.random.default_rng(0).standard_normal(NOISE_FRAMES * shape.hop, np.float32)
     window = hann(shape.n_fft)
     window = window / np.sqrt(np.square(window).sum())

@@ -1,6 +1,6 @@
-"""A codec's encoder in NumPy: what reading a recording needs, without torch (which trains it).
+"""A codec's encoder in NumPy, so that encoding does not need torch (which trains it).
 
-It looks at a window of neighbouring frames, not at a state: an error is forgotten with the window.
+It sees a window of neighbouring frames and has no state, so that an error lasts no longer than the window.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from noizenet.audio.dsp import hann
 from noizenet.representation.codec_weights import F32, CodecShape, CodecWeights
 
 CENTRE, SCALE = -4.0, 2.0
-"""Log-magnitudes are told to the network as (log - CENTRE) / SCALE."""
+"""The network's inputs are (log-magnitude - CENTRE) / SCALE."""
 CHUNK = 2048
 EPSILON = 1e-5
 
@@ -37,8 +37,8 @@ def encode(samples: F32, codec: CodecWeights) -> NDArray[np.int16]:
     if not count:
         return np.zeros((0, shape.codebooks), np.int16)
     bands = np.sqrt(np.square(magnitudes) @ codec["bands"].T)
-    told = ((np.log(bands + np.float32(shape.floor)) - CENTRE) / SCALE).reshape(count, -1).astype(np.float32)
-    padded = np.pad(told, ((shape.past, shape.ahead), (0, 0)), mode="edge")
+    normalised = ((np.log(bands + np.float32(shape.floor)) - CENTRE) / SCALE).reshape(count, -1).astype(np.float32)
+    padded = np.pad(normalised, ((shape.past, shape.ahead), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, shape.past + 1 + shape.ahead, axis=0)
     codes = []
     for first in range(0, count, CHUNK):
@@ -61,13 +61,13 @@ def quantise(latent: F32, codec: CodecWeights) -> NDArray[np.int16]:
 
 
 def nearest(x: F32, book: F32) -> NDArray[np.intp]:
-    """Return which row of a book [V, D] is nearest to each of x [T, D], [T]."""
+    """Return the index of the nearest row of a codebook [V, D] to each row of x [T, D], [T]."""
     codes: NDArray[np.intp] = (np.square(book).sum(1) - 2 * x @ book.T).argmin(1)
     return codes
 
 
 def embed(codes: NDArray[np.integer], codec: CodecWeights) -> F32:
-    """Return what codes [T, K] stand for, [T, D]."""
+    """Return the embeddings [T, D] of codes [T, K]."""
     parts = [book[codes[:, k]] for k, book in enumerate(codec["book"])]
     return np.concatenate(parts, 1) if codec.shape.quantiser == "product" else np.sum(parts, 0)
 

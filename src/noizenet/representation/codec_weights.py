@@ -1,4 +1,4 @@
-"""A codec's numbers: its shape, its arrays, and the folder or bundled file that they are read from."""
+"""A codec's hyperparameters and arrays, and how they are read from a folder or a bundled codec."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ QUANTISERS = ("product", "residual")
 
 @dataclass(frozen=True)
 class CodecShape:
-    """Everything that determines a codec's arrays and how sound is cut for it."""
+    """Hyperparameters of a codec: the shapes of its arrays and the framing of its input."""
 
     sample_rate: int = option(22_050, "Hz", low=1_000, high=192_000)
     n_fft: int = option(1024, "window in samples, even", low=64, high=8192)
     hop: int = option(256, "samples from spectrum to spectrum; a quarter of the window or less", low=16, high=2048)
     spectra: int = option(2, "spectra in one frame of codes", low=1, high=16)
-    bands: int = option(128, "mel bands that the encoder hears", low=8, high=1024)
+    bands: int = option(128, "mel bands of the encoder's input", low=8, high=1024)
     width: int = option(384, "units of its layers", low=8, high=4096)
     encoder_blocks: int = option(2, "residual layers of the encoder", low=0, high=16)
     decoder_blocks: int = option(3, "residual layers of the decoder", low=0, high=16)
@@ -41,10 +41,12 @@ class CodecShape:
     ahead: int = option(1, "frames that the encoder looks ahead", low=0, high=16)
     decoder_past: int = option(3, "frames that the decoder looks back", low=0, high=64)
     decoder_ahead: int = option(1, "frames that the decoder looks ahead", low=0, high=16)
-    quantiser: str = option("product", "codes side by side, or each of what those before it leave", choices=QUANTISERS)
+    quantiser: str = option(
+        "product", "codes of separate dimensions, or each of the previous code's residual", choices=QUANTISERS
+    )
     codebooks: int = option(4, "codes in a frame", low=1, high=16)
     levels: int = option(256, "values of a code", low=2, high=4096)
-    code_size: int = option(16, "numbers that a code stands for", low=1, high=512)
+    code_size: int = option(16, "dimensions of a code's embedding", low=1, high=512)
     floor: float = option(1e-3, "added to magnitudes before the logarithm; full scale is 1", low=1e-7, high=0.1)
 
     def __post_init__(self) -> None:
@@ -54,7 +56,7 @@ class CodecShape:
 
     @property
     def bins(self) -> int:
-        """Frequencies of a spectrum."""
+        """Bins of a spectrum."""
         return self.n_fft // 2 + 1
 
     @property
@@ -64,7 +66,7 @@ class CodecShape:
 
     @property
     def latent(self) -> int:
-        """Numbers that a frame's codes stand for."""
+        """Dimensions of a frame's latent."""
         return self.code_size * (self.codebooks if self.quantiser == "product" else 1)
 
     def arrays(self) -> dict[str, tuple[int, ...]]:
@@ -73,9 +75,12 @@ class CodecShape:
         shapes: dict[str, tuple[int, ...]] = {
             "bands": (self.bands, self.bins), "book": (self.codebooks, self.levels, self.code_size)
         }  # fmt: skip
-        heard = (self.past + 1 + self.ahead) * self.spectra * self.bands
-        told = (self.decoder_past + 1 + self.decoder_ahead) * self.latent
-        for side, inputs, blocks in (("encoder", heard, self.encoder_blocks), ("decoder", told, self.decoder_blocks)):
+        encoder_inputs = (self.past + 1 + self.ahead) * self.spectra * self.bands
+        decoder_inputs = (self.decoder_past + 1 + self.decoder_ahead) * self.latent
+        for side, inputs, blocks in (
+            ("encoder", encoder_inputs, self.encoder_blocks),
+            ("decoder", decoder_inputs, self.decoder_blocks),
+        ):
             shapes |= _linear(f"{side}.first", w, inputs)
             for i in range(blocks):
                 name = f"{side}.blocks.{i}"
@@ -90,9 +95,9 @@ def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-@dataclass(frozen=True, eq=False)  # one object for each codec: what is packed from it is kept by it
+@dataclass(frozen=True, eq=False)  # one object for each codec: the cache of packed decoders is keyed by it
 class CodecWeights:
-    """A codec's shape and arrays, the digest that names this very version, and how it was trained."""
+    """A codec's hyperparameters and arrays, the digest of this version, and the record of its training."""
 
     shape: CodecShape
     arrays: dict[str, F32]
@@ -104,7 +109,7 @@ class CodecWeights:
 
     @cached_property
     def kernels(self) -> dict[str, F32]:
-        """The layers' weights as [inputs, outputs]: for a few rows at a time, BLAS is twice as fast so."""
+        """The layers' weights as [inputs, outputs]: with few rows, BLAS is twice as fast with this layout."""
         return {
             k.removesuffix(".weight"): np.ascontiguousarray(v.T)
             for k, v in self.arrays.items()
@@ -113,7 +118,7 @@ class CodecWeights:
 
 
 def save_codec(shape: CodecShape, arrays: dict[str, F32], training: dict[str, Any], folder: Path, card: str) -> None:
-    """Write a codec folder, each file whole or as it was before."""
+    """Write a codec folder; each file is replaced atomically."""
     from safetensors.numpy import save as to_bytes
 
     make_folder(folder)
@@ -139,12 +144,12 @@ def load_codec(name: str) -> CodecWeights:
     try:
         about_bytes, data = read_regular(folder / ABOUT, MAX_BYTES >> 4), read_regular(folder / ARRAYS, MAX_BYTES)
     except OSError as error:
-        raise UsageError(f"{name}: neither a bundled codec nor a codec's folder ({error.strerror})") from error
+        raise UsageError(f"{name}: neither a bundled codec nor the folder of a codec ({error.strerror})") from error
     try:
         about = json.loads(about_bytes)
         version, digest, training = about["format"], about["sha256"], about.get("training", {})
         if version > FORMAT:
-            raise ModelError(f"{name}: a codec of format {version}, this noizenet reads {FORMAT}; upgrade noizenet")
+            raise ModelError(f"{name}: the codec has format {version}, this noizenet reads {FORMAT}; upgrade noizenet")
         shape = from_dict(CodecShape, about["shape"], "codec")
     except (ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{name}/{ABOUT}: damaged ({error}); copy the codec again") from error
@@ -164,5 +169,5 @@ def _checked(name: str, shape: CodecShape, data: bytes) -> dict[str, F32]:
     if {k: v.shape for k, v in arrays.items()} != shape.arrays():
         raise ModelError(f"{name}/{ARRAYS}: does not fit {ABOUT}; copy the codec again")
     if not all(np.isfinite(v).all() for v in arrays.values()):
-        raise ModelError(f"{name}/{ARRAYS}: holds numbers that are not finite; copy the codec again")
+        raise ModelError(f"{name}/{ARRAYS}: some values are not finite; copy the codec again")
     return arrays

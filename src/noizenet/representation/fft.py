@@ -1,4 +1,4 @@
-"""FFT frames, as the paper uses them: the spectrum of each stretch of samples, real and imaginary parts."""
+"""FFT frames, as in the paper: real and imaginary parts of the spectrum of each segment of samples."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from noizenet.representation.standard import moments, restore, standardise
 class FftFrames(Representation):
     """Adjacent, non-overlapping frames of `n_fft` samples, transformed orthonormally.
 
-    A frame holds the n_fft/2 + 1 real parts, then the n_fft/2 - 1 imaginary parts that are not zero by
-    symmetry: n_fft numbers a channel, so nothing is lost and nothing is redundant. Each number is
-    standardised with the training music's mean and deviation.
+    A frame has the n_fft/2 + 1 real parts, then the n_fft/2 - 1 imaginary parts that are not zero by symmetry: n_fft
+    numbers per channel, without loss or redundancy. Each number is standardised with the training music's mean and
+    standard deviation.
     """
 
     n_fft: int = option(512, "samples per frame, even", low=16, high=8192)
@@ -56,7 +56,7 @@ class FftFrames(Representation):
         return self._encode(np.zeros((self.n_fft, self.channels), np.float32))
 
     def fit(self, waveforms: Iterable[Waveform]) -> FftFrames:
-        """Take each coefficient's mean and deviation from training music."""
+        """Fit each coefficient's mean and standard deviation to training music."""
         plain = dataclasses.replace(self, mean=[], std=[])
         mean, std = moments((plain.encode(w) for w in waveforms), self.dim)
         return dataclasses.replace(self, mean=mean, std=std)
@@ -70,7 +70,7 @@ class FftFrames(Representation):
         return standardise(flat, self.mean, self.std)
 
     def decoder(self) -> Decoder:
-        """Return the inverse transform, frame by frame."""
+        """Return the inverse transform."""
         return _FftDecoder(self)
 
 

@@ -1,4 +1,4 @@
-"""Stereo at 44,100 Hz as codes: those of a codec of 22,050 Hz mono, one of the sound's place, one of the top octave."""
+"""Stereo at 44,100 Hz as codes: those of a codec for 22,050 Hz mono, one for the panning and one for the top octave."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from noizenet.representation.base import Decoder, Frames
 from noizenet.representation.codec import CodecDecoder, CodecTokens
 from noizenet.representation.codec_network import encode
 from noizenet.representation.codec_weights import F32, CodecWeights
-from noizenet.representation.highband import SAMPLE_RATE, Book, levels, load_book, reference_levels, relative
+from noizenet.representation.highband import SAMPLE_RATE, Codebook, levels, load_codebook, reference_levels, relative
 from noizenet.representation.noise_bands import NoiseBands
 from noizenet.representation.upsampling import Upsampler
 
 RATIO = 2
-"""Of the sample rate to the codec's."""
+"""Ratio of the sample rate to the codec's."""
 
 
 @dataclass(frozen=True)
 class FullbandTokens(CodecTokens):
-    """A frame is the codec's K codes of the mean of two channels, the code of their place, and that of the top octave.
+    """A frame has the codec's K codes of the mean of both channels, a panning code and a code of the top octave.
 
-    Whatever the corpus has, the sound is stereo at 44,100 Hz (mono: two equal channels).
+    The output is always stereo at 44,100 Hz; mono input is taken as two equal channels.
     """
 
     sample_rate: int = option(SAMPLE_RATE, "Hz", low=SAMPLE_RATE, high=SAMPLE_RATE)
@@ -44,27 +44,27 @@ class FullbandTokens(CodecTokens):
                 f"representation.codec: {self.codec!r} is for {self.weights.shape.sample_rate:,} Hz; "
                 f"fullband needs one for {SAMPLE_RATE // RATIO:,} Hz"
             )
-        _ = self.book  # a codec without one is refused at once
+        _ = self.codebook  # raises early for a codec without one
 
     @classmethod
     def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
-        """Return 44,100 Hz: sound of any other rate is converted."""
+        """Return 44,100 Hz; other rates are converted to it."""
         return SAMPLE_RATE
 
     @classmethod
     def channels_of(cls, values: dict[str, Any], channels: int) -> int:
-        """Return 2: mono sound is two equal channels."""
+        """Return 2; mono is taken as two equal channels."""
         return 2
 
     @cached_property
-    def book(self) -> Book:
-        """What the codes of the top octave stand for."""
-        return load_book(self.codec, self.levels, self.weights.shape.spectra)
+    def codebook(self) -> Codebook:
+        """The codebook of the top octave."""
+        return load_codebook(self.codec, self.levels, self.weights.shape.spectra)
 
     @property
     def version(self) -> str:
-        """The digest of codec and book."""
-        return hashlib.sha256(f"{self.weights.digest} {self.book.digest}".encode()).hexdigest()
+        """SHA-256 digest of codec and codebook."""
+        return hashlib.sha256(f"{self.weights.digest} {self.codebook.digest}".encode()).hexdigest()
 
     @property
     def dim(self) -> int:
@@ -73,55 +73,57 @@ class FullbandTokens(CodecTokens):
 
     def _encode(self, samples: F32) -> Frames:
         shape = self.weights.shape
-        middle = resample(np.ascontiguousarray(samples.mean(1, keepdims=True)), self.sample_rate, shape.sample_rate)
-        codes = encode(middle[:, 0], self.weights)
-        place = panning.measure(samples, RATIO * shape.samples, shape.levels)
+        mono = resample(np.ascontiguousarray(samples.mean(1, keepdims=True)), self.sample_rate, shape.sample_rate)
+        codes = encode(mono[:, 0], self.weights)
+        pan = panning.encode(samples, RATIO * shape.samples, shape.levels)
         above = levels(samples, RATIO * shape.hop, len(codes) * shape.spectra)
-        top = self.book.encode(relative(above, shape.spectra))
-        return np.concatenate([codes, place[: len(codes), None], top[:, None]], 1)
+        top = self.codebook.encode(relative(above, shape.spectra))
+        return np.concatenate([codes, pan[: len(codes), None], top[:, None]], 1)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return FullbandDecoder(self.weights, self.book, self.noise_fill)
+        return FullbandDecoder(self.weights, self.codebook, self.noise_fill)
 
 
 class FullbandDecoder(CodecDecoder):
-    """Codes → mono samples → twice the rate, with noise on top as loud as the codes say → two channels.
+    """Codes → mono samples → twice the rate → top octave of noise at the levels of its codes → two channels.
 
     Parameters
     ----------
     codec : CodecWeights
-    book : Book
+    codebook : Codebook
+        Codebook of the top octave.
     noise_fill : float
+        Amount of noise substitution.
     """
 
-    shared: ClassVar[tuple[str, ...]] = (*CodecDecoder.shared, "_book")
+    shared: ClassVar[tuple[str, ...]] = (*CodecDecoder.shared, "_codebook")
 
-    def __init__(self, codec: CodecWeights, book: Book, noise_fill: float = 1.0) -> None:
+    def __init__(self, codec: CodecWeights, codebook: Codebook, noise_fill: float = 1.0) -> None:
         super().__init__(codec, noise_fill)
         shape = codec.shape
         self._panner = panning.Panner(RATIO * shape.samples, shape.levels, RATIO * shape.sample_rate)
-        self._book = book
-        self._relative = book.decode(np.zeros(0, np.int16))  # of the spectra that are not decoded yet
+        self._codebook = codebook
+        self._relative = codebook.decode(np.zeros(0, np.int16))  # levels of spectra that are not decoded yet
         self._noise, self._upsampler = NoiseBands(RATIO * shape.hop), Upsampler(shape.hop)
 
     def finish(self) -> F32:
-        """Return the samples that are left."""
+        """Return the remaining samples."""
         rest = super().finish()
-        return np.concatenate([rest, self._out(np.zeros(self._shape.hop, np.float32))]) if self._frames else rest
+        return np.concatenate([rest, self._output(np.zeros(self._shape.hop, np.float32))]) if self._frames else rest
 
-    def _take(self, frames: Frames) -> None:
-        self._relative = np.concatenate([self._relative, self._book.decode(frames[:, self._shape.codebooks + 1])])
-        super()._take(frames)
+    def _push_codes(self, frames: Frames) -> None:
+        self._relative = np.concatenate([self._relative, self._codebook.decode(frames[:, self._shape.codebooks + 1])])
+        super()._push_codes(frames)
 
     def _synthesize(self, magnitudes: F32) -> F32:
         shape, count = self._shape, len(magnitudes)
         below = reference_levels(magnitudes / np.float32(shape.n_fft / 4), shape.n_fft, shape.sample_rate)
-        self._noise.levels(below + self._relative[:count])
+        self._noise.push_levels(below + self._relative[:count])
         self._relative = self._relative[count:]
         return super()._synthesize(magnitudes)
 
     def _pan(self, samples: F32) -> F32:
         assert self._panner is not None
         doubled = self._upsampler.push(samples)
-        return self._panner.push(doubled, self._noise.take(len(doubled) // (RATIO * self._shape.hop)))
+        return self._panner.push(doubled, self._noise.render(len(doubled) // (RATIO * self._shape.hop)))

@@ -1,9 +1,9 @@
-"""The top octave as one code a frame: how loud it is beside the band below it, not what it is.
+"""The top octave as one code per frame: its level relative to the band below it, without its fine structure.
 
 After spectral band replication (M. Dietz et al., "Spectral band replication, a novel approach in audio coding", AES
-Convention 112, 2002): above some frequency the ear hears the envelope of a spectrum and hardly its fine structure. A
-frame's spectra hold four bands each, whose levels relative to a reference band below them are one vector, which is
-quantised with a book (k-means).
+Convention 112, 2002): at high frequencies the spectral envelope matters more to the ear than the fine structure. Each
+spectrum of a frame has four bands; their levels relative to a reference band below them are one vector, which is
+quantised with a codebook (k-means).
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ SAMPLE_RATE = 44_100
 WINDOW = 1024
 """Samples of a spectrum's window (Hann): 23 ms."""
 EDGES_HZ = (7_000, 10_500, 12_500, 15_000, 17_500, 21_000)
-"""Of the reference band and of the bands that are coded."""
+"""Edges of the reference band and of the coded bands."""
 BANDS = len(EDGES_HZ) - 2
 FLOOR_DB = -80.0
-"""Levels below are taken for this one; a full-scale sine has about 1.8 (see `LEVEL_OF_POWER`)."""
+"""Lower levels are raised to this one; a full-scale sine has about 1.8 (see `LEVEL_OF_POWER`)."""
 RANGE_DB = (-40.0, 10.0)
-"""Of a band's level relative to the reference band's."""
+"""Range of a band's level relative to the reference band."""
 FLAT_DB, NOTHING_DB = 0.5, -200.0
-"""A row whose bands are all within the first of the reference is of sound that is below the floor in all five bands (no
-noise is as flat): its bands are decoded to the second."""
+"""If all bands of a row are within the first of the reference band, all five bands were below the floor (no noise is as
+flat), and the bands are decoded to the second."""
 LEVEL_OF_POWER = 3.0
-"""A band's summed squares of a spectrum, for a mean square of 1: half the window's length times its own squares."""
+"""Sum of a band's squared magnitudes for a mean square of 1: half the window's length times its sum of squares."""
 
 
 def levels(samples: F32, hop: int, count: int) -> F32:
-    """Return levels in dB [count, 1 + BANDS] of the reference band and of the coded ones.
+    """Return levels in dB [count, 1 + BANDS] of the reference band and of the coded bands.
 
     Spectrum i is centred on sample i × hop.
 
@@ -54,7 +54,7 @@ def levels(samples: F32, hop: int, count: int) -> F32:
     samples : ndarray, float32 [N, C]
         At `SAMPLE_RATE`; the channels' powers are averaged.
     hop, count : int
-        Samples from spectrum to spectrum, and spectra.
+        Samples from spectrum to spectrum, and number of spectra.
     """
     window = hann(WINDOW) * np.float32(4 / WINDOW)
     x = np.pad(samples, ((WINDOW // 2, max(0, count * hop + WINDOW // 2 - len(samples))), (0, 0)))
@@ -65,40 +65,40 @@ def levels(samples: F32, hop: int, count: int) -> F32:
         for column in x[first * hop : (end - 1) * hop + WINDOW].T:
             frames = np.lib.stride_tricks.sliding_window_view(column, WINDOW)[::hop]
             spectra = fft.rfft(frames * window, axis=-1)
-            power += (np.square(spectra.real) + np.square(spectra.imag)) @ _members(WINDOW, SAMPLE_RATE)
+            power += (np.square(spectra.real) + np.square(spectra.imag)) @ _band_masks(WINDOW, SAMPLE_RATE)
         parts.append(10 * np.log10(power / x.shape[1] + 1e-10))
-    # The books were made from levels of 16 bits.
+    # The codebooks were trained on float16 levels.
     return np.concatenate(parts).astype(np.float16).astype(np.float32)
 
 
 def relative(levels_db: F32, spectra: int) -> F32:
-    """Return levels relative to the reference band's, [T, spectra · BANDS] dB, of levels [T · spectra, 1 + BANDS]."""
-    kept = np.maximum(levels_db, np.float32(FLOOR_DB))
-    apart: F32 = np.clip(kept[:, 1:] - kept[:, :1], *RANGE_DB)
+    """Return levels relative to the reference band, [T, spectra · BANDS] dB, from levels [T · spectra, 1 + BANDS]."""
+    floored = np.maximum(levels_db, np.float32(FLOOR_DB))
+    apart: F32 = np.clip(floored[:, 1:] - floored[:, :1], *RANGE_DB)
     return apart.reshape(-1, spectra * BANDS)
 
 
 def reference_levels(magnitudes: F32, n_fft: int, sample_rate: int) -> F32:
-    """Return the reference band's level in dB [n, 1] of magnitudes [n, F], of which a full-scale sine has 1.
+    """Return the reference band's level in dB [n, 1] from magnitudes [n, F], where a full-scale sine has 1.
 
-    The sum over a band does not depend on the window's length, so a codec's spectra have the levels of :func:`levels`.
+    The sum over a band does not depend on the window's length, so these are the same levels as those of :func:`levels`.
     """
-    inside = _members(n_fft, sample_rate)[:, 0] > 0
+    inside = _band_masks(n_fft, sample_rate)[:, 0] > 0
     power = np.square(magnitudes[:, inside]).sum(1, keepdims=True)
     level: F32 = np.maximum(10 * np.log10(power + np.float32(1e-10)), np.float32(FLOOR_DB))
     return level
 
 
 @lru_cache(maxsize=4)
-def _members(n_fft: int, sample_rate: int) -> F32:
-    """Return which bins belong to which band, [F, 1 + BANDS]."""
+def _band_masks(n_fft: int, sample_rate: int) -> F32:
+    """Return the membership of bins in bands, 0 or 1, [F, 1 + BANDS]."""
     hz = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
     return np.stack([(hz >= a) & (hz < b) for a, b in itertools.pairwise(EDGES_HZ)], 1).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Book:
-    """What each code stands for: relative levels in dB [V, spectra · BANDS], and the digest that names this version."""
+class Codebook:
+    """Relative levels of each code in dB, `rows` [V, spectra · BANDS], and the digest of this version."""
 
     rows: F32
     digest: str
@@ -108,15 +108,15 @@ class Book:
         return nearest(relative_db, self.rows).astype(np.int16)
 
     def decode(self, codes: NDArray[np.integer]) -> F32:
-        """Return the relative levels [T · spectra, BANDS] in dB that codes [T] stand for."""
+        """Return the relative levels [T · spectra, BANDS] in dB of codes [T]."""
         rows = self.rows[codes]
         flat = np.abs(rows).max(1, keepdims=True) < FLAT_DB
-        heard: F32 = np.where(flat, np.float32(NOTHING_DB), rows)
-        return heard.reshape(-1, BANDS)
+        decoded: F32 = np.where(flat, np.float32(NOTHING_DB), rows)
+        return decoded.reshape(-1, BANDS)
 
 
-def save_book(rows: F32, folder: Path) -> None:
-    """Write a book [V, spectra · BANDS] beside a codec."""
+def save_codebook(rows: F32, folder: Path) -> None:
+    """Write a codebook [V, spectra · BANDS] into a codec's folder."""
     from safetensors.numpy import save as to_bytes
 
     from noizenet.base.files import write_bytes
@@ -125,19 +125,20 @@ def save_book(rows: F32, folder: Path) -> None:
 
 
 @lru_cache(maxsize=4)
-def load_book(codec: str, levels: int, spectra: int) -> Book:
-    """Read the book beside a codec: a bundled one by its name, or a folder.
+def load_codebook(codec: str, levels: int, spectra: int) -> Codebook:
+    """Read the top octave's codebook of a codec.
 
     Parameters
     ----------
     codec : str
+        Name of a bundled codec, or a folder.
     levels, spectra : int
         Values of a code, and spectra in a frame.
 
     Raises
     ------
     UsageError
-        If there is none.
+        If the codec has none.
     ModelError
         If it is damaged, or does not fit the codec.
     """
@@ -149,7 +150,7 @@ def load_book(codec: str, levels: int, spectra: int) -> Book:
         data = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise UsageError(
-            f"{codec}: this codec has no book for the top octave ({FILE}: {error.strerror}); use noizenet-2, or the "
+            f"{codec}: this codec has no codebook of the top octave ({FILE}: {error.strerror}); use noizenet-2, or the "
             "representation codec"
         ) from error
     try:
@@ -157,5 +158,5 @@ def load_book(codec: str, levels: int, spectra: int) -> Book:
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{codec}/{FILE}: damaged ({error}); copy the codec again") from error
     if rows.shape != (levels, spectra * BANDS) or not np.isfinite(rows).all():
-        raise ModelError(f"{codec}/{FILE}: not a book of {levels} × {spectra * BANDS} finite numbers")
-    return Book(rows, hashlib.sha256(data).hexdigest())
+        raise ModelError(f"{codec}/{FILE}: not a codebook of {levels} × {spectra * BANDS} finite numbers")
+    return Codebook(rows, hashlib.sha256(data).hexdigest())

@@ -1,9 +1,9 @@
 """Public pretrained codecs (EnCodec, DAC) as a representation, through ``transformers``.
 
 A. Défossez et al., "High fidelity neural audio compression", 2022; R. Kumar et al., "High-fidelity audio compression
-with improved RVQGAN", NeurIPS 2023. Their weights are read from a folder, or from where transformers keeps
-what was fetched before (safetensors only: nothing is executed). They are fetched only where the user agrees
-(``NOIZENET_HUB=1``): a model must not be able to call anybody.
+with improved RVQGAN", NeurIPS 2023. Their weights are read from a folder or from the cache of transformers (safetensors
+only: nothing is executed). They are downloaded only with the user's consent (``NOIZENET_HUB=1``), so that loading a
+model never opens a network connection.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from noizenet.base.config import option
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.representation.base import Bound, Decoder, Frames, Representation
 
-PIECE_S, LEAD_S = 10.0, 1.0
+SEGMENT_S, CONTEXT_S = 10.0, 1.0
 BLOCK, PAST, AHEAD = 16, 64, 8
-"""Frames decoded at once, and of context before and after them: whatever comes, so that cuts change nothing."""
+"""Frames decoded at once, and frames of context before and after: fixed, so that chunk sizes do not change the output.
+"""
 DEFAULT = "facebook/encodec_24khz"
 CONSENT = "NOIZENET_HUB"
-"""The environment variable that lets codecs be fetched."""
+"""The environment variable that allows codecs to be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class HubCodec(Representation):
     """The first K codebooks of a pretrained residual codec."""
 
     model: str = option(DEFAULT, "name on the hub, or a folder")
-    codebooks: int = option(4, "how many of the codec's codebooks", low=1, high=32)
-    digest: str = option("", "of the codec's weights; another version is refused")
+    codebooks: int = option(4, "number of the codec's codebooks that are used", low=1, high=32)
+    digest: str = option("", "digest of the codec's weights; another version is refused")
 
     name: ClassVar[str] = "hub-codec"
     kind: ClassVar[str] = "classes"
@@ -48,24 +49,27 @@ class HubCodec(Representation):
         super().__post_init__()
         if self.channels != 1:
             raise ConfigError("representation.channels: this codec is mono; build the corpus with --channels 1")
-        if self.digest and self.digest != self.key:
-            raise ConfigError(f"representation.model: this is another version of {self.model!r} than the codes are of")
+        if self.digest and self.digest != self.cache_key:
+            raise ConfigError(
+                f"representation.model: this is another version of {self.model!r} than the one that made the codes; "
+                "train the model again, or get that version"
+            )
         if self.codebooks > self.codec.books:
             raise ConfigError(f"representation.codebooks: {self.model!r} has {self.codec.books}, not {self.codebooks}")
 
     @classmethod
     def rate_of(cls, values: dict[str, Any], sample_rate: int) -> int:
-        """Return the codec's own rate: sound of any other is converted."""
+        """Return the codec's rate; other rates are converted to it."""
         return load_hub_codec(values.get("model", DEFAULT)).sample_rate
 
     @cached_property
     def codec(self) -> Pretrained:
-        """The codec itself."""
+        """The pretrained codec."""
         return load_hub_codec(self.model)
 
     @property
-    def key(self) -> str:
-        """The codec's version and how much of it is used."""
+    def cache_key(self) -> str:
+        """The codec's version and the number of codebooks."""
         return f"{self.codec.digest}-{self.codebooks}"
 
     @property
@@ -75,7 +79,7 @@ class HubCodec(Representation):
 
     @property
     def levels(self) -> int:
-        """Values of a code."""
+        """Number of values of a code."""
         return self.codec.levels
 
     @property
@@ -88,67 +92,67 @@ class HubCodec(Representation):
         return self._encode(np.zeros((self.sample_rate, 1), np.float32))[-1:]
 
     def fit(self, waveforms: Iterable[Waveform]) -> HubCodec:
-        """Note which version of the codec it is."""
-        return dataclasses.replace(self, digest=self.key)
+        """Return a copy with the digest of the codec's version."""
+        return dataclasses.replace(self, digest=self.cache_key)
 
     def vectors(self, frames: Frames) -> NDArray[np.float32]:
-        """Return the codes one-hot: their order means nothing."""
+        """Return the codes one-hot, because their order has no meaning."""
         return np.eye(self.levels, dtype=np.float32)[frames].reshape(len(frames), -1)
 
     def _encode(self, samples: NDArray[np.float32]) -> Frames:
         hop = self.codec.hop
         count = -(-len(samples) // hop)
         x = np.pad(samples[:, 0], (0, count * hop - len(samples)))
-        piece, lead = (round(s * self.sample_rate / hop) for s in (PIECE_S, LEAD_S))
+        segment, context = (round(s * self.sample_rate / hop) for s in (SEGMENT_S, CONTEXT_S))
         parts = [np.zeros((0, self.codebooks), np.int16)]
-        for first in range(0, count, piece):
-            before = min(lead, first)
-            codes = self.codec.encode(x[(first - before) * hop : (first + piece) * hop], self.codebooks)
-            parts.append(codes[before : before + min(piece, count - first)])
+        for first in range(0, count, segment):
+            before = min(context, first)
+            codes = self.codec.encode(x[(first - before) * hop : (first + segment) * hop], self.codebooks)
+            parts.append(codes[before : before + min(segment, count - first)])
         return np.concatenate(parts)
 
     def decoder(self) -> Decoder:
         """Return the streaming decoder."""
-        return _Blocks(self.codec, self.codebooks)
+        return _BlockDecoder(self.codec, self.codebooks)
 
 
-class _Blocks(Decoder):
-    """Decodes block after block, each amid its context."""
+class _BlockDecoder(Decoder):
+    """Decodes blocks of a fixed size, each with its context."""
 
     shared = ("_codec",)
 
     def __init__(self, codec: Pretrained, books: int) -> None:
         self._codec, self._books = codec, books
         self._codes = np.zeros((0, books), np.int64)
-        self._before = 0  # frames of context in front
-        self._taken = self._given = 0
+        self._before = 0  # frames of context before the next block
+        self._received = self._emitted = 0
 
     def push(self, frames: Frames) -> NDArray[np.float32]:
         self._codes = np.concatenate([self._codes, frames.astype(np.int64)])
-        self._taken += len(frames)
-        return self._ready()
+        self._received += len(frames)
+        return self._decode_ready()
 
     def finish(self) -> NDArray[np.float32]:
-        if not self._taken:
+        if not self._received:
             return np.zeros((0, 1), np.float32)
         self._codes = np.concatenate([self._codes, np.repeat(self._codes[-1:], BLOCK + AHEAD, 0)])
-        return self._ready()
+        return self._decode_ready()
 
-    def _ready(self) -> NDArray[np.float32]:
+    def _decode_ready(self) -> NDArray[np.float32]:
         hop, parts = self._codec.hop, [np.zeros(0, np.float32)]
-        while len(self._codes) >= self._before + BLOCK + AHEAD and self._given < self._taken * hop:
+        while len(self._codes) >= self._before + BLOCK + AHEAD and self._emitted < self._received * hop:
             sound = self._codec.decode(self._codes[: self._before + BLOCK + AHEAD])
             part = sound[self._before * hop : (self._before + BLOCK) * hop]
-            part = part[: self._taken * hop - self._given]
+            part = part[: self._received * hop - self._emitted]
             parts.append(part)
-            self._given += len(part)
+            self._emitted += len(part)
             drop = max(0, self._before + BLOCK - PAST)
             self._codes, self._before = self._codes[drop:], min(PAST, self._before + BLOCK)
         return np.clip(np.concatenate(parts), -1, 1)[:, None]
 
 
 class Pretrained:
-    """One codec of transformers behind two functions."""
+    """A codec of transformers with a uniform interface."""
 
     def __init__(self, network: Any) -> None:
         import torch
@@ -194,12 +198,12 @@ class Pretrained:
 
 @lru_cache(maxsize=2)
 def load_hub_codec(name: str) -> Pretrained:
-    """Read a codec from a folder, or by its name on the hub; fetched only where the user agrees.
+    """Read a codec from a folder or by its name on the hub; it is downloaded only with the user's consent.
 
     Raises
     ------
     UsageError
-        If transformers is not installed, there is no such codec, or it is of a kind that is not known here.
+        If transformers is not installed, there is no such codec, or its type is not supported.
     """
     try:
         from transformers import AutoConfig, DacModel, EncodecModel
@@ -211,11 +215,11 @@ def load_hub_codec(name: str) -> Pretrained:
         kinds: dict[str, Any] = {"encodec": EncodecModel, "dac": DacModel}
         mono = getattr(config, "audio_channels", 1) == 1 and not getattr(config, "normalize", False)
         if config.model_type not in kinds or not mono:
-            raise UsageError(f"{name}: neither a mono EnCodec nor a DAC model; for instance {DEFAULT}")
+            raise UsageError(f"{name}: neither a mono EnCodec nor a DAC model; use for instance {DEFAULT}")
         return Pretrained(kinds[config.model_type].from_pretrained(name, use_safetensors=True, **how))
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
-            f"{name}: the codec cannot be had ({first[:160]}); give a folder that holds it, "
-            f"or set {CONSENT}=1 to let it be fetched from the hub"
+            f"{name}: the codec cannot be loaded ({first[:160]}); give the folder of a codec, "
+            f"or set {CONSENT}=1 to download it from the hub"
         ) from error

@@ -1,4 +1,4 @@
-"""Waveform samples as equal steps of amplitude: 16-bit PCM as it is, or coarser."""
+"""Waveform samples as linearly quantised classes: 16-bit PCM, or coarser."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from noizenet.representation.samples import SampleClasses
 
 @dataclass(frozen=True)
 class Linear(SampleClasses):
-    """Each sample is one of `levels` classes, equally far apart; 65,536 of them are 16-bit PCM without loss.
+    """Each sample is one of `levels` equally spaced classes; 65,536 levels are lossless for 16-bit PCM.
 
-    Class c stands for (c - V/2) / (V/2).
+    The value of class c is (c - V/2) / (V/2).
     """
 
     levels: int = option(65536, "number of classes", low=2, high=65536)
@@ -26,7 +26,7 @@ class Linear(SampleClasses):
     bound: ClassVar[Bound] = Bound("max-abs", 3.06e-5)
 
     def values(self) -> NDArray[np.float32]:
-        """Return what each class stands for, [V]."""
+        """Return the sample value of each class, [V]."""
         return np.asarray((np.arange(self.levels) - self.levels / 2) / (self.levels / 2), np.float32)
 
     def _encode(self, samples: NDArray[np.float32]) -> Frames:

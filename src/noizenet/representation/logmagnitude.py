@@ -1,8 +1,8 @@
-"""Log-magnitude frames; the phase is found again while streaming.
+"""Log-magnitude frames; the streaming decoder reconstructs the phase.
 
 The decoder is real-time iterative spectrogram inversion with look-ahead (RTISI-LA): X. Zhu, G. Beauregard,
 L. Wyse, "Real-time signal estimation from modified short-time Fourier transform magnitude spectra", IEEE
-TASLP 15(5), 2007. It is Griffin-Lim restricted to the newest frames, so that it can play while it works.
+TASLP 15(5), 2007. It is Griffin-Lim restricted to the newest frames, so that it can run while streaming.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from noizenet.representation.standard import moments, restore, standardise
 
 @dataclass(frozen=True)
 class LogMagnitude(Representation):
-    """Natural log of the short-time magnitude spectrum, n_fft/2 + 1 numbers a channel and frame.
+    """Natural log of the short-time magnitude spectrum, n_fft/2 + 1 numbers per channel and frame.
 
-    Frame i ends with sample (i + 1) × hop: a frame never sees later sound.
+    Frame i ends with sample (i + 1) × hop: frames are causal.
     """
 
     n_fft: int = option(1024, "window length in samples, even", low=64, high=8192)
@@ -56,12 +56,12 @@ class LogMagnitude(Representation):
 
     @property
     def left_context(self) -> int:
-        """A frame looks back over the window."""
+        """Frames under the window."""
         return self.n_fft // self.hop
 
     @property
     def bins(self) -> int:
-        """Frequencies per channel."""
+        """Frequency bins per channel."""
         return self.n_fft // 2 + 1
 
     @property
@@ -79,7 +79,7 @@ class LogMagnitude(Representation):
         return self._encode(np.zeros((self.hop, self.channels), np.float32))
 
     def fit(self, waveforms: Iterable[Waveform]) -> LogMagnitude:
-        """Take each bin's mean and deviation from training music."""
+        """Fit each bin's mean and standard deviation to training music."""
         plain = dataclasses.replace(self, mean=[], std=[])
         mean, std = moments((plain.encode(w) for w in waveforms), self.dim)
         return dataclasses.replace(self, mean=mean, std=std)
@@ -98,10 +98,10 @@ class LogMagnitude(Representation):
 
 
 class _RtisiLa(Decoder):
-    """Keeps the overlap-added past, and the newest frames whose phase is still open.
+    """Streaming phase search over the newest frames, whose phases are still open.
 
-    The signal buffer covers, for each channel, the samples under the open frames; `_past` is what the frames
-    that are already decided contribute to it.
+    The signal buffer covers, for each channel, the samples under the open frames; `_past` is the overlap-added
+    contribution of the finished frames.
     """
 
     shared = ("_r", "_window")
@@ -121,14 +121,14 @@ class _RtisiLa(Decoder):
     def push(self, frames: Frames) -> NDArray[np.float32]:
         r = self._r
         logs = restore(frames, r.mean, r.std).reshape(-1, r.channels, r.bins)
-        # A network may ask for more than any sound holds: never beyond a full-scale sine.
+        # A network may predict impossible magnitudes: they are limited to that of a full-scale sine.
         magnitudes = np.exp(np.minimum(logs, np.log(r.n_fft / 2)).astype(np.float64))
         magnitudes[magnitudes <= r.floor * 1.001] = 0.0
         parts = [self._advance(m) for m in magnitudes]
         return self._trim(np.concatenate([np.zeros((0, r.channels)), *parts]))
 
     def finish(self) -> NDArray[np.float32]:
-        """Decide the open frames, then play out the overlap."""
+        """Finish the open frames, then return the remaining overlap."""
         r = self._r
         parts = [np.zeros((0, r.channels))]
         while len(self._open):
@@ -139,12 +139,12 @@ class _RtisiLa(Decoder):
         return self._trim(np.concatenate(parts))
 
     def _advance(self, magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Open one more frame; when the look-ahead is full, decide the oldest and return `hop` samples."""
+        """Open one more frame; if the look-ahead is full, finish the oldest and return `hop` samples."""
         r = self._r
         start = len(self._open) * r.hop
         ahead = self._signal(extra=1)[:, start : start + r.n_fft]
         spectrum = np.fft.rfft(ahead * self._window, axis=-1)
-        if not np.abs(spectrum).any():  # nothing to go by: any phase is as good
+        if not np.abs(spectrum).any():  # no signal to take a phase from: random phases
             spectrum = np.exp(2j * np.pi * self._rng.random(spectrum.shape))
         estimate = self._impose(spectrum, magnitude)
         self._open = np.concatenate([self._open, estimate[None]])
@@ -162,7 +162,7 @@ class _RtisiLa(Decoder):
             self._open = self._impose(np.fft.rfft(frames * self._window, axis=-1), self._magnitudes)
 
     def _commit(self) -> NDArray[np.float64]:
-        """Move the oldest open frame into the past and let `hop` finished samples out."""
+        """Move the oldest open frame into the past and return `hop` finished samples."""
         r = self._r
         self._past += self._open[0]
         out = self._past[:, : r.hop].T / self._norm

@@ -17,7 +17,7 @@ from noizenet.representation.samples import SampleClasses
 
 @dataclass(frozen=True)
 class MuLaw(SampleClasses):
-    """Each sample is one of `levels` classes, finer near zero where music lives.
+    """Each sample is one of `levels` classes, finer near zero, where most samples are.
 
     With mu = levels - 1, ``y = sign(x) ln(1 + mu |x|) / ln(1 + mu)`` is divided into equal steps.
     """
@@ -52,6 +52,6 @@ def expand(classes: NDArray[np.integer], levels: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=4)
 def _encode_table(levels: int) -> NDArray[np.int16]:
-    """Class of every 16-bit sample, indexed by its unsigned bit pattern."""
+    """Return the class of every 16-bit sample, indexed by its unsigned bit pattern."""
     signed = np.arange(65536, dtype=np.uint16).view(np.int16)
     return compress(signed / 32768.0, levels)

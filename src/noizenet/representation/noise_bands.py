@@ -1,4 +1,4 @@
-"""The top octave's sound: bands of noise whose levels glide from spectrum to spectrum."""
+"""Synthesis of the top octave: bands of noise whose levels are interpolated from spectrum to spectrum."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from noizenet.representation.codec_weights import F32
 from noizenet.representation.highband import BANDS, EDGES_HZ, LEVEL_OF_POWER, SAMPLE_RATE
 
 LOOPS = (189, 200, 221, 253)
-"""Hops after which each band's noise begins again (2.2 to 2.9 s of 11.6 ms): without a common divisor, so that all four
-together repeat only after weeks."""
+"""Length of each band's noise loop in hops (2.2 to 2.9 s at 11.6 ms): without a common divisor, so that all four
+together repeat only after weeks.
+"""
 CROSSOVER_HZ, CROSSOVER_HALF_HZ = 10_400, 250
-"""Where the noise takes over, and half of the width: what was resampled to 22,050 Hz is 1 dB down here and 9 dB at 10.6
-kHz, and a codec gives back a little less of it."""
+"""Crossover to the noise, and half its width: audio resampled to 22,050 Hz is 1 dB down here and 9 dB at 10.6 kHz, and
+a codec loses a little more."""
 HALF_HZ = 200
-"""Half the width in which a band gives way to the next."""
+"""Half the width of the crossover between bands."""
 TILT_DB = (-1.5, -1.9, -2.6, -5.6)
-"""How a band's spectrum falls, per kHz: the mean of 47 recordings of music in Debian packages."""
+"""Slope of each band's spectrum per kHz: the mean of 47 recordings of music in Debian packages."""
 INAUDIBLE_DB = -72.0
-"""A band's power loses this much (-77 dBFS): nothing is added below it, and what is little above comes in gently."""
-LEAST_GAIN = 1e-5
-"""Where a glide from nothing begins (-100 dBFS); it is taken off again."""
+"""Power that is subtracted from each band (-77 dBFS): no noise is added below it, and its onset above is gradual."""
+MIN_GAIN = 1e-5
+"""Gain at which an interpolation from silence starts (-100 dBFS); it is subtracted afterwards."""
 
 
 class NoiseBands:
-    """Levels in, noise in two independent channels out; hop by hop, so that the cut into calls changes nothing.
+    """Levels in, noise in two independent channels out, hop by hop: the output does not depend on the chunk size.
 
-    From spectrum to spectrum levels glide evenly in dB: measured again, they scatter a quarter less than where
-    amplitudes glide evenly.
+    Levels are interpolated linearly in dB: measured again, they scatter a quarter less than with linear interpolation
+    of amplitudes.
 
     Parameters
     ----------
@@ -42,17 +43,17 @@ class NoiseBands:
 
     def __init__(self, hop: int) -> None:
         self._hop = hop
-        self._logs = np.zeros((0, BANDS), np.float32)  # of the gains, from spectrum `_at` on
-        self._at = 0  # hops given out
+        self._logs = np.zeros((0, BANDS), np.float32)  # log gains from spectrum `_at` on
+        self._at = 0  # hops rendered
 
-    def levels(self, levels_db: F32) -> None:
-        """Take the levels in dB [n, BANDS] of the coming spectra (`highband.levels`)."""
+    def push_levels(self, levels_db: F32) -> None:
+        """Add the levels in dB [n, BANDS] of the next spectra (`highband.levels`)."""
         power = np.power(10, levels_db / 10) - 10 ** (INAUDIBLE_DB / 10)
         gains = np.sqrt(np.maximum(power, 0) / LEVEL_OF_POWER)
-        self._logs = np.concatenate([self._logs, np.log(np.maximum(gains, LEAST_GAIN)).astype(np.float32)])
+        self._logs = np.concatenate([self._logs, np.log(np.maximum(gains, MIN_GAIN)).astype(np.float32)])
 
-    def take(self, hops: int) -> F32:
-        """Return the next samples [hops · hop, 2]; after the last spectrum its levels stay."""
+    def render(self, hops: int) -> F32:
+        """Return the next samples [hops · hop, 2]; after the last spectrum its levels are held."""
         out = np.zeros((hops, 2, self._hop), np.float32)
         if not len(self._logs) or not hops:
             return _joined(out)
@@ -61,7 +62,7 @@ class NoiseBands:
         moves = np.diff(logs, axis=0)
         ramp = np.arange(self._hop, dtype=np.float32) / np.float32(self._hop)
         for b, loop in enumerate(noise(self._hop)):
-            gains = np.exp(logs[:-1, b, None] + moves[:, b, None] * ramp) - np.float32(LEAST_GAIN)
+            gains = np.exp(logs[:-1, b, None] + moves[:, b, None] * ramp) - np.float32(MIN_GAIN)
             out += gains[:, None] * loop[(self._at + numbers[:-1]) % len(loop)]
         self._at += hops
         self._logs = self._logs[min(hops, len(self._logs) - 1) :]
@@ -74,7 +75,7 @@ def _joined(hops: F32) -> F32:
 
 @lru_cache(maxsize=2)
 def noise(hop: int) -> list[F32]:
-    """Return each band's noise [hops, 2, hop]: of unit power between its edges, closed on itself."""
+    """Return each band's noise loop [hops, 2, hop], of unit power between its edges."""
     return [_band(b, count * hop).reshape(2, count, hop).transpose(1, 0, 2).copy() for b, count in enumerate(LOOPS)]
 
 

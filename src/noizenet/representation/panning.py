@@ -1,8 +1,8 @@
-"""Two channels from one: where a stretch of sound stands between the loudspeakers, and how wide, as one code a frame.
+"""Parametric stereo: panning and width of each frame as one code, and two channels from one.
 
-After parametric stereo (J. Breebaart et al., "Parametric coding of stereo audio", EURASIP JASP 2005) with one band: the
-ratio of the channels' levels and their correlation. What is not common to both is made from the common sound by a chain
-of all-pass filters (M. Schroeder, 1962).
+After J. Breebaart et al., "Parametric coding of stereo audio", EURASIP JASP 2005, with one band: the ratio of the
+channels' levels and their correlation. The uncorrelated part is synthesised from the mono signal by a chain of all-pass
+filters (M. Schroeder, 1962).
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 QUIET = 1e-4
 DELAYS, DELAYS_RATE, FEEDBACK = (241, 383, 619), 22_050, 0.5
-"""Of the all-pass filters, in samples at this rate in Hz: 11 to 28 ms, without a common divisor."""
-LEAST_COMMON = 0.3
-"""Channels that are (nearly) each other's opposite would cancel in the middle: no more than this is taken off."""
+"""Delays of the all-pass filters in samples at this rate in Hz (11 to 28 ms, without a common divisor), and their gain.
+"""
+MIN_COMMON = 0.3
+"""Least share of the common signal: channels of (nearly) opposite phase would cancel in the mono mix."""
 
 
 def steps(levels: int) -> int:
-    """Return in how many steps each of the two numbers is kept, so that both fit in a code; odd, for the middle."""
+    """Return the number of steps of panning and of width: both fit in one code, and it is odd to include the centre."""
     return max(1, (math.isqrt(levels) - 1) | 1)
 
 
-def measure(samples: F32, frame: int, levels: int) -> NDArray[np.int16]:
-    """Return the code [T] of each `frame` samples of two channels [N, 2]; silence is in the middle."""
+def encode(samples: F32, frame: int, levels: int) -> NDArray[np.int16]:
+    """Return the codes [T] of frames of `frame` samples of two channels [N, 2]; silence is in the centre."""
     count = -(-len(samples) // frame)
     x = np.pad(samples, ((0, count * frame - len(samples)), (0, 0))).reshape(count, frame, 2).astype(np.float64)
     power = np.square(x).mean(1)
     common = (x[..., 0] * x[..., 1]).mean(1)
     quiet = power.sum(1) < QUIET**2
-    place = np.where(quiet, 0.5, np.arctan2(np.sqrt(power[:, 1]), np.sqrt(power[:, 0])) / (math.pi / 2))
-    alone = power.min(1) <= 1e-6 * power.max(1)  # one channel has nothing that could differ
-    correlation = np.where(quiet | alone, 1.0, common / np.maximum(np.sqrt(power.prod(1)), 1e-12))
+    pan = np.where(quiet, 0.5, np.arctan2(np.sqrt(power[:, 1]), np.sqrt(power[:, 0])) / (math.pi / 2))
+    one_sided = power.min(1) <= 1e-6 * power.max(1)  # a silent channel has no correlation
+    correlation = np.where(quiet | one_sided, 1.0, common / np.maximum(np.sqrt(power.prod(1)), 1e-12))
     width = np.sqrt(np.clip((1 - correlation) / 2, 0, 1))
     top = steps(levels) - 1
-    return np.asarray(np.rint(place * top) * (top + 1) + np.rint(width * top), np.int16)
+    return np.asarray(np.rint(pan * top) * (top + 1) + np.rint(width * top), np.int16)
 
 
 class Panner:
@@ -46,9 +47,9 @@ class Panner:
     Parameters
     ----------
     frame : int
-        Samples that a code is for.
+        Samples per code.
     levels : int
-        Values of a code.
+        Number of values of a code.
     sample_rate : int
         Hz.
     """
@@ -56,28 +57,28 @@ class Panner:
     def __init__(self, frame: int, levels: int, sample_rate: int = DELAYS_RATE) -> None:
         self._frame, self._steps = frame, steps(levels)
         self._gains = np.zeros((0, 4))
-        self._at = 0  # samples into the oldest frame whose code is kept
+        self._at = 0  # samples into the oldest frame whose gains are kept
         self._filters = [AllPass(round(d * sample_rate / DELAYS_RATE)) for d in DELAYS]
 
-    def codes(self, codes: NDArray[np.integer]) -> None:
-        """Take the codes [n] of the coming frames."""
+    def push_codes(self, codes: NDArray[np.integer]) -> None:
+        """Add the codes [n] of the next frames."""
         self._gains = np.concatenate([self._gains, self._gains_of(codes)])
 
-    def push(self, samples: F32, apart: F32 | None = None) -> F32:
-        """Take samples [n] of frames whose codes are known; return [n, 2]. Gains glide from frame to frame.
+    def push(self, samples: F32, extra: F32 | None = None) -> F32:
+        """Pan samples [n] of frames whose codes are known; return [n, 2]. Gains are interpolated between frames.
 
-        `apart` [n, 2] is sound to be added that comes in two parts: one for what is common, one for what is not.
+        `extra` [n, 2] is added: its first column to the common signal, its second to the uncorrelated one.
         """
         if not len(samples):
             return np.zeros((0, 2), np.float32)
         common, other = samples, samples.astype(np.float64)
         for each in self._filters:
             other = each.push(other)
-        if apart is not None:
-            common, other = common + apart[:, 0], other + apart[:, 1]
-        place = (self._at + np.arange(len(samples))) / self._frame
+        if extra is not None:
+            common, other = common + extra[:, 0], other + extra[:, 1]
+        position = (self._at + np.arange(len(samples))) / self._frame
         edges = np.arange(len(self._gains))
-        gains = [np.interp(place, edges, self._gains[:, j]) for j in range(4)] if len(self._gains) else [1.0] * 4
+        gains = [np.interp(position, edges, self._gains[:, j]) for j in range(4)] if len(self._gains) else [1.0] * 4
         left = gains[0] * common + gains[1] * other
         right = gains[2] * common + gains[3] * other
         self._at += len(samples)
@@ -86,22 +87,22 @@ class Panner:
         return np.stack([left, right], 1).astype(np.float32)
 
     def _gains_of(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Return how much of the common and of the other sound goes left and right, [n, 4]."""
+        """Return the gains of the common and of the uncorrelated signal, left and right, [n, 4]."""
         top = max(1, self._steps - 1)
-        place = np.minimum(codes // self._steps, top) / top * math.pi / 2
+        pan = np.minimum(codes // self._steps, top) / top * math.pi / 2
         width = codes % self._steps / top
         if self._steps == 1:
-            place, width = np.full(len(codes), math.pi / 4), np.zeros(len(codes))
-        angle = np.arcsin(np.minimum(width, math.sqrt(1 - LEAST_COMMON**2)))
-        left, right = np.cos(place), np.sin(place)
+            pan, width = np.full(len(codes), math.pi / 4), np.zeros(len(codes))
+        angle = np.arcsin(np.minimum(width, math.sqrt(1 - MIN_COMMON**2)))
+        left, right = np.cos(pan), np.sin(pan)
         both = ((left + right) * np.cos(angle)) ** 2 + ((left - right) * np.sin(angle)) ** 2
-        scale = 2 / np.sqrt(both)  # so that the middle of the channels is as loud as the one that they are made from
+        scale = 2 / np.sqrt(both)  # so that the mono mix is as loud as the input
         parts = (left * np.cos(angle), left * np.sin(angle), right * np.cos(angle), -right * np.sin(angle))
         return np.stack([scale * p for p in parts], 1)
 
 
 class AllPass:
-    """All frequencies as loud, each delayed by another time: y[i] = x[i - delay] + FEEDBACK · (y[i - delay] - x[i]).
+    """All-pass filter y[i] = x[i - delay] + FEEDBACK · (y[i - delay] - x[i]).
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class AllPass:
         self._line = np.zeros(delay)  # x + FEEDBACK · y of the last `delay` samples
 
     def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Take samples [n]; return as many."""
+        """Filter samples [n]."""
         out, delay = np.empty(len(samples)), len(self._line)
         for first in range(0, len(samples), delay):
             x = samples[first : first + delay]

@@ -1,10 +1,10 @@
-"""Phases for magnitude spectra, block by block: gradient integration first, then a few projections.
+"""Phase reconstruction for magnitude spectra, block by block: gradient integration, then a few projections.
 
-The first guess integrates the phase's partial derivatives, which for a Gaussian window follow from those of the
-log-magnitude, along the loudest bins first, from one frame to the next only (Z. Průša and P. Søndergaard, "Real-time
+The initial phases integrate the phase's partial derivatives, which for a Gaussian window follow from those of the
+log-magnitude, along the loudest bins first, only from one frame to the next (Z. Průša and P. Søndergaard, "Real-time
 spectrogram inversion using phase gradient heap integration", DAFx 2016). Griffin and Lim's projections with momentum
-(N. Perraudin et al., "A fast Griffin-Lim algorithm", WASPAA 2013) then pull neighbouring frames together; a block sees
-some frames beyond its end, whose phases stay open until their own block comes.
+(N. Perraudin et al., "A fast Griffin-Lim algorithm", WASPAA 2013) then make neighbouring frames consistent. A block
+looks ahead at some frames beyond its end, whose phases are decided with their own block.
 """
 
 from __future__ import annotations
@@ -27,14 +27,26 @@ GAUSSIAN_OF_HANN = 0.25645
 """A Hann window of M samples is nearest to the Gaussian exp(-pi t² / (this · M²)) (Průša and Søndergaard, table 1)."""
 
 AUDIBLE = 1e-4
-"""Bins below this share of a frame's loudest two keep a random phase: they cannot be heard beside them."""
+"""Bins below this share of the loudest bin of a frame and its predecessor keep a random phase: they are inaudible."""
 RANDOM_FRAMES = 256
-"""Frames of random phases that are kept and used round and round."""
+"""Length of the loop of random phases in frames."""
 
 
 @dataclass(frozen=True)
 class PhaseOptions:
-    """How phases are searched: frames in a block, frames seen beyond it, projections, their momentum, first guess."""
+    """Options of the search.
+
+    Attributes
+    ----------
+    block, ahead : int
+        Frames in a block, and frames of look-ahead.
+    iterations : int
+        Number of projections.
+    momentum : float
+        Of the projections.
+    integrate : bool
+        Whether the initial phases come from gradient integration; else they are random.
+    """
 
     block: int = 16
     ahead: int = 4
@@ -59,15 +71,15 @@ class PhaseSearch:
         self._norm = float(np.square(self._window.astype(np.float64))[::hop].sum())
         bins = n_fft // 2 + 1
         self._open = np.zeros((0, bins), np.float32)
-        self._past = np.zeros(n_fft, np.float32)  # what the frames that are done add to the samples to come
-        self._last = np.zeros((1, bins), np.float32)  # log magnitudes of the last frame that is done
+        self._past = np.zeros(n_fft, np.float32)  # overlap of the finished frames with the next samples
+        self._last = np.zeros((1, bins), np.float32)  # log-magnitudes of the last finished frame
         self._phase = np.zeros(bins)
-        self._step = np.zeros(bins)  # how the phase of the last frame moves, a hop on
-        self._done = 0  # frames
+        self._step = np.zeros(bins)  # phase advance of the last frame per hop
+        self._done = 0  # finished frames
         self._drop = n_fft // 2  # frame 0 is centred on the first sample
 
     def push(self, magnitudes: F32) -> F32:
-        """Take frames [n, F]; return the samples [m] that are done."""
+        """Add frames [n, F]; return the samples [m] that are complete."""
         self._open = np.concatenate([self._open, magnitudes])
         o, parts = self.options, [np.zeros(0, np.float32)]
         while len(self._open) >= o.block + o.ahead:
@@ -75,7 +87,7 @@ class PhaseSearch:
         return self._trimmed(np.concatenate(parts))
 
     def finish(self) -> F32:
-        """Return what is left: the open frames, and the end of the last."""
+        """Return the remaining samples: of the open frames, and the end of the last one."""
         parts = [np.zeros(0, np.float32)]
         while len(self._open):
             parts.append(self._block(min(self.options.block, len(self._open))))
@@ -88,19 +100,19 @@ class PhaseSearch:
         return samples[drop:]
 
     def _block(self, count: int) -> F32:
-        """Settle the phases of the first `count` open frames."""
+        """Decide the phases of the first `count` open frames; return their samples."""
         o, n, hop = self.options, self.n_fft, self.hop
         magnitudes = self._open[: count + o.ahead]
-        spectrum = _polar(magnitudes, self._guess(magnitudes, count))
+        spectrum = _polar(magnitudes, self._initial_phases(magnitudes, count))
         signal = np.empty(n + (len(magnitudes) - 1) * hop, np.float32)
-        heard, before = np.empty((len(magnitudes), n), np.float32), spectrum
+        analysed, before = np.empty((len(magnitudes), n), np.float32), spectrum
         for _ in range(o.iterations):
             frames = fft.irfft(spectrum, n, axis=-1)
-            _hear(frames, self._window, np.float32(1 / self._norm), hop, self._past, signal, heard)
-            rebuilt = fft.rfft(heard, axis=-1)
+            _reanalyse(frames, self._window, np.float32(1 / self._norm), hop, self._past, signal, analysed)
+            rebuilt = fft.rfft(analysed, axis=-1)
             spectrum = _impose(rebuilt, before, magnitudes, np.float32(o.momentum))
             before = rebuilt
-        # the frames that are done, alone
+        # Only the finished frames contribute to the output.
         _overlap_add(fft.irfft(spectrum[:count], n, axis=-1), self._window, hop, self._past, signal)
         out = signal[: count * hop] / np.float32(self._norm)
         self._past = signal[count * hop : count * hop + n].copy()
@@ -111,8 +123,8 @@ class PhaseSearch:
         self._phase = np.angle(spectrum[count - 1]).astype(np.float64)
         return out
 
-    def _guess(self, magnitudes: F32, count: int) -> NDArray[np.float64]:
-        """Integrate phase gradients from the last settled frame on, [n, F]."""
+    def _initial_phases(self, magnitudes: F32, count: int) -> NDArray[np.float64]:
+        """Integrate phase gradients from the last finished frame on, [n, F]."""
         logs = np.log(np.maximum(magnitudes, np.float32(1e-7)))
         gamma = GAUSSIAN_OF_HANN * self.n_fft**2
         rows = (self._done + np.arange(len(magnitudes))) % RANDOM_FRAMES
@@ -132,7 +144,7 @@ def _random_phases(bins: int) -> NDArray[np.float64]:
 
 @compiled
 def _polar(magnitudes: Any, phases: Any) -> Any:
-    """Return magnitudes at phases, complex64; sine and cosine are series, right to 4e-6."""
+    """Return complex64 spectra of magnitudes and phases; sine and cosine are series, accurate to 4e-6."""
     out = np.empty((magnitudes.shape[0], 2 * magnitudes.shape[1]), np.float32)
     for i in range(magnitudes.shape[0]):
         row = out[i]
@@ -161,7 +173,7 @@ def _polar(magnitudes: Any, phases: Any) -> Any:
 
 @compiled
 def _overlap_add(frames: Any, window: Any, hop: Any, past: Any, signal: Any) -> None:
-    """Set a signal to what the past adds to it and the windowed frames."""
+    """Set a signal to the sum of the past overlap and the windowed frames."""
     n = window.shape[0]
     signal[:n] = past
     signal[n:] = 0
@@ -172,19 +184,19 @@ def _overlap_add(frames: Any, window: Any, hop: Any, past: Any, signal: Any) -> 
 
 
 @compiled
-def _hear(frames: Any, window: Any, scale: Any, hop: Any, past: Any, signal: Any, heard: Any) -> None:
+def _reanalyse(frames: Any, window: Any, scale: Any, hop: Any, past: Any, signal: Any, analysed: Any) -> None:
     """Overlap-add frames, and cut the signal into windowed frames again."""
     _overlap_add(frames, window, hop, past, signal)
     n = window.shape[0]
-    for i in range(heard.shape[0]):
-        part, frame = signal[i * hop : i * hop + n], heard[i]
+    for i in range(analysed.shape[0]):
+        part, frame = signal[i * hop : i * hop + n], analysed[i]
         for j in range(n):
             frame[j] = part[j] * window[j] * scale
 
 
 @compiled
 def _impose(rebuilt: Any, before: Any, magnitudes: Any, momentum: Any) -> Any:
-    """Return rebuilt + momentum · (rebuilt - before), with the magnitudes given to it."""
+    """Return rebuilt + momentum · (rebuilt - before), scaled to the given magnitudes."""
     out = np.empty(rebuilt.shape, np.complex64)
     for i in range(out.shape[0]):
         to, new, old = out[i].view(np.float32), rebuilt[i].view(np.float32), before[i].view(np.float32)
@@ -199,7 +211,7 @@ def _impose(rebuilt: Any, before: Any, magnitudes: Any, momentum: Any) -> Any:
 
 @compiled
 def _move(log: Any, n_fft: Any, hop: Any, gamma: Any, out: Any) -> None:
-    """How far each bin's phase moves in a hop: its own frequency, corrected by the slope of the log-magnitude."""
+    """Set `out` to each bin's phase advance per hop: its frequency, corrected by the slope of the log-magnitude."""
     F = log.shape[0]
     for m in range(F):
         slope = 0.5 * (log[min(m + 1, F - 1)] - log[max(m - 1, 0)])
@@ -208,10 +220,10 @@ def _move(log: Any, n_fft: Any, hop: Any, gamma: Any, out: Any) -> None:
 
 @compiled
 def _integrate(logs: Any, phase: Any, step: Any, phases: Any, n_fft: Any, hop: Any, gamma: Any, count: Any) -> Any:
-    """Fill phases [n, F] frame by frame from logs [n + 1, F], the first of which is the frame before; see above.
+    """Fill phases [n, F] frame by frame from logs [n + 1, F], which start with the previous frame; see above.
 
-    Each peak's phase comes from the last frame, in time; its slopes take theirs from it, in frequency, down to the
-    valleys. Returns the move of frame `count` - 1.
+    A peak's phase is integrated over time from the last frame; the phases of its slopes are integrated over frequency
+    from the peak to the valleys. Returns the phase advance of frame `count` - 1.
     """
     n, F = phases.shape
     now, across, kept = np.zeros(F), np.zeros(F), step.copy()
@@ -219,7 +231,9 @@ def _integrate(logs: Any, phase: Any, step: Any, phases: Any, n_fft: Any, hop: A
     for i in range(n):
         log, before = logs[i + 1], logs[i]
         _move(log, n_fft, hop, gamma, now)
-        for m in range(F):  # along frequency: the slope in time; the window begins at the frame's first sample
+        for m in range(
+            F
+        ):  # derivative over frequency, from the slope over time; the window starts at the frame's first sample
             across[m] = -gamma / (hop * n_fft) * (log[m] - before[m]) - math.pi
         peak = -1e9
         for m in range(F):

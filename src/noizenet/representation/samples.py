@@ -1,4 +1,4 @@
-"""Waveform samples as classes: what every quantiser of single samples has in common."""
+"""Waveform samples as classes: base class of quantisers of single samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from noizenet.representation.base import Decoder, Frames, Representation
 
 @dataclass(frozen=True)
 class SampleClasses(Representation):
-    """One class a sample and channel; stereo interleaves left and right: each is predicted knowing the other."""
+    """One class per sample and channel; stereo is interleaved, so that right is predicted from left."""
 
     kind: ClassVar[str] = "classes"
 
@@ -25,7 +25,7 @@ class SampleClasses(Representation):
 
     @property
     def frame_multiple(self) -> int:
-        """Left and right of one instant belong together."""
+        """The channels of one instant are not separated."""
         return self.channels
 
     @property
@@ -35,7 +35,7 @@ class SampleClasses(Representation):
 
     @abstractmethod
     def values(self) -> NDArray[np.float32]:
-        """Return the sample value that each class stands for, rising, [V]."""
+        """Return the sample value of each class, ascending, [V]."""
 
     def silence(self) -> Frames:
         """Return the class of 0."""
@@ -47,7 +47,7 @@ class SampleClasses(Representation):
 
 
 class TableDecoder(Decoder):
-    """Look each class's value up; wait where one channel of an instant is still missing."""
+    """Looks up each class's value; an incomplete instant is kept until its last channel arrives."""
 
     shared = ("_table",)
 
@@ -57,12 +57,12 @@ class TableDecoder(Decoder):
         self._rest = np.zeros((0, 1), np.int32)
 
     def push(self, frames: Frames) -> NDArray[np.float32]:
-        """Take frames, return whole instants."""
+        """Add frames; return the samples of complete instants."""
         frames = np.concatenate([self._rest, frames])
         whole = len(frames) // self._channels * self._channels
         self._rest = frames[whole:]
         return self._table[frames[:whole, 0]].reshape(-1, self._channels)
 
     def finish(self) -> NDArray[np.float32]:
-        """Return nothing: an instant without all its channels is dropped."""
+        """Return no samples; an incomplete instant is dropped."""
         return np.zeros((0, self._channels), np.float32)

@@ -1,4 +1,4 @@
-"""Waveform samples as scaled numbers: z-score and min–max, as the paper feeds them to its regressions."""
+"""Waveform samples as scaled numbers: z-score and min–max, the inputs of the paper's regressions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noizenet.audio.waveform import Waveform
 from noizenet.base.config import option
 from noizenet.representation.base import Bound, Decoder, Frames, Representation
 
-LEAST_SPREAD = 1e-6
+MIN_STD = 1e-6
 
 
 class _ScaledDecoder(Decoder):
@@ -61,16 +61,16 @@ class _Scaled(Representation):
         return ((samples - np.float32(offset)) / np.float32(scale)).astype(np.float32)
 
     def decoder(self) -> Decoder:
-        """Return the inverse scaling, limited to full scale."""
+        """Return the inverse scaling, clipped to full scale."""
         return _ScaledDecoder(*self.affine, self.channels)
 
 
 @dataclass(frozen=True)
 class ZScore(_Scaled):
-    """Samples with the training music's mean removed, in units of its standard deviation."""
+    """Samples standardised with the training music's mean and standard deviation."""
 
     mean: float = option(0.0, "mean of the training samples", low=-1, high=1)
-    std: float = option(0.1, "standard deviation of the training samples", low=LEAST_SPREAD, high=1)
+    std: float = option(0.1, "standard deviation of the training samples", low=MIN_STD, high=1)
 
     name: ClassVar[str] = "z-score"
 
@@ -80,19 +80,19 @@ class ZScore(_Scaled):
         return self.mean, self.std
 
     def fit(self, waveforms: Iterable[Waveform]) -> ZScore:
-        """Take mean and deviation from training music."""
+        """Fit mean and standard deviation to training music."""
         count, total, squares = 0, 0.0, 0.0
         for w in waveforms:
             x = w.samples.astype(np.float64).ravel()
             count, total, squares = count + x.size, total + float(x.sum()), squares + float(x @ x)
         mean = total / max(1, count)
         std = float(np.sqrt(max(squares / max(1, count) - mean * mean, 0.0)))
-        return dataclasses.replace(self, mean=mean, std=min(1.0, max(std, LEAST_SPREAD)))
+        return dataclasses.replace(self, mean=mean, std=min(1.0, max(std, MIN_STD)))
 
 
 @dataclass(frozen=True)
 class MinMax(_Scaled):
-    """Samples with the training music's range stretched to [-1, 1]."""
+    """Samples with the training music's range scaled to [-1, 1]."""
 
     low: float = option(-1.0, "smallest training sample", low=-1, high=1)
     high: float = option(1.0, "largest training sample", low=-1, high=1)
@@ -102,10 +102,10 @@ class MinMax(_Scaled):
     @property
     def affine(self) -> tuple[float, float]:
         """(middle, half range)."""
-        return (self.low + self.high) / 2, max((self.high - self.low) / 2, LEAST_SPREAD)
+        return (self.low + self.high) / 2, max((self.high - self.low) / 2, MIN_STD)
 
     def fit(self, waveforms: Iterable[Waveform]) -> MinMax:
-        """Take the range from training music."""
+        """Fit the range to training music."""
         low, high = np.inf, -np.inf
         for w in waveforms:
             if len(w):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_SPREAD = 1e-4
+MIN_STD = 1e-4
 
 
 def moments(batches: Iterable[NDArray[np.float32]], dim: int) -> tuple[list[float], list[float]]:
@@ -23,11 +23,11 @@ def moments(batches: Iterable[NDArray[np.float32]], dim: int) -> tuple[list[floa
         return [], []
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
-    return [float(m) for m in mean], [float(s) for s in np.maximum(std, LEAST_SPREAD)]
+    return [float(m) for m in mean], [float(s) for s in np.maximum(std, MIN_STD)]
 
 
 def standardise(x: NDArray[np.float32], mean: list[float], std: list[float]) -> NDArray[np.float32]:
-    """Return (x - mean) / std; unchanged where nothing was fitted."""
+    """Return (x - mean) / std; x is unchanged if nothing was fitted."""
     if not mean:
         return x
     return ((x - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)).astype(np.float32)

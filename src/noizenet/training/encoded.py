@@ -57,7 +57,7 @@ class EncodedTracks:
     ----------
     corpus : Corpus
     representation : Representation
-        With a :attr:`~noizenet.representation.base.Representation.key`, which names the folder of its frames.
+        With a :attr:`~noizenet.representation.base.Representation.cache_key`, which names the folder of its frames.
 
     Notes
     -----
@@ -72,7 +72,7 @@ class EncodedTracks:
         self._numbers = dict[str, NDArray[np.int64]]()
         self._phases = dict[tuple[str, int], NDArray[np.float32]]()
         self._positions = dict[tuple[str, int], NDArray[np.float64]]()
-        self._folder = corpus.folder / FOLDER / representation.key
+        self._folder = corpus.folder / FOLDER / representation.cache_key
         if not self._folder.parent.is_symlink() and not self._folder.is_symlink():
             remove_stale(self._folder, older_s=STALE_S)
 

@@ -52,7 +52,7 @@ class Validation:
     ) -> None:
         windows = max(1, math.ceil(seconds * representation.frame_rate / window))
         ratio = 0.8 * representation.sample_rate / corpus.sample_rate  # silences are left out
-        ratio = ratio if representation.key else 1.0
+        ratio = ratio if representation.cache_key else 1.0
         possible = sum(representation.frames_for(int(t.frames * ratio)) // window for t in tracks)
         rows = max(1, min(LANES, windows, possible))
         steps = max(1, windows // rows)

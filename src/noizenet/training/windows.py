@@ -108,7 +108,7 @@ class WindowReader:
         self._batch, self._window = batch, window
         if window % representation.frame_multiple:
             raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
-        self._encoded = EncodedTracks(corpus, representation) if representation.key else None
+        self._encoded = EncodedTracks(corpus, representation) if representation.cache_key else None
         if transpose and self._encoded is None:
             raise UsageError("training.transpose: only representations of codes are read transposed; leave it at 0")
         if clock and self._encoded is None:

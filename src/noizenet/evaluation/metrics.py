@@ -1,4 +1,4 @@
-"""The measures of recordings: alive, near, of its genre, new, and like music over time."""
+"""Metrics of recordings: health, distance to real music, genre accuracy, copying, structure over time, drift."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
 from noizenet.evaluation import EMBEDDINGS, overtime
-from noizenet.evaluation.copying import LEAST_HELD, LEAST_MADE, Copying, Excerpts, Pair, compare
-from noizenet.evaluation.distance import frechet_distance, kernel_distance, units_of
+from noizenet.evaluation.copying import MIN_HELD_OUT, MIN_MADE, Copying, Excerpts, Pair, compare
+from noizenet.evaluation.distance import feature_scales, frechet_distance, kernel_distance
 from noizenet.evaluation.features import Features
-from noizenet.evaluation.genre import GenreClassifier, Verdict
-from noizenet.evaluation.intervals import Estimate, at_least_nothing, resampled, share
-from noizenet.evaluation.measure import MetricInputs, MusicMeasure
+from noizenet.evaluation.genre import GenreAccuracy, GenreClassifier
+from noizenet.evaluation.intervals import Estimate, bootstrap, clip_at_zero, mean_proportion
+from noizenet.evaluation.metric import MetricInputs, RecordingMetric
 from noizenet.evaluation.recording import AnalyzedRecording
 
-LEAST_VALUES = 10
-"""Values of each side that two distributions are compared by. Between two samples of one distribution with a standard
+MIN_VALUES = 10
+"""Least values of each side for comparing two distributions. Between two samples of one distribution with a standard
 deviation of 1 the distance is 0.50 on average at 10 values each, 0.31 at 30, 0.18 at 100 (docs/evaluation.md)."""
 F64 = NDArray[np.float64]
 
 
-class Alive(MusicMeasure):
-    """Share of the time that is not dead."""
+class AliveMetric(RecordingMetric):
+    """Share of the time without degenerate output."""
 
     title, unit, better = "alive", "share of time", "higher"
     source = "silence, constant, frozen value, one tone, loop or white noise (noizenet.evaluation.aliveness)"
@@ -37,11 +37,11 @@ class Alive(MusicMeasure):
         """Mean over recordings."""
         if not side:
             raise UsageError("there is no recording")
-        return share([np.full(1, s.alive.alive) for s in side], inputs.seed)
+        return mean_proportion([np.full(1, s.aliveness.alive) for s in side], inputs.seed)
 
 
-class Distance(MusicMeasure):
-    """How far embeddings of stretches lie from the training music's."""
+class EmbeddingDistance(RecordingMetric):
+    """Distance between the segments' embeddings and those of the training music."""
 
     better = "lower"
 
@@ -58,76 +58,76 @@ class Distance(MusicMeasure):
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Distance to the training music."""
         if self.embedding == "tagger" and not inputs.tagger:
-            raise UsageError("the tagger was not asked for")
-        reference, of, mean, spread = inputs.once(f"reference {self.embedding}", lambda: self._reference(inputs))
-        points, groups = points_of([s.features for s in side], self.embedding)
+            raise UsageError("the tagger was not requested")
+        reference, of, mean, spread = inputs.cached(f"reference {self.embedding}", lambda: self._reference(inputs))
+        points, groups = embeddings_of([s.features for s in side], self.embedding)
         points = (points - mean) / spread
         work = frechet_distance if self.kind == "Fréchet" else kernel_distance
         return work(reference, points, groups, inputs.seed, real_groups=of)
 
     def _reference(self, inputs: MetricInputs) -> tuple[F64, NDArray[np.int64], F64, F64]:
-        """Return the training music's points as compared, whose they are, what was taken off and divided by."""
-        points, groups = points_of([s.features for s in inputs.train], self.embedding)
-        if self.embedding == "tagger":  # its numbers share one scale
+        """Return the training music's scaled points, the recording of each, and the mean and scale applied."""
+        points, groups = embeddings_of([s.features for s in inputs.train], self.embedding)
+        if self.embedding == "tagger":  # its dimensions have one scale
             return points, groups, np.zeros(points.shape[1]), np.ones(points.shape[1])
         if not len(points):
-            raise UsageError("there is no sound in the training music")
-        mean, spread = points.mean(0), units_of(points)  # these have units of their own
+            raise UsageError("the training music is silent")
+        mean, spread = points.mean(0), feature_scales(points)  # the dimensions have different units
         return (points - mean) / spread, groups, mean, spread
 
 
-class Genre(MusicMeasure):
-    """Whether recordings are heard as the genre that was meant."""
+class GenreMetric(RecordingMetric):
+    """Accuracy of a genre classifier: whether it predicts the genre that was requested."""
 
     title, unit, better = "genre accuracy", "share", "higher"
     source = "logistic regression on embeddings of real training music, over whole recordings"
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
-        """Share of recordings that the classifier puts where they were meant."""
-        return self._verdict(inputs, side).accuracy
+        """Share of recordings whose predicted genre is the requested one."""
+        return self._accuracy(inputs, side).accuracy
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
-        """Who was taken for whom."""
-        sides = dict[str, Verdict]()
-        for name, side in (("made", inputs.made), ("real", inputs.held)):
+        """Confusion matrices."""
+        sides = dict[str, GenreAccuracy]()
+        for name, side in (("made", inputs.made), ("real", inputs.held_out)):
             with contextlib.suppress(UsageError):
-                sides[name] = self._verdict(inputs, side)
+                sides[name] = self._accuracy(inputs, side)
         return {
             "confusion": {"genres": sides["made"].genres} | {name: v.confusion.tolist() for name, v in sides.items()}
         }
 
-    def _verdict(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Verdict:
+    def _accuracy(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> GenreAccuracy:
         name = "tagger" if inputs.tagger else "crafted"
 
         def learn() -> GenreClassifier:
-            points, groups = points_of([s.features for s in inputs.train], name)
+            points, groups = embeddings_of([s.features for s in inputs.train], name)
             return GenreClassifier(points, [inputs.train[g].features.genre for g in groups], inputs.seed)
 
-        classifier = inputs.once("classifier", learn)
+        classifier = inputs.cached("classifier", learn)
         pairs = [(s.features.genre, getattr(s.features, EMBEDDINGS[name])) for s in side]
-        return classifier.judge(pairs)
+        return classifier.evaluate(pairs)
 
 
-class New(MusicMeasure):
-    """Share of seconds that lie nearer to training music than all but 5 % of held-out music."""
+class CopyingMetric(RecordingMetric):
+    """Share of seconds that are nearer to training music than all but 5 % of held-out music."""
 
     title, unit, better = "seconds nearer to training music than 95 % of held-out music", "share", "lower"
     source = "nearest training second by chroma and mel; 0.05 is as new as held-out music"
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Compare with held-out music."""
-        return self._given(self._compare(inputs, self._nearest(inputs, side)))
+        return self._checked(self._compare(inputs, self._nearest(inputs, side)))
 
     def real(self, inputs: MetricInputs) -> Estimate:
         """Compare one half of held-out music with the other."""
-        halves = [self._nearest(inputs, half) for half in inputs.held_halves()]
-        return self._given(compare(halves[0], halves[1], inputs.seed))
+        halves = [self._nearest(inputs, half) for half in inputs.held_out_halves()]
+        return self._checked(compare(halves[0], halves[1], inputs.seed))
 
-    def _given(self, found: Copying) -> Estimate:
+    def _checked(self, found: Copying) -> Estimate:
         if math.isnan(found.share.value):
             raise UsageError(
-                f"{found.share.count} seconds of sound beside {len(found.real)} of held-out music are too few: "
-                f"at least {LEAST_MADE} and {LEAST_HELD} are needed"
+                f"{found.share.count} seconds compared with {len(found.real)} of held-out music are too few: "
+                f"at least {MIN_MADE} and {MIN_HELD_OUT} are needed"
             )
         return found.share
 
@@ -144,15 +144,15 @@ class New(MusicMeasure):
         }  # fmt: skip
 
     def _compare(self, inputs: MetricInputs, pairs: Sequence[list[Pair]]) -> Copying:
-        return compare(pairs, self._nearest(inputs, inputs.held), inputs.seed)
+        return compare(pairs, self._nearest(inputs, inputs.held_out), inputs.seed)
 
     def _nearest(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> list[list[Pair]]:
-        excerpts = inputs.once("excerpts", lambda: Excerpts([s.features for s in inputs.train]))
-        return [inputs.once(f"near {id(s)}", lambda s=s: excerpts.nearest(s.features)) for s in side]  # type: ignore[misc]
+        excerpts = inputs.cached("excerpts", lambda: Excerpts([s.features for s in inputs.train]))
+        return [inputs.cached(f"near {id(s)}", lambda s=s: excerpts.nearest(s.features)) for s in side]  # type: ignore[misc]
 
 
-class OverTime(MusicMeasure):
-    """How far a figure's distribution lies from held-out music's."""
+class DistributionDistance(RecordingMetric):
+    """Distance between the distributions of a feature over evaluated and over held-out music."""
 
     better = "lower"
 
@@ -162,42 +162,42 @@ class OverTime(MusicMeasure):
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
         """Wasserstein distance to all held-out music."""
-        return self._against(inputs, side, inputs.held)
+        return self._distance_to(inputs, side, inputs.held_out)
 
     def real(self, inputs: MetricInputs) -> Estimate:
-        """Wasserstein distance of one half of held-out music, other artists, to the other half."""
-        first, second = inputs.held_halves()
-        return self._against(inputs, first, second)
+        """Wasserstein distance between two halves of held-out music by different artists."""
+        first, second = inputs.held_out_halves()
+        return self._distance_to(inputs, first, second)
 
     def details(self, inputs: MetricInputs) -> dict[str, Any]:
         """Quantiles of both sides."""
-        sides = {side: self._all(inputs, sounds) for side, sounds in (("made", inputs.made), ("real", inputs.held))}
+        sides = {"made": self._all_values(inputs, inputs.made), "real": self._all_values(inputs, inputs.held_out)}
         found = {side: np.quantile(x, np.linspace(0, 1, 41)).round(4).tolist() for side, x in sides.items()}
         return {"distributions": {self.quantity: found | {"unit": self.unit}}}
 
-    def _against(
+    def _distance_to(
         self, inputs: MetricInputs, side: Sequence[AnalyzedRecording], reference: Sequence[AnalyzedRecording]
     ) -> Estimate:
-        real = self._all(inputs, reference)
-        each = [x for x in self._each(inputs, side) if len(x)]
+        real = self._all_values(inputs, reference)
+        each = [x for x in self._values_by_recording(inputs, side) if len(x)]
         values = sum(map(len, each))
-        if min(values, len(real)) < LEAST_VALUES:
+        if min(values, len(real)) < MIN_VALUES:
             raise UsageError(
-                f"{values} values beside {len(real)} of held-out music are too few: at least {LEAST_VALUES} of each "
-                "are needed, of recordings that are long enough and sound"
+                f"{values} values compared with {len(real)} of held-out music are too few: at least {MIN_VALUES} of "
+                "each are needed, from recordings that are long enough and not silent"
             )
-        found = resampled(each, lambda x: overtime.wasserstein(x, real), inputs.seed, rounds=50)
-        return at_least_nothing(found)
+        found = bootstrap(each, lambda x: overtime.wasserstein(x, real), inputs.seed, rounds=50)
+        return clip_at_zero(found)
 
-    def _each(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> list[F64]:
-        return [inputs.once(f"{self.quantity} {id(s)}", lambda s=s: self.values(s.features)) for s in side]  # type: ignore[misc]
+    def _values_by_recording(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> list[F64]:
+        return [inputs.cached(f"{self.quantity} {id(s)}", lambda s=s: self.values(s.features)) for s in side]  # type: ignore[misc]
 
-    def _all(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> F64:
-        return np.concatenate([np.zeros(0), *self._each(inputs, side)])
+    def _all_values(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> F64:
+        return np.concatenate([np.zeros(0), *self._values_by_recording(inputs, side)])
 
 
-class Drift(MusicMeasure):
-    """How much a figure changes from the first minute to the last."""
+class DriftMetric(RecordingMetric):
+    """Change of level or centroid from the first minute to the last."""
 
     better = "lower"
     source = "mean absolute change"
@@ -207,17 +207,17 @@ class Drift(MusicMeasure):
         self.title = f"drift of the {name} from first to last minute"
 
     def score(self, inputs: MetricInputs, side: Sequence[AnalyzedRecording]) -> Estimate:
-        """Mean over recordings of two minutes and more."""
+        """Mean over recordings of at least two minutes."""
         drifts = [d for d in (overtime.drift(s.features) for s in side) if d is not None]
         if len(drifts) < 2:
-            raise UsageError("fewer than two recordings are two minutes long (without their silences)")
-        return resampled(
+            raise UsageError("fewer than two recordings have two minutes that are not silent")
+        return bootstrap(
             [np.abs(d[self.which : self.which + 1]) for d in drifts], lambda x: float(x.mean()), inputs.seed
         )
 
 
-def points_of(recordings: Sequence[Features], embedding: str) -> tuple[F64, NDArray[np.int64]]:
-    """Return all stretches' embeddings [N, D], and which recording each is from [N].
+def embeddings_of(recordings: Sequence[Features], embedding: str) -> tuple[F64, NDArray[np.int64]]:
+    """Return all segments' embeddings [N, D] and the recording of each [N].
 
     Raises
     ------
@@ -231,26 +231,30 @@ def points_of(recordings: Sequence[Features], embedding: str) -> tuple[F64, NDAr
     return points, np.repeat(np.arange(len(parts)), [len(p) for p in parts])
 
 
-ALIVE, GENRE, NEW = Alive(), Genre(), New()
-FRECHET_TAGGER, KERNEL_TAGGER = Distance("Fréchet", "tagger"), Distance("kernel", "tagger")
-FRECHET_CRAFTED, KERNEL_CRAFTED = Distance("Fréchet", "crafted"), Distance("kernel", "crafted")
-ONSET_RATE = OverTime(
+ALIVE, GENRE, COPYING = AliveMetric(), GenreMetric(), CopyingMetric()
+FRECHET_TAGGER, KERNEL_TAGGER = EmbeddingDistance("Fréchet", "tagger"), EmbeddingDistance("kernel", "tagger")
+FRECHET_CRAFTED, KERNEL_CRAFTED = EmbeddingDistance("Fréchet", "crafted"), EmbeddingDistance("kernel", "crafted")
+ONSET_RATE = DistributionDistance(
     "onset rate", "1/s", "peaks of mel-band onset strength (S. Böck and G. Widmer, 2013)", overtime.onset_rate
 )
-TEMPO_CLARITY = OverTime(
+TEMPO_CLARITY = DistributionDistance(
     "tempo clarity", "", "autocorrelation of onset strength (G. Tzanetakis and P. Cook, 2002)", overtime.tempo_clarity
 )
-KEY_CLARITY = OverTime(
+KEY_CLARITY = DistributionDistance(
     "key clarity", "", "correlation with key profiles (C. L. Krumhansl and E. J. Kessler, 1982)", overtime.key_clarity
 )
-LOUDNESS_RANGE = OverTime("loudness range", "dB", "after EBU Tech 3342, on levels of 3 s", overtime.loudness_range)
-CENTROID = OverTime("spectral centroid", "Hz", "centre of gravity of the magnitude spectrum", overtime.centroid)
+LOUDNESS_RANGE = DistributionDistance(
+    "loudness range", "dB", "after EBU Tech 3342, on levels of 3 s", overtime.loudness_range
+)
+CENTROID = DistributionDistance(
+    "spectral centroid", "Hz", "centre of gravity of the magnitude spectrum", overtime.centroid
+)
 
 
-def _similarity(lag: int) -> OverTime:
+def _similarity(lag: int) -> DistributionDistance:
     source = "cosine of chroma and mel at a lag (J. Foote, 1999)"
-    return OverTime(f"self-similarity, {lag} s", "", source, lambda heard: overtime.similarity(heard, lag))
+    return DistributionDistance(f"self-similarity, {lag} s", "", source, lambda x: overtime.similarity(x, lag))
 
 
 SIMILARITY_1, SIMILARITY_4, SIMILARITY_16, SIMILARITY_64 = map(_similarity, (1, 4, 16, 64))
-LEVEL_DRIFT, CENTROID_DRIFT = Drift(0, "level", "dB"), Drift(1, "centroid", "Hz")
+LEVEL_DRIFT, CENTROID_DRIFT = DriftMetric(0, "level", "dB"), DriftMetric(1, "centroid", "Hz")

@@ -1,4 +1,4 @@
-"""Measures beside real music and controls; what a model is asked; what data cannot support."""
+"""Metrics compared with real music and controls; metrics of a model; metrics that the data cannot support."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from noizenet.base.errors import UsageError
 from noizenet.cli.main import main
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.controls import CONTROLS, control
-from noizenet.evaluation.intervals import Estimate, resampled
-from noizenet.evaluation.judge import Judgement, judge
-from noizenet.evaluation.measure import MetricInputs, is_worse
+from noizenet.evaluation.intervals import Estimate, bootstrap
+from noizenet.evaluation.judge import Results, compute_metrics
+from noizenet.evaluation.metric import MetricInputs, is_worse
 from noizenet.evaluation.recording import AnalyzedRecording, Recording, analyze
 from noizenet.evaluation.run import Options, reference_set
 
@@ -49,7 +49,7 @@ GENRES = {"low": 110.0, "high": 880.0}
 
 @pytest.fixture(scope="module")
 def inputs() -> MetricInputs:
-    """Real music, as good as real, and noise."""
+    """Real training and held-out music, evaluated recordings of the same kind, and noise as a control."""
     noise = list[AnalyzedRecording]()
     for i in range(16):
         samples = np.random.default_rng(i).normal(0, 0.1, 24 * RATE).astype(np.float32)
@@ -65,67 +65,67 @@ def inputs() -> MetricInputs:
 
 
 @pytest.fixture(scope="module")
-def found(inputs: MetricInputs) -> Judgement:
-    return judge(inputs)
+def found(inputs: MetricInputs) -> Results:
+    return compute_metrics(inputs)
 
 
-def figures(found: Judgement) -> dict[str, object]:
-    return {f.name: f for f in found.figures}
+def results(found: Results) -> dict[str, object]:
+    return {f.name: f for f in found.results}
 
 
-def test_noise_is_behind_real_music_where_a_measure_sees_it(found: Judgement) -> None:
-    by_name = {f.name: f for f in found.figures}
+def test_noise_is_worse_than_real_music_unless_a_metric_is_insensitive(found: Results) -> None:
+    by_name = {f.name: f for f in found.results}
     for name in ("alive", "frechet-crafted", "kernel-crafted", "genre", "tempo-clarity", "key-clarity"):
         assert by_name[name].insensitive == [], name
         assert not is_worse(by_name[name].better, by_name[name].real, by_name[name].made) or name != "alive"
-    # Noise copies nothing: that measure cannot tell it from music, and says so.
+    # Noise copies nothing, so this metric is insensitive to it.
     assert by_name["copying"].insensitive == ["noise"]
 
 
-def test_every_figure_has_an_interval_and_a_count(found: Judgement) -> None:
-    assert len(found.figures) >= 9
-    for figure in found.figures:
-        assert figure.made.low <= figure.made.value <= figure.made.high, figure.name
-        assert figure.made.count > 1
+def test_every_result_has_an_interval_and_a_count(found: Results) -> None:
+    assert len(found.results) >= 9
+    for result in found.results:
+        assert result.made.low <= result.made.value <= result.made.high, result.name
+        assert result.made.count > 1
 
 
-def test_what_cannot_be_said_is_said(found: Judgement) -> None:
+def test_skipped_metrics_have_a_reason(found: Results) -> None:
     assert "two minutes" in found.skipped["drift of the level from first to last minute"]
     assert "no model is known" in found.skipped["likelihood of held-out music"]
     assert "tagger" in found.skipped["Fréchet distance, tagger"]
 
 
-def test_halves_are_by_artist(inputs: MetricInputs) -> None:
-    first, second = inputs.held_halves()
+def test_held_out_halves_have_different_artists(inputs: MetricInputs) -> None:
+    first, second = inputs.held_out_halves()
     assert first
     assert second
     assert not {s.artist for s in first} & {s.artist for s in second}
-    alone = dataclasses.replace(inputs, held=[dataclasses.replace(s, artist="one") for s in inputs.held])
-    assert all(alone.held_halves())
+    alone = dataclasses.replace(inputs, held_out=[dataclasses.replace(s, artist="one") for s in inputs.held_out])
+    assert all(alone.held_out_halves())
 
 
-def test_one_recording_and_silence_are_not_made_into_figures(inputs: MetricInputs) -> None:
+def test_one_silent_recording_gives_few_results(inputs: MetricInputs) -> None:
     silence = [analyze(recording("s", np.zeros(24 * RATE, np.float32), "low"), None)]
-    found = judge(dataclasses.replace(inputs, made=silence, _kept={}))
-    names = {f.name for f in found.figures}
+    found = compute_metrics(dataclasses.replace(inputs, made=silence, _cache={}))
+    names = {f.name for f in found.results}
     assert "frechet-crafted" not in names
     assert "genre" not in names
     assert "copying" not in names
-    assert next(f for f in found.figures if f.name == "alive").made.value == 0
+    assert next(f for f in found.results if f.name == "alive").made.value == 0
 
 
-def test_resampling_keeps_the_value_in_its_interval() -> None:
+def test_a_bootstrap_interval_contains_the_value() -> None:
     g = np.random.default_rng(0)
     parts = [g.normal(i % 3, 0.1, 5) for i in range(12)]
-    found = resampled(parts, lambda x: float(x.mean()), 0)
+    found = bootstrap(parts, lambda x: float(x.mean()), 0)
     assert found.low < found.value < found.high
     assert found.value == pytest.approx(np.concatenate(parts).mean())
-    assert resampled(parts[:1], lambda x: 1.0, 0).low != resampled(parts[:1], lambda x: 1.0, 0).low  # NaN: none
+    assert bootstrap(parts[:1], lambda x: 1.0, 0).low != bootstrap(parts[:1], lambda x: 1.0, 0).low  # NaN: none
     with pytest.raises(UsageError):
-        resampled([np.zeros(0)], lambda x: 0.0, 0)
+        bootstrap([np.zeros(0)], lambda x: 0.0, 0)
 
 
-def test_behind_means_outside_the_interval() -> None:
+def test_worse_means_outside_the_interval() -> None:
     real = Estimate(1.0, 0.8, 1.2, 9)
     assert is_worse("lower", real, Estimate(1.3, 0, 0, 1))
     assert not is_worse("lower", real, Estimate(1.1, 0, 0, 1))
@@ -134,7 +134,7 @@ def test_behind_means_outside_the_interval() -> None:
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_controls_are_what_they_say(name: str, corpus: Corpus) -> None:
+def test_controls_are_repeatable_and_have_the_level_of_the_tracks(name: str, corpus: Corpus) -> None:
     for one in control(name, corpus, per_genre=1, seconds=3.0, seed=2):
         first, again = (np.concatenate(list(one.blocks())) for _ in range(2))
         assert np.array_equal(first, again)
@@ -151,7 +151,7 @@ def test_controls_are_what_they_say(name: str, corpus: Corpus) -> None:
 
 
 def test_shuffled_windows_do_not_click(corpus: Corpus) -> None:
-    """At the joins the sound changes no faster than within the music."""
+    """At the joins the signal changes no faster than within the music."""
     one = control("shuffled windows", corpus, per_genre=1, seconds=8.0)[0]
     steps = np.abs(np.diff(np.concatenate(list(one.blocks()))))
     window = round(0.25 * corpus.sample_rate)
@@ -159,7 +159,7 @@ def test_shuffled_windows_do_not_click(corpus: Corpus) -> None:
     assert joins.max() <= 1.5 * steps.max()
 
 
-def test_joules_are_counted_and_begin_anew(tmp_path: Path) -> None:
+def test_joules_are_counted_across_a_counter_overflow(tmp_path: Path) -> None:
     assert read_joules(tmp_path) is None
     assert joule_meter(tmp_path)() is None
     for zone, joules in (("intel-rapl:0", 5_000_000), ("intel-rapl:0:0", 1), ("intel-rapl:1", 999_000_000)):
@@ -168,17 +168,17 @@ def test_joules_are_counted_and_begin_anew(tmp_path: Path) -> None:
         (tmp_path / zone / "max_energy_range_uj").write_text("1000000000\n")
     meter = joule_meter(tmp_path)
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("7500000\n")
-    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1000000\n")  # past its end
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1000000\n")  # after an overflow
     assert meter() == pytest.approx(2.5 + 2.0)
 
 
 @pytest.mark.parametrize("which", ["sample_model", "paper_model"])
-def test_a_model_is_judged_and_the_report_repeats(
+def test_a_model_is_evaluated_and_the_report_is_repeatable(
     which: str, request: pytest.FixtureRequest, corpus: Corpus, tmp_path: Path
 ) -> None:
     model = request.getfixturevalue(which)
     reports = []
-    stale = tmp_path / "two" / "streams" / "any" / "099.flac"  # of an earlier evaluation into the same folder
+    stale = tmp_path / "two" / "streams" / "any" / "099.flac"  # from an earlier evaluation in the same folder
     stale.parent.mkdir(parents=True)
     noizenet.write(stale, noizenet.Waveform(song(0)[:, None], RATE))
     for name in ("one", "two"):
@@ -203,7 +203,7 @@ def test_a_model_is_judged_and_the_report_repeats(
     assert "Spectrograms" in page
 
 
-def test_the_echo_is_the_one_that_reproduce_writes(sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+def test_the_echo_metric_agrees_with_reproduce(sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
     from noizenet.evaluation.model_metrics import ECHO
 
     model = noizenet.load_model(sample_model)
@@ -212,11 +212,11 @@ def test_the_echo_is_the_one_that_reproduce_writes(sample_model: Path, corpus: C
     noizenet.write(tmp_path / "song.wav", noizenet.Waveform(corpus.samples(track)[:, 0], corpus.sample_rate))
     made, _ = noizenet.reproduce(model, tmp_path / "song.wav", tmp_path / "echo.wav", genre=track.genre)
     assert 0 < made.model["mse"] < 1
-    assert found["model"]["mse"] == pytest.approx(made.model["mse"], rel=3)  # other tracks, the same order of size
+    assert found["model"]["mse"] == pytest.approx(made.model["mse"], rel=3)  # other tracks, the same order of magnitude
     assert found["persistence"]["mbe"] == pytest.approx(0, abs=1e-3)
 
 
-def test_a_backdrop_needs_both_sides(corpus: Corpus) -> None:
+def test_a_reference_set_needs_training_and_held_out_tracks(corpus: Corpus) -> None:
     only = Corpus(corpus.folder)
     only.tracks = [t for t in only.tracks if t.split == "train"]
     with pytest.raises(UsageError, match="only one kind"):
