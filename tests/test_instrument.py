@@ -30,7 +30,7 @@ def take(instrument: Instrument, blocks: int) -> np.ndarray:
 
 def played(instrument: Instrument) -> np.ndarray:
     """Take what is made, but not given yet."""
-    return instrument.made().reshape(-1)
+    return instrument.take_ready().reshape(-1)
 
 
 def test_without_a_move_it_is_the_stream(model: Model) -> None:
