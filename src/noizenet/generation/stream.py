@@ -135,9 +135,7 @@ class Stream(Iterator[Waveform]):
         return self._r.as_waveform(self._ready.pop(0))
 
     @classmethod
-    def many(
-        cls, model: Model, controls: Sequence[Controls], detector: FailureDetector | None = None
-    ) -> list[Stream]:
+    def many(cls, model: Model, controls: Sequence[Controls], detector: FailureDetector | None = None) -> list[Stream]:
         """Return streams of one model that share its packed weights; the controls have the same precision."""
         packed = Stepper(model.weights, model.representation.silence(), precision=controls[0].precision)
         return [cls(model, c, detector, packed) for c in controls]
