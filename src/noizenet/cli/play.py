@@ -60,7 +60,7 @@ def describe(p: Playing) -> str:
     """Return the progress line: seconds played, speed, margin, buffer underruns and the monitor's report."""
     text = f"{p.seconds:.1f} s · {p.sample_rate} Hz · × {p.real_time_factor:.1f} real time · margin {p.margin:.0%}"
     if p.underruns:
-        text += f" · {p.underruns} buffer underruns: this computer is too slow for the model"
+        text += f" · buffer underruns: {p.underruns}, this computer is too slow for the model"
     elif p.real_time_factor and p.margin < 0:
         text += " · too slow for real time on this computer"
     if p.watch is not None and p.watch.causes:
