@@ -43,7 +43,7 @@ def main() -> None:
                     made = noizenet.generate(model, Path(folder) / "stream.wav", controls)
                 alive.append(made.aliveness.alive)
                 dead += made.aliveness.death_s is not None
-                rescues += len(made.watch.rescues) if made.watch else 0
+                rescues += len(made.watch.recoveries) if made.watch else 0
                 print(f"{temperature} {watch} {i}: {made.aliveness.to_dict()}", file=sys.stderr, flush=True)
             cells += [f"{np.mean(alive):.1%}", f"{dead} of {o.streams}"]
         print(f"| {temperature:g} | {' | '.join(cells)} | {rescues} |", flush=True)

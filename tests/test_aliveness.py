@@ -1,4 +1,4 @@
-"""The verdict: music is alive, every failure made on purpose is dead, and the time of death is right."""
+"""Aliveness: music is healthy, each synthetic failure is detected, and the time of failure is right."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _mu_law(x: np.ndarray) -> np.ndarray:
 
 
 def judge(x: np.ndarray, rate: int = RATE) -> object:
-    watch = Aliveness(rate)
-    watch.push(np.asarray(x, np.float32))
-    return watch.finish()
+    detector = Aliveness(rate)
+    detector.push(np.asarray(x, np.float32))
+    return detector.finish()
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_failures_are_caught(name: str) -> None:
+def test_failures_are_detected(name: str) -> None:
     cause, make = FAILURES[name]
     report = judge(make())
     assert report.dead_s >= 0.99 * report.seconds, report
@@ -56,7 +56,7 @@ def test_failures_are_caught(name: str) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_music_is_alive(style: str) -> None:
+def test_music_is_healthy(style: str) -> None:
     x = np.concatenate(list(render(style, 77, 60.0, RATE)))
     report = judge(x)
     assert report.alive >= 0.99, report
@@ -64,25 +64,25 @@ def test_music_is_alive(style: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["digital silence", "constant", "sine", "white noise", "short loop"])
-def test_the_time_of_death(name: str) -> None:
+def test_the_time_of_failure(name: str) -> None:
     music = np.concatenate(list(render("techno", 1, 10.0, RATE)))[: 8 * RATE]
     report = judge(np.concatenate([music, FAILURES[name][1]()]))
     assert report.death_s == pytest.approx(8.0, abs=1.01)
     assert report.dead_s == pytest.approx(20.0, abs=1.01)
 
 
-def test_a_pause_that_music_makes_is_not_death() -> None:
+def test_a_pause_in_music_is_no_failure() -> None:
     music = np.concatenate(list(render("waltz", 1, 10.0, RATE)))
     assert judge(np.concatenate([music, np.zeros(2 * RATE), music])).death_s is None
 
 
-def test_blocks_and_channels_do_not_matter() -> None:
+def test_block_size_and_channels_do_not_change_the_result() -> None:
     x = np.concatenate([tone(7.3, RATE), np.zeros(5 * RATE)]).astype(np.float32)
     whole = judge(x)
-    watch = Aliveness(RATE)
+    detector = Aliveness(RATE)
     for i in range(0, len(x), 997):
-        watch.push(np.stack([x[i : i + 997]] * 2, 1))
-    assert watch.finish().to_dict() == whole.to_dict()
+        detector.push(np.stack([x[i : i + 997]] * 2, 1))
+    assert detector.finish().to_dict() == whole.to_dict()
     assert measure(Waveform(b, RATE) for b in np.array_split(x, 9)).to_dict() == whole.to_dict()
 
 

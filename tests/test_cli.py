@@ -1,4 +1,4 @@
-"""The command line as users and scripts meet it: results, JSON, exit codes, one line for each mistake."""
+"""The command line: results, JSON, exit codes, one line for each error."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_help_names_every_command(cli: Run) -> None:
     assert cli("--version")[1].startswith("noizenet ")
 
 
-def test_the_whole_path(cli: Run, tmp_path: Path) -> None:
-    """Songs → corpus → model → music → pictures, in JSON all the way."""
+def test_every_step_from_corpus_to_picture(cli: Run, tmp_path: Path) -> None:
+    """Songs → corpus → model → music → pictures, with JSON output."""
     code, out, _ = cli("corpus", "demo", tmp_path / "c", "--minutes", 0.6, "--sample-rate", RATE, "--json")
     assert code == 0
     assert json.loads(out)["tracks"] == 12
@@ -63,7 +63,7 @@ def test_the_whole_path(cli: Run, tmp_path: Path) -> None:
 def test_plain_tables(cli: Run, sample_model: Path, tmp_path: Path) -> None:
     code, out, _ = cli("generate", sample_model, tmp_path / "a.wav", "--seconds", 0.5)
     assert code == 0
-    assert "picked by the seed" in out
+    assert "drawn with the random seed" in out
     code, out, _ = cli("models")
     assert "sample-lstm" in out
     code, out, _ = cli("doctor")
@@ -83,7 +83,7 @@ def test_pcm_on_standard_output(sample_model: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.frombuffer(pcm, "<i2"), data)
 
 
-def test_endless_play_ends_with_its_listener(sample_model: Path) -> None:
+def test_endless_playback_ends_when_the_reader_closes_the_pipe(sample_model: Path) -> None:
     command = f"{sys.executable} -m noizenet play {sample_model} --out - --seed 3 | head -c 40000 | wc -c"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False, timeout=60
@@ -103,7 +103,7 @@ def bad(tmp_path: Path) -> Path:
     return tmp_path
 
 
-WRONG_USE = [
+USAGE_ERRORS = [
     ("nonsense",), ("generate",), ("generate", "MODEL", "OUT.wav", "--seconds", "x"),
     ("generate", "nowhere", "OUT.wav"), ("generate", "BAD/folder", "OUT.wav"), ("generate", "MODEL", "OUT.xyz"),
     ("generate", "MODEL", "nowhere/OUT.wav"), ("generate", "MODEL", "OUT.wav", "--genre", "polka"),
@@ -137,8 +137,8 @@ FAILURES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(a, 2) for a in WRONG_USE] + [(a, 1) for a in FAILURES], ids=str)
-def test_mistakes_cost_one_line(
+@pytest.mark.parametrize(("arguments", "code"), [(a, 2) for a in USAGE_ERRORS] + [(a, 1) for a in FAILURES], ids=str)
+def test_a_usage_error_is_one_line(
     arguments: tuple[str, ...], code: int, cli: Run, bad: Path, corpus: Corpus, sample_model: Path, paper_model: Path
 ) -> None:
     names = {"MODEL": str(sample_model), "PAPER": str(paper_model), "CORPUS": str(corpus.folder), "BAD": str(bad)}
@@ -184,7 +184,7 @@ def test_interruption_is_130(sample_model: Path) -> None:
     assert process.stdout is not None
     process.stdout.read(1000)
     process.send_signal(signal.SIGINT)
-    # Go on listening: a closed pipe would end the playing in its own way, with 0.
+    # Keep reading: a closed pipe would end the playback with exit code 0.
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err.decode()
@@ -193,48 +193,48 @@ def test_interruption_is_130(sample_model: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 @pytest.mark.parametrize("what", ["generate", "build"])
-def test_whatever_ends_a_command_it_clears_up_and_says_so(
+def test_a_signal_ends_a_command_with_clean_up_and_a_message(
     what: str, name: str, code: int, sample_model: Path, tmp_path: Path
 ) -> None:
     import signal
     import time
 
     if what == "generate":
-        words: list[object] = ["generate", sample_model, tmp_path / "a.wav", "--seconds", 10_000, "--watch", "off"]
-        begun, said, place = ".a-*.part.wav", "interrupted; nothing was written", tmp_path
+        arguments: list[object] = ["generate", sample_model, tmp_path / "a.wav", "--seconds", 10_000, "--watch", "off"]
+        partial, message, folder = ".a-*.part.wav", "interrupted; nothing was written", tmp_path
     else:
         (tmp_path / "src").mkdir()
         noise = np.random.default_rng(0).uniform(-0.3, 0.3, (44_100 * 60, 1))
         for i in range(30):
             soundfile.write(tmp_path / "src" / f"{i}.wav", noise * (i + 1) / 40, 44_100)
-        words = ["corpus", "build", tmp_path / "src", tmp_path / "c", "--workers", 2]
-        begun, said, place = (
+        arguments = ["corpus", "build", tmp_path / "src", tmp_path / "c", "--workers", 2]
+        partial, message, folder = (
             ".*.part*",
-            "interrupted; what is prepared is kept, go on with the same",
+            "interrupted; prepared recordings are kept, run the same command to resume",
             tmp_path / "c/audio",
         )
     process = subprocess.Popen(
-        [sys.executable, "-m", "noizenet", *map(str, words)],
+        [sys.executable, "-m", "noizenet", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
     until = time.monotonic() + 120
-    while not list(place.glob(begun)) and time.monotonic() < until and process.poll() is None:
+    while not list(folder.glob(partial)) and time.monotonic() < until and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(getattr(signal, name))
     err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == code, err
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
-    assert not list(place.glob(begun))
-    until = time.monotonic() + 10  # joblib's own watcher ends when it sees that its parent has
-    while _left_in(process.pid) and time.monotonic() < until:
+    assert not list(folder.glob(partial))
+    until = time.monotonic() + 10  # joblib's resource tracker ends a moment after its parent
+    while _remaining(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not _left_in(process.pid)
+    assert not _remaining(process.pid)
 
 
-def _left_in(group: int) -> list[psutil.Process]:
+def _remaining(group: int) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["status"]) if _group(p.pid) == group and p.info["status"] != "zombie"]
 
 
@@ -245,10 +245,9 @@ def _group(pid: int) -> int:
         return 0
 
 
-def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+def test_error_messages_give_the_remedy(cli: Run, sample_model: Path, corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    said = cli("corpus", "build", tmp_path / "empty", tmp_path / "c")[2]
-    assert "the folder holds no files" in said
+    assert "the folder holds no files" in cli("corpus", "build", tmp_path / "empty", tmp_path / "c")[2]
     assert "auto" in cli("corpus", "build", tmp_path, tmp_path / "d", "--layout", "foo")[2]
     assert "0 for one per core" in cli("corpus", "build", tmp_path, tmp_path / "d", "--workers", -1)[2]
     assert "is a file, expected a corpus folder" in cli("train", corpus.folder / "corpus.json", tmp_path / "m")[2]
@@ -258,14 +257,14 @@ def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path:
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     assert "leads to itself" in cli("view", tmp_path / "loop.wav", tmp_path / "a.png")[2]
     _, out, _ = cli("generate", sample_model, tmp_path / "o.wav", "--seconds", 0.0002)
-    assert "too short to tell" in out
+    assert "too short to judge" in out
     assert "100" not in out
     _, out, _ = cli("generate", sample_model, tmp_path / "o.wav", "--seconds", 0.0002, "--json")
     assert json.loads(out)["aliveness"]["alive"] is None
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         ("train CORPUS OUT --model MODEL", "is a file or folder and no recipe"),
         ("train CORPUS OUT --model CORPUS", "--set training.init_from=MODEL"),
@@ -277,19 +276,19 @@ def test_words_are_right(cli: Run, sample_model: Path, corpus: Corpus, tmp_path:
         ("evaluate --audio MODEL CORPUS OUT", "MODEL: is a model's folder without audio files; to evaluate a model, leave out --audio"),
     ],
 )  # fmt: skip
-def test_one_thing_in_the_place_of_another_is_called_what_it_is(
-    words: str, told: str, cli: Run, corpus: Corpus, sample_model: Path, tmp_path: Path
+def test_a_path_of_the_wrong_kind_is_identified(
+    arguments: str, message: str, cli: Run, corpus: Corpus, sample_model: Path, tmp_path: Path
 ) -> None:
-    places = {"CORPUS": corpus.folder, "MODEL": sample_model, "OUT": tmp_path / "o", "OUT.wav": tmp_path / "o.wav"}
-    code, _, err = cli(*(places.get(word, word) for word in words.split()))
+    paths = {"CORPUS": corpus.folder, "MODEL": sample_model, "OUT": tmp_path / "o", "OUT.wav": tmp_path / "o.wav"}
+    code, _, err = cli(*(paths.get(word, word) for word in arguments.split()))
     assert code == 2
     for name in ("CORPUS", "MODEL"):
-        told = told.replace(f"{name}:", f"{places[name]}:")
-    assert told in err
+        message = message.replace(f"{name}:", f"{paths[name]}:")
+    assert message in err
     assert not list(tmp_path.glob("o/*"))
 
 
-def test_files_that_were_not_judged_are_counted(cli: Run, corpus: Corpus, tmp_path: Path) -> None:
+def test_skipped_files_of_an_evaluation_are_counted(cli: Run, corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
     soundfile.write(tmp_path / "music" / "good.wav", tone(4.0), RATE)
     for i in range(3):
@@ -312,7 +311,7 @@ def test_bench_prints_ratios(cli: Run) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="shells of POSIX")
 @pytest.mark.parametrize("command", ["generate token-lstm - --seconds 1", "play token-lstm --out - --seconds 1"])
-def test_sound_for_a_closed_output_is_a_failure(command: str) -> None:
+def test_pcm_to_a_closed_standard_output_is_a_failure(command: str) -> None:
     shell = f"{sys.executable} -m noizenet {command} >&-"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
@@ -323,7 +322,7 @@ def test_sound_for_a_closed_output_is_a_failure(command: str) -> None:
     ("setting", "message"),
     [({"NUMBA_NUM_THREADS": "0"}, "NUMBA_NUM_THREADS"), ({"NUMBA_DISABLE_JIT": "1"}, "NUMBA_DISABLE_JIT is set")],
 )
-def test_an_environment_that_numba_cannot_use_is_named(setting: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_an_unusable_setting_of_numba_is_named(setting: dict[str, str], message: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "noizenet", "generate", "token-lstm", str(tmp_path / "a.wav"), "--seconds", "1"]
     done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
@@ -332,16 +331,16 @@ def test_an_environment_that_numba_cannot_use_is_named(setting: dict[str, str], 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use cannot be removed there")
-def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_removed_working_directory_is_reported(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     shell = f"cd {gone} && rmdir {gone} && {sys.executable} -P -m noizenet generate token-lstm a.wav --seconds 1"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "the working directory is gone" in done.stderr
+    assert "the working directory no longer exists" in done.stderr
 
 
-def test_a_studio_is_not_begun_with_models_that_are_not_there(cli: Run, tmp_path: Path, corpus: Corpus) -> None:
+def test_the_studio_does_not_start_with_missing_models(cli: Run, tmp_path: Path, corpus: Corpus) -> None:
     for wrong in (tmp_path / "nope", corpus.folder):
         code, _, errors = cli("studio", wrong, "--port", 0, "--data", tmp_path / "data")
         assert (code, "no such model" in errors) == (2, True), errors
@@ -349,15 +348,15 @@ def test_a_studio_is_not_begun_with_models_that_are_not_there(cli: Run, tmp_path
     assert (code, "choose another --host" in errors) == (1, True), errors
 
 
-def test_a_name_that_is_too_long_is_shown_as_a_name(cli: Run, tmp_path: Path) -> None:
+def test_an_error_shows_a_long_name_without_its_type(cli: Run, tmp_path: Path) -> None:
     code, _, errors = cli("generate", "token-lstm", tmp_path / ("z" * 300 + ".wav"), "--seconds", 1)
     assert (code, "PosixPath" in errors, "choose a shorter one" in errors) == (2, False, True), errors
 
 
-def test_prompts_are_measured_by_what_they_hold(cli: Run, tmp_path: Path) -> None:
+def test_a_short_prompt_gives_a_remark(cli: Run, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song.wav", np.random.default_rng(0).normal(0, 0.1, 3 * 44_100), 44_100)
     out = tmp_path / "a.wav"
-    for seconds, said in (("0.001", False), ("2.9", False), ("7", True)):
-        wish = "--prompt", tmp_path / "song.wav", "--prompt-seconds", seconds
-        code, printed, errors = cli("generate", "token-lstm", out, "--seconds", 1, *wish, "--json")
-        assert (code, "asked for" in printed + errors) == (0, said), printed + errors
+    for seconds, remarked in (("0.001", False), ("2.9", False), ("7", True)):
+        prompt = "--prompt", tmp_path / "song.wav", "--prompt-seconds", seconds
+        code, printed, errors = cli("generate", "token-lstm", out, "--seconds", 1, *prompt, "--json")
+        assert (code, "asked for" in printed + errors) == (0, remarked), printed + errors

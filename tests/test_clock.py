@@ -311,7 +311,7 @@ class TestPlaying:
         instrument.restore("here")
         played += [next(instrument).samples for _ in range(2)]
         again = np.concatenate([b.samples for b in replay(model, instrument.recipe())])
-        assert np.array_equal(np.concatenate([*played, instrument.made().reshape(-1)])[: len(again)], again)
+        assert np.array_equal(np.concatenate([*played, instrument.take_ready().reshape(-1)])[: len(again)], again)
         with pytest.raises(UsageError, match="tempo"):
             instrument.set(tempo=1000.0)
         assert instrument.settings()["tempo"] == 180.0

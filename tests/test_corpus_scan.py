@@ -171,7 +171,7 @@ def test_short_recordings_are_counted_and_the_option_is_named(tmp_path: Path, cl
     arguments = ("--sample-rate", RATE, "--workers", 1)
     code, _, err = cli("corpus", "build", tmp_path / "src", tmp_path / "c", *arguments)  # type: ignore[operator]
     assert code == 0
-    assert "3 of 5 recordings are shorter than 1 s; --min-seconds sets the least length." in err.replace("\n", " ")
+    assert "3 of 5 recordings are shorter than 1 s; --min-seconds sets the minimum length." in err.replace("\n", " ")
     with pytest.raises(CorpusError, match=r"5 are too short: --min-seconds"):
         quick(tmp_path / "src", tmp_path / "d", min_seconds=60)
     assert len(quick(tmp_path / "src", tmp_path / "c", min_seconds=0.2).tracks) == 5

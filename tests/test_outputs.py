@@ -1,4 +1,4 @@
-"""An output is never an input, a device or a folder; JSON is strict."""
+"""Outputs never replace an input, a device or a folder of other files; JSON is strict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synth.styles import STYLES
 
 
-def test_an_input_is_seen_under_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_is_recognised_under_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     song = tmp_path / "song.wav"
     song.write_bytes(b"RIFF")
     (tmp_path / "sub").mkdir()
@@ -40,13 +40,13 @@ def test_an_input_is_seen_under_every_name(tmp_path: Path, monkeypatch: pytest.M
     check_outputs(["dangling.wav"], [song])
 
 
-def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_outputs_with_the_same_name_raise_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="twice"):
         check_outputs([tmp_path / "a.wav", tmp_path / "x" / ".." / "a.wav"], [])
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "link to device", "folder"])
-def test_what_is_no_file_is_never_replaced(kind: str, tmp_path: Path) -> None:
+def test_only_regular_files_are_replaced(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     if kind == "fifo":
         os.mkfifo(path)
@@ -57,7 +57,7 @@ def test_what_is_no_file_is_never_replaced(kind: str, tmp_path: Path) -> None:
     else:
         path.mkdir()
     before = path.lstat().st_mode
-    if kind != "folder":  # which an output may be
+    if kind != "folder":  # an output may be a folder
         with pytest.raises(UsageError):
             check_outputs([path], [])
     with pytest.raises(UsageError), atomic_path(path):
@@ -90,7 +90,7 @@ def song(tmp_path: Path) -> Path:
     ],
     ids=lambda a: " ".join(a[:1] + a[2:]),
 )
-def test_commands_refuse_before_anything_is_written(
+def test_commands_fail_before_anything_is_written(
     arguments: list[str], song: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(song.parent)
@@ -112,7 +112,7 @@ values = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(values)
-def test_json_is_strict_and_says_the_same(value: object) -> None:
+def test_json_is_strict_and_keeps_all_values(value: object) -> None:
     def nulled(x: object) -> object:
         if isinstance(x, float):
             return x if math.isfinite(x) else None
@@ -126,7 +126,7 @@ def test_json_is_strict_and_says_the_same(value: object) -> None:
     assert json.loads(to_json(value), parse_constant=forbidden) == nulled(value)
 
 
-def test_numbers_of_numpy_names_that_are_no_text_and_paths(tmp_path: Path) -> None:
+def test_json_of_numpy_numbers_undecodable_names_and_paths(tmp_path: Path) -> None:
     found = plain(
         {
             "a": np.float32("nan"), "b": np.float64("inf"), "c": np.int16(3), "d": np.array([[1.0, np.nan]]),
@@ -141,12 +141,12 @@ def test_numbers_of_numpy_names_that_are_no_text_and_paths(tmp_path: Path) -> No
         plain(object())
 
 
-class TestOthersFolders:
-    """Nothing is written among files that noizenet has not made."""
+class TestForeignFolders:
+    """Nothing is written into a folder with files that noizenet did not write."""
 
     @pytest.fixture
     def full(self, tmp_path: Path) -> Path:
-        """A folder of somebody's work: names that noizenet writes, too, stand in it."""
+        """A folder of other files, some with names that noizenet writes too."""
         for name in (
             "thesis.txt",
             "README.md",
@@ -168,32 +168,32 @@ class TestOthersFolders:
     )  # fmt: skip
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_a_command_refuses_it_in_one_line(
+    def test_a_command_fails_with_one_line(
         self, command: str, full: Path, song: Path, corpus: Corpus, sample_model: Path, token_model: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         if command.startswith("export"):
-            pytest.importorskip("onnxscript", reason="without it exporting is refused before")
+            pytest.importorskip("onnxscript", reason="without it the export fails earlier")
         before = {p: p.stat().st_mtime_ns for p in full.rglob("*")}
         (full.parent / "songs").mkdir()
         song.rename(full.parent / "songs" / song.name)
-        places = {"FULL": full, "CORPUS": corpus.folder, "SONGS": full.parent / "songs", "MODEL": sample_model,
-                  "TOKENS": token_model}  # fmt: skip
-        assert main([str(places.get(word, word)) for word in command.split()]) == 2
-        said = capsys.readouterr().err
-        assert "contains other files (for instance " in said.replace("\n", " ")
-        assert "choose a new or an empty folder" in said.replace("\n", " ")
+        paths = {"FULL": full, "CORPUS": corpus.folder, "SONGS": full.parent / "songs", "MODEL": sample_model,
+                 "TOKENS": token_model}  # fmt: skip
+        assert main([str(paths.get(word, word)) for word in command.split()]) == 2
+        error = capsys.readouterr().err
+        assert "contains other files (for instance " in error.replace("\n", " ")
+        assert "choose a new or an empty folder" in error.replace("\n", " ")
         assert {p: p.stat().st_mtime_ns for p in full.rglob("*")} == before
 
-    def test_its_own_it_takes(self, tmp_path: Path) -> None:
+    def test_its_own_folder_is_accepted(self, tmp_path: Path) -> None:
         def check() -> None:
             check_own_folder(tmp_path / "own", "thing", ["thing.json"], ["part.bin"])
 
-        check()  # not there yet
+        check()  # does not exist yet
         (tmp_path / "own").mkdir()
         (tmp_path / "own" / ".DS_Store").touch()
         check()
-        (tmp_path / "own" / "part.bin").touch()  # stopped half-way
+        (tmp_path / "own" / "part.bin").touch()  # of an interrupted run
         check()
         (tmp_path / "own" / "notes.txt").touch()
         with pytest.raises(UsageError, match=r"for instance notes\.txt\) and no thing of noizenet's"):
@@ -201,13 +201,13 @@ class TestOthersFolders:
         (tmp_path / "own" / "thing.json").touch()
         check()
 
-    def test_the_demo_removes_its_own_songs_only(self, tmp_path: Path) -> None:
+    def test_the_demo_removes_only_its_own_songs(self, tmp_path: Path) -> None:
         style = next(iter(STYLES))
-        mine = [
+        others = [
             tmp_path / "c" / "source" / name for name in (f"{style}/mine.flac", f"{style}-000-seed9-1.000s-8000.flac")
         ]
-        for path in mine:
+        for path in others:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("mine")
         noizenet.demo_corpus(tmp_path / "c", minutes=0.1, sample_rate=8000, workers=1)
-        assert [p.read_text() for p in mine] == ["mine", "mine"]
+        assert [p.read_text() for p in others] == ["mine", "mine"]

@@ -1,4 +1,4 @@
-"""What holds for every name, genre, split and duration, whoever chose them."""
+"""Properties that hold for every file name, genre, split and duration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from noizenet.studio.names import checked, inside
 from robustness import sounds
 
 
-# The examples of one run are those of every run: a test that fails here fails everywhere.
+# Derandomized: every run tests the same examples.
 def fixed(examples: int) -> settings:
     return settings(max_examples=examples, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -30,7 +30,7 @@ LOSSY = [f for f in sounds.FORMATS.values() if not f.lossless and 44_100 in f.ra
 
 @fixed(60)
 @given(kind=st.sampled_from(LOSSLESS), frames=st.integers(300, 20_000), data=st.data())
-def test_what_is_written_is_read_to_the_frame(kind: sounds.Format, frames: int, data: st.DataObject) -> None:
+def test_a_lossless_file_is_read_with_the_same_frames(kind: sounds.Format, frames: int, data: st.DataObject) -> None:
     rate = data.draw(st.sampled_from(kind.rates))
     channels = data.draw(st.sampled_from([c for c in kind.channels if c <= 2]))
     samples = sounds.music(frames / rate, rate, channels, frames)
@@ -44,20 +44,20 @@ def test_what_is_written_is_read_to_the_frame(kind: sounds.Format, frames: int, 
 
 @fixed(40)
 @given(kind=st.sampled_from(LOSSY), frames=st.integers(8_000, 60_000))
-def test_a_lossy_file_is_as_long_as_it_was_to_a_frame(kind: sounds.Format, frames: int) -> None:
+def test_a_lossy_file_keeps_its_length_within_a_codec_frame(kind: sounds.Format, frames: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x{kind.suffix}"
         sounds.write(path, kind, sounds.music(frames / 44_100, 44_100, 2, frames), 44_100)
         with AudioReader(path) as reader:
             found = sum(len(b) for b in reader.blocks())
-            assert not [i for i in reader.issues if i.kind == "lost"], "nothing is missing of a good file"
+            assert not [i for i in reader.issues if i.kind == "lost"], "an intact file loses nothing"
     assert abs(found - frames) <= 4_096
 
 
 @fixed(30)
 @given(frames=st.integers(2_000, 30_000), rate=st.sampled_from((8_000, 22_050, 44_100, 48_000)), other=st.integers(8_000, 48_000),
        block=st.floats(0.01, 1.0))  # fmt: skip
-def test_another_rate_keeps_the_duration(frames: int, rate: int, other: int, block: float) -> None:
+def test_resampling_keeps_the_duration(frames: int, rate: int, other: int, block: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.wav"
         sounds.write(path, sounds.FORMATS["wav-16"], sounds.music(frames / rate, rate, 2), rate)
@@ -74,18 +74,18 @@ folder_names = st.text(
 @fixed(20)
 @example(names=["a/b".replace("/", "∕"), "R&B, soul > funk: 50%", " x ", ".hidden", "e\u0301", "é", "<b>", "-"])
 @given(names=st.lists(folder_names, min_size=1, max_size=5, unique=True))
-def test_every_folder_is_a_genre_or_is_told(names: list[str]) -> None:
-    """Whatever folders are called, each recording is a track, or a line in problems.csv says why not."""
+def test_every_folder_is_a_genre_or_a_reported_problem(names: list[str]) -> None:
+    """For any folder names, each recording is a track or has a line in problems.csv."""
     assume(len({unicodedata.normalize("NFC", n) for n in names}) == len(names) or "é" in names)
-    with tempfile.TemporaryDirectory() as place:
-        source, out = Path(place) / "in", Path(place) / "out"
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "in", Path(folder) / "out"
         for k, name in enumerate(names):
             (source / name).mkdir(parents=True, exist_ok=True)
             rate = 8_000
             sounds.write(source / name / f"{k}.wav", sounds.FORMATS["wav-16"], sounds.music(1.2, rate, 1, k), rate)
         try:
             corpus = build(source, out, sample_rate=8_000, workers=1)
-        except UsageError as error:  # nothing but hidden folders, say
+        except UsageError as error:  # only hidden folders, for instance
             assert str(source) in str(error)
             return
         with corpus:
@@ -118,7 +118,7 @@ def test_splits(tracks: list[Unit], seed: int, data: st.DataObject) -> None:
     for t in tracks:
         if t.artist and found.unit[t.genre] == "artist":
             by_artist.setdefault((t.genre, t.artist), set()).add(found.split[t.key])
-    assert all(len(sides) == 1 for sides in by_artist.values()), "an artist stands on one side"
+    assert all(len(sides) == 1 for sides in by_artist.values()), "all tracks of an artist are in one split"
     for genre in {t.genre for t in tracks}:
         assert any(found.split[t.key] == "train" for t in tracks if t.genre == genre) or len(tracks) > 1
 
@@ -131,7 +131,7 @@ def test_splits(tracks: list[Unit], seed: int, data: st.DataObject) -> None:
         max_size=3,
     )
 )
-def test_no_name_leads_out_of_the_studio(parts: list[str]) -> None:
+def test_no_name_leads_out_of_the_studios_folder(parts: list[str]) -> None:
     root = Path("/nowhere/data")
     try:
         path = inside(root, *parts)
@@ -145,14 +145,14 @@ def test_no_name_leads_out_of_the_studio(parts: list[str]) -> None:
 
 @fixed(100)
 @given(name=st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20))
-def test_letters_of_every_script_make_a_name(name: str) -> None:
+def test_letters_of_every_script_are_allowed_in_names(name: str) -> None:
     assert checked(name) == unicodedata.normalize("NFC", name)
 
 
-def test_a_name_with_marks_is_a_name() -> None:
-    """Scripts that write vowels as marks, and letters that a Mac takes apart."""
+def test_combining_marks_are_allowed_in_names() -> None:
+    """Scripts that write vowels as combining marks, and letters decomposed by macOS."""
     for name in ("हिन्दी", "ไทย", "e\u0301tude", "তবলা"):
         try:
             checked(name)
         except UsageError:
-            pytest.fail(f"{name!r} is refused")
+            pytest.fail(f"{name!r} is not allowed")

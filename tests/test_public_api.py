@@ -1,4 +1,4 @@
-"""The public interface: what is documented is exported, and what it is wrongly given is told in its own errors."""
+"""The public interface: all documented names are exported, and wrong arguments raise errors of noizenet."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTED = ("making", "models", "playing", "judging")
 
 
-def test_what_is_documented_is_exported() -> None:
+def test_documented_names_are_exported() -> None:
     names = set()
     for module in DOCUMENTED:
         assert f"noizenet.api.{module}" in (ROOT / "docs" / "api.md").read_text()
         part = __import__(f"noizenet.api.{module}", fromlist=["x"])
-        own = [n for n, v in vars(part).items() if getattr(v, "__module__", "") == part.__name__ and n[0] != "_"]
-        names |= set(own) - {"inputs_of"}
+        defined = [n for n, v in vars(part).items() if getattr(v, "__module__", "") == part.__name__ and n[0] != "_"]
+        names |= set(defined) - {"inputs_of"}
     names |= set(re.findall(r"auto\w+:: noizenet\.(?:audio|store|generation\.controls|corpus\.corpus)[\w.]*\.(\w+)",
                             (ROOT / "docs" / "api.md").read_text()))  # fmt: skip
     deeper = {"Track", "Issue", "fold", "AudioReader", "converted_blocks", "fit_level"}
@@ -40,7 +40,7 @@ def test_what_is_documented_is_exported() -> None:
 @pytest.mark.parametrize(
     "path", [p for p in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if "_build" not in str(p)]
 )
-def test_names_in_documents_exist(path: Path) -> None:
+def test_names_in_the_documentation_exist(path: Path) -> None:
     modules = {p.stem for p in (ROOT / "src" / "noizenet").iterdir()}
     for name in re.findall(r"(?<![\w./-])noizenet\.(\w+)", path.read_text()):
         assert name in noizenet.__all__ or name in modules, name
@@ -73,7 +73,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", list(CALLS))
-def test_wrong_types_are_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_types_raise_a_short_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for value in WRONG:
         with pytest.raises(NoizenetError) as caught:
@@ -86,7 +86,7 @@ FIELDS = list(noizenet.Controls.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_controls_of_wrong_types_are_told(field: str) -> None:
+def test_controls_of_wrong_types_raise_an_error(field: str) -> None:
     for value in (b"x", [None], {}, object(), np.zeros(3)):
         with pytest.raises(UsageError, match=field.split("_", maxsplit=1)[0]):
             noizenet.Controls(**{field: value})
@@ -122,7 +122,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("command", "option"), [(c, o) for c, options in NUMBERS.items() for o in options])
-def test_numbers_out_of_range_are_wrong_use(
+def test_numbers_out_of_range_are_usage_errors(
     command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -136,7 +136,9 @@ def test_numbers_out_of_range_are_wrong_use(
 
 
 @pytest.mark.parametrize("option", ["streams", "seconds", "real-seconds", "seed"])
-def test_numbers_of_an_evaluation(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_of_an_evaluation_out_of_range_are_usage_errors(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for value in ("nan", "inf", "-1", "x"):
         arguments = ["evaluate", "token-lstm", str(tmp_path / "c"), str(tmp_path / "o"), f"--{option}={value}"]
         assert main([*arguments, "--embedding", "crafted"]) == 2, value

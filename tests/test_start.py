@@ -431,7 +431,7 @@ class TestConsole:
         return tmp_path / self.NAME
 
     @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-    def test_no_encoding_ends_a_command(self, sound: Path, encoding: str) -> None:
+    def test_commands_run_with_every_console_encoding(self, sound: Path, encoding: str) -> None:
         env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
         view = run_noizenet("view", sound, sound.with_suffix(".png"), env=env, capture_output=True)
         assert view.returncode == 0, view.stderr
@@ -447,14 +447,14 @@ class TestConsole:
         json.loads(plain.stdout.decode(encoding))
 
     @pytest.mark.parametrize("columns", ["0", "1", "7", "-3", "many", str(10**12)])
-    def test_no_width_cuts_words_or_sets_them_letter_below_letter(self, columns: str, tmp_path: Path) -> None:
+    def test_invalid_widths_keep_words_whole(self, columns: str, tmp_path: Path) -> None:
         env = {**os.environ, "COLUMNS": columns}
         models = run_noizenet("models", env=env, capture_output=True)
         assert models.returncode == 0, models.stderr
-        for words in (b"token-lstm", b"genres", b"recipes", b"paper-rnn"):
-            assert words in models.stdout
+        for word in (b"token-lstm", b"genres", b"recipes", b"paper-rnn"):
+            assert word in models.stdout
         assert len(models.stdout) < 1_000_000
-        assert b"Hear one: noizenet generate" in models.stderr
+        assert b"Try one: noizenet generate" in models.stderr
         demo = run_noizenet(
             "corpus", "demo", tmp_path / "c", "--minutes", 0.1, "--sample-rate", 8000, env=env,
             capture_output=True,
@@ -463,32 +463,32 @@ class TestConsole:
         assert all(len(line.strip()) != 1 for line in demo.stderr.decode().splitlines())
 
     @pytest.mark.parametrize("columns", [1, 5, 39, 80])
-    def test_a_narrow_terminal_gets_whole_lines_and_no_bar(self, columns: int, tmp_path: Path) -> None:
+    def test_a_narrow_terminal_gets_whole_lines_and_no_progress_bar(self, columns: int, tmp_path: Path) -> None:
         import fcntl
         import pty
         import struct
         import termios
 
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
         command = [sys.executable, "-m", "noizenet", "corpus", "demo", tmp_path / "c", "--minutes", "0.1",
                    "--sample-rate", "8000"]  # fmt: skip
-        with subprocess.Popen(command, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as child:
-            os.close(theirs)
-            said = b""
-            with contextlib.suppress(OSError):  # how a terminal ends whose programs are gone
-                while part := os.read(ours, 1 << 16):
-                    said += part
+        with subprocess.Popen(command, env=env, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal) as child:
+            os.close(terminal)
+            messages = b""
+            with contextlib.suppress(OSError):  # raised when the terminal's last program has ended
+                while part := os.read(controller, 1 << 16):
+                    messages += part
             assert child.stdout is not None
             table = child.stdout.read()
-        os.close(ours)
-        assert child.returncode == 0, said
+        os.close(controller)
+        assert child.returncode == 0, messages
         assert b"validation" in table
-        assert b"Traceback" not in said
-        assert (b"\x1b[" in said) == (columns >= 40)  # a bar is drawn where there is room for one
+        assert b"Traceback" not in messages
+        assert (b"\x1b[" in messages) == (columns >= 40)  # a progress bar needs this width
         if columns < 40:
-            assert all(len(line.strip()) != 1 for line in said.splitlines())
+            assert all(len(line.strip()) != 1 for line in messages.splitlines())
 
     def test_a_name_that_is_not_utf8_is_printed_escaped(self, tmp_path: Path) -> None:
         name = os.fsencode(tmp_path) + b"/\xff\xe9.wav"
@@ -500,7 +500,7 @@ class TestConsole:
         assert b"Traceback" not in found.stderr
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-    def test_a_full_disk_behind_the_console_is_told_in_one_line(self) -> None:
+    def test_a_full_disk_behind_standard_output_gives_one_line(self) -> None:
         with Path("/dev/full").open("wb") as full:
             for arguments in (["--version"], ["models"], ["models", "--json"], ["--help"]):
                 found = run_noizenet(*arguments, stdout=full, stderr=subprocess.PIPE)
@@ -514,16 +514,16 @@ class TestConsole:
             assert found.returncode == 2
 
     @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-    def test_closed_streams_are_no_hindrance(self, sound: Path, closed: str) -> None:
+    def test_commands_run_with_closed_streams(self, sound: Path, closed: str) -> None:
         out = sound.with_name("v.png")
         for command, code in ((f"view '{sound}' '{out}'", 0), ("models", 0), ("nonsense", 2)):
             line = f"exec '{sys.executable}' -m noizenet {command} {closed}"
             found = subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=False, timeout=100)
             assert found.returncode == code, (command, found.stderr)
             assert b"Traceback" not in found.stderr
-        assert out.read_bytes().startswith(b"\x89PNG")  # nothing was printed into it
+        assert out.read_bytes().startswith(b"\x89PNG")  # no message was written into the file
 
-    def test_a_reader_who_goes_is_no_failure(self) -> None:
+    def test_a_pipe_closed_by_its_reader_is_no_failure(self) -> None:
         line = f"'{sys.executable}' -m noizenet models --json; echo $? >&2"
         with subprocess.Popen(["/bin/sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             assert child.stdout is not None
@@ -532,25 +532,25 @@ class TestConsole:
             assert child.stderr.read().split() == [b"0"]
 
 
-class TestWaiting:
-    def test_it_is_set_unless_the_user_has_chosen(self) -> None:
-        for said in ({}, {"OMP_NUM_THREADS": "3"}):
-            env = dict(said)
+class TestThreadWaiting:
+    def test_the_variables_are_set_unless_the_user_set_one(self) -> None:
+        for preset in ({}, {"OMP_NUM_THREADS": "3"}):
+            env = dict(preset)
             process.set_openmp_waiting(env)
-            assert env == {**said, **process.WAITING}
+            assert env == {**preset, **process.WAITING}
         for name in process.CHOICES:
             env = {name: "x"}
             process.set_openmp_waiting(env)
             assert env == {name: "x"}
 
-    def test_commands_set_it_and_the_library_does_not(self, tmp_path: Path) -> None:
+    def test_commands_set_the_variables_and_the_library_does_not(self, tmp_path: Path) -> None:
         env = environment(tmp_path)
         code = "import noizenet.api, os; print([k for k in os.environ if k.startswith(('OMP', 'GOMP', 'KMP'))])"
         assert run_python(code, env).stdout.strip() == "[]"
         code = """
             import os, sys
             from noizenet.cli import main
-            assert 'torch' not in sys.modules and 'numpy' not in sys.modules  # with them comes OpenMP
+            assert 'torch' not in sys.modules and 'numpy' not in sys.modules  # they load OpenMP
             sys.argv = ['noizenet', '--version']
             try:
                 main.run()
@@ -566,7 +566,7 @@ class TestDoctor:
         assert b"Traceback" not in found.stderr
         return found.returncode, {c["name"]: (c["ok"], c["detail"]) for c in json.loads(found.stdout)["checks"]}
 
-    def test_it_tells_the_truth_of_the_cache(self, tmp_path: Path) -> None:
+    def test_the_state_of_the_cache_is_reported(self, tmp_path: Path) -> None:
         env = environment(tmp_path)
         code, found = self.checks(env)
         assert code == 0
@@ -583,7 +583,7 @@ class TestDoctor:
         assert "/proc/none" in text
         assert f"{tmp_path}/noizenet-" in text
 
-    def test_it_names_what_reads_sound_and_how_threads_wait(self, tmp_path: Path) -> None:
+    def test_decoders_and_the_waiting_of_threads_are_reported(self, tmp_path: Path) -> None:
         import av
 
         code, found = self.checks(environment(tmp_path, PATH="/nowhere"))  # no ffmpeg program is needed
@@ -592,12 +592,12 @@ class TestDoctor:
         assert found["decoders"][0]
         assert found["sound files"][0]
         assert "GOMP_SPINCOUNT" in found["threads"][1]
-        said = self.checks(environment(tmp_path, OMP_WAIT_POLICY="ACTIVE"))[1]["threads"][1]
-        assert "OMP_WAIT_POLICY=ACTIVE" in said
+        text = self.checks(environment(tmp_path, OMP_WAIT_POLICY="ACTIVE"))[1]["threads"][1]
+        assert "OMP_WAIT_POLICY=ACTIVE" in text
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ImportError("libx.so: failed to map segment from shared object")])
-def test_memory_that_is_not_there_is_no_bug(
+def test_a_lack_of_memory_is_not_reported_as_a_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     from noizenet.cli import main as cli_main
@@ -614,8 +614,8 @@ def test_memory_that_is_not_there_is_no_bug(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its processes have no such limit")
 @pytest.mark.parametrize("megabytes", [120, 200, 250, 290])
-def test_no_limit_of_memory_lets_a_command_hang(megabytes: int, tmp_path: Path) -> None:
-    """With so little, OpenBLAS asks for memory for ever."""
+def test_a_memory_limit_does_not_hang_a_command(megabytes: int, tmp_path: Path) -> None:
+    """With so little memory, OpenBLAS would retry its allocation for ever."""
     import resource
 
     def limit() -> None:

@@ -86,7 +86,7 @@ class TestRadio:
             told(socket, "moved")
             assert take(socket, 20_000)[0] != first
             socket.send(json.dumps({"type": "move", "return": "nowhere"}))
-            assert "no moment" in told(socket, "refused")[0]["why"]
+            assert "no mark" in told(socket, "refused")[0]["why"]
 
     @pytest.mark.parametrize("kind", ["wav", "flac"])
     def test_a_recording_is_what_was_sent_and_can_be_made_again(self, studio: Server, kind: str) -> None:
@@ -110,7 +110,7 @@ class TestRadio:
         again = studio.ask("POST", f"/api/recordings/{name}/again")
         assert again.content == kept
         recipe = studio.ask("GET", f"/api/recordings/{name.rsplit('.', 1)[0]}.json").json()
-        assert [sorted(m) for m in recipe["moves"]] == [["at", "set"], ["at", "surprise"]]
+        assert [sorted(m) for m in recipe["moves"]] == [["at", "set"], ["at", "reset_state"]]
         assert name in [r["name"] for r in studio.ask("GET", "/api/recordings").json()]
         studio.ask("DELETE", f"/api/recordings/{name}")
         assert studio.ask("GET", f"/api/recordings/{name}").status_code == 404

@@ -1,7 +1,7 @@
-"""The only door: everything that the command line does, as functions.
+"""The public interface: functions for everything that the command line does.
 
-The layers below never import each other sideways; where one needs another's work (generation is watched by
-evaluation, say), it is passed a function here.
+The layers below do not import their neighbours. Where one needs another (generation uses the failure detector of
+evaluation), this layer passes a function.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Model":  # loads torch: only when it is asked for
+    if name == "Model":  # loads torch
         from noizenet.store.model import Model
 
         return Model

@@ -1,4 +1,4 @@
-"""What callers give, looked at before it is used: a wrong type is a clear error that names the parameter."""
+"""Checks of arguments: a wrong type raises an error that names the parameter."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def a_model(value: Any) -> Model:
-    """Return a model, or the one that a folder, a zip or a name stands for."""
+    """Return a model, loaded if `value` is a folder, a zip or the name of a bundled model."""
     from noizenet.store.model import Model, load
 
     return value if isinstance(value, Model) else load(a_path(value, "model"))
 
 
 def a_corpus(value: Any) -> Corpus:
-    """Return a corpus, or the one that a folder holds."""
+    """Return a corpus, opened if `value` is a folder."""
     return value if isinstance(value, Corpus) else Corpus(a_path(value, "corpus"))
 
 
 def controls_of(value: Any) -> Controls:
-    """Return controls."""
+    """Return `value` if it is a Controls."""
     if not isinstance(value, Controls):
-        raise UsageError(f"controls: {shortened(value)} is no noizenet.Controls")
+        raise UsageError(f"controls: {shortened(value)} is not a noizenet.Controls")
     return value

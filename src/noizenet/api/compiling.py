@@ -1,4 +1,4 @@
-"""Everything that is compiled at first use, compiled ahead."""
+"""Compilation of all kernels ahead of their first use."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ if TYPE_CHECKING:
     from noizenet.base.compiled import State
 
 RECIPES = ("sample-lstm", "paper-lstm", "paper-fft-lstm")
-"""One for each kind of network; token networks are covered by the model that comes with the package."""
+"""One recipe for each kind of network; bundled models cover token networks."""
 
 
 def compile_kernels() -> State:
-    """Run each loop once, for a moment, so that no later start has to compile it; return how the cache then stands.
+    """Run each kernel once, so that later starts need not compile it; return the state of the cache.
 
-    Covered is what playing, watching, training and judging with numbers of 32 bits need. Other precisions are compiled
-    when they are first asked for.
+    This covers generation, the monitor, training and evaluation in fp32. Kernels of other precisions are compiled at
+    their first use.
     """
-    for step in (_compile_librosa, _compile_playing, _compile_networks, _compile_watching):
+    for step in (_compile_librosa, _compile_generation, _compile_networks, _compile_evaluation):
         step()
     return kernel_cache()
 
 
 def kernel_cache() -> State:
-    """Return how the cache of compiled loops stands."""
+    """Return the state of the cache of compiled kernels."""
     from noizenet.kernels.cache import store
 
     return store().state()
@@ -35,7 +35,7 @@ def _compile_librosa() -> None:
     load_beat_tracker()
 
 
-def _compile_playing() -> None:
+def _compile_generation() -> None:
     from noizenet.api.models import bundled_models
     from noizenet.api.playing import stream
     from noizenet.generation.controls import Controls
@@ -49,7 +49,7 @@ def _compile_playing() -> None:
 
 
 def _compile_networks() -> None:
-    """Play networks of random weights; what their sizes are does not matter."""
+    """Generate with networks of random weights; their sizes do not matter."""
     from noizenet.model.architecture import Architecture
     from noizenet.model.batch import step_batch
     from noizenet.model.network import make_network
@@ -71,8 +71,8 @@ def _compile_networks() -> None:
             step_batch([stepper, stepper.fork()], 64)
 
 
-def _compile_watching() -> None:
-    """Hear noise as an evaluation does."""
+def _compile_evaluation() -> None:
+    """Extract the features and beats of noise."""
     import numpy as np
 
     from noizenet.audio.beats import find_beats

@@ -1,4 +1,4 @@
-"""Looking at sound and judging it: echo, evaluation, views, aliveness."""
+"""Analysis of audio and evaluation of models: reproduction, evaluation, views, aliveness."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ if TYPE_CHECKING:
     from noizenet.evaluation.echo import Reproduction
     from noizenet.store.model import Model
 
-MOST_STREAMS, MOST_SECONDS = 100_000, 1e7
-PLAYING_SHARE = 0.5
+MAX_STREAMS, MAX_SECONDS = 100_000, 1e7
+GENERATION_SHARE = 0.5
 
 
 def reproduce(
     model: Model | Path | str, song: Path | str, out: Path | str, *, genre: str | None = None
 ) -> tuple[Reproduction, Path]:
-    """Write the teacher-forced echo of a song to `out` and the persistence baseline beside it.
+    """Write the teacher-forced one-step predictions of a recording to `out`, and the persistence baseline next to it.
 
     Returns
     -------
     tuple of Reproduction and Path
-        The errors of both, and where the baseline was written.
+        The errors of both, and the path of the baseline.
     """
     from noizenet.evaluation.echo import reproduce as run
-    from noizenet.generation.genre import parse_path
+    from noizenet.generation.genre import parse_schedule
 
     out, song = a_path(out, "out"), a_path(song, "song")
-    beside = out.with_name(f"{out.stem}-persistence{out.suffix}")
-    check_outputs([out, beside], [song, *inputs_of(model)])
+    baseline = out.with_name(f"{out.stem}-persistence{out.suffix}")
+    check_outputs([out, baseline], [song, *inputs_of(model)])
     loaded = a_model(model)
-    knows = loaded.architecture.genre_size > 0
-    return run(loaded, song, out, beside, parse_path(genre, None, loaded.genres, knows, 0).at(0.0)), beside
+    conditioned = loaded.architecture.genre_size > 0
+    mix = parse_schedule(genre, None, loaded.genres, conditioned, 0).at(0.0)
+    return run(loaded, song, out, baseline, mix), baseline
 
 
 def evaluate(
@@ -61,128 +62,137 @@ def evaluate(
     seed: int = 0,
     on_progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Judge what a model plays, or a folder of sound files, by a corpus; write ``report.json`` and ``report.html``.
+    """Compare generated music with a corpus of real music; write ``report.json`` and ``report.html``.
 
     Parameters
     ----------
     model : Model, Path or str, optional
-        Plays `streams` streams of `seconds`, genre after genre, seed after seed, with no watch; they stay in
-        ``OUT/streams``, a folder for each genre's number (``genres.json`` there tells which).
+        Model to evaluate. It generates `streams` streams of `seconds` without a monitor, with genres in rotation and
+        consecutive random seeds. They stay in ``OUT/streams``, in one folder for each genre's index (see
+        ``genres.json`` there).
     corpus : Corpus, Path or str
     out : Path or str
+        Folder of the report.
     audio : Path or str, optional
-        Judge this folder's files instead; a subfolder's name is the genre that its files are meant to be. The
-        same files are taken as for building a corpus; `out` may lie below it and is left out.
+        Folder of audio files to evaluate instead of a model. The name of a subfolder is the intended genre of its
+        files. The same files are read as for building a corpus. `out` may lie in this folder and is excluded.
     streams, seconds : int, float
     embedding : str
-        ``tagger`` (fetched once, 29 MB) or ``crafted``.
+        ``tagger`` (downloaded once, 29 MB) or ``crafted``.
     real_seconds : float
-        How much is heard of each real track.
+        Seconds analysed of each real track.
     seed : int
-        Same seed, same report, but for what time costs.
+        Random seed. The same seed gives the same report, except for the measured costs.
     on_progress : callable, optional
-        Called with what is being done and the share that is done.
+        Called with the current step and the completed share in [0, 1].
 
     Returns
     -------
     dict
-        What ``report.json`` holds.
+        The content of ``report.json``.
+
+    Raises
+    ------
+    UsageError
+        For wrong arguments, among them both or neither of `model` and `audio`.
     """
     from noizenet.evaluation import recording as recordings
     from noizenet.evaluation.run import Options
     from noizenet.evaluation.run import evaluate as run
 
     if (model is None) == (audio is None):
-        raise UsageError("an evaluation judges either a model or a folder of audio: give one of them")
+        raise UsageError("evaluate: give either model or audio")
     if audio is not None:
         audio = a_path(audio, "audio")
-    if not 1 <= a_number(streams, "streams", whole=True) <= MOST_STREAMS:
-        raise UsageError(f"streams: {streams} is not between 1 and {MOST_STREAMS:,}")
+    if not 1 <= a_number(streams, "streams", whole=True) <= MAX_STREAMS:
+        raise UsageError(f"streams: {streams} is not between 1 and {MAX_STREAMS:,}")
     if audio is None and not a_number(seconds, "seconds") >= recordings.SHORTEST_S:
-        raise UsageError(f"seconds: {seconds:g} is too short: metrics need at least {recordings.SHORTEST_S:g} s")
-    if audio is None and seconds > MOST_SECONDS:
-        raise UsageError(f"seconds: {seconds:g} are too many (at most {MOST_SECONDS:,.0f})")
+        raise UsageError(f"seconds: {seconds:g} is too short; the metrics need at least {recordings.SHORTEST_S:g} s")
+    if audio is None and seconds > MAX_SECONDS:
+        raise UsageError(f"seconds: {seconds:g} is too long (at most {MAX_SECONDS:,.0f})")
     options = Options(embedding, a_number(real_seconds, "real seconds"), a_number(seed, "seed", whole=True))
     loaded, out = a_corpus(corpus), a_path(out, "out")
     check_outputs([out], [loaded.folder, audio, *inputs_of(model)])
     check_own_folder(out, "report", ["report.json"], ["report.html", "streams"])
-    make_folder(out)  # if it cannot be, better known before the work than after
-    player: Model | None = None
+    make_folder(out)  # fails early if it cannot be made
+    evaluated: Model | None = None
     cost: dict[str, Any] = {}
     if audio is not None:
-        title, folder = f"{Path(audio).name}, judged", Path(audio)
+        title, folder = f"Evaluation of {Path(audio).name}", Path(audio)
     else:
         assert model is not None
-        player = a_model(model)
-        title, folder = "A model, judged", out / "streams"
-        takes = _takes(player, folder, streams, seconds, seed)
-        cost = _play_streams(player, takes, streams * seconds, _part(on_progress, 0.0, PLAYING_SHARE))
+        evaluated = a_model(model)
+        title, folder = "Evaluation of a model", out / "streams"
+        takes = _takes(evaluated, folder, streams, seconds, seed)
+        cost = _generate_streams(
+            evaluated, takes, streams * seconds, _scaled_progress(on_progress, 0.0, GENERATION_SHARE)
+        )
     if audio is not None:
         made, skipped = recordings.of_folder(folder, loaded.genres, exclude=out)
-    else:  # by what was asked for, never by the files' names; what an earlier evaluation left is not this model's
-        heard = [recordings.of_file(p, p.relative_to(folder).as_posix(), c.genre or "") for p, c in takes]
-        made = [m for m in heard if isinstance(m, recordings.Recording)]
-        skipped = [m for m in heard if not isinstance(m, recordings.Recording)]
-    warnings = [f"{text}: its scores do not describe a model" for text in recordings.overlap(loaded, made)]
+    else:  # only this call's streams: the folder may contain those of an earlier evaluation
+        loaded_streams = [recordings.of_file(p, p.relative_to(folder).as_posix(), c.genre or "") for p, c in takes]
+        made = [m for m in loaded_streams if isinstance(m, recordings.Recording)]
+        skipped = [m for m in loaded_streams if not isinstance(m, recordings.Recording)]
+    warnings = [f"{text}: its metrics do not describe a model" for text in recordings.overlap(loaded, made)]
     warnings += [f"{m.name}: {text}" for m in made for text in m.issues]
     return run(
-        title, loaded, made, out, options, model=player, cost=cost, warnings=warnings, skipped=skipped,
-        on_progress=_part(on_progress, 0.0 if player is None else PLAYING_SHARE, 1.0),
+        title, loaded, made, out, options, model=evaluated, cost=cost, warnings=warnings, skipped=skipped,
+        on_progress=_scaled_progress(on_progress, 0.0 if evaluated is None else GENERATION_SHARE, 1.0),
     )  # fmt: skip
 
 
-def _part(
+def _scaled_progress(
     on_progress: Callable[[str, float], None] | None, first: float, last: float
 ) -> Callable[[str, float], None] | None:
-    """Return what tells the progress of one phase as a part of the whole, so that it never goes back."""
+    """Return a callback that maps the progress [0, 1] of one phase to [first, last] of the whole."""
     if on_progress is None:
         return None
-    tell = on_progress
-    return lambda what, share: tell(what, first + (last - first) * share)
+    report = on_progress
+    return lambda step, share: report(step, first + (last - first) * share)
 
 
 def _takes(model: Model, folder: Path, streams: int, seconds: float, seed: int) -> list[tuple[Path, Controls]]:
-    """Return what to play into which file: folders are genres by number, since a name may be no folder's name."""
+    """Return the file and controls of each stream; folders are named by index, as a genre may be no valid name."""
     from noizenet.evaluation.recording import write_table
 
-    told = model.genres if model.architecture.genre_size else []
-    places = [f"{number:03d}" for number in range(len(told))] or ["any"]
-    for place in places[:streams]:
-        make_folder(folder / place)
-    write_table(folder, dict(zip(places, told, strict=False)))
+    genres = model.genres if model.architecture.genre_size else []
+    subfolders = [f"{number:03d}" for number in range(len(genres))] or ["any"]
+    for subfolder in subfolders[:streams]:
+        make_folder(folder / subfolder)
+    write_table(folder, dict(zip(subfolders, genres, strict=False)))
     return [
         (
-            folder / places[i % len(places)] / f"{i:03d}.flac",
-            Controls(seconds=seconds, seed=seed + i, genre=told[i % len(told)] if told else None, watch="off"),
+            folder / subfolders[i % len(subfolders)] / f"{i:03d}.flac",
+            Controls(seconds=seconds, seed=seed + i, genre=genres[i % len(genres)] if genres else None, watch="off"),
         )
         for i in range(streams)
     ]
 
 
-def _play_streams(
+def _generate_streams(
     model: Model,
     takes: Sequence[tuple[Path, Controls]],
     total: float,
     on_progress: Callable[[str, float], None] | None,
 ) -> dict[str, Any]:
-    """Play; return what that cost."""
+    """Generate the streams; return the costs: speed, energy, memory and the training's metrics."""
     import time
 
     import psutil
 
     from noizenet.base.energy import joule_meter
 
-    joules, begun = joule_meter(), time.perf_counter()
+    joules, started = joule_meter(), time.perf_counter()
 
-    def told_of(made: float) -> None:
+    def on_block(made: float) -> None:
         if on_progress is not None:
-            on_progress(f"playing: {made:,.0f} of {total:,.0f} s", made / total)
+            on_progress(f"generating: {made:,.0f} of {total:,.0f} s", made / total)
 
-    generate_batch(model, takes, on_block=told_of)
-    took, spent = time.perf_counter() - begun, joules()
+    generate_batch(model, takes, on_block=on_block)
+    elapsed, energy = time.perf_counter() - started, joules()
     return {
-        "generation_real_time": total / took,
-        "joules_per_second": None if spent is None else spent / total,
+        "generation_real_time": total / elapsed,
+        "joules_per_second": None if energy is None else energy / total,
         "rss_mb": psutil.Process().memory_info().rss / 1e6,
         "model_bytes": sum(a.nbytes for a in model.weights.arrays.values()),
         "training": model.training.get("metrics", {}),
@@ -198,10 +208,10 @@ def view(
     names: Sequence[str] = (),
     notes: list[str] | None = None,
 ) -> Figure:
-    """Draw one recording, or several side by side; write PNG or SVG where `out` is given.
+    """Draw one recording, or several side by side, and write a PNG or SVG file if `out` is given.
 
-    What was repaired or lost of the files is appended to `notes`, where that is given.
-    For the arrays behind a picture see :func:`noizenet.views.page.analyse`.
+    Repaired and lost parts of the files are appended to `notes` if it is given. For the data of a figure see
+    :func:`noizenet.views.page.analyse`.
     """
     from noizenet.views.page import draw_page
     from noizenet.views.render import save_figure
@@ -209,7 +219,7 @@ def view(
     many = [sources] if isinstance(sources, (str, Path, Waveform)) or not isinstance(sources, Sequence) else sources
     many = [s if isinstance(s, Waveform) else a_path(s, "sources") for s in many]
     if not many:
-        raise UsageError("sources: there is nothing to draw")
+        raise UsageError("sources: is empty; give at least one recording")
     if isinstance(names, (str, bytes)) or not isinstance(names, Sequence) or (names and len(names) != len(many)):
         raise UsageError(f"names: expected {len(many)} names, one for each source")
     if out is not None:
@@ -222,13 +232,13 @@ def view(
 
 
 def aliveness(source: Path | str | Waveform) -> Report:
-    """Judge whether a recording is alive; see :mod:`noizenet.evaluation.aliveness`."""
+    """Detect degenerate parts of a recording; see :mod:`noizenet.evaluation.aliveness`."""
     if isinstance(source, Waveform):
-        watch = Aliveness(source.sample_rate)
-        watch.push(source.samples)
-        return watch.finish()
+        detector = Aliveness(source.sample_rate)
+        detector.push(source.samples)
+        return detector.finish()
     with AudioReader(a_path(source, "source")) as reader:
-        watch = Aliveness(reader.info.sample_rate)
+        detector = Aliveness(reader.info.sample_rate)
         for block in mono_blocks(reader):
-            watch.push(block)
-    return watch.finish()
+            detector.push(block)
+    return detector.finish()

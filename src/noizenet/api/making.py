@@ -1,4 +1,4 @@
-"""From recordings to a model, and from a model to what others read: corpora, training, export, figures."""
+"""Corpora, training, export and figures."""
 
 from __future__ import annotations
 
@@ -66,20 +66,23 @@ def train(
     ----------
     corpus : Corpus, Path or str
     out : Path or str
-        The model folder.
+        The model folder to write.
     model : str
-        A recipe's name.
+        Name of a recipe.
     config : Path or str, optional
-        TOML file laid over the recipe.
+        TOML file whose values override the recipe's.
     set : sequence of str
-        ``section.key=value``, laid over that.
+        ``section.key=value``; overrides both.
     minutes, epochs : float, optional
-        Budget; ten minutes where neither is given.
+        Budget; the default is ten minutes.
     seed : int
+        Random seed.
     resume : bool
+        Continue an interrupted training from its checkpoint.
     command : str
-        For the model card.
+        Command line, for the model card.
     on_progress : callable, optional
+        Called with the progress of the training.
 
     Returns
     -------
@@ -110,10 +113,10 @@ def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
 
 
 def figures(out: Path | str, model: Model | Path | str = DEFAULT_MODEL, *, seed: int = 0) -> list[Path]:
-    """Draw the paper's figures; those of sound are views of eight seconds that `model` plays.
+    """Draw the paper's figures; those of audio are views of eight seconds that `model` generates.
 
-    What lessons 11 and 12 let one hear is written too, and, where the model is an LSTM over codes, what its gates do
-    while it reads them.
+    The audio examples of lessons 11 and 12 are written too and, if the model is an LSTM over codes, the values of its
+    gates over time.
     """
     from noizenet.audio.waveform import concatenate
     from noizenet.figures import FIGURES

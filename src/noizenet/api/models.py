@@ -1,4 +1,4 @@
-"""Models by name or folder."""
+"""Bundled models, and models in folders and zips."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def bundled_models() -> dict[str, Path]:
 
 
 def inputs_of(*sources: object) -> list[Path]:
-    """Return the files and folders behind models, corpora and recordings that are given by path."""
+    """Return the files and folders of models, corpora and recordings that are given by path."""
     from noizenet.store.bundled import files_of
 
     return [p for s in sources if isinstance(s, (str, Path)) for p in files_of(a_path(s, "model"))]
 
 
 def load_model(source: Path | str) -> Model:
-    """Read a model folder or zip; nothing in it is executed."""
+    """Read a model folder or zip, or a bundled model by its name; no code in it is executed."""
     from noizenet.store.model import load
 
     return load(a_path(source, "model"))

@@ -1,4 +1,4 @@
-"""A model plays: as blocks, live, into a file."""
+"""Generation: as blocks, in real time, or into files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.base.files import check_outputs
 from noizenet.evaluation.aliveness import Aliveness, Report, failure_mode
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import spell_path
+from noizenet.generation.genre import format_schedule
 
 if TYPE_CHECKING:
     from noizenet.generation.monitor import WatchReport
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from noizenet.store.model import Model
 
 
-TOGETHER = 16
-"""Pieces that are made in lockstep."""
+BATCH_SIZE = 16
+"""Pieces that are generated as one batch."""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What :func:`generate` has written.
+    """Result of :func:`generate`.
 
-    The pace is that of all pieces that were made together; the tempo is the network's clock's, 0 where it has none.
+    The real-time factor is that of the whole batch. The tempo is that of the beat conditioning, 0 without one.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Generated:
 
 @dataclass
 class Playing:
-    """How live playing stands: seconds given away, pace of making, gaps of the card, and what the watch saw."""
+    """Status of playback: seconds played, speed of generation, buffer underruns, and the monitor's report."""
 
     sample_rate: int
     channels: int
@@ -61,7 +61,7 @@ class Playing:
 
 
 def stream(model: Model | Path | str, controls: Controls) -> Stream:
-    """Play: an iterator of waveform blocks, endless where ``controls.seconds`` is None."""
+    """Return an iterator of waveform blocks, endless if ``controls.seconds`` is None."""
     from noizenet.generation.stream import Stream
 
     return Stream(a_model(model), controls_of(controls), failure_mode)
@@ -74,18 +74,18 @@ def play(
     *,
     on_block: Callable[[Playing], None] | None = None,
 ) -> Playing:
-    """Play live: on the sound card, or as 16-bit little-endian PCM into `pipe`.
+    """Play in real time: on the sound card, or as 16-bit little-endian PCM into `pipe`.
 
-    Blocks are made up to two seconds ahead in a thread of their own.
+    A separate thread generates blocks up to two seconds ahead.
 
     Parameters
     ----------
     model : Model, Path or str
     controls : Controls
-        Without a length, this returns only by an exception (Ctrl-C) or when the pipe's reader has gone.
+        Without a length, playback ends with an exception (Ctrl-C), or when the pipe's reader closes it.
     pipe : binary file, optional
     on_block : callable, optional
-        Called after each block with how it stands.
+        Called after each block with the status.
 
     Returns
     -------
@@ -94,29 +94,29 @@ def play(
     from noizenet.generation.prefetch import Prefetcher
 
     blocks = stream(model, controls)
-    ahead = Prefetcher(blocks)
+    prefetched = Prefetcher(blocks)
     state = Playing(blocks.sample_rate, blocks.channels, remarks=blocks.remarks)
 
-    def passing() -> Iterator[Waveform]:
-        for block in ahead:
+    def with_status() -> Iterator[Waveform]:
+        for block in prefetched:
             yield block
             state.seconds += len(block) / blocks.sample_rate
-            state.real_time_factor, state.margin = ahead.pace.real_time_factor, ahead.pace.margin
+            state.real_time_factor, state.margin = prefetched.pace.real_time_factor, prefetched.pace.margin
             state.watch = blocks.watch
             if on_block is not None:
                 on_block(state)
 
     try:
         if pipe is not None:
-            write_pcm(pipe, passing())
+            write_pcm(pipe, with_status())
             return state
         with Card(blocks.sample_rate, blocks.channels) as card:
-            for block in passing():
+            for block in with_status():
                 card.write(block.samples.reshape(len(block), -1))
                 state.underruns = card.underruns
         return state
     finally:
-        ahead.close()
+        prefetched.close()
 
 
 def generate(
@@ -126,17 +126,17 @@ def generate(
     *,
     on_block: Callable[[float], None] | None = None,
 ) -> Generated:
-    """Write new music to a file.
+    """Generate music into a file.
 
     Parameters
     ----------
     model : Model, Path or str
     out : Path or str
-        ``.wav``, ``.flac`` or ``.ogg``; appears only when complete.
+        ``.wav``, ``.flac`` or ``.ogg``; the file appears when it is complete.
     controls : Controls
         With a length.
     on_block : callable, optional
-        Called with the seconds made so far.
+        Called with the seconds generated so far.
 
     Returns
     -------
@@ -151,15 +151,15 @@ def generate_batch(
     *,
     on_block: Callable[[float], None] | None = None,
 ) -> list[Generated]:
-    """Write several pieces at once, sixteen at a time: each is what :func:`generate` makes of it alone.
+    """Generate several pieces in batches of sixteen; each equals that of :func:`generate`.
 
     Parameters
     ----------
     model : Model, Path or str
     takes : sequence of (path, Controls)
-        Alike but for seed and genre.
+        Files and their controls, which may differ in seed and genre only.
     on_block : callable, optional
-        Called with the seconds made so far, of all takes.
+        Called with the seconds generated so far, summed over all takes.
 
     Returns
     -------
@@ -168,51 +168,51 @@ def generate_batch(
     Raises
     ------
     NoizenetError
-        Where a piece cannot be written. The other pieces of its sixteen are finished first; the message counts what
-        is finished.
+        If a piece cannot be written. The other pieces of its batch are finished first. The message gives the number of
+        finished pieces.
     KeyboardInterrupt
-        With a text that counts what is finished.
+        On Ctrl-C, with the number of finished pieces in its text.
     """
     if not isinstance(takes, Sequence) or not all(_is_take(t) for t in takes):
         raise UsageError("takes: expected pairs of a path and controls")
     takes = [(a_path(path, "out"), controls_of(c)) for path, c in takes]
     check_outputs([path for path, _ in takes], [*(c.prompt for _, c in takes), *inputs_of(model)])
     if any(c.seconds is None for _, c in takes):
-        raise UsageError("a file needs a length: give seconds")
+        raise UsageError("seconds: a file needs a length")
     loaded, made = a_model(model), list[Generated]()
     before, finished = 0.0, list[Path]()
     try:
-        for first in range(0, len(takes), TOGETHER):
-            group = takes[first : first + TOGETHER]
-            told = lambda s, before=before: on_block and on_block(before + s)  # noqa: E731
-            made += _group(loaded, group, told, finished)
+        for first in range(0, len(takes), BATCH_SIZE):
+            batch = takes[first : first + BATCH_SIZE]
+            report = lambda s, before=before: on_block and on_block(before + s)  # noqa: E731
+            made += _generate_one_batch(loaded, batch, report, finished)
             before += sum(g.seconds for g in made[first:])
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {_count(finished, len(takes))}") from None
+        raise KeyboardInterrupt(f"interrupted; {_describe_finished(finished, len(takes))}") from None
     except NoizenetError as error:
         if len(takes) == 1:
             raise
-        raise type(error)(f"{error}; {_count(finished, len(takes))}") from error
+        raise type(error)(f"{error}; {_describe_finished(finished, len(takes))}") from error
     return made
 
 
-def _count(finished: Sequence[Path], wanted: int) -> str:
-    """Say how many of the pieces that were wanted are finished."""
+def _describe_finished(finished: Sequence[Path], total: int) -> str:
+    """Return how many of the pieces are finished, with the first names."""
     if not finished:
         return "nothing was written"
     names = ", ".join(p.name for p in finished[:5]) + (", …" if len(finished) > 5 else "")
-    return f"{len(finished)} of {wanted} pieces are finished and kept: {names}"
+    return f"{len(finished)} of {total} pieces are finished and kept: {names}"
 
 
 def _is_take(value: object) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2
 
 
-class _Files:
-    """Files that are written together.
+class _OutputFiles:
+    """Output files of one batch.
 
-    One that cannot be written goes at once, which leaves its room to the others; its error is raised when they are
-    finished, or when none is left.
+    A file that cannot be written is removed at once, which frees its disk space for the others. Its error is raised
+    when they are finished, or when none is left.
     """
 
     def __init__(self, finished: list[Path]) -> None:
@@ -220,12 +220,12 @@ class _Files:
         self._failed: dict[AudioWriter, NoizenetError] = {}
         self._finished = finished
 
-    def __enter__(self) -> _Files:
+    def __enter__(self) -> _OutputFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
         for writer in self.writers:
-            writer.abort()  # nothing is left to remove of those that are finished
+            writer.abort()  # does nothing to finished files
 
     def write(self, blocks: Sequence[Waveform]) -> None:
         for writer, block in zip(self.writers, blocks, strict=True):
@@ -239,9 +239,9 @@ class _Files:
         for error in self._failed.values():
             raise error
 
-    def _try(self, writer: AudioWriter, what: Callable[[], None]) -> bool:
+    def _try(self, writer: AudioWriter, operation: Callable[[], None]) -> bool:
         try:
-            what()
+            operation()
         except NoizenetError as error:
             self._failed[writer] = error
             if len(self._failed) == len(self.writers):
@@ -250,7 +250,7 @@ class _Files:
         return True
 
 
-def _group(
+def _generate_one_batch(
     model: Model,
     takes: Sequence[tuple[Path | str, Controls]],
     on_block: Callable[[float], object],
@@ -261,27 +261,27 @@ def _group(
     from noizenet.generation.stream import Stream
 
     streams = Stream.many(model, [controls for _, controls in takes], failure_mode)
-    begun, total = time.perf_counter(), 0.0
-    watches = [Aliveness(s.sample_rate) for s in streams]
-    with _Files(finished) as files:
+    started, total = time.perf_counter(), 0.0
+    detectors = [Aliveness(s.sample_rate) for s in streams]
+    with _OutputFiles(finished) as files:
         writers = files.writers
-        for (path, c), blocks in zip(takes, streams, strict=True):
-            expected = round(((c.seconds or 0.0) + c.prompt_seconds) * blocks.sample_rate)
-            writers.append(AudioWriter(path, blocks.sample_rate, blocks.channels, expected))
-        for together in Stream.generate_batch(streams):
-            files.write(together)
-            for watch, block in zip(watches, together, strict=True):
-                watch.push(block.samples)
-            total += sum(len(block) for block in together) / streams[0].sample_rate
+        for (path, c), s in zip(takes, streams, strict=True):
+            expected = round(((c.seconds or 0.0) + c.prompt_seconds) * s.sample_rate)
+            writers.append(AudioWriter(path, s.sample_rate, s.channels, expected))
+        for blocks in Stream.generate_batch(streams):
+            files.write(blocks)
+            for detector, block in zip(detectors, blocks, strict=True):
+                detector.push(block.samples)
+            total += sum(len(block) for block in blocks) / streams[0].sample_rate
             on_block(total)
         files.commit()
-    made = total - sum(blocks.prompt_seconds for blocks in streams)  # a prompt is decoded, not played
-    pace = made / max(1e-9, time.perf_counter() - begun)
+    generated = total - sum(s.prompt_seconds for s in streams)  # a prompt is decoded, not generated
+    real_time_factor = generated / max(1e-9, time.perf_counter() - started)
     return [
         Generated(
-            Path(path), writer.frames / blocks.sample_rate,
-            spell_path(blocks.path, blocks.genres) if blocks.conditioned else "",
-            pace, writer.clipped, watch.finish(), blocks.watch, blocks.remarks, blocks.tempo,
+            Path(path), writer.frames / s.sample_rate,
+            format_schedule(s.schedule, s.genres) if s.conditioned else "",
+            real_time_factor, writer.clipped, detector.finish(), s.watch, s.remarks, s.tempo,
         )
-        for (path, _), blocks, writer, watch in zip(takes, streams, writers, watches, strict=True)
+        for (path, _), s, writer, detector in zip(takes, streams, writers, detectors, strict=True)
     ]  # fmt: skip

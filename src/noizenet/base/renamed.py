@@ -33,6 +33,9 @@ CONTROLS: dict[str, str] = {
 }
 """Controls of generation: keys in the recipes of recordings, and with hyphens options of ``generate`` and ``play``."""
 
+MOVES: dict[str, str] = {"surprise": "reset_state"}
+"""Moves of an instrument, in the recipes of recordings."""
+
 WATCHES: dict[str, str] = {"mend": "recover"}
 """Values of ``--watch``."""
 

@@ -1,6 +1,6 @@
-"""Rung 9: the command line. A command is one thin function that calls one function of the API.
+"""Rung 9: the command line. Each command is one function that calls one function of the API.
 
-A new command is one module here and one line in this table.
+A new command needs one module and one line in this table.
 """
 
 from noizenet.base.registry import Registry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noizenet.base.errors import UsageError
-from noizenet.cli.output import print_json, print_table, say
+from noizenet.cli.output import print_json, print_message, print_table
 
 if TYPE_CHECKING:
     from noizenet.bench.figure import Figure
@@ -18,20 +18,22 @@ PARTS = ("starting", "building", "training", "stepping", "playing")
 
 def bench(
     only: Annotated[str, typer.Option(help="starting, building, training, stepping, playing or memory.")] = "",
-    audio: Annotated[Path | None, typer.Option(help="Recordings for building and memory (default: made here).")] = None,
-    rounds: Annotated[int, typer.Option(help="Times that each pair is measured; medians are shown.")] = 3,
-    memory: Annotated[bool, typer.Option("--memory", help="Also the peak memory of long work (half an hour).")] = False,
+    audio: Annotated[
+        Path | None, typer.Option(help="Recordings for building and memory (default: synthetic ones).")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Measurements of each pair; the medians are shown.")] = 3,
+    memory: Annotated[bool, typer.Option("--memory", help="Also measure peak memory (half an hour).")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure speed against the bare libraries, side by side in one run."""
+    """Measure the speed of noizenet against that of the libraries alone."""
     if only and only not in (*PARTS, "memory"):
         raise UsageError(f"--only {only}: expected {', '.join(PARTS)} or memory")
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: expected at least 1")
-    wanted = [only] if only else [*PARTS, *(["memory"] if memory else [])]
+    parts = [only] if only else [*PARTS, *(["memory"] if memory else [])]
     figures: list[Figure] = []
-    for part in wanted:
-        say(f"measuring {part} …")
+    for part in parts:
+        print_message(f"measuring {part} …")
         figures += _measure(part, audio, rounds)
     if json:
         print_json(
@@ -50,13 +52,13 @@ def bench(
             }
         )
         return
-    words = {True: "met", False: "MISSED", None: ""}
+    labels = {True: "met", False: "MISSED", None: ""}
     rows = [
         [
             f.name,
             f"{f.value:.3g} {f.unit}",
             "" if f.target is None else f"{'≥' if f.higher else '≤'} {f.target:.3g}",
-            words[f.met],
+            labels[f.met],
             f.detail,
         ]
         for f in figures

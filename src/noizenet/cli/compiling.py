@@ -1,4 +1,4 @@
-"""What a command says while loops are compiled, which is once after an installation."""
+"""Progress messages of the compilation of kernels, which happens once after an installation."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import time
 
 from noizenet.base import compiled
 
-EVERY_S = 2.0
-"""Seconds from one line to the next: these are lines, since a progress bar may own the last one."""
+INTERVAL_S = 2.0
+"""Least time between messages. They are lines of text, as a progress bar may be showing."""
 
 
-def tell() -> None:
-    """Have it told on standard error."""
+def report_progress() -> None:
+    """Report the compilation on standard error."""
     last: list[float] = []
 
     def on_progress(what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if last and now - last[0] < EVERY_S:
+        if last and now - last[0] < INTERVAL_S:
             return
         last[:] = [now]
         _line(f"compiling {what}, once: {done} of {total} …" if total else f"compiling {what}, once: {done} done …")
 
     compiled.callbacks.on_progress = on_progress
-    compiled.callbacks.on_wait = lambda: _line("another noizenet compiles the kernels, once; waiting for it …")
+    compiled.callbacks.on_wait = lambda: _line("another noizenet process is compiling the kernels, once; waiting …")
     compiled.callbacks.on_note = lambda text: _line(f"note: {text}")
 
 
 def _line(text: str) -> None:
-    with contextlib.suppress(OSError):  # full or gone: compiling goes on
+    with contextlib.suppress(OSError):  # a full or closed standard error does not stop the compilation
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noizenet.base.errors import InterruptedRunError, UsageError
-from noizenet.cli.output import bar, print_json, print_table, say
+from noizenet.cli.output import print_json, print_message, print_table, progress_bar
 
 if TYPE_CHECKING:
     from noizenet.corpus.corpus import Corpus
@@ -22,22 +22,22 @@ Rate = Annotated[int, typer.Option("--sample-rate", help="Hz.")]
 Channels = Annotated[int, typer.Option("--channels", help="1 mono, 2 stereo.")]
 Workers = Annotated[
     int,
-    typer.Option("--workers", help="Processes; 0: one per core, two at least. With 1 a crash of a decoder ends all."),
+    typer.Option("--workers", help="Processes; 0: one a core, at least two. With 1, a decoder's crash ends the run."),
 ]
 SHOWN_PROBLEMS = 12
 
 
 def demo(
     out: Annotated[Path, typer.Argument(help="The corpus folder to make.")],
-    minutes: Annotated[float, typer.Option(help="Length of all songs together.")] = 8.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same songs.")] = 0,
+    minutes: Annotated[float, typer.Option(help="Total length of the songs.")] = 8.0,
+    seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same songs.")] = 0,
     sample_rate: Rate = 22_050,
     json: Json = False,
 ) -> None:
-    """Make procedural songs in labelled genres: a corpus without any download."""
+    """Make a corpus of synthetic songs in labelled genres, without a download."""
     from noizenet.api import demo_corpus
 
-    with bar("rendering songs") as update:
+    with progress_bar("rendering songs") as update:
         corpus = demo_corpus(
             out, minutes=minutes, seed=seed, sample_rate=sample_rate,
             on_song=lambda done, total: update(done, total, f"{done} of {total} songs"),
@@ -46,14 +46,14 @@ def demo(
 
 
 def build(
-    source: Annotated[Path, typer.Argument(help="Folder of genre folders, flat folder, or FMA tree.")],
+    source: Annotated[Path, typer.Argument(help="Folder with a subfolder for each genre, flat folder, or FMA tree.")],
     out: Annotated[Path, typer.Argument(help="The corpus folder to make or complete.")],
     layout: Annotated[str, typer.Option(help="auto, fma or folders.")] = "auto",
     sample_rate: Rate = 22_050,
     channels: Channels = 1,
-    min_seconds: Annotated[float, typer.Option(help="Shorter recordings are refused.")] = 1.0,
+    min_seconds: Annotated[float, typer.Option(help="Shorter recordings are skipped.")] = 1.0,
     workers: Workers = 0,
-    seed: Annotated[int, typer.Option(help="Of the split into train, validation and test.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the split into train, validation and test.")] = 0,
     json: Json = False,
 ) -> None:
     """Prepare recordings for training: decode, resample, split by artist or track."""
@@ -61,7 +61,7 @@ def build(
 
     if workers < 0:
         raise UsageError(f"workers: {workers} is not a number of processes; give 1 or more, or 0 for one per core")
-    with _kept_if_interrupted("what is prepared"), bar("preparing recordings") as update:
+    with _resumable("prepared recordings are kept"), progress_bar("preparing recordings") as update:
         corpus = build_corpus(
             source, out, layout=layout, sample_rate=sample_rate, channels=channels, min_seconds=min_seconds,
             workers=workers or None, seed=seed, progress=_progress(update),
@@ -75,14 +75,14 @@ def fetch(
     sample_rate: Rate = 22_050,
     channels: Channels = 1,
     keep_archives: Annotated[bool, typer.Option(help="Keep the zip files after unpacking.")] = False,
-    base_url: Annotated[str, typer.Option(help="Where the archives lie.")] = "",
+    base_url: Annotated[str, typer.Option(help="URL of the folder of the archives.")] = "",
     json: Json = False,
 ) -> None:
-    """Download a Free Music Archive dataset (resumable, checked), unpack and build it."""
+    """Download a dataset of the Free Music Archive (resumable, with checksums) and build it."""
     from noizenet.api import fetch_corpus
 
     extra: dict[str, Any] = {"base_url": base_url.rstrip("/")} if base_url else {}
-    with _kept_if_interrupted("what is there"), bar("downloading") as update:
+    with _resumable("downloaded files are kept"), progress_bar("downloading") as update:
         corpus = fetch_corpus(
             name, out, sample_rate=sample_rate, channels=channels, keep_archives=keep_archives,
             transfer=lambda file, done, total: update(done, total, f"{file}: {done / 1e6:,.0f}/{total / 1e6:,.0f} MB"),
@@ -95,29 +95,29 @@ def show(
     corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
     json: Json = False,
 ) -> None:
-    """Show what a corpus holds and what was left out of it."""
+    """Show the tracks of a corpus and the files that were left out."""
     from noizenet.api import load_corpus
 
     _report(load_corpus(corpus), json)
 
 
 @contextlib.contextmanager
-def _kept_if_interrupted(what: str) -> Iterator[None]:
+def _resumable(kept: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise InterruptedRunError(f"interrupted; {what} is kept, go on with the same command") from error
+        raise InterruptedRunError(f"interrupted; {kept}, run the same command to resume") from error
 
 
 def _progress(update: Any) -> Any:
     def on_file(done: int, total: int, seconds: float) -> None:
-        update(done, total, f"{done} of {total} files, {seconds / 60:.0f} min of sound")
+        update(done, total, f"{done} of {total} files, {seconds / 60:.0f} min of audio")
 
     return on_file
 
 
 def summary(corpus: Corpus) -> dict[str, Any]:
-    """Return a corpus as plain data: genres with tracks and minutes per split, and the problems."""
+    """Return a JSON-compatible summary: genres with tracks and minutes of each split, problems, duplicates."""
     from noizenet.corpus.arrange import read_duplicates
     from noizenet.corpus.build import read_problems
     from noizenet.corpus.split import SPLITS
@@ -165,49 +165,49 @@ def _report(corpus: Corpus, json: bool) -> None:
     _report_problems(found["problems"], corpus)
     _report_duplicates(found["duplicates"], corpus)
     if len(corpus.tracks) < 3:
-        say("With fewer than 3 tracks not every split can be filled; add recordings for an honest test.")
+        print_message("With fewer than 3 tracks some splits are empty; add recordings.")
 
 
 def _report_duplicates(duplicates: list[dict[str, Any]], corpus: Corpus) -> None:
-    """Say how many groups of the same recording there are, and whether a collection's own split parts some."""
+    """Print the number of groups of duplicates, and of groups that a predefined split divides."""
     if not duplicates:
         return
     splits: dict[int, set[str]] = {}
     for d in duplicates:
         splits.setdefault(d["group"], set()).add(d["split"])
-    parted = [group for group, sides in splits.items() if len(sides) > 1]
-    what = f"{len(splits)} group{'s' * (len(splits) > 1)} of the same recording ({len(duplicates)} tracks)"
-    where = corpus.folder / "duplicates.csv"
-    if not parted:
-        say(f"{what}; each is kept on one side of the split: {where}")
+    divided = [group for group, names in splits.items() if len(names) > 1]
+    groups = f"{len(splits)} group{'s' * (len(splits) > 1)} of the same recording ({len(duplicates)} tracks)"
+    path = corpus.folder / "duplicates.csv"
+    if not divided:
+        print_message(f"{groups}; each is kept on one side of the split: {path}")
         return
-    first = ", ".join(f"{d['source']} ({d['split']})" for d in duplicates if d["group"] == parted[0])
-    say(
-        f"{what}: {where}. The collection's own split puts {len(parted)} of them on more than one side, "
-        f"so that what is held out is not all new: {first}"
+    first = ", ".join(f"{d['source']} ({d['split']})" for d in duplicates if d["group"] == divided[0])
+    print_message(
+        f"{groups}: {path}. The dataset's predefined split puts {len(divided)} of them on more than one side, "
+        f"so that some held-out recordings are also training data: {first}"
     )
 
 
 def _report_problems(problems: list[dict[str, str]], corpus: Corpus) -> None:
-    """Say how many files were not taken as they are and why, and show the first of them."""
+    """Print how many files had problems, and the first of them with their reasons."""
     if not problems:
         return
     counts = Counter(p["action"] for p in problems)
-    told = ", ".join(f"{n} {action}" for action, n in sorted(counts.items()))
-    say(f"{told}; all of them with the reason: {corpus.folder / 'problems.csv'}")
-    # What was lost comes first: of a folder of pictures a dozen lines would hide it.
+    totals = ", ".join(f"{n} {action}" for action, n in sorted(counts.items()))
+    print_message(f"{totals}; reasons: {corpus.folder / 'problems.csv'}")
+    # Losses come first; a dozen ignored pictures would hide them.
     order = {action: i for i, action in enumerate(("kept in part", "cut", "skipped", "repaired", "ignored"))}
     ranked = sorted(problems, key=lambda p: order.get(p["action"], len(order)))
     for p in ranked[:SHOWN_PROBLEMS]:
-        say(f"  {p['action']}: {p['path']}: {p['reason']}")
+        print_message(f"  {p['action']}: {p['path']}: {p['reason']}")
     if len(problems) > SHOWN_PROBLEMS:
-        say(f"  … and {len(problems) - SHOWN_PROBLEMS} more")
+        print_message(f"  … and {len(problems) - SHOWN_PROBLEMS} more")
     for line in _common_reasons(problems, corpus):
-        say(line)
+        print_message(line)
 
 
 def _common_reasons(problems: list[dict[str, str]], corpus: Corpus) -> list[str]:
-    """Return a sentence for each reason that leaves out recordings by the dozen."""
+    """Return a sentence for each of the most common reasons for skipped recordings."""
     from noizenet.corpus.prepare import SAME_AS, TOO_SHORT
 
     skipped = [p for p in problems if p["action"] == "skipped"]
@@ -217,8 +217,8 @@ def _common_reasons(problems: list[dict[str, str]], corpus: Corpus) -> list[str]
     lines = []
     if short:
         least = corpus.about.get("min_seconds")
-        than = f"{least:g} s" if isinstance(least, (int, float)) else "the least length"
-        lines.append(f"{short} of {of} recordings are shorter than {than}; --min-seconds sets the least length.")
+        than = f"{least:g} s" if isinstance(least, (int, float)) else "the minimum length"
+        lines.append(f"{short} of {of} recordings are shorter than {than}; --min-seconds sets the minimum length.")
     if same:
-        lines.append(f"{same} of {of} recordings are copies of others, byte for byte.")
+        lines.append(f"{same} of {of} recordings are byte-for-byte copies of others.")
     return lines

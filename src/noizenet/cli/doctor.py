@@ -12,33 +12,33 @@ import typer
 
 from noizenet.base import process
 from noizenet.base.errors import NoizenetError
-from noizenet.cli.output import print_json, print_table, say
+from noizenet.cli.output import print_json, print_message, print_table
 
 MIN_FREE_GB = 2.0
 FORMATS = {
     "mp3": ("mp3", "mp3float"), "aac (m4a)": ("aac",), "opus": ("opus", "libopus"), "vorbis": ("vorbis",),
     "flac": ("flac",), "alac": ("alac",), "wma": ("wmav2",),
 }  # fmt: skip
-"""What people have, and the decoders of FFmpeg that read it (any one is enough)."""
+"""Common formats, and FFmpeg's decoders for each (one is enough)."""
 
 Check = tuple[str, bool | None, str]
-"""What was looked at; whether it is well (None: it may be missing); what was found."""
+"""Name of a check; whether it passed (None: optional and missing); details."""
 
 
 def doctor(
     compile: Annotated[bool, typer.Option("--compile", help="Compile all kernels now.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Look whether this machine has all that noizenet needs, and say what is missing.
+    """Check that this computer has everything that noizenet needs.
 
-    Exit code 1 where something that it needs is missing.
+    The exit code is 1 if a requirement is missing.
     """
     libraries = _libraries()
     checks = [_python(), libraries]
     if libraries[1]:
         if compile:
             _compile()
-        checks += [_processor(), _waiting(), _decoders(), _sound_files(), _cache()]
+        checks += [_processor(), _threads(), _decoders(), _sound_files(), _cache()]
     checks += [_sound_card(), _disk()]
     if json:
         print_json({"checks": [{"name": n, "ok": ok, "detail": d} for n, ok, d in checks]})
@@ -46,7 +46,7 @@ def doctor(
         rows = [[name, {True: "ok", False: "MISSING", None: "note"}[ok], text] for name, ok, text in checks]
         print_table("", ["", "", ""], rows)
     if any(ok is False for _, ok, _ in checks):
-        raise NoizenetError("something that noizenet needs is missing (see above)")
+        raise NoizenetError("a requirement of noizenet is missing (see above)")
 
 
 def _compile() -> None:
@@ -54,10 +54,10 @@ def _compile() -> None:
 
     from noizenet.api.compiling import compile_kernels
 
-    begun = time.monotonic()
+    started = time.monotonic()
     state = compile_kernels()
-    kept = f"{state.count} functions are kept in {state.folder}" if state.folder else "nothing could be kept"
-    say(f"compiled in {time.monotonic() - begun:.0f} s; {kept}")
+    cached = f"{state.count} functions are cached in {state.folder}" if state.folder else "nothing could be cached"
+    print_message(f"compiled in {time.monotonic() - started:.0f} s; {cached}")
 
 
 def _python() -> Check:
@@ -73,10 +73,10 @@ def _libraries() -> Check:
         try:
             module: Any = importlib.import_module(name)
             found.append(f"{name} {module.__version__}")
-        except (ImportError, OSError) as error:  # OSError: a library that it loads is missing
+        except (ImportError, OSError) as error:  # OSError: a shared library is missing
             missing.append(f"{name} ({' '.join(str(error).split())[:80]})")
     if missing:
-        return "libraries", False, f"cannot import {', '.join(missing)}; install noizenet again"
+        return "libraries", False, f"cannot import {', '.join(missing)}; reinstall noizenet"
     return "libraries", True, ", ".join(found)
 
 
@@ -90,18 +90,18 @@ def _processor() -> Check:
     )
 
 
-def _waiting() -> Check:
-    """Say how threads wait for one another: here, and in a program that uses noizenet as a library."""
-    said = ", ".join(f"{k}={v}" for k, v in process.openmp_waiting().items())
+def _threads() -> Check:
+    """Check how OpenMP's threads wait for each other."""
+    settings = ", ".join(f"{k}={v}" for k, v in process.openmp_waiting().items())
     advice = " ".join(f"{k}={v}" for k, v in process.WAITING.items())
     if process.openmp_waiting() == process.WAITING:
         return (
-            "threads", True, f"they spin for a moment only while they wait, then sleep ({said}); "
-            "set the same where your own program imports noizenet",
+            "threads", True, f"waiting threads spin briefly, then sleep ({settings}); "
+            "set the same variables for programs that import noizenet",
         )  # fmt: skip
-    if not said:
-        return "threads", None, f"they spin while they wait, which is slow beside other work: set {advice}"
-    return "threads", True, f"they wait as your environment says ({said})"
+    if not settings:
+        return "threads", None, f"waiting threads spin, which is slow while other programs run; set {advice}"
+    return "threads", True, f"waiting threads follow the environment ({settings})"
 
 
 def _decoders() -> Check:
@@ -132,7 +132,7 @@ def _sound_card() -> Check:
         import sounddevice
 
         name = sounddevice.query_devices(kind="output")["name"]
-    except Exception:  # no library, no PortAudio, no card: all mean the same here
+    except Exception:  # no library, no PortAudio or no sound card
         return "sound card", None, "none: 'noizenet play' needs --out -"
     return "sound card", True, str(name)
 
@@ -142,14 +142,14 @@ def _cache() -> Check:
 
     state = kernel_cache()
     if state.folder is None:
-        return "kernel cache", None, f"none, so every start compiles for half a minute: {state.reason}"
+        return "kernel cache", None, f"none, so every start compiles for half a minute; {state.reason}"
     text = f"{state.count} compiled functions, {state.size / 1e6:.1f} MB, in {state.folder}"
     if state.temporary:
-        text += f" (a folder for temporary files, because of {state.reason})"
+        text += f" (a temporary folder, because of {state.reason})"
     if not state.count:
-        text += ": the first start compiles, or noizenet doctor --compile"
+        text += "; the first start compiles them, or noizenet doctor --compile"
     if state.damaged:
-        text += f"; {state.damaged} damaged, which will be compiled again"
+        text += f"; {state.damaged} are damaged and will be compiled again"
     if not state.writable:
         return "kernel cache", None, f"{text}; nothing can be added: {state.reason}"
     if state.temporary:
@@ -161,5 +161,5 @@ def _disk() -> Check:
     try:
         free = shutil.disk_usage(".").free / 1e9
     except OSError as error:
-        return "disk", None, f"cannot be asked here: {error.strerror or error}"
-    return "disk", free >= MIN_FREE_GB, f"{free:.1f} GB free here"
+        return "disk", None, f"free space is unknown: {error.strerror or error}"
+    return "disk", free >= MIN_FREE_GB, f"{free:.1f} GB free in the working directory"

@@ -9,35 +9,35 @@ import typer
 
 from noizenet.base.errors import UsageError
 from noizenet.cli import controls as c
-from noizenet.cli.output import bar, print_json, print_table, remark
+from noizenet.cli.output import print_json, print_notes, print_table, progress_bar
 
 
 def evaluate(
     sources: Annotated[list[Path], typer.Argument(help="MODEL CORPUS OUT, or with --audio: CORPUS OUT.")],
-    audio: Annotated[Path | None, typer.Option(help="Judge this folder's sound files instead of a model.")] = None,
-    streams: Annotated[int, typer.Option(help="Streams that the model plays.")] = 24,
-    seconds: Annotated[float, typer.Option(help="Length of each.")] = 60.0,
-    embedding: Annotated[str, typer.Option(help="tagger (fetched once) or crafted (no download).")] = "tagger",
-    real_seconds: Annotated[float, typer.Option(help="How much is heard of each real track.")] = 60.0,
+    audio: Annotated[Path | None, typer.Option(help="Evaluate this folder's audio files instead of a model.")] = None,
+    streams: Annotated[int, typer.Option(help="Number of streams to generate.")] = 24,
+    seconds: Annotated[float, typer.Option(help="Length of each stream.")] = 60.0,
+    embedding: Annotated[str, typer.Option(help="tagger (downloaded once) or crafted (no download).")] = "tagger",
+    real_seconds: Annotated[float, typer.Option(help="Seconds analysed of each real track.")] = 60.0,
     seed: c.Seed = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Judge what a model plays by real music: alive, near, of its genre, new, and music over time."""
+    """Compare generated music with real music: failures, distances, genre, copying, structure."""
     from noizenet import api
 
-    wanted = 2 if audio is not None else 3
-    if len(sources) != wanted:
+    expected = 2 if audio is not None else 3
+    if len(sources) != expected:
         form = "--audio FOLDER CORPUS OUT" if audio is not None else "MODEL CORPUS OUT"
         raise UsageError(f"evaluate needs {form}; {len(sources)} paths were given")
     model = None if audio is not None else sources[0]
     corpus, out = sources[-2:]
-    with bar("judging") as update:
+    with progress_bar("evaluating") as update:
         report = api.evaluate(
             model, corpus, out, audio=audio, streams=streams, seconds=seconds, embedding=embedding,
-            real_seconds=real_seconds, seed=seed, on_progress=lambda what, share: update(share, 1.0, what),
+            real_seconds=real_seconds, seed=seed, on_progress=lambda step, share: update(share, 1.0, step),
         )  # fmt: skip
-    remark(report["warnings"])
-    remark(_skipped(report))
+    print_notes(report["warnings"])
+    print_notes(_skipped(report))
     if json:
         print_json(report)
         return
@@ -52,28 +52,28 @@ def evaluate(
             ]
         )  # fmt: skip
     rows += [["copying", report["copying"].get("verdict", "–"), "", ""], ["report", str(out / "report.html"), "", ""]]
-    print_table(report["summary"], ["measure", "made", "real", "beside"], rows)
+    print_table(report["summary"], ["metric", "generated", "real", "references"], rows)
     for figure in report["figures"]:
         if figure["made"]["note"]:
-            remark([f"{figure['measure']}: {figure['made']['note']}"])
-    remark(_withheld(report["unsaid"]))
+            print_notes([f"{figure['measure']}: {figure['made']['note']}"])
+    print_notes(_withheld(report["unsaid"]))
 
 
 def _skipped(report: dict[str, Any]) -> list[str]:
-    """Say how many files were not judged, and why the first of them were not."""
+    """Return a line with the number of skipped files and the first reasons."""
     skipped = report["skipped"]
     if not skipped:
         return []
-    told = "; ".join(f"{name}: {why}" for name, why in skipped[:5]) + ("; …" if len(skipped) > 5 else "")
-    return [f"{len(skipped)} of {len(skipped) + len(report['streams'])} files skipped: {told}"]
+    reasons = "; ".join(f"{name}: {why}" for name, why in skipped[:5]) + ("; …" if len(skipped) > 5 else "")
+    return [f"{len(skipped)} of {len(skipped) + len(report['streams'])} files skipped: {reasons}"]
 
 
 def _withheld(skipped: dict[str, str]) -> list[str]:
-    """Return a line for each reason for which figures are not given, with their names."""
-    names: dict[str, list[str]] = {}
+    """Return a line for each reason for which metrics were not computed, with their names."""
+    by_reason: dict[str, list[str]] = {}
     for name, why in skipped.items():
-        names.setdefault(why, []).append(name)
-    return [f"not given: {', '.join(those)}: {why}" for why, those in names.items()]
+        by_reason.setdefault(why, []).append(name)
+    return [f"not computed: {', '.join(names)}: {why}" for why, names in by_reason.items()]
 
 
 def _short(estimate: dict[str, Any]) -> str:

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from noizenet.cli.output import print_json, say
+from noizenet.cli.output import print_json, print_message
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="A token model's folder, a zip of one, or a bundled model's name.")],
-    out: Annotated[Path, typer.Argument(help="A folder for the graphs.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the graphs.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a token model as ONNX graphs: layers, codes of a frame, decoder."""
+    """Export a token model as ONNX graphs: recurrent layers, output head, decoder."""
     from noizenet import api
 
     files = api.export_onnx(model, out)
@@ -23,4 +23,4 @@ def export(
         print_json({"files": [str(f) for f in files]})
         return
     for file in files:
-        say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
+        print_message(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")

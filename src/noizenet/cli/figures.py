@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from noizenet.base.bundled import DEFAULT_MODEL
-from noizenet.cli.output import print_json, say
+from noizenet.cli.output import print_json, print_message
 
 
 def figures(
-    out: Annotated[Path, typer.Argument(help="A folder for the pictures.")],
-    model: Annotated[Path, typer.Option(help="What plays the music of figures 8 to 10.")] = Path(DEFAULT_MODEL),
-    seed: Annotated[int, typer.Option(help="Same seed, same pictures.")] = 0,
+    out: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+    model: Annotated[Path, typer.Option(help="Model that generates the music of figures 8 to 10.")] = Path(
+        DEFAULT_MODEL
+    ),
+    seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same figures.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Draw the paper's figures: perceptron to LSTM, and three views of generated music."""
@@ -25,4 +27,4 @@ def figures(
         print_json({"files": [str(f) for f in files]})
         return
     for file in files:
-        say(str(file))
+        print_message(str(file))

@@ -10,7 +10,7 @@ import typer
 
 from noizenet.base import process
 from noizenet.cli import controls as c
-from noizenet.cli.output import bar, print_json, print_table, remark, say
+from noizenet.cli.output import print_json, print_message, print_notes, print_table, progress_bar
 
 if TYPE_CHECKING:
     from noizenet.api import Generated
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def generate(
     model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
     out: Annotated[Path, typer.Argument(help="OUT.wav, .flac or .ogg; - for 16-bit PCM on standard output.")],
-    seconds: Annotated[float, typer.Option(help="Length.")] = 10.0,
+    seconds: Annotated[float, typer.Option(help="Length in seconds.")] = 10.0,
     genre: c.Genre = None,
-    morph: Annotated[str | None, typer.Option(help='From one genre to another: "A>B".')] = None,
+    morph: Annotated[str | None, typer.Option(help='Transition from one genre to another: "A>B".')] = None,
     temperature: c.Temperature = None,
     top_p: c.TopP = None,
     genre_guidance: c.GenreGuidance = None,
@@ -37,7 +37,7 @@ def generate(
         bool,
         typer.Option(
             "--include-prompt",
-            help="Put the prompt in front, as the model's representation renders it (not the recording itself).",
+            help="Put the prompt in front, as decoded by the model's representation (not the recording itself).",
         ),
     ] = False,
     inject_noise: c.Inject = None,
@@ -45,11 +45,11 @@ def generate(
     precision: c.Precision = "fp32",
     seed: c.Seed = 0,
     count: Annotated[
-        int, typer.Option(help="How many pieces, with seeds one after another; made together, each faster.")
+        int, typer.Option(help="Number of pieces, with consecutive random seeds; a batch is faster than single pieces.")
     ] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write new music to a file or to standard output."""
+    """Generate music into a file or to standard output."""
     from noizenet import api
     from noizenet.audio.write import write_pcm
     from noizenet.base.errors import InterruptedRunError, UsageError
@@ -65,11 +65,11 @@ def generate(
         raise UsageError(f"count: {count} is not between 1 and 1,000")
     if str(out) == "-":
         if count > 1:
-            raise UsageError("count: standard output takes one piece; give a file's name")
+            raise UsageError("count: standard output takes one piece; give a file name")
         pipe = process.binary_output()
         blocks = api.stream(model, controls)
-        say(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
-        remark(blocks.remarks)
+        print_message(f"16-bit PCM, {blocks.sample_rate} Hz, {blocks.channels} channel(s)")
+        print_notes(blocks.remarks)
         write_pcm(pipe, blocks)
         return
     takes = [(out, controls)]
@@ -81,75 +81,75 @@ def generate(
         ]
     total = seconds * count
     try:
-        with bar("playing") as update:
-            found = api.generate_batch(
+        with progress_bar("generating") as update:
+            pieces = api.generate_batch(
                 model, takes, on_block=lambda s: update(min(s, total), total, f"{s:.1f} of {total:g} s")
             )
     except KeyboardInterrupt as error:
         raise InterruptedRunError(str(error) or "interrupted; nothing was written") from error
-    for one in found:
-        remark(one.remarks)
+    for piece in pieces:
+        print_notes(piece.remarks)
     if json:
-        whole = [_plain(one, take.seed) for one, (_, take) in zip(found, takes, strict=True)]
-        print_json(whole[0] if count == 1 else {"pieces": whole})
+        summaries = [_summary(piece, take.seed) for piece, (_, take) in zip(pieces, takes, strict=True)]
+        print_json(summaries[0] if count == 1 else {"pieces": summaries})
         return
     if count > 1:
         rows = [
             [
-                one.path.name,
-                one.genre or "–",
-                f"{one.tempo:.0f}" if one.tempo else "–",
-                f"{one.seconds:.1f}",
-                _verdict(one),
+                piece.path.name,
+                piece.genre or "–",
+                f"{piece.tempo:.0f}" if piece.tempo else "–",
+                f"{piece.seconds:.1f}",
+                _condition(piece),
             ]
-            for one in found
+            for piece in pieces
         ]
         print_table(
-            f"{count} pieces, × {found[0].real_time_factor:.1f} together",
-            ["", "genre", "beats/min", "seconds", "alive"],
+            f"{count} pieces, × {pieces[0].real_time_factor:.1f} real time in total",
+            ["", "genre", "beats/min", "seconds", "output"],
             rows,
         )
         return
-    _show(found[0], picked=not (genre or morph))
+    _show(pieces[0], genre_drawn=not (genre or morph))
 
 
-def _plain(made: Generated, seed: int) -> dict[str, Any]:
-    """Return what one piece is, as plain data."""
+def _summary(piece: Generated, seed: int) -> dict[str, Any]:
+    """Return a piece as JSON-compatible data."""
     return {
-        "path": str(made.path), "seconds": made.seconds, "genre": made.genre, "seed": seed, "tempo": made.tempo,
-        "real_time_factor": round(made.real_time_factor, 3), "clipped": made.clipped,
-        "aliveness": made.aliveness.to_dict(), "watch": made.watch.to_dict() if made.watch is not None else None,
-        "remarks": made.remarks,
+        "path": str(piece.path), "seconds": piece.seconds, "genre": piece.genre, "seed": seed, "tempo": piece.tempo,
+        "real_time_factor": round(piece.real_time_factor, 3), "clipped": piece.clipped,
+        "aliveness": piece.aliveness.to_dict(), "watch": piece.watch.to_dict() if piece.watch is not None else None,
+        "remarks": piece.remarks,
     }  # fmt: skip
 
 
-def _verdict(made: Generated) -> str:
-    alive = made.aliveness
-    if not alive.judged:
-        return "too short to tell"
-    if alive.death_s is None:
-        return "yes"
-    return f"dead from {alive.death_s:.1f} s on ({', '.join(alive.causes)})"
+def _condition(piece: Generated) -> str:
+    report = piece.aliveness
+    if not report.judged:
+        return "too short to judge"
+    if report.death_s is None:
+        return "healthy"
+    return f"degenerate from {report.death_s:.1f} s on ({', '.join(report.causes)})"
 
 
-def _show(made: Generated, *, picked: bool) -> None:
+def _show(piece: Generated, *, genre_drawn: bool) -> None:
     """Print the table of one piece."""
-    alive = made.aliveness
+    report = piece.aliveness
     rows: list[list[object]] = [
-        ["seconds", f"{made.seconds:.2f}"],
-        ["real time", f"× {made.real_time_factor:.2f}"],
+        ["seconds", f"{piece.seconds:.2f}"],
+        ["real time", f"× {piece.real_time_factor:.2f}"],
     ]
-    if made.genre:
-        rows.append(["genre", made.genre + ("  (picked by the seed)" if picked else "")])
-    if made.tempo:
-        rows.append(["tempo", f"{made.tempo:.0f} beats a minute"])
-    if alive.judged:
-        rows.append(["alive", f"{alive.alive:.1%}" if alive.death_s is not None else "100 %"])
-    rows.append(["verdict", _verdict(made)])
-    if made.watch is not None and made.watch.causes.get("likelihood"):
-        rows.append(["far from the training music", f"{made.watch.causes['likelihood']:.0f} s, by its likelihood"])
-    if made.watch is not None and made.watch.rescues:
-        rows.append(["rescued", ", ".join(f"at {s:.0f} s" for s in made.watch.rescues)])
-    if made.clipped:
-        rows.append(["limited to full scale", f"{made.clipped} samples"])
-    print_table(str(made.path), ["", ""], rows)
+    if piece.genre:
+        rows.append(["genre", piece.genre + ("  (drawn with the random seed)" if genre_drawn else "")])
+    if piece.tempo:
+        rows.append(["tempo", f"{piece.tempo:.0f} beats a minute"])
+    if report.judged:
+        rows.append(["healthy share", f"{report.alive:.1%}" if report.death_s is not None else "100 %"])
+    rows.append(["output", _condition(piece)])
+    if piece.watch is not None and piece.watch.causes.get("likelihood"):
+        rows.append(["unlike the training music", f"{piece.watch.causes['likelihood']:.0f} s, by likelihood"])
+    if piece.watch is not None and piece.watch.recoveries:
+        rows.append(["recovered", ", ".join(f"at {s:.0f} s" for s in piece.watch.recoveries)])
+    if piece.clipped:
+        rows.append(["clipped to full scale", f"{piece.clipped} samples"])
+    print_table(str(piece.path), ["", ""], rows)

@@ -1,4 +1,4 @@
-"""Assemble the commands, run one, turn errors into one line and an exit code."""
+"""Entry point: builds the application, runs one command, and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from noizenet.base import process
 from noizenet.base.errors import NoizenetError
 from noizenet.base.renamed import modern_arguments
 from noizenet.cli import COMMANDS, compiling
-from noizenet.cli.output import remark
+from noizenet.cli.output import print_notes
 
-# Typer's own base of "wrong use"; where it is defined depends on Typer's version.
-_WrongUse: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+# Base class of Typer's usage errors; the module that defines it depends on Typer's version.
+_TyperUsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILURE, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
-NO_MEMORY = "there is not enough memory for this; close other programs or ask for less at once"
+NO_MEMORY = "there is not enough memory; close other programs or process less at once"
 NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
-"""What the dynamic loader says where a library does not fit into memory."""
+"""Messages of the dynamic loader for a library that does not fit into memory."""
 
 
 def build_app() -> typer.Typer:
@@ -42,7 +42,7 @@ def build_app() -> typer.Typer:
     def _root(
         version: Annotated[
             bool,
-            typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version),
+            typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
         ] = False,
     ) -> None:
         pass
@@ -52,7 +52,7 @@ def build_app() -> typer.Typer:
         target = app
         if group:
             if group not in groups:
-                groups[group] = typer.Typer(no_args_is_help=True, help=f"Make, fetch and look at a {group}.")
+                groups[group] = typer.Typer(no_args_is_help=True, help=f"Make, download or show a {group}.")
                 app.add_typer(groups[group], name=group)
             target = groups[group]
         target.command(command)(COMMANDS.load(name))
@@ -70,94 +70,94 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 failed, 2 wrong use, 130 interrupted.
+        0 success, 1 failure, 2 usage error, 130 interrupted.
     """
     streams = sys.stdout, sys.stderr
     try:
         arguments, remarks = modern_arguments(sys.argv[1:] if arguments is None else arguments)
-        remark(remarks)
+        print_notes(remarks)
         result = build_app()(args=arguments, standalone_mode=False)
-        if result == INTERRUPTED:  # some versions of Typer turn Ctrl-C into this number, without a word
-            return _complain("interrupted", INTERRUPTED)
-        return result if isinstance(result, int) else DONE
+        if result == INTERRUPTED:  # some versions of Typer return this code after Ctrl-C, without a message
+            return _print_error("interrupted", INTERRUPTED)
+        return result if isinstance(result, int) else SUCCESS
     except NoizenetError as error:
-        return _complain(str(error), error.exit_code)
+        return _print_error(str(error), error.exit_code)
     except typer.Exit as error:
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort) as error:
-        return _complain(str(error) or "interrupted", INTERRUPTED)
-    except _WrongUse as error:
+        return _print_error(str(error) or "interrupted", INTERRUPTED)
+    except _TyperUsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.stderr.write(f"{error}\n")
-            return WRONG_USE
+            return USAGE_ERROR
         text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
-        return _complain(f"{text}; see noizenet --help", WRONG_USE)
+        return _print_error(f"{text}; see noizenet --help", USAGE_ERROR)
     except BrokenPipeError:
         process.finish_streams()
-        return DONE
-    except SystemExit as error:  # Typer's answer to a pipe whose reader has gone; to us that is no failure
+        return SUCCESS
+    except SystemExit as error:  # raised by Typer when the reader of a pipe has closed it, which is no failure
         if not isinstance(error.__context__, BrokenPipeError):
             raise
         sys.stdout, sys.stderr = streams
         process.finish_streams()
-        return DONE
+        return SUCCESS
     except OSError as error:
         if _debugging():
             raise
-        return _explain(error)
+        return _print_os_error(error)
     except MemoryError:
         if _debugging():
             raise
-        return _complain(NO_MEMORY, FAILED)
+        return _print_error(NO_MEMORY, FAILURE)
     except Exception as error:
         if _debugging():
             raise
         if isinstance(error, ImportError) and any(sign in str(error) for sign in NO_ROOM):
-            return _complain(NO_MEMORY, FAILED)
-        return _complain(
+            return _print_error(NO_MEMORY, FAILURE)
+        return _print_error(
             f"unexpected {type(error).__name__}: {error} (a bug in noizenet; NOIZENET_DEBUG=1 shows where)",
-            FAILED,
+            FAILURE,
         )
 
 
 def run() -> None:
-    """Entry point of the ``noizenet`` script: sets up the process, runs :func:`main`, ends the process."""
+    """Entry point of the ``noizenet`` script: set up the process, run :func:`main`, exit."""
     process.set_openmp_waiting()
     process.handle_termination_signals()
     process.open_missing_streams()
     process.escape_unprintable()
-    compiling.tell()
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news to a user
+    compiling.report_progress()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # hides messages about its font cache
     problem = process.memory_limit_problem()
-    code = _complain(problem, FAILED) if problem else main()
+    code = _print_error(problem, FAILURE) if problem else main()
     if code == INTERRUPTED and process.termination_signal():
-        code = 128 + process.termination_signal()  # as shells tell it: 143 for SIGTERM
-    trouble = process.finish_streams()
-    if trouble is not None and trouble.errno != errno.EPIPE and code == DONE:
-        code = _explain(trouble, "standard output: ")
+        code = 128 + process.termination_signal()  # the convention of shells: 143 for SIGTERM
+    error = process.finish_streams()
+    if error is not None and error.errno != errno.EPIPE and code == SUCCESS:
+        code = _print_os_error(error, "standard output: ")
     sys.exit(code)
 
 
-def _complain(text: str, code: int) -> int:
+def _print_error(text: str, code: int) -> int:
     line = " ".join(text.split())
-    with contextlib.suppress(OSError):  # standard error is full or gone: the exit code still tells
+    with contextlib.suppress(OSError):  # a full or closed standard error leaves the exit code
         sys.stderr.write(f"noizenet: {line}\n")
         sys.stderr.flush()
     return code
 
 
-def _explain(error: OSError, name: str = "") -> int:
-    """Complain of what the operating system refused."""
+def _print_os_error(error: OSError, name: str = "") -> int:
+    """Print an error of the operating system and return the exit code."""
     name = f"{error.filename}: " if error.filename else name
     if not name and error.errno == errno.ENOENT and not _has_working_folder():
-        return _complain("the working directory is gone; change to one that exists", FAILED)
+        return _print_error("the working directory no longer exists; change to one that exists", FAILURE)
     if not name and process.finish_streams() is not None:
         name = "standard output: "
-    if not name and process.is_full(error):  # files of ours are named
+    if not name and process.is_full(error):  # errors of output files have a name
         name = "standard output or a temporary file: "
     if process.is_full(error):
-        return _complain(f"{name}the disk is full; free some space and run the command again", FAILED)
-    return _complain(f"{name}{error.strerror or error}", FAILED)
+        return _print_error(f"{name}the disk is full; free some space and run the command again", FAILURE)
+    return _print_error(f"{name}{error.strerror or error}", FAILURE)
 
 
 def _has_working_folder() -> bool:

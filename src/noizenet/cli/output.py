@@ -1,4 +1,4 @@
-"""Where words go: results to standard output, progress and errors to standard error."""
+"""Console output: results go to standard output, progress and messages to standard error."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rich.table import Table
 
 from noizenet.base.plain import to_json
 
-LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 40, 80, 1000
-"""Columns. Where a terminal or COLUMNS says less than the least, the usual ones are written for, as where there is no
-terminal: text would be set letter below letter, and a terminal breaks lines itself."""
+MIN_WIDTH, DEFAULT_WIDTH, MAX_WIDTH = 40, 80, 1000
+"""Columns. The default is used for narrower terminals too, which break lines themselves, and without a terminal;
+otherwise tables would be set with one letter a line."""
 
 
 def results() -> Console:
@@ -26,47 +26,47 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Return the console for progress and remarks."""
+    """Return the console for progress and messages."""
     return _fitted(Console(stderr=True, highlight=False))
 
 
 def _fitted(console: Console) -> Console:
-    if console.width < LEAST_WIDTH:
-        console.width = USUAL_WIDTH
-    elif console.width > MOST_WIDTH:
-        console.width = MOST_WIDTH
+    if console.width < MIN_WIDTH:
+        console.width = DEFAULT_WIDTH
+    elif console.width > MAX_WIDTH:
+        console.width = MAX_WIDTH
     return console
 
 
 def is_live(console: Console) -> bool:
-    """Tell whether lines can be written over: on a terminal that is wide enough for one."""
-    return console.is_terminal and Console(file=console.file).width >= LEAST_WIDTH
+    """Return whether lines can be overwritten: on a terminal of sufficient width."""
+    return console.is_terminal and Console(file=console.file).width >= MIN_WIDTH
 
 
-def say(text: str) -> None:
-    """Print a remark; file names with brackets in them stay as they are."""
-    with suppress(OSError):  # standard error is full or gone: without it nothing is lost but words
+def print_message(text: str) -> None:
+    """Print a message on standard error, without interpreting brackets as markup."""
+    with suppress(OSError):  # a full or closed standard error does not stop the command
         messages().print(text, markup=False)
 
 
-def remark(texts: Sequence[str]) -> None:
-    """Print what a user should know of what they gave."""
+def print_notes(texts: Sequence[str]) -> None:
+    """Print one note a line on standard error."""
     for text in texts:
-        say(f"note: {text}")
+        print_message(f"note: {text}")
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on standard output; null stands for a number that is not finite."""
+    """Print one JSON object on standard output; numbers that are not finite become null."""
     text = to_json(value)
     try:
         text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:  # JSON has escapes of its own; those of the stream would not be JSON
+    except UnicodeEncodeError:  # JSON's escapes instead of the stream's, which are not valid JSON
         text = json.dumps(json.loads(text))
     sys.stdout.write(text + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table of results; numbers are set right."""
+    """Print a table of results; columns of numbers are aligned right."""
     table = Table(
         title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, show_header=any(columns),
         pad_edge=False,
@@ -80,7 +80,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Any]:
+def progress_bar(label: str) -> Iterator[Any]:
     """Show a progress bar; yields ``update(done, total, text)``."""
     console = messages()
     columns = (
@@ -88,7 +88,7 @@ def bar(what: str) -> Iterator[Any]:
         TimeRemainingColumn(compact=True), TextColumn("{task.fields[text]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
-        task = progress.add_task(what, total=None, text="")
+        task = progress.add_task(label, total=None, text="")
 
         def update(done: float, total: float, text: str = "") -> None:
             progress.update(task, completed=done, total=total or None, text=text)
@@ -98,7 +98,7 @@ def bar(what: str) -> Iterator[Any]:
 
 @contextmanager
 def status_line() -> Iterator[Any]:
-    """Show one line that is written over again and again; yields ``show(text)``. Only on a terminal."""
+    """Show one line that is overwritten, on terminals only; yields ``show(text)``."""
     console = messages()
     if not is_live(console):
         yield lambda text: None

@@ -10,7 +10,7 @@ import typer
 from noizenet.base import process
 from noizenet.base.errors import UsageError
 from noizenet.cli import controls as c
-from noizenet.cli.output import remark, say, status_line
+from noizenet.cli.output import print_message, print_notes, status_line
 
 if TYPE_CHECKING:
     from noizenet.api import Playing
@@ -32,16 +32,16 @@ def play(
     prompt_noise: c.PromptNoise = None,
     prompt_seconds: c.PromptSeconds = 5.0,
     inject_noise: c.Inject = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long; plays without end if left out.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length in seconds. Default: endless.")] = None,
     watch: c.Watch = "recover",
     precision: c.Precision = "fp32",
     seed: c.Seed = 0,
 ) -> None:
-    """Play live, on the sound card or as PCM on standard output."""
+    """Play in real time, on the sound card or as PCM on standard output."""
     from noizenet import api
 
     if out not in ("", "-"):
-        raise UsageError(f"--out {out}: only - (standard output) is possible; 'noizenet generate' writes files")
+        raise UsageError(f"--out {out}: only - (standard output) is allowed; 'noizenet generate' writes files")
     controls = c.make_controls(
         inject_noise, seconds=seconds, genre=genre, temperature=temperature, genre_guidance=genre_guidance,
         tempo=tempo, beat_guidance=beat_guidance,
@@ -52,19 +52,19 @@ def play(
     pipe = process.binary_output() if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))
-    remark(playing.remarks)
-    say(describe(playing))
+    print_notes(playing.remarks)
+    print_message(describe(playing))
 
 
 def describe(p: Playing) -> str:
-    """Return the progress line: how long, how fast, how much is left over, and what went wrong."""
+    """Return the progress line: seconds played, speed, margin, buffer underruns and the monitor's report."""
     text = f"{p.seconds:.1f} s · {p.sample_rate} Hz · × {p.real_time_factor:.1f} real time · margin {p.margin:.0%}"
     if p.underruns:
-        text += f" · ran dry {p.underruns} ×: this machine is too slow for the model"
+        text += f" · buffer underruns: {p.underruns}, this computer is too slow for the model"
     elif p.real_time_factor and p.margin < 0:
-        text += " · too slow for real time on this machine"
+        text += " · too slow for real time on this computer"
     if p.watch is not None and p.watch.causes:
-        text += " · dead: " + ", ".join(f"{k} {v:.0f} s" for k, v in p.watch.causes.items())
-    if p.watch is not None and p.watch.rescues:
-        text += f" · rescued {len(p.watch.rescues)} ×"
+        text += " · degenerate: " + ", ".join(f"{k} {v:.0f} s" for k, v in p.watch.causes.items())
+    if p.watch is not None and p.watch.recoveries:
+        text += f" · recovered {len(p.watch.recoveries)} ×"
     return text

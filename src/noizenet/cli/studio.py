@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from noizenet.cli.output import say
+from noizenet.cli.output import print_message
 
 
 def studio(
-    models: Annotated[list[Path] | None, typer.Argument(help="Model folders to offer beside the bundled ones.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = 8765,
-    host: Annotated[str, typer.Option(help="Others than this computer's own address need --token.")] = "127.0.0.1",
-    token: Annotated[str, typer.Option(help="What visitors must know, 16 characters or more.")] = "",
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Model folders to offer, in addition to bundled models.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address; any but this computer's own needs --token.")] = "127.0.0.1",
+    token: Annotated[str, typer.Option(help="Access token for visitors, at least 16 characters.")] = "",
     certificate: Annotated[Path | None, typer.Option(help="For HTTPS: a certificate (PEM), with --key.")] = None,
     key: Annotated[Path | None, typer.Option(help="For HTTPS: the certificate's private key (PEM).")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where collections, models and recordings lie.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of collections, models and recordings.")] = None,
 ) -> None:
-    """Open the studio: hear models, steer them, train them and judge them, on a web page."""
+    """Start the studio, a web page to play, control, train and evaluate models."""
     from noizenet.studio.server import serve
     from noizenet.studio.settings import Settings, default_data
 
@@ -30,7 +32,7 @@ def studio(
 
 
 def _announce(addresses: list[str]) -> None:
-    """Print where the studio is, an address a line."""
-    say(f"The studio is at {addresses[0]}   (Ctrl-C ends it; trainings go on)")
+    """Print the studio's addresses, one a line."""
+    print_message(f"The studio is at {addresses[0]}   (Ctrl-C stops it; trainings continue)")
     for address in addresses[1:]:
-        say(f"              or {address}")
+        print_message(f"              or {address}")

@@ -12,26 +12,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noizenet.base.errors import InterruptedRunError
-from noizenet.cli.output import is_live, messages, print_json, print_table, say
+from noizenet.cli.output import is_live, messages, print_json, print_message, print_table
 
 if TYPE_CHECKING:
     from noizenet.training.plan import Progress
 
-PLAIN_EVERY_S = 15.0
+MESSAGE_INTERVAL_S = 15.0
 
 
 def train(
     corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
     out: Annotated[Path, typer.Argument(help="The model folder to make.")],
     model: Annotated[str, typer.Option(help="A recipe; 'noizenet models' lists them.")] = "token-lstm",
-    config: Annotated[Path | None, typer.Option(help="TOML file laid over the recipe.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, may be repeated.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file that overrides the recipe.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value; overrides both; may be repeated.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Time for encoding, training and calibration (10 by default).")
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the corpus, instead of minutes.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped.")] = False,
-    seed: Annotated[int, typer.Option(help="Makes the run repeatable.")] = 0,
+    epochs: Annotated[float | None, typer.Option(help="Epochs over the corpus, instead of --minutes.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train a recurrent network on a corpus."""
@@ -48,7 +50,7 @@ def train(
             )  # fmt: skip
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"interrupted; the model so far is in {out}, go on with the same command and --resume"
+            f"interrupted; the model so far is in {out}, run the same command with --resume to continue"
         ) from error
     metrics = trained.training["metrics"]
     skipped = trained.training["corpus"]["skipped_short_tracks"]
@@ -58,12 +60,14 @@ def train(
     rows = [[k.replace("_", " "), f"{v:.5g}" if isinstance(v, float) else v] for k, v in metrics.items()]
     print_table(f"{out}: {model}, {trained.network.parameter_count():,} weights", ["measure", "value"], rows)
     if skipped:
-        say(f"{len(skipped)} tracks shorter than one window were left out: {', '.join(skipped[:5])}")
-    say(f"Hear it: noizenet generate {shlex.quote(str(out))} new.wav --seconds 30    Curves: {out / 'curves.png'}")
+        print_message(f"{len(skipped)} tracks shorter than one window were skipped: {', '.join(skipped[:5])}")
+    print_message(
+        f"Try it: noizenet generate {shlex.quote(str(out))} new.wav --seconds 30    Curves: {out / 'curves.png'}"
+    )
 
 
 class _Display:
-    """A live line on a terminal, a plain line now and then elsewhere."""
+    """Progress of a training: a progress bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -95,17 +99,17 @@ class _Display:
         self._progress.update(self._task, completed=p.done, phase=p.phase, text=text)
         if self._live or p.phase == "validation":
             return
-        if p.phase != self._phase or time.monotonic() - self._last >= PLAIN_EVERY_S:
+        if p.phase != self._phase or time.monotonic() - self._last >= MESSAGE_INTERVAL_S:
             self._last, self._phase = time.monotonic(), p.phase
-            say(f"{p.done:4.0%}  {p.phase}: {text}")
+            print_message(f"{p.done:4.0%}  {p.phase}: {text}")
 
 
 def _describe(p: Progress) -> str:
-    """Say what is done now and how long it still takes."""
+    """Return the text of a progress line."""
     from noizenet.audio.units import format_seconds
 
     left = f"  {format_seconds(p.seconds_left)} left" if math.isfinite(p.seconds_left) else ""
     if p.note:
         return f"{p.note}{left}"
     held = f", held-out {p.validation:.4g}" if p.validation is not None else ""
-    return f"step {p.step:,}  loss {p.loss:.4g}{held}  {p.audio_rate:.1f} s of sound/s{left}"
+    return f"step {p.step:,}  loss {p.loss:.4g}{held}  {p.audio_rate:.1f} s of audio/s{left}"

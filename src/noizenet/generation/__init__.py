@@ -1,9 +1,9 @@
-"""Rung 6: a trained network plays: seeds, controls, one stream for everything, and the teacher-forced echo."""
+"""Rung 6: generation with a trained network: controls, prompts, streams and the monitor of streams."""
 
 from noizenet.base.registry import Registry
 
 PROMPT_NOISES = Registry(
-    "noise seed",
+    "prompt noise",
     {
         "normal": "noizenet.generation.noise:normal",
         "perlin": "noizenet.generation.noise:perlin",

@@ -1,4 +1,4 @@
-"""Everything a listener can ask for."""
+"""Controls of generation, with their checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from noizenet.model.sampling import Sampling
 from noizenet.model.weights import PRECISIONS
 
 WATCHES = ("off", "report", "recover")
-KINDS: dict[type, tuple[str, ...]] = {
+FIELD_TYPES: dict[type, tuple[str, ...]] = {
     Real: (
         "seconds", "temperature", "top_p", "genre_guidance", "tempo", "beat_guidance", "prompt_seconds",
         "block_seconds",
@@ -23,7 +23,7 @@ KINDS: dict[type, tuple[str, ...]] = {
     str: ("genre", "morph", "prompt_noise", "watch", "precision"),
     bool: ("include_prompt",),
 }  # fmt: skip
-WORDS: dict[type, str] = {Real: "a number", Integral: "a whole number", str: "text", bool: "true or false"}
+TYPE_NAMES: dict[type, str] = {Real: "a number", Integral: "a whole number", str: "text", bool: "true or false"}
 OPTIONAL = (
     "seconds",
     "temperature",
@@ -40,51 +40,56 @@ OPTIONAL = (
 
 @dataclass(frozen=True)
 class Controls:
-    """What to play.
+    """What to generate and how.
 
     Parameters
     ----------
     seconds : float, optional
-        Length; None plays without end.
+        Length; None generates without end.
     seed : int
-        Same model, seed, controls and machine: the same bytes.
+        Random seed. The same model, seed, controls and machine give the same bytes.
     genre : str, optional
-        ``"A"`` or ``"A:0.7,B:0.3"``.
+        One genre, ``"A"``, or a mix, ``"A:0.7,B:0.3"``.
     morph : str, optional
-        ``"A>B"``: from one genre to another over the whole length.
+        ``"A>B"``: a transition from one genre to another over the whole length.
     temperature : float, optional
-        Of the sampling, 0 to 100. By default the model's own: 1, or 0.85 for a mixture of distributions, whose tails
-        make music too bright at 1 (docs/results.md). Only for models that predict a distribution.
+        Sampling temperature, 0 to 100. The default is the model's: 1, or 0.85 for a mixture of distributions, whose
+        tails make music too bright at 1 (docs/results.md). Only for models that predict a distribution.
     top_k, top_p : int, float, optional
         See :class:`noizenet.model.sampling.Sampling`.
     genre_guidance : float, optional
-        How firmly to keep to the genre, 0 to 20; by default the model's own. Only for networks over codes.
+        Guidance scale of the genre conditioning, 0 to 20; the default is the model's. Only for token models with
+        genres.
     tempo : float, optional
-        Beats a minute, 20 to 400; 0 leaves time to the network. By default that of a piece of the genre, or of the song
-        that is gone on from. Only for networks with a clock.
+        Beats a minute, 20 to 400; 0 sets no beat. The default is the tempo of the prompt, or of a training recording of
+        the genre. Only for networks with a clock.
     beat_guidance : float, optional
-        How firmly to keep to the beat, 0 to 20; by default the model's own. Only for networks with a clock.
+        Guidance scale of the beat conditioning, 0 to 20; the default is the model's. Only for networks with a clock.
     code_temperatures, code_top_p : tuple of float
         One number for each code of a frame; see :class:`noizenet.model.sampling.Sampling`.
     prompt : Path, optional
-        A song to go on from.
+        Recording to continue.
     prompt_noise : str, optional
-        ``normal`` or ``perlin``: begin from noise.
+        ``normal`` or ``perlin``: noise to continue.
     prompt_seconds : float
-        How much of the song's end (or how much noise) the network hears first.
+        Length of the prompt in seconds, at most 600: the end of the recording, or so much noise.
     include_prompt : bool
-        Put what the network heard in front of what it plays: not the song itself, but what the model's representation
-        makes of it, as long as the seed is.
+        Put the prompt in front of the music, as the model's representation decodes it (not the recording itself).
     inject_every, inject_amount : float
-        Disturb what is fed back every so many seconds by Gaussian noise; see
+        Add Gaussian noise to the fed-back frame once in so many seconds; see
         :meth:`noizenet.model.stepper.Stepper.run` for the amount's unit.
     block_seconds : float
         Length of one block of the stream.
     watch : str
-        ``report``: look once a second whether the stream is alive; ``recover``: and rescue it where it is not (see
-        :mod:`noizenet.generation.monitor`); ``off``: do not look.
+        Monitor of degenerate output (see :mod:`noizenet.generation.monitor`): ``report`` checks the stream once a
+        second, ``recover`` also restores it, ``off`` does nothing.
     precision : str
-        Of the weights while playing: ``fp32``, ``bf16`` or ``int8``.
+        Precision of the weights during generation: ``fp32``, ``bf16`` or ``int8``.
+
+    Raises
+    ------
+    UsageError
+        For a control of a wrong type or out of range, or controls that exclude each other.
     """
 
     seconds: float | None = 10.0
@@ -114,11 +119,11 @@ class Controls:
         if self.seconds is not None and not 0 < self.seconds <= 1e7:
             raise UsageError(f"seconds: {self.seconds} is not a length between 0 and 10,000,000")
         if self.seconds is None and self.morph is not None:
-            raise UsageError("morph: a morph needs a length to be spread over")
+            raise UsageError("morph: a morph needs a length; give seconds")
         if self.prompt is not None and self.prompt_noise is not None:
-            raise UsageError("give either a song or noise to begin from, not both")
+            raise UsageError("give either prompt or prompt_noise, not both")
         if self.include_prompt and self.prompt is None and self.prompt_noise is None:
-            raise UsageError("include seed: there is no seed to put in front; give a song or noise to begin from")
+            raise UsageError("include_prompt: there is no prompt to include; give prompt or prompt_noise")
         if self.prompt_noise is not None:
             PROMPT_NOISES.load(self.prompt_noise)
         for name in ("prompt_seconds", "block_seconds"):
@@ -127,27 +132,27 @@ class Controls:
         for name in ("inject_every", "inject_amount"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"inject noise: {value} is not a number of at least 0")
+                raise UsageError(f"{name.replace('_', ' ')}: {value} is not a number of at least 0")
         if self.tempo is not None and self.tempo != 0 and not 20 <= self.tempo <= 400:
-            raise UsageError(f"tempo: {self.tempo:g} is not between 20 and 400 beats a minute, nor 0 for none")
+            raise UsageError(f"tempo: {self.tempo:g} is neither between 20 and 400 beats a minute nor 0 for no beat")
         if self.seed < 0:
             raise UsageError(f"seed: {self.seed} is negative")
         if self.watch not in WATCHES:
-            raise UsageError(f"watch: {self.watch!r} is none of {', '.join(WATCHES)}")
+            raise UsageError(f"watch: {self.watch!r} is not one of {', '.join(WATCHES)}")
         if self.precision not in PRECISIONS:
-            raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
+            raise UsageError(f"precision: {self.precision!r} is not one of {', '.join(PRECISIONS)}")
         self.sampling()
 
     def _check_types(self) -> None:
-        """See that every control is of its kind; a song may be given as text."""
-        for kind, names in KINDS.items():
+        """Check the type of every control; convert NumPy numbers to Python's and the prompt's path to a Path."""
+        for field_type, names in FIELD_TYPES.items():
             for name in names:
                 value = getattr(self, name)
-                right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-                if not right and not (value is None and name in OPTIONAL):
-                    raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {WORDS[kind]}")
-                if right and kind in (Real, Integral):  # recipes hold plain numbers
-                    object.__setattr__(self, name, float(value) if kind is Real else int(value))
+                valid = isinstance(value, field_type) and (field_type is bool or not isinstance(value, bool))
+                if not valid and not (value is None and name in OPTIONAL):
+                    raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {TYPE_NAMES[field_type]}")
+                if valid and field_type in (Real, Integral):  # recipes hold plain numbers
+                    object.__setattr__(self, name, float(value) if field_type is Real else int(value))
         for name in ("code_temperatures", "code_top_p"):
             values = getattr(self, name)
             if not isinstance(values, (tuple, list)) or not all(isinstance(v, Real) for v in values):
@@ -159,7 +164,7 @@ class Controls:
             object.__setattr__(self, "prompt", Path(self.prompt))
 
     def sampling(self, temperature: float = 1.0, genre_guidance: float = 0.0, beat_guidance: float = 0.0) -> Sampling:
-        """Return the sampling controls; what is given here is the model's own, where nothing is asked for."""
+        """Return the sampling controls; the arguments are the model's defaults for controls that are not set."""
         return Sampling(
             temperature if self.temperature is None else self.temperature,
             0 if self.top_k is None else self.top_k,
@@ -172,12 +177,12 @@ class Controls:
 
     @property
     def samples_differently(self) -> bool:
-        """Tell whether any sampling control was set."""
+        """Whether any sampling control is set."""
         return any(v is not None for v in (self.temperature, self.top_k, self.top_p))
 
 
 def parse_injection(text: str) -> tuple[float, float]:
-    """Parse ``EVERY:AMOUNT``, for instance ``0.5:0.1``.
+    """Parse ``EVERY:AMOUNT``, seconds and strength, for instance ``0.5:0.1``.
 
     Examples
     --------
@@ -195,7 +200,7 @@ def parse_injection(text: str) -> tuple[float, float]:
 
 
 def parse_numbers(name: str, text: str) -> tuple[float, ...]:
-    """Parse numbers with commas between them.
+    """Parse comma-separated numbers.
 
     Examples
     --------
@@ -205,4 +210,4 @@ def parse_numbers(name: str, text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"{name}: {text!r} is not numbers with commas between them, for instance 1,0.9,1") from None
+        raise UsageError(f"{name}: {text!r} is not a list of numbers separated by commas, such as 1,0.9,1") from None

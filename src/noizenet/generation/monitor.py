@@ -1,14 +1,15 @@
-"""The live watch on a stream, and what may be done when it dies.
+"""Monitor of a stream: detects degenerate output and recovers from it.
 
-Once a second the last three seconds are judged. They are dead when the judge says so (silence, a constant, a frozen
-value, one tone, a short loop, white noise), or when the network itself finds what it plays far more likely or far less
-likely than it found its held-out music ("likelihood").
+The monitor checks the last three seconds once a second. They are degenerate if the detector names a failure mode
+(silence, a constant, a frozen value, one tone, a short loop, white noise), or if the network's mean negative
+log-likelihood of its own output is far above or below that of held-out music (failure mode "likelihood").
 
-The policy ("recover"), where it is asked for: go back to the newest memory that was saved before the dead stretch began
-and that led to nothing dead yet, go on from there with other random numbers, and for ten seconds sample warmer after
-death by stillness, cooler after death by noise: a tenth, and at least as far as the model's own temperature. A stream
-that dies again within half a minute of its treatment is treated twice as long as before: where what was asked for
-kills, in the end it yields. Where no saved memory is left, begin anew. The join is cross-faded by the stream.
+Recovery restores the newest snapshot of the network's state from before the degenerate segment, and uses each snapshot
+once. The random generator continues, so that the network takes another course. For ten seconds the temperature is
+higher (lower after noise): by a tenth, and at least up (down) to the model's default. If the stream degenerates again
+within half a minute of such a correction, the next one lasts twice as long; so a requested temperature that always
+fails gives way in the end. Without a snapshot the network starts from its initial state. The stream cross-fades the
+joint.
 """
 
 from __future__ import annotations
@@ -23,46 +24,49 @@ from numpy.typing import NDArray
 
 from noizenet.model.stepper import Stepper, StepperState
 
-Judge = Callable[[NDArray[np.float32], int], str]
+FailureDetector = Callable[[NDArray[np.float32], int], str]
+"""Returns the failure mode of mono samples at a sample rate, or an empty text for healthy ones."""
 
-STRETCH_S, HOP_S, SAVED, TREAT_S, RELAPSE_S = 3.0, 1.0, 16, 10.0, 30.0
-WARMER, COOLER = 1.1, 0.9
-UNLIKELY, LIKELY = 2.0, 0.2
-"""Bits per frame over those of held-out music in training, beyond which a stretch is far from it."""
+WINDOW_S, HOP_S, MAX_SNAPSHOTS, CORRECTION_S, RELAPSE_S = 3.0, 1.0, 16, 10.0, 30.0
+RAISED, LOWERED = 1.1, 0.9
+"""Factors of the temperature during a correction."""
+MAX_NLL_RATIO, MIN_NLL_RATIO = 2.0, 0.2
+"""Limits of the ratio of bits per frame to those of held-out music in training."""
 
 
 @dataclass
 class WatchReport:
-    """What the watch saw: seconds dead by cause, and at which second each rescue was made."""
+    """Result of the monitor: degenerate seconds by failure mode, and the times of recoveries in seconds."""
 
     seconds: float = 0.0
-    dead_s: float = 0.0
+    degenerate_s: float = 0.0
     causes: dict[str, float] = field(default_factory=dict)
-    rescues: list[float] = field(default_factory=list)
+    recoveries: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the report as JSON-compatible data."""
         return {
             "seconds": round(self.seconds, 3),
-            "dead_seconds": round(self.dead_s, 3),
+            "dead_seconds": round(self.degenerate_s, 3),
             "causes": {k: round(v, 3) for k, v in self.causes.items()},
-            "rescues": self.rescues,
+            "rescues": self.recoveries,
         }
 
 
 class StreamMonitor:
-    """Watches one stream; mends it where it may.
+    """Monitor of one stream.
 
     Parameters
     ----------
-    judge : callable
-        Names the cause of death of a stretch of mono samples at a rate, or returns an empty text.
+    detector : callable
+        See :data:`FailureDetector`.
     sample_rate : int
     expected_bits : float, optional
-        Bits per frame of held-out music; None leaves likelihood out.
+        Bits per frame of held-out music; None disables the check of the likelihood.
     default_temperature : float
-        The model's own temperature.
+        The model's default temperature.
     recover : bool
+        Whether to recover from degenerate output or only to report it.
 
     Attributes
     ----------
@@ -70,83 +74,88 @@ class StreamMonitor:
     """
 
     def __init__(
-        self, judge: Judge, sample_rate: int, expected_bits: float | None, default_temperature: float, *, recover: bool
+        self,
+        detector: FailureDetector,
+        sample_rate: int,
+        expected_bits: float | None,
+        default_temperature: float,
+        *,
+        recover: bool,
     ) -> None:
-        self._judge, self._rate, self._expected, self._default_temperature, self._recover = (
-            judge,
-            sample_rate,
-            expected_bits,
-            default_temperature,
-            recover,
-        )
+        self._detector, self._rate, self._expected_bits = detector, sample_rate, expected_bits
+        self._default_temperature, self._recover = default_temperature, recover
         self._recent = np.zeros(0, np.float32)
-        self._bits: deque[float] = deque(maxlen=round(STRETCH_S / HOP_S))
-        self._saved: deque[tuple[float, StepperState]] = deque(maxlen=SAVED)
-        self._dead_until = 0.0
-        self._treated_until, self._treatment_s, self._cool = -RELAPSE_S, TREAT_S, False
+        self._bits: deque[float] = deque(maxlen=round(WINDOW_S / HOP_S))
+        self._snapshots: deque[tuple[float, StepperState]] = deque(maxlen=MAX_SNAPSHOTS)
+        self._degenerate_until = 0.0
+        self._corrected_until, self._correction_s, self._lower = -RELAPSE_S, CORRECTION_S, False
         self.report = WatchReport()
 
-    def temperature(self, asked: float) -> float:
-        """Return the temperature to sample at where `asked` is asked for."""
-        if self.report.seconds >= self._treated_until:
-            return asked
-        return (
-            min(asked * COOLER, self._default_temperature)
-            if self._cool
-            else max(asked * WARMER, self._default_temperature)
-        )
+    def temperature(self, requested: float) -> float:
+        """Return the temperature to sample with, which differs from the requested one during a correction."""
+        if self.report.seconds >= self._corrected_until:
+            return requested
+        if self._lower:
+            return min(requested * LOWERED, self._default_temperature)
+        return max(requested * RAISED, self._default_temperature)
 
     def update(self, samples: NDArray[np.float32], stepper: Stepper) -> StepperState | None:
-        """Take in the last second, [n] mono; return where the stepper stood if it was sent back.
+        """Check the stream after one more second, and recover it if it is degenerate.
 
         Parameters
         ----------
-        samples : ndarray
+        samples : ndarray, float32 [n]
+            The last second, mono.
         stepper : Stepper
-            As it stands after those samples.
+            The network after those samples; a recovery changes its state.
+
+        Returns
+        -------
+        StepperState, optional
+            The state before a recovery; None if there was none.
         """
         r = self.report
         r.seconds += len(samples) / self._rate
-        self._recent = np.concatenate([self._recent, samples])[-round(STRETCH_S * self._rate) :]
+        self._recent = np.concatenate([self._recent, samples])[-round(WINDOW_S * self._rate) :]
         bits = stepper.pop_nll()
         if bits is not None:
             self._bits.append(bits)
-        cause, noisy = self._cause()
+        cause, noisy = self._failure()
         if not cause:
             if self._recover:
-                self._saved.append((r.seconds, stepper.save()))
+                self._snapshots.append((r.seconds, stepper.save()))
             return None
-        fresh = r.seconds - max(r.seconds - STRETCH_S, self._dead_until)
-        self._dead_until = r.seconds
-        r.dead_s += fresh
-        r.causes[cause] = r.causes.get(cause, 0.0) + fresh
+        new = r.seconds - max(r.seconds - WINDOW_S, self._degenerate_until)
+        self._degenerate_until = r.seconds
+        r.degenerate_s += new
+        r.causes[cause] = r.causes.get(cause, 0.0) + new
         if not self._recover:
             return None
         before = stepper.save()
-        self._send_back(stepper, noisy)
+        self._restore(stepper, noisy)
         return before
 
-    def _cause(self) -> tuple[str, bool]:
-        """Return what the last seconds died of, if they did, and whether by noise rather than stillness."""
-        if len(self._recent) < round(STRETCH_S * self._rate):
+    def _failure(self) -> tuple[str, bool]:
+        """Return the failure mode of the window, or an empty text, and whether the output is too random."""
+        if len(self._recent) < round(WINDOW_S * self._rate):
             return "", False
-        cause = self._judge(self._recent, self._rate)
-        if cause or self._expected is None or len(self._bits) < (self._bits.maxlen or 0):
+        cause = self._detector(self._recent, self._rate)
+        if cause or self._expected_bits is None or len(self._bits) < (self._bits.maxlen or 0):
             return cause, cause == "noise"
-        ratio = sum(self._bits) / len(self._bits) / max(self._expected, 1e-3)
-        return "" if LIKELY <= ratio <= UNLIKELY else "likelihood", ratio > UNLIKELY
+        ratio = sum(self._bits) / len(self._bits) / max(self._expected_bits, 1e-3)
+        return "" if MIN_NLL_RATIO <= ratio <= MAX_NLL_RATIO else "likelihood", ratio > MAX_NLL_RATIO
 
-    def _send_back(self, stepper: Stepper, noisy: bool) -> None:
+    def _restore(self, stepper: Stepper, noisy: bool) -> None:
         now = self.report.seconds
-        while self._saved and self._saved[-1][0] > now - STRETCH_S:
-            self._saved.pop()  # these lie within the dead stretch
-        if self._saved:
-            stepper.restore(self._saved.pop()[1], randomness=False)  # used once: what led here twice is not kept
+        while self._snapshots and self._snapshots[-1][0] > now - WINDOW_S:
+            self._snapshots.pop()  # from within the degenerate segment
+        if self._snapshots:
+            stepper.restore(self._snapshots.pop()[1], randomness=False)
         else:
             stepper.restart()
-        self.report.rescues.append(round(now, 3))
-        relapsed = now <= self._treated_until + RELAPSE_S
-        self._treatment_s = 2 * self._treatment_s if relapsed else TREAT_S
-        self._treated_until, self._cool = now + self._treatment_s, noisy
+        self.report.recoveries.append(round(now, 3))
+        relapsed = now <= self._corrected_until + RELAPSE_S
+        self._correction_s = 2 * self._correction_s if relapsed else CORRECTION_S
+        self._corrected_until, self._lower = now + self._correction_s, noisy
         self._recent = np.zeros(0, np.float32)
         self._bits.clear()

@@ -1,4 +1,4 @@
-"""Noise to begin from: white Gaussian, and Perlin's smooth noise in several octaves."""
+"""Noise prompts: white Gaussian noise, and Perlin noise in several octaves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.1
-"""Standard deviation of seed noise, full scale 1: about the level of music."""
+"""Standard deviation of the noise at full scale 1, about the level of music."""
 
 
 def normal(rng: np.random.Generator, count: int, sample_rate: int) -> NDArray[np.float32]:
@@ -19,15 +19,15 @@ def perlin(
 ) -> NDArray[np.float32]:
     """Return `count` samples of one-dimensional Perlin noise.
 
-    Gradient noise with the quintic fade of K. Perlin, "Improving noise", SIGGRAPH 2002: octave k has
-    ``base_hz · 2^k`` lattice points a second and 2^-k of the first one's amplitude.
+    Gradient noise with the quintic fade of K. Perlin, "Improving noise", SIGGRAPH 2002. Octave k has
+    ``base_hz · 2^k`` lattice points a second and 2^-k of the first octave's amplitude.
 
     Parameters
     ----------
     rng : Generator
     count, sample_rate : int
     base_hz : float
-        Lattice points per second of the first octave.
+        Lattice points a second of the first octave.
     octaves : int
 
     Returns
@@ -44,5 +44,5 @@ def perlin(
         fade = inside**3 * (inside * (inside * 6 - 15) + 10)
         left, right = gradients[cell] * inside, gradients[cell + 1] * (inside - 1)
         total += (left + fade * (right - left)) / 2**octave
-    spread = float(total.std()) or 1.0
-    return np.clip(total * (LEVEL / spread), -1, 1).astype(np.float32)
+    std = float(total.std()) or 1.0
+    return np.clip(total * (LEVEL / std), -1, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Playing in real time: a thread makes blocks ahead of the one that plays them, and the pace is measured."""
+"""Real-time playback: a thread generates blocks ahead of the consumer and measures the speed of generation."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from dataclasses import dataclass
 
 from noizenet.audio.waveform import Waveform
 
-GLANCE_S = 5.0
+AVERAGING_S = 5.0
 
 
 @dataclass
 class Pace:
-    """How fast blocks are made, over about the last five seconds of making them."""
+    """Speed of generation, averaged over about the last five seconds of computing."""
 
     made_s: float = 0.0
     spent_s: float = 0.0
     first_block_s: float | None = None
 
     def add(self, seconds: float, spent: float) -> None:
-        """Take in one block: its length, and the time that it took."""
+        """Add one block: its length and its time of computing, in seconds."""
         if self.first_block_s is None:
             self.first_block_s = spent
-            return  # compilation and first touches are not the pace
-        keep = max(0.0, 1 - spent / GLANCE_S)
+            return  # includes compilation and first memory accesses
+        keep = max(0.0, 1 - spent / AVERAGING_S)
         self.made_s, self.spent_s = self.made_s * keep + seconds, self.spent_s * keep + spent
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of sound made in a second of making; 0 before anything is known."""
+        """Seconds of audio generated in a second of computing; 0 before the second block."""
         return self.made_s / self.spent_s if self.spent_s else 0.0
 
     @property
     def margin(self) -> float:
-        """Share of the time that is left over while playing: 0 keeps up exactly, below 0 is too slow."""
+        """Idle share of the time during playback: 0 is exactly real time, below 0 is too slow."""
         return 1 - 1 / self.real_time_factor if self.real_time_factor else 0.0
 
 
 class Prefetcher(Iterator[Waveform]):
-    """Blocks of a stream, made in a thread up to `seconds` ahead.
+    """Iterator over the blocks of a stream, which a thread generates up to `seconds` ahead.
 
     Parameters
     ----------
     blocks : iterator of Waveform
     seconds : float
-        How much sound may lie ready.
+        Size of the buffer. The thread waits while the buffer holds this much audio.
 
     Attributes
     ----------
@@ -55,18 +55,18 @@ class Prefetcher(Iterator[Waveform]):
 
     Notes
     -----
-    The compiled loops release Python's lock, so making and playing go on at the same time. An error in the making is
-    raised where the blocks are taken. :meth:`close` ends the thread.
+    The compiled kernels release Python's global lock, so that generation and playback run in parallel. An error of the
+    thread is raised in the consumer. :meth:`close` ends the thread.
     """
 
     def __init__(self, blocks: Iterator[Waveform], seconds: float = 2.0) -> None:
         self.pace = Pace()
         self._blocks = blocks
-        self._limit, self._lying = seconds, 0.0
+        self._limit, self._buffered = seconds, 0.0  # seconds
         self._ready: queue.SimpleQueue[Waveform | BaseException | None] = queue.SimpleQueue()
         self._lock = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._make, name="noizenet-ahead", daemon=True)
+        self._thread = threading.Thread(target=self._produce, name="noizenet-prefetch", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Prefetcher:
@@ -76,39 +76,39 @@ class Prefetcher(Iterator[Waveform]):
         item = self._ready.get()
         if isinstance(item, Waveform):
             with self._lock:
-                self._lying -= len(item) / item.sample_rate
+                self._buffered -= len(item) / item.sample_rate
                 self._lock.notify()
             return item
-        self._ready.put(item)  # whoever asks again is told the same
+        self._ready.put(item)  # later calls end in the same way
         if item is None:
             raise StopIteration
         raise item
 
     def ready(self) -> bool:
-        """Tell whether the next block is there already."""
+        """Return whether the next block is available without waiting."""
         return not self._ready.empty()
 
     def close(self) -> None:
-        """Stop making blocks."""
+        """Stop the thread and wait for it."""
         with self._lock:
             self._closed = True
             self._lock.notify()
         self._thread.join()
 
-    def _make(self) -> None:
+    def _produce(self) -> None:
         try:
             while True:
                 with self._lock:
-                    self._lock.wait_for(lambda: self._closed or self._lying < self._limit)
+                    self._lock.wait_for(lambda: self._closed or self._buffered < self._limit)
                     if self._closed:
                         break
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 block = next(self._blocks, None)
                 if block is None:
                     break
-                self.pace.add(len(block) / block.sample_rate, time.perf_counter() - begun)
+                self.pace.add(len(block) / block.sample_rate, time.perf_counter() - started)
                 with self._lock:
-                    self._lying += len(block) / block.sample_rate
+                    self._buffered += len(block) / block.sample_rate
                 self._ready.put(block)
         except BaseException as error:
             self._ready.put(error)

@@ -1,4 +1,4 @@
-"""What the network hears before it plays: a song's end, or noise; and what is odd about it."""
+"""Prompts: the audio that a stream continues, which is the end of a recording or noise, with warnings about it."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from noizenet.generation import PROMPT_NOISES
 from noizenet.generation.controls import Controls
 from noizenet.representation.base import Representation
 
-SILENT = 10 ** (-60 / 20)
-CLIPPED_AT, CLIPPED_SHARE = 0.999, 0.001
+SILENCE_PEAK = 10 ** (-60 / 20)
+CLIPPING_LEVEL, MAX_CLIPPED_SHARE = 0.999, 0.001
 
 
 class Prompt(NamedTuple):
-    """Sound at the representation's rate, and remarks for the user."""
+    """Audio at the representation's rate, and remarks for the user."""
 
     sound: Waveform
     remarks: list[str]
 
 
-def prompt_of(controls: Controls, representation: Representation, context_s: float) -> Prompt | None:
-    """Return what the network hears first; None for nothing.
+def load_prompt(controls: Controls, representation: Representation, context_s: float) -> Prompt | None:
+    """Return the prompt that controls ask for, or None.
 
     Parameters
     ----------
     controls : Controls
     representation : Representation
     context_s : float
-        Seconds that the network looks back on directly.
+        Left context that the network reads directly, in seconds; a shorter prompt gives a remark.
 
     Raises
     ------
     AudioError
-        If the song cannot be read, or holds no sound.
+        If the recording cannot be read or is empty.
     """
     rate, channels = representation.sample_rate, representation.channels
     count = max(1, round(controls.prompt_seconds * rate))
     if controls.prompt is not None:
-        return _song(controls, rate, channels, count, context_s)
+        return _read_prompt(controls, rate, channels, count, context_s)
     if controls.prompt_noise is None:
         return None
     make = PROMPT_NOISES.load(controls.prompt_noise)
@@ -53,40 +53,41 @@ def prompt_of(controls: Controls, representation: Representation, context_s: flo
     return Prompt(representation.as_waveform(np.stack(columns, axis=1)), [])
 
 
-def _song(controls: Controls, rate: int, channels: int, count: int, context_s: float) -> Prompt:
-    """Read the last `count` samples of a song, block by block."""
+def _read_prompt(controls: Controls, rate: int, channels: int, count: int, context_s: float) -> Prompt:
+    """Read the last `count` samples of a recording, block by block."""
     path = controls.prompt
     assert path is not None
-    kept = np.zeros((0, channels), np.float32)
+    tail = np.zeros((0, channels), np.float32)
     with AudioReader(path) as reader:
-        own_rate = reader.info.sample_rate
+        file_rate = reader.info.sample_rate
         for block in converted_blocks(reader, rate, channels):
-            kept = np.concatenate([kept, block])[-count:]
+            tail = np.concatenate([tail, block])[-count:]
         issues = [issue.text for issue in reader.issues]
-    if not len(kept):
-        raise AudioError(f"{path}: holds no sound (zero length); choose another song to go on from")
-    warnings = _warnings(kept, own_rate, rate, count, context_s)
+    if not len(tail):
+        raise AudioError(f"{path}: has a length of zero; choose another recording as the prompt")
+    warnings = _warnings(tail, file_rate, rate, count, context_s)
     remarks = [f"{path}: {text}" for text in issues + warnings]
-    return Prompt(Waveform(kept[:, 0] if channels == 1 else kept, rate), remarks)
+    return Prompt(Waveform(tail[:, 0] if channels == 1 else tail, rate), remarks)
 
 
-def _warnings(kept: NDArray[np.float32], own_rate: int, rate: int, asked: int, context_s: float) -> list[str]:
-    seconds = len(kept) / rate
+def _warnings(tail: NDArray[np.float32], file_rate: int, rate: int, requested: int, context_s: float) -> list[str]:
+    seconds = len(tail) / rate
     found = []
-    if own_rate != rate:
-        found.append(f"converted from {own_rate:,} to the model's {rate:,} Hz")
+    if file_rate != rate:
+        found.append(f"converted from {file_rate:,} to the model's {rate:,} Hz")
     if seconds < context_s:
         found.append(
-            f"holds {seconds:.3f} s, less than the {context_s:.3f} s that the network looks back on; "
-            "what is missing is taken to be its first sample"
+            f"is {seconds:.3f} s long, less than the network's left context of {context_s:.3f} s; "
+            "its first sample is repeated in front"
         )
-    elif len(kept) < 0.999 * asked:
+    elif len(tail) < 0.999 * requested:
         found.append(
-            f"holds {seconds:.2f} s of the {asked / rate:g} s asked for (--prompt-seconds); all of it was used"
+            f"is {seconds:.2f} s long, less than the {requested / rate:g} s asked for (--prompt-seconds); "
+            "all of it is used"
         )
-    if np.abs(kept).max() < SILENT:
-        found.append("its used part is silent: the music begins as if from nothing")
-    clipped = float((np.abs(kept) >= CLIPPED_AT).mean())
-    if clipped > CLIPPED_SHARE:
-        found.append(f"{clipped:.1%} of the used part is clipped at full scale: expect the music to go on distorted")
+    if np.abs(tail).max() < SILENCE_PEAK:
+        found.append("the used part is silent: the music starts as without a prompt")
+    clipped = float((np.abs(tail) >= CLIPPING_LEVEL).mean())
+    if clipped > MAX_CLIPPED_SHARE:
+        found.append(f"{clipped:.1%} of the used part is clipped at full scale: the music may be distorted too")
     return found

@@ -1,4 +1,4 @@
-"""The one loop in which a network plays: for the command line, the studio and the evaluation."""
+"""The generation loop, which the command line, the studio and the evaluation share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from noizenet.audio.waveform import Waveform, mix_channels
 from noizenet.base.errors import UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.controls import Controls
-from noizenet.generation.genre import GenreSchedule, parse_path
-from noizenet.generation.monitor import HOP_S, Judge, StreamMonitor, WatchReport
-from noizenet.generation.prompts import prompt_of
+from noizenet.generation.genre import GenreSchedule, parse_schedule
+from noizenet.generation.monitor import HOP_S, FailureDetector, StreamMonitor, WatchReport
+from noizenet.generation.prompts import load_prompt
 from noizenet.generation.tempo import beat_of_song, tempo_of_genre
 from noizenet.model.batch import step_batch
 from noizenet.model.sampling import Sampling
@@ -26,45 +26,46 @@ FADE_S = 0.02
 
 
 class Stream(Iterator[Waveform]):
-    """Blocks of new music.
+    """Iterator over blocks of generated audio.
 
     Parameters
     ----------
     model : Model
     controls : Controls
-    judge : callable, optional
-        Says of what a stretch of sound is dead, for the watch; without one there is no watch.
+    detector : callable, optional
+        Detector of failure modes for the monitor; see :data:`~noizenet.generation.monitor.FailureDetector`. Without one
+        there is no monitor.
     packed : Stepper, optional
-        Of this model and the controls' precision: its weights are shared instead of packed anew.
+        Stepper of the same model and precision; its packed weights are shared instead of packed again.
 
     Attributes
     ----------
     sample_rate, channels : int
     genres : list of str
     conditioned : bool
-        Whether the model was told genres.
-    path : GenreSchedule
-        What is played, genre by genre.
+        Whether the model is conditioned on genres.
+    schedule : GenreSchedule
+        Genre conditioning over time.
     tempo : float
-        Beats a minute that the network's clock is set to; 0 where it has none, or time is left to the network.
+        Beats a minute of the beat conditioning; 0 if the network has no clock or no beat is set.
     remarks : list of str
-        What is odd about the seed.
+        Warnings about the prompt.
     prompt_seconds : float
-        Length of the prompt in front of the music; 0 where none is included.
+        Length of the prompt in front of the music; 0 if none is included.
 
     Raises
     ------
     UsageError
-        If the model cannot do what the controls ask for.
+        If the model does not support the controls.
 
     Notes
     -----
-    Memory does not grow with the length. The size of the blocks does not change the sound, except where the
-    genre moves: it does so from block to block. With a watch a block ends at each whole second.
+    Memory does not grow with the length. The block size does not change the samples, except of a morph, whose genre mix
+    is updated once a block. With a monitor, blocks end at every whole second.
     """
 
     def __init__(
-        self, model: Model, controls: Controls, judge: Judge | None = None, packed: Stepper | None = None
+        self, model: Model, controls: Controls, detector: FailureDetector | None = None, packed: Stepper | None = None
     ) -> None:
         self._model, self._packed = model, packed
         r = self._r = model.representation
@@ -72,7 +73,7 @@ class Stream(Iterator[Waveform]):
         self._apply_controls(controls)
         self.sample_rate, self.channels = r.sample_rate, r.channels
         self.genres, self.conditioned = model.genres, a.genre_size > 0
-        self.path: GenreSchedule = parse_path(
+        self.schedule: GenreSchedule = parse_schedule(
             controls.genre, controls.morph, model.genres, a.genre_size > 0, controls.seed
         )
         self._total = None if controls.seconds is None else max(1, round(controls.seconds * r.sample_rate))
@@ -80,41 +81,42 @@ class Stream(Iterator[Waveform]):
         self._block = max(1, round(controls.block_seconds * r.frame_rate))
         self._hop = max(1, round(HOP_S * r.frame_rate / r.frame_multiple)) * r.frame_multiple
         self._monitor: StreamMonitor | None = None
-        if judge is not None and controls.watch != "off":
+        if detector is not None and controls.watch != "off":
             expected = model.training.get("metrics", {}).get("best_validation_bits_per_frame")
             self._monitor = StreamMonitor(
-                judge, r.sample_rate, expected, a.temperature, recover=controls.watch == "recover"
+                detector, r.sample_rate, expected, a.temperature, recover=controls.watch == "recover"
             )
-        self._unseen: list[NDArray[np.float32]] = []
+        self._unmonitored: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
         self.remarks: list[str] = []
         self.prompt_seconds = 0.0
-        self._played = 0  # frames
-        self._given = 0  # samples
+        self._frames_done = 0
+        self._samples_done = 0
         self._finished = False
-        self._longest: int | None = None  # frames that the next block may have, where a move cuts it
-        self._begin()
+        self._max_block: int | None = None  # frames, in a replay up to the next move
+        self._start()
 
     def _apply_controls(self, controls: Controls) -> None:
-        """Take controls over, all or (with a UsageError) none."""
+        """Check controls against the model and apply them; a UsageError changes nothing."""
         a = self._model.architecture
         if controls.samples_differently and not a.samples:
             raise UsageError(
-                "this model predicts a single value, there is nothing to sample; leave out temperature, top-k and top-p"
+                "this model predicts a single value, so there is nothing to sample; "
+                "leave out temperature, top-k and top-p"
             )
         if controls.top_k and a.options.head == "mixture":
             raise UsageError("top-k: this model predicts a mixture of distributions, not classes; use top-p")
         if controls.genre_guidance and not (a.tokens and a.genre_size):
-            raise UsageError("guidance: only models over codes that were told genres can be held to one; leave it out")
+            raise UsageError("genre guidance: needs a token model that was trained with genres; leave it out")
         if (controls.tempo or controls.beat_guidance) and not a.options.clock:
             raise UsageError(
-                "tempo, beat_guidance: this model has no clock; leave them out, or train one with model.clock=32"
+                "tempo, beat guidance: this model has no clock; leave them out, or train one with model.clock=32"
             )
         for name in ("code_temperatures", "code_top_p"):
-            given = len(getattr(controls, name))
-            if given and given != (a.dim if a.tokens else 0):
-                codes = f"a frame has {a.dim} codes" if a.tokens else "only networks over codes have them"
-                raise UsageError(f"{name.replace('_', ' ')}: {given} numbers, but {codes}")
+            count = len(getattr(controls, name))
+            if count and count != (a.dim if a.tokens else 0):
+                codes = f"a frame has {a.dim} codes" if a.tokens else "only token models have codes"
+                raise UsageError(f"{name.replace('_', ' ')}: {count} numbers, but {codes}")
         self._controls = controls
         self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
         self._sampling = controls.sampling(a.temperature, a.genre_guidance, a.beat_guidance)
@@ -124,7 +126,7 @@ class Stream(Iterator[Waveform]):
 
     @property
     def watch(self) -> WatchReport | None:
-        """What the watch saw so far; None without one."""
+        """The monitor's report so far; None without a monitor."""
         return self._monitor.report if self._monitor is not None else None
 
     def __next__(self) -> Waveform:
@@ -133,17 +135,17 @@ class Stream(Iterator[Waveform]):
         return self._r.as_waveform(self._ready.pop(0))
 
     @classmethod
-    def many(cls, model: Model, controls: Sequence[Controls], judge: Judge | None = None) -> list[Stream]:
-        """Return streams of one model, alike but for seed and genre, that share its packed weights."""
+    def many(cls, model: Model, controls: Sequence[Controls], detector: FailureDetector | None = None) -> list[Stream]:
+        """Return streams of one model that share its packed weights; the controls have the same precision."""
         packed = Stepper(model.weights, model.representation.silence(), precision=controls[0].precision)
-        return [cls(model, c, judge, packed) for c in controls]
+        return [cls(model, c, detector, packed) for c in controls]
 
     @staticmethod
     def generate_batch(streams: Sequence[Stream]) -> Iterator[list[Waveform]]:
-        """Play streams of one model and one length in lockstep; what each plays is what it would play alone.
+        """Generate streams of one model and one length as a batch; each has the same samples as alone.
 
-        Token networks that share their weights (`packed`) read them once for all, and so do their decoders: sixteen
-        streams take a third of the time that they take one by one.
+        Token models that share packed weights (`packed`) read them, and those of the decoder, once for the whole batch:
+        sixteen streams take a third of the time that they take one by one.
 
         Yields
         ------
@@ -153,18 +155,18 @@ class Stream(Iterator[Waveform]):
         Raises
         ------
         UsageError
-            If the streams' blocks are not of one length.
+            If the streams differ in the length of their blocks.
         """
         while True:
             counts = {s._plan() for s in streams}
             if len(counts) != 1:
-                raise UsageError("streams play together only if they have the same length, blocks and watch")
+                raise UsageError("streams of a batch must have the same length, block length and watch")
             count = counts.pop()
             if not count:
                 return
             steppers, samplings = [s._stepper for s in streams], [s._effective_sampling() for s in streams]
-            alike = all(x == samplings[0] for x in samplings) and not any(s._every for s in streams)
-            if alike and len(streams) > 1 and all(s.shares_tokens(steppers[0]) for s in steppers):
+            same = all(x == samplings[0] for x in samplings) and not any(s._every for s in streams)
+            if same and len(streams) > 1 and all(s.shares_tokens(steppers[0]) for s in steppers):
                 frames = step_batch(steppers, count, samplings[0])
             else:
                 frames = np.stack([s._step(count) for s in streams])
@@ -174,61 +176,61 @@ class Stream(Iterator[Waveform]):
             yield [s._drain() for s in streams]
 
     def _drain(self) -> Waveform:
-        """Take all that is ready."""
+        """Return all decoded samples that are not yet returned."""
         parts = [*self._ready] or [np.zeros((0, self.channels), np.float32)]
         self._ready.clear()
         return self._r.as_waveform(np.concatenate(parts))
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         c = self._controls
         a = self._model.architecture
-        seed = prompt_of(c, self._r, (a.history + 1) / self._r.frame_rate if a.options.tiers else 0.0)
+        prompt = load_prompt(c, self._r, (a.history + 1) / self._r.frame_rate if a.options.tiers else 0.0)
         if self._packed is None:
             self._packed = Stepper(self._model.weights, self._r.silence(), precision=c.precision)
         self._stepper = self._packed.fork()
         self._stepper.reset(derive_seed(c.seed, "stream"))
         self._decoder: Decoder = self._r.decoder()
         self._ready: list[NDArray[np.float32]] = []
-        self._stepper.set_genre(self.path.at(0.0))
-        self.tempo, phase = self._beat(seed.sound if seed is not None and c.prompt is not None else None)
-        self._keep_time(phase)
-        if seed is not None:
-            self.remarks += seed.remarks
-            frames = self._r.encode(seed.sound)
+        self._stepper.set_genre(self.schedule.at(0.0))
+        self.tempo, phase = self._initial_beat(prompt.sound if prompt is not None and c.prompt is not None else None)
+        self._set_beat(phase)
+        if prompt is not None:
+            self.remarks += prompt.remarks
+            frames = self._r.encode(prompt.sound)
             self._stepper.prefill(frames)
             self._stepper.pop_nll()
-            heard = self._decoder.push(frames)  # the decoder hears the seed too: no click at the join
+            decoded = self._decoder.push(frames)  # also sets the decoder's state, so that there is no click
             if c.include_prompt:
-                self._put_in_front(heard, len(frames), len(seed.sound))
+                self._prepend_prompt(decoded, len(frames), len(prompt.sound))
 
-    def _put_in_front(self, heard: NDArray[np.float32], frames: int, samples: int) -> None:
-        """Give the seed first: `heard` of it is decoded; the decoder holds back some, which comes with what is played.
+    def _prepend_prompt(self, decoded: NDArray[np.float32], frames: int, samples: int) -> None:
+        """Put the decoded prompt in front; the decoder returns its last samples with the first new frames.
 
-        With a length, the whole is as long as seed and music together: where whole frames are longer than the seed,
-        its oldest samples go; where they are shorter, more is played.
+        The total length is that of prompt and music. If the prompt's whole frames are longer than the prompt, its
+        oldest samples are dropped; if they are shorter, more music is generated.
         """
-        heard = heard[max(0, self._r.samples_for(frames) - samples) :]
-        self._ready.append(heard)
+        decoded = decoded[max(0, self._r.samples_for(frames) - samples) :]
+        self._ready.append(decoded)
         self.prompt_seconds = samples / self.sample_rate
         if self._total is not None:
             self._total += samples
-            self._given = len(heard)
+            self._samples_done = len(decoded)
             self._frames = max(1, self._frames_needed(self._total) - frames)
 
-    def _beat(self, song: Waveform | None) -> tuple[float, float]:
-        """Return the tempo in beats a minute and where in a beat, or in a phrase, the stream begins."""
+    def _initial_beat(self, prompt: Waveform | None) -> tuple[float, float]:
+        """Return the tempo in beats a minute, and the phase in a beat (or phrase) at which the stream starts."""
         c, model, o = self._controls, self._model, self._model.architecture.options
         if not o.clock:
             return 0.0, 0.0
-        tempo, phase = (0.0, 0.0) if song is None else beat_of_song(song, phrases=o.phrase > 0)
+        tempo, phase = (0.0, 0.0) if prompt is None else beat_of_song(prompt, phrases=o.phrase > 0)
         if c.tempo is not None:
             return c.tempo, phase
         if not tempo:
             tempi = model.training.get("tempi", {})
-            tempo = tempo_of_genre(tempi, model.genres, self.path.at(0.0), c.seed)
+            tempo = tempo_of_genre(tempi, model.genres, self.schedule.at(0.0), c.seed)
         return tempo, phase
 
-    def _keep_time(self, phase: float | None = None) -> None:
+    def _set_beat(self, phase: float | None = None) -> None:
         self._stepper.set_pace(self.tempo / 60 / self._r.frame_rate, phase)
 
     def _advance(self) -> None:
@@ -240,17 +242,17 @@ class Stream(Iterator[Waveform]):
             raise StopIteration
 
     def _plan(self) -> int:
-        """Return how many frames come next, 0 at the end, and set the genre that they are in."""
+        """Return the number of frames of the next block, 0 at the end; set its genre conditioning."""
         if self._finished:
             return 0
-        left = None if self._frames is None else self._frames - self._played
-        count = self._block if left is None else min(self._block, left)
-        if self._longest is not None:
-            count = min(count, self._longest)
+        remaining = None if self._frames is None else self._frames - self._frames_done
+        count = self._block if remaining is None else min(self._block, remaining)
+        if self._max_block is not None:
+            count = min(count, self._max_block)
         if self._monitor is not None:
-            count = min(count, self._hop - self._played % self._hop)
-        if self.path.moves and self._frames:
-            self._stepper.set_genre(self.path.at(self._played / self._frames))
+            count = min(count, self._hop - self._frames_done % self._hop)
+        if self.schedule.changes and self._frames:
+            self._stepper.set_genre(self.schedule.at(self._frames_done / self._frames))
         return count
 
     def _step(self, count: int) -> Frames:
@@ -259,48 +261,48 @@ class Stream(Iterator[Waveform]):
         )
 
     def _accept(self, count: int, samples: NDArray[np.float32]) -> None:
-        """Take what the decoder made of `count` frames."""
-        self._played += count
-        samples = self._faded(samples)
-        self._watch(samples)
-        if self._frames is not None and self._played == self._frames:
+        """Add the decoded samples of `count` frames to the output."""
+        self._frames_done += count
+        samples = self._crossfade(samples)
+        self._update_monitor(samples)
+        if self._frames is not None and self._frames_done == self._frames:
             self._finished = True
             samples = np.concatenate([samples, self._decoder.finish()]) if len(samples) else self._decoder.finish()
         if self._total is not None:
-            samples = samples[: self._total - self._given]
-        self._given += len(samples)
+            samples = samples[: self._total - self._samples_done]
+        self._samples_done += len(samples)
         if len(samples):
             self._ready.append(samples)
 
     def _effective_sampling(self) -> Sampling:
-        """Return the sampling, as warm as the watch wants it."""
+        """Return the sampling with the monitor's temperature."""
         if self._monitor is None:
             return self._sampling
         return dataclasses.replace(self._sampling, temperature=self._monitor.temperature(self._sampling.temperature))
 
-    def _watch(self, samples: NDArray[np.float32]) -> None:
-        """Let the watch hear; where it sends the network back, keep the old end for a cross-fade."""
+    def _update_monitor(self, samples: NDArray[np.float32]) -> None:
+        """Pass samples to the monitor; after a recovery, generate the old state's continuation for a cross-fade."""
         if self._monitor is None:
             return
-        self._unseen.append(mix_channels(samples, 1)[:, 0])
-        if self._played % self._hop:
+        self._unmonitored.append(mix_channels(samples, 1)[:, 0])
+        if self._frames_done % self._hop:
             return
-        before = self._monitor.update(np.concatenate(self._unseen), self._stepper)
+        before = self._monitor.update(np.concatenate(self._unmonitored), self._stepper)
         if before is not None and self._r.kind == "classes" and not self._r.cache_key:
             old = self._stepper.fork()
             old.restore(before)
             count = round(FADE_S * self._r.frame_rate / self._r.frame_multiple) * self._r.frame_multiple
             self._fade = self._r.decoder().push(old.run(count, self._sampling))
             self._fade_length = len(self._fade)
-        self._unseen = []
+        self._unmonitored = []
 
-    def _faded(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fade from what would have gone on to what goes on."""
+    def _crossfade(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cross-fade from the continuation of the old state to new samples."""
         count = min(len(self._fade), len(samples))
         if count:
             done = self._fade_length - len(self._fade)
-            share = ((done + np.arange(1, count + 1, dtype=np.float32)) / self._fade_length)[:, None]
-            faded = (1 - share) * self._fade[:count] + share * samples[:count]
+            gain = ((done + np.arange(1, count + 1, dtype=np.float32)) / self._fade_length)[:, None]
+            faded = (1 - gain) * self._fade[:count] + gain * samples[:count]
             samples = np.concatenate([faded, samples[count:]])
             self._fade = self._fade[count:]
         return samples

@@ -1,4 +1,4 @@
-"""How fast a stream plays: as asked for, as the song that it goes on from, or as a piece of its genre."""
+"""Tempo of a stream: as requested, that of the prompt, or that of a training recording of the genre."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from noizenet.base.seeds import derive_seed
 from noizenet.generation.genre import Mix
 
 PHRASES_S = 60.0
-"""The end of a song, in which its phrases are looked for."""
+"""Length of the end of a prompt in which phrases are detected."""
 
 find_beats: Callable[[NDArray[np.float32], int], beats.Beats] = beats.find_beats
-"""Finds the beats of mono samples; a program that runs for days may have another process do it."""
+"""Beat tracker for mono samples; the studio replaces it by one in another process."""
 
 
 def tempo_of_genre(tempi: Mapping[str, Sequence[float]], genres: Sequence[str], mix: Mix, seed: int) -> float:
-    """Draw a tempo in beats a minute: that of a piece that the network learned from; 0 where pieces have no clear beat.
+    """Draw the tempo of a training recording, in beats a minute; 0 if none has a clear beat.
 
     Parameters
     ----------
     tempi : mapping
-        Tempi of every genre's pieces.
+        Tempi of the training recordings, by genre.
     genres : sequence of str
-        What `mix` [G] tells the shares of.
-    mix : ndarray
+    mix : ndarray, [G]
+        Shares of the genres. If no genre of the mix has a tempo, all recordings are drawn from.
     seed : int
-        The stream's.
+        The stream's random seed.
 
     Examples
     --------
@@ -49,10 +49,10 @@ def tempo_of_genre(tempi: Mapping[str, Sequence[float]], genres: Sequence[str], 
 
 
 def beat_of_song(sound: Waveform, *, phrases: bool = False) -> tuple[float, float]:
-    """Return a song's tempo in beats a minute in its last twelve seconds, and where in a beat it begins.
+    """Return the tempo of a recording's last twelve seconds in beats a minute, and the beat phase at its start.
 
-    As if it had kept that tempo all along; zeros where there is no clear beat. With `phrases` the beginning is that in
-    a phrase of 16 beats, as far as it can be told from the song's last minute.
+    The phase, in beats, assumes the same tempo from the start on; it lies in [0, 1), or with `phrases` in [0, 16), from
+    the start of a phrase of 16 beats that is detected in the last minute. Both are 0 if there is no clear beat.
     """
     mono = mix_channels(sound.samples, 1)[:, 0]
     last = mono[-round(beats.WINDOW_S * sound.sample_rate) :]
@@ -60,14 +60,14 @@ def beat_of_song(sound: Waveform, *, phrases: bool = False) -> tuple[float, floa
     if not found.tempo:
         return 0.0, 0.0
     before = (len(sound) - len(last)) / sound.sample_rate + found.times[-1]
-    number, turn = 0, 1
+    number, period = 0, 1
     if phrases:
         long = mono[-round(PHRASES_S * sound.sample_rate) :]
         times = find_beats(long, sound.sample_rate).times
         if len(times):
-            cut = (len(long) - len(last)) / sound.sample_rate  # seconds from one excerpt's start to the other's
-            apart = cut + found.times[-1] - times
-            nearest = int(np.abs(apart).argmin())  # trackers leave out beats at the ends: some may lie between
+            offset = (len(long) - len(last)) / sound.sample_rate  # seconds from one excerpt's start to the other's
+            distances = offset + found.times[-1] - times
+            nearest = int(np.abs(distances).argmin())  # trackers omit beats at the ends: some may lie between
             number = int(find_phrases(long, sound.sample_rate, times)[nearest])
-            number, turn = number + round(apart[nearest] * found.tempo / 60), PHRASE
-    return found.tempo, float((number - before * found.tempo / 60) % turn)
+            number, period = number + round(distances[nearest] * found.tempo / 60), PHRASE
+    return found.tempo, float((number - before * found.tempo / 60) % period)

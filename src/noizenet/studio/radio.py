@@ -270,7 +270,7 @@ class Radio:
                 seen = 0.0
                 about = await self._run(session.instrument.visible)
                 watch = session.instrument.watch
-                dead = None if watch is None else round(watch.dead_s, 1)
+                dead = None if watch is None else round(watch.degenerate_s, 1)
                 await socket.send_json(
                     {
                         "type": "see",
