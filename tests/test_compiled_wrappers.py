@@ -14,7 +14,7 @@ from noizenet.kernels import cache
 
 for n in range(int(sys.argv[1])):  # the names of what is compiled later hold a count of what was compiled before
     numba.njit(lambda x: x + 1)(n)
-with cache._numba_keeps_here():
+with cache._redirect_numba_caches():
     import grown
 print(grown.double(np.arange(4.0)).tolist())
 """

@@ -13,7 +13,7 @@ from noizenet.kernels.products import reduce_precision
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
 from noizenet.model.gates import SHOWN, visible
-from noizenet.model.lookback import NOWHERE, frames_before, steps_of
+from noizenet.model.lookback import UNKNOWN, frames_before, steps_of
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
@@ -120,7 +120,7 @@ class TestFinding:
     def test_nothing_where_no_beat_is_known_nor_across_a_gap(self) -> None:
         positions = np.concatenate([np.arange(40) * 0.25, np.full(7, np.nan), 20 + np.arange(60) * 0.25])
         steps = steps_of(positions)
-        assert (steps[40:47] == NOWHERE).all()
+        assert (steps[40:47] == UNKNOWN).all()
         found = frames_before(steps, [4], len(steps), 200)[:, 0]
         assert (found[40:47] == -1).all()
         assert found[46] == -1

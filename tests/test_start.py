@@ -320,10 +320,10 @@ class TestLoops:
             import sys
             import numpy as np
             from noizenet.base import compiled
-            from noizenet.kernels.cache import _numba_keeps_here, store
+            from noizenet.kernels.cache import _redirect_numba_caches, store
             told = []
             compiled.listener = compiled.Listener(on_progress=lambda *what: told.append(what))
-            with _numba_keeps_here():
+            with _redirect_numba_caches():
                 import lazily
             x, out = np.arange(3.0), np.zeros(3)
             calls = [lambda: lazily.shifted(x, out), lambda: lazily.square(x), lambda: lazily.half(8.0)]

@@ -11,7 +11,7 @@ from noizenet.base.errors import UsageError
 from noizenet.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from noizenet.bench.figure import Figure
+    from noizenet.bench.figure import Measurement
 
 PARTS = ("starting", "building", "training", "stepping", "playing")
 
@@ -29,7 +29,7 @@ def bench(
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: expected at least 1")
     wanted = [only] if only else [*PARTS, *(["memory"] if memory else [])]
-    figures: list[Figure] = []
+    figures: list[Measurement] = []
     for part in wanted:
         say(f"measuring {part} …")
         figures += _measure(part, audio, rounds)
@@ -64,7 +64,7 @@ def bench(
     print_table("", ["figure", "measured", "target", "", ""], rows)
 
 
-def _measure(part: str, audio: Path | None, rounds: int) -> list[Figure]:
+def _measure(part: str, audio: Path | None, rounds: int) -> list[Measurement]:
     if part == "starting":
         from noizenet.bench import starting
 
