@@ -116,7 +116,7 @@ class _CacheFile:
         self._identity = f"{module}.{function.__qualname__} {_origin(function)}"
 
     def _key(self, key: Any) -> tuple[str, bytes] | None:
-        text = f"{self._about} {key!r}"
+        text = f"{self._identity} {key!r}"
         if " at 0x" in text:  # an address differs in each process: never a hit
             return None
         return f"{self._name}-{_short(text, 16)}", text.encode("utf-8", "surrogatepass")

@@ -197,8 +197,8 @@ class TokenEngine(Engine):
             np.zeros(shape, np.float32)
             for shape in (
                 (streams, o.embedding), (streams, self._n_lookbacks * o.embedding), (streams, o.hidden),
-                (streams, width), (streams, width), (3 * streams, depth), (3 * streams, depth), (3 * streams, 2 * depth),
-                (3 * streams, self._a.levels), self._a.levels,
+                (streams, width), (streams, width), (3 * streams, depth), (3 * streams, depth),
+                (3 * streams, 2 * depth), (3 * streams, self._a.levels), self._a.levels,
             )
         )  # fmt: skip
         run_tokens(
