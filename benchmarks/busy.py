@@ -1,11 +1,11 @@
-"""Training beside other work: steps a second on a quiet machine, and beside one and six busy processes.
+"""Training under load: steps per second on an idle machine, and while one and six busy processes run.
 
     python benchmarks/busy.py [--rounds 5] [--seconds 8] [--recipe token-lstm] [--all] [--out results/busy.json]
 
-Each measurement is a process of its own that trains on random frames, since OpenMP reads its settings once. The
-settings take turns within a round, so that what else the machine does meets all of them alike; medians of the rounds.
-`--all` adds other settings to how OpenMP waits by itself ("default") and as noizenet's commands set it ("noizenet").
-Run it on a machine that does nothing else: what is quiet is measured too.
+Each measurement trains on random frames in a separate process, since OpenMP reads its settings once. The settings
+alternate within a round, so that other load affects all of them equally; results are medians of the rounds. The
+settings are OpenMP's own ("default") and those of noizenet's commands ("noizenet"); `--all` adds others. Run it on an
+otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from noizenet.base.process import CHOICES, WAITING
 
 SETTINGS: dict[str, dict[str, str]] = {"default": {}, "noizenet": WAITING}
 ADAPTS = "noizenet"
-"""The setting in which the number of threads follows what else the computer does, as in training by minutes."""
+"""The setting in which the number of threads adapts to other load, as in training with a time budget."""
 OTHERS: dict[str, dict[str, str]] = {
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin 0": {"GOMP_SPINCOUNT": "0"},
@@ -36,12 +36,12 @@ OTHERS: dict[str, dict[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-"""A process that never rests, and ends with the one that measures."""
+"""A busy process that ends with the measuring process."""
 LOADS = (0, 1, 6)
 WARM_S = 2.5
-"""Steps before those that count."""
+"""Seconds of warm-up."""
 LEAST_BUSY, LEAST_QUIET = 0.45, 0.97
-"""Targets: beside one busy process, of the quiet speed; on a quiet machine, of the default's speed."""
+"""Targets: with one busy process, relative to the idle speed; on an idle machine, relative to the default's speed."""
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str], *, adapts: bool) -> float:
-    """Return steps a second beside `load` processes that never rest."""
+    """Return steps per second while `load` busy processes run."""
     inherited = {k: v for k, v in os.environ.items() if k not in CHOICES and k != "OMP_NUM_THREADS"}
     command = [sys.executable, __file__, "--work", "--recipe", chosen.recipe, "--seconds", str(chosen.seconds)]
     command += [part for change in chosen.set for part in ("--set", change)] + ["--adapts"] * adapts
@@ -89,7 +89,7 @@ def measure(chosen: argparse.Namespace, load: int, environment: dict[str, str], 
 
 
 def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> float:
-    """Train on random frames for so many seconds; return steps a second."""
+    """Train on random frames for `seconds`; return steps per second."""
     import numpy as np
     import torch
 
@@ -120,7 +120,7 @@ def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> fl
     bf16 = use_bf16(o.precision, config)
     with ThreadCount(o.threads if adapts else torch.get_num_threads(), adaptive=adapts) as threads:
         warm = time.perf_counter() + WARM_S
-        while time.perf_counter() < warm:  # what is allocated and looked up once
+        while time.perf_counter() < warm:  # one-time allocations
             threads.adapt()
             state = train_step(network, optimizer, batch, state, o, bf16=bf16).state
         begun, steps = time.perf_counter(), 0
@@ -132,16 +132,16 @@ def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> fl
 
 
 def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: argparse.Namespace) -> None:
-    """Print the medians, and write them with all that was measured."""
+    """Print the medians; write them with all measurements."""
     middle = {name: {n: statistics.median(found) for n, found in by_load.items()} for name, by_load in rates.items()}
-    print("\n| steps a second beside busy processes | " + " | ".join(map(str, loads)) + " |")
+    print("\n| steps per second, number of busy processes | " + " | ".join(map(str, loads)) + " |")
     print("|---" * (len(loads) + 1) + "|")
     for name, by_load in middle.items():
         print(f"| {name} | " + " | ".join(f"{by_load[n]:.2f}" for n in loads) + " |")
     ours, theirs = middle.get("noizenet"), middle.get("default")
     verdict: dict[str, float] = {}
     if ours and theirs and 0 in loads:
-        # Ratios of neighbours in one round, so that a machine that gets slower meanwhile does not count.
+        # Ratios within one round, so that a gradual slowdown of the machine cancels.
         pairs = zip(rates["noizenet"][0], rates["default"][0], strict=True)
         verdict["quiet, of the default's speed"] = statistics.median(a / b for a, b in pairs)
     if ours and theirs and 0 in loads and 1 in loads:
@@ -149,7 +149,7 @@ def report(rates: dict[str, dict[int, list[float]]], loads: list[int], chosen: a
         verdict["beside one busy process, of the quiet speed, by default"] = theirs[1] / theirs[0]
     for what, figure in verdict.items():
         print(f"{what}: {figure:.2f}")
-    print(f"targets: quiet ≥ {LEAST_QUIET}, beside one busy process ≥ {LEAST_BUSY}")
+    print(f"targets: idle ≥ {LEAST_QUIET}, with one busy process ≥ {LEAST_BUSY}")
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     about = {
         "recipe": chosen.recipe, "set": chosen.set, "seconds": chosen.seconds,

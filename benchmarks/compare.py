@@ -1,15 +1,15 @@
-"""sample-lstm beside SampleRNN and simple predictors: bits per sample on unseen tracks after equal CPU time.
+"""sample-lstm compared with SampleRNN and simple predictors: bits per sample on unseen tracks after equal CPU time.
 
     python benchmarks/compare.py baselines CORPUS OUT
     python benchmarks/compare.py samplernn CORPUS OUT --minutes 20,90 --checkout samplernn-pytorch
     python benchmarks/compare.py sample-lstm CORPUS OUT --minutes 20,90
     python benchmarks/compare.py speed CORPUS OUT --checkout samplernn-pytorch
 
-Each side runs on one thread and is given minutes of *CPU* time (other work on the machine costs neither side
-anything), reads the same tracks in crops of five seconds, and is measured on the same windows of the corpus's test
-tracks, all as the same 256 mu-law classes. SampleRNN, whose learning rate is constant, is measured on the way at the
-smaller budgets; sample-lstm, whose rate falls over its budget, is trained once for each. ``speed`` times generation
-(one stream, one thread, each side's own loop) and training steps of both in turn. Results gather in OUT/NAME.json.
+Each model trains on one thread for a budget of *CPU* minutes (so other load does not matter) on the same tracks in
+crops of five seconds. Both are measured on the same windows of the corpus's test tracks, as the same 256 mu-law
+classes. SampleRNN, whose learning rate is constant, is measured at each budget of one run; sample-lstm, whose learning
+rate decays over its budget, is trained once per budget. ``speed`` times generation (one stream, one thread) and
+training steps of both alternately. Results are written to OUT/NAME.json.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from noizenet.training.step import detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
 sys.path.insert(0, str(Path(__file__).parent))
-CROP_S, WINDOW, LANES, TEST_S = 5.0, 1024, 32, 2.0
+CROP_S, WINDOW, ROWS, TEST_S = 5.0, 1024, 32, 2.0
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("who", choices=("baselines", "samplernn", "sample-lstm", "speed"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, rising")
+    parser.add_argument("--minutes", default="20,90", help="budgets of CPU time, increasing")
     parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
     parser.add_argument("--set", action="append", default=[], help="section.key=value for sample-lstm")
     parser.add_argument("--seed", type=int, default=0)
@@ -68,10 +68,10 @@ def representation(corpus: Corpus) -> MuLaw:
 
 
 def test_batches(corpus: Corpus) -> list[Batch]:
-    """Return 64 seconds of the test tracks: 32 lanes of two seconds, each from its start state."""
+    """Return 64 seconds of the test tracks: 32 rows of two seconds, each from the start state."""
     windows = round(TEST_S * corpus.sample_rate / WINDOW)
     reader = WindowReader(
-        corpus, corpus.split("test"), representation(corpus), batch=LANES, window=WINDOW,
+        corpus, corpus.split("test"), representation(corpus), batch=ROWS, window=WINDOW,
         segment_seconds=windows * WINDOW / corpus.sample_rate, seed=20,
     )  # fmt: skip
     return [reader.next() for _ in range(windows)]
@@ -139,7 +139,7 @@ def run_ours(corpus: Corpus, test: list[Batch], budgets: list[float], a: argpars
 
 
 def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
-    """Time both sides in turn; medians."""
+    """Time both models alternately; return medians."""
     import samplernn
 
     from noizenet.bench.playing import default_model
@@ -153,12 +153,12 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
     stepper = Stepper(model.weights, model.representation.silence())
     stepper.run(1000)
     rnn.generate_seconds(16)
-    theirs, ours = [], []
+    samplernn_rates, our_rates = [], []
     for _ in range(rounds):
-        theirs.append(64 / rnn.generate_seconds(64) / rate)
+        samplernn_rates.append(64 / rnn.generate_seconds(64) / rate)
         begun = time.perf_counter()
         stepper.run(rate)
-        ours.append(1 / (time.perf_counter() - begun))
+        our_rates.append(1 / (time.perf_counter() - begun))
     with tempfile.TemporaryDirectory() as folder:
         config = configure("sample-lstm", None, ("training.threads=1",))
         trainer = Trainer(corpus, Path(folder), config, Budget(minutes=1), 0)
@@ -168,31 +168,34 @@ def speed(corpus: Corpus, checkout: Path, rounds: int = 3) -> dict[str, Any]:
             trainer.state = trainer.learn().state
 
         step()
-        learnt: list[float] = []
+        our_training: list[float] = []
         for _ in range(20):
             begun = time.process_time()
             step()
-            learnt.append(o.batch * o.window / rate / (time.process_time() - begun))
+            our_training.append(o.batch * o.window / rate / (time.process_time() - begun))
     batch = crops(corpus, samplernn.BATCH, samplernn.WINDOW, 0).next()
     begun = time.process_time()
     rnn.step(batch)
-    their_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - begun)
+    samplernn_training = samplernn.BATCH * samplernn.WINDOW / rate / (time.process_time() - begun)
     return {
         "sample_rate": rate,
-        "generation, x real time": {"samplernn": float(np.median(theirs)), "sample-lstm": float(np.median(ours))},
-        "generation, ratio": float(np.median(ours) / np.median(theirs)),
-        "training, audio seconds per CPU second": {
-            "samplernn": their_training,
-            "sample-lstm": float(np.median(learnt)),
+        "generation, x real time": {
+            "samplernn": float(np.median(samplernn_rates)),
+            "sample-lstm": float(np.median(our_rates)),
         },
-        "training, ratio": float(np.median(learnt)) / their_training,
+        "generation, ratio": float(np.median(our_rates) / np.median(samplernn_rates)),
+        "training, audio seconds per CPU second": {
+            "samplernn": samplernn_training,
+            "sample-lstm": float(np.median(our_training)),
+        },
+        "training, ratio": float(np.median(our_training)) / samplernn_training,
     }
 
 
 def _show(progress: Any) -> None:
     if progress.step % 50 == 0 or progress.message:
-        held = "" if progress.validation is None else f", held out {progress.validation / math.log(2):.3f}"
-        text = f"{progress.done:.1%}, {progress.loss / math.log(2):.3f} bits{held} {progress.message}"
+        test_classes = "" if progress.validation is None else f", held out {progress.validation / math.log(2):.3f}"
+        text = f"{progress.done:.1%}, {progress.loss / math.log(2):.3f} bits{test_classes} {progress.message}"
         print(text, file=sys.stderr, flush=True)
 
 
@@ -200,7 +203,7 @@ def _show(progress: Any) -> None:
 def bits(model: Model, test: list[Batch]) -> float:
     """Return a model's exact bits per sample over the test windows."""
     network = model.network
-    state = network.start_state(LANES)
+    state = network.start_state(ROWS)
     total = 0.0
     for batch in test:
         inputs, targets, mix, _ = to_tensors(batch, network.architecture.genres)
@@ -210,12 +213,12 @@ def bits(model: Model, test: list[Batch]) -> float:
 
 
 def baselines(corpus: Corpus, test: list[Batch]) -> dict[str, Any]:
-    """Return bits per sample of predictors that learn next to nothing."""
+    """Return bits per sample of simple predictors."""
     r = representation(corpus)
     reader = WindowReader(corpus, corpus.split("train"), r, batch=64, window=WINDOW, segment_seconds=0.1, seed=0)
     train = np.concatenate([reader.next().frames[..., 0] for _ in range(60)]).astype(np.int64)
-    held = [b.frames[..., 0].astype(np.int64) for b in test]
-    rows = np.concatenate([held[0][:, :1], *(h[:, 1:] for h in held)], axis=1)
+    test_classes = [b.frames[..., 0].astype(np.int64) for b in test]
+    rows = np.concatenate([test_classes[0][:, :1], *(h[:, 1:] for h in test_classes)], axis=1)
     return {
         "sample_rate": corpus.sample_rate,
         "uniform": 8.0,

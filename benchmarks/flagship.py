@@ -1,10 +1,10 @@
-"""How fast token-lstm plays: one stream, sixteen together, the first sound, an hour; beside MusicGen-small.
+"""Speed of token-lstm: one stream, a batch of sixteen, first sound, memory over an hour; compared with MusicGen-small.
 
     python benchmarks/flagship.py [MODEL] [--musicgen] [--hour]
 
 One thread throughout. ``--musicgen`` builds MusicGen-small at its published size with random weights (needs the package
-transformers; nothing is downloaded) and times its generation without guidance in the same run. ``--hour`` plays an hour
-and tells by how much the process grew after the first minute.
+transformers; nothing is downloaded) and times its generation without guidance in the same run. ``--hour`` generates
+an hour and reports the memory of the process after the first minute and at the end.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def median(run: Any) -> float:
-    """Return the median of three runs of `run`, which returns × real time; the first call is not counted."""
+    """Return the median result of three calls of `run`, after one warm-up call."""
     run()
     return float(np.median([run() for _ in range(ROUNDS)]))
 
@@ -95,7 +95,7 @@ def generate_batch(model: Model, precision: str) -> float:
 
 
 def first_sound(name: str) -> float:
-    """Return the seconds from the start of a process to its first byte of sound."""
+    """Return the seconds from the start of a process to its first samples."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "noizenet", "play", name, "--out", "-", "--seconds", "5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -107,7 +107,7 @@ def first_sound(name: str) -> float:
 
 
 def hour(name: str) -> dict[str, float]:
-    """Play an hour in a process of its own; return its memory after a minute and after the hour."""
+    """Generate an hour in a separate process; return its memory after a minute and after the hour."""
     code = f"""
 import noizenet, psutil
 process, sizes, played = psutil.Process(), [], 0.0

@@ -1,7 +1,7 @@
-"""A first-order Markov chain over spectra, genre by genre: what order from one frame to the next is worth alone.
+"""Baseline: a first-order Markov chain over spectra for each genre.
 
-Frames of log-magnitude (1,024 samples, every 256) of a genre's training music are sorted into 256 clusters; counted is
-how often one follows another. To play is to walk that table at random; phases are found by Griffin and Lim's search.
+Frames of log-magnitude (1,024 samples, every 256) of a genre's training music are quantised to 256 clusters, and the
+transitions between clusters are counted. Generation samples from the transitions; phases come from Griffin-Lim.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from sklearn.cluster import MiniBatchKMeans
 
 from noizenet.corpus.corpus import Corpus, Track
 
-N_FFT, HOP, STATES, STRETCH_S, MOST_FRAMES = 1024, 256, 256, 20.0, 40_000
+N_FFT, HOP, STATES, SEGMENT_S, MAX_FRAMES = 1024, 256, 256, 20.0, 40_000
 FLOOR = 1e-5
 
 
 class MarkovChain:
-    """States, how they follow one another, and what each sounds like.
+    """Cluster centres and transition counts.
 
     Parameters
     ----------
     corpus : Corpus
     tracks : sequence of Track
-        What it learns from, evenly spread stretches of 20 seconds of each.
+        Training tracks; evenly spaced segments of 20 seconds of each are used.
     seed : int
     """
 
     def __init__(self, corpus: Corpus, tracks: Sequence[Track], seed: int = 0) -> None:
-        each = max(1, round(MOST_FRAMES * HOP / corpus.sample_rate / STRETCH_S / max(1, len(tracks))))
-        parts = [self._spectra(corpus, t, (i + 0.5) / each) for t in tracks for i in range(each)]
+        per_track = max(1, round(MAX_FRAMES * HOP / corpus.sample_rate / SEGMENT_S / max(1, len(tracks))))
+        parts = [self._spectra(corpus, t, (i + 0.5) / per_track) for t in tracks for i in range(per_track)]
         frames = np.concatenate(parts)
         self._clusters = MiniBatchKMeans(STATES, random_state=seed, n_init=1, batch_size=2048).fit(frames)
-        self._follow = np.zeros((STATES, STATES))
+        self._transitions = np.zeros((STATES, STATES))
         for part in parts:
             states = self._clusters.predict(part)
-            np.add.at(self._follow, (states[:-1], states[1:]), 1)
+            np.add.at(self._transitions, (states[:-1], states[1:]), 1)
         self._first = np.bincount(self._clusters.predict(frames), minlength=STATES).astype(float)
 
     @staticmethod
-    def _spectra(corpus: Corpus, track: Track, place: float) -> NDArray[np.float32]:
-        count = min(track.frames, round(STRETCH_S * corpus.sample_rate))
-        samples = corpus.mono(track, round(place * (track.frames - count)), count)
+    def _spectra(corpus: Corpus, track: Track, position: float) -> NDArray[np.float32]:
+        count = min(track.frames, round(SEGMENT_S * corpus.sample_rate))
+        samples = corpus.mono(track, round(position * (track.frames - count)), count)
         magnitude = np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP))
         return np.log(magnitude.T + FLOOR).astype(np.float32)
 
     def play(self, seconds: float, sample_rate: int, seed: int) -> NDArray[np.float32]:
-        """Return so many seconds of mono sound."""
+        """Return `seconds` of generated mono audio."""
         generator = np.random.default_rng(seed)
         count = round(seconds * sample_rate / HOP) + 1
         states = np.zeros(count, int)
         state = int(generator.choice(STATES, p=self._first / self._first.sum()))
         for i in range(count):
             states[i] = state
-            row = self._follow[state]
-            row = row if row.sum() else self._first  # a state that was only ever last
+            row = self._transitions[state]
+            row = row if row.sum() else self._first  # a state without successors
             state = int(generator.choice(STATES, p=row / row.sum()))
         magnitude = np.exp(self._clusters.cluster_centers_[states].T) - FLOOR
         sound = librosa.griffinlim(

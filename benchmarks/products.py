@@ -1,8 +1,8 @@
-"""Products of a matrix with one vector or several, beside NumPy's (BLAS): billions of multiplications a second.
+"""Products of a matrix with one vector or several, compared with NumPy (BLAS): billions of multiplications per second.
 
     python benchmarks/products.py
 
-One thread, medians of seven rounds, both sides in turn; four matrices in turn, so that none stays in the fastest cache.
+One thread, medians of seven alternating rounds. Four matrices alternate, so that none stays in the fastest cache.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def main() -> None:
         def ours(i: int, w=weights, s=scales, at=layout, n=rows, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
             add_products(w, s, at[i % 4], n, x, y)
 
-        def theirs(i: int, m=matrices, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
+        def numpy_product(i: int, m=matrices, x=x, y=y) -> None:  # type: ignore[no-untyped-def]
             np.dot(x, m[i % 4].T, out=y)
 
         ours(0)
-        found = [(rate(ours, count, work), rate(theirs, count, work)) for _ in range(ROUNDS)]
+        found = [(rate(ours, count, work), rate(numpy_product, count, work)) for _ in range(ROUNDS)]
         a, b = np.median(found, 0)
         print(f"| {vectors} | {columns} | {rows} | {a:.1f} | {b:.1f} |", flush=True)
 

@@ -1,4 +1,4 @@
-"""Where does a step of training go? Self time of torch's operators in one thread, grouped by what they are for.
+"""Profile of a training step: self time of torch's operators on one thread, grouped by purpose.
 
 python benchmarks/profile_training.py CORPUS [--steps 20] [--set section.key=value]
 """
@@ -46,9 +46,7 @@ def main() -> None:
     times: Counter[str] = Counter()
     for event in found.key_averages():
         name = event.key.removeprefix("aten::")
-        group = next(
-            (g for g, parts in GROUPS.items() if any(p in name for p in parts)), "point by point, and the rest"
-        )
+        group = next((g for g, parts in GROUPS.items() if any(p in name for p in parts)), "elementwise and others")
         times[group] += event.self_cpu_time_total / 1000 / o.steps
     total = sum(times.values())
     print("| part of a step | ms | share |\n|---|---|---|")

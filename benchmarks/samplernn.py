@@ -1,8 +1,8 @@
-"""SampleRNN in the public PyTorch implementation, trained and measured as ``compare.py`` asks.
+"""The public PyTorch implementation of SampleRNN, trained and measured for ``compare.py``.
 
-Nothing of it is part of noizenet: its files are imported from a checkout of
-https://github.com/deepsound-project/samplernn-pytorch (MIT), with the few names that torch has renamed since. Its
-defaults are kept: frame sizes 16 and 4, one GRU of 1024 units a tier, 256 levels, learned start, weight norm, batches
+It is not part of noizenet: its files are imported from a checkout of
+https://github.com/deepsound-project/samplernn-pytorch (MIT), and names that torch has since renamed are patched. Its
+defaults are used: frame sizes 16 and 4, one GRU of 1024 units per tier, 256 levels, learned start, weight norm, batches
 of 128 sequences, windows of 1024 samples, Adam at 0.001, gradients clamped to ±1.
 """
 
@@ -29,12 +29,12 @@ BATCH, WINDOW, LEVELS = 128, 1024, 256
 
 
 class SampleRnn:
-    """The network, its optimizer and its step.
+    """The network, its optimizer and a training step.
 
     Parameters
     ----------
     checkout : Path
-        Where the implementation lies; cloned there if it is missing.
+        Folder of the implementation; cloned there if it is missing.
     """
 
     def __init__(self, checkout: Path, seed: int = 0) -> None:
@@ -61,12 +61,12 @@ class SampleRnn:
         return sum(p.numel() for p in self.network.parameters())
 
     def step(self, batch: Batch) -> float:
-        """Learn from one window of every lane; return bits per sample."""
+        """Train on one window of every row; return bits per sample."""
         loss = torch.zeros(())
 
         def closure() -> Tensor:
             nonlocal loss
-            self._optimizer.zero_grad(set_to_none=False)  # as torch did when it was written; it clamps all gradients
+            self._optimizer.zero_grad(set_to_none=False)  # as in its time; the optimizer clamps all gradients
             loss = self._loss(batch)
             loss.backward()
             return loss
@@ -75,7 +75,7 @@ class SampleRnn:
         return float(loss)
 
     def measure(self, batches: list[Batch]) -> float:
-        """Return bits per sample over windows that follow one another."""
+        """Return bits per sample over consecutive windows."""
         self._history = None
         with torch.no_grad():
             bits = sum(float(self._loss(b)) for b in batches) / len(batches)
@@ -84,7 +84,7 @@ class SampleRnn:
         return bits
 
     def generate_seconds(self, samples: int) -> float:
-        """Return the time that its own loop needs for so many samples of one stream."""
+        """Return the seconds in which its generation loop makes `samples` of one stream."""
         generator = self._code.Generator(self.network)
         with torch.no_grad():
             begun = time.perf_counter()
@@ -92,13 +92,13 @@ class SampleRnn:
             return time.perf_counter() - begun
 
     def generate(self, streams: int, samples: int) -> NDArray[np.int16]:
-        """Return what its own loop plays, all streams at once, as classes [streams, samples]."""
+        """Generate all streams in one batch with its loop; return classes [streams, samples]."""
         with torch.no_grad():
-            played = self._code.Generator(self.network)(streams, samples)
-        return np.asarray(played.numpy(), np.int16)
+            classes = self._code.Generator(self.network)(streams, samples)
+        return np.asarray(classes.numpy(), np.int16)
 
     def _loss(self, batch: Batch) -> Tensor:
-        """Return bits per sample; its hidden states are carried, and reset where all lanes begin anew."""
+        """Return bits per sample; hidden states are carried, and reset if all rows start a segment."""
         frames = torch.from_numpy(batch.frames[..., 0]).long()
         reset = bool(batch.fresh.all())
         lookback = self.network.lookback
@@ -112,13 +112,13 @@ class SampleRnn:
 
 
 def lockstep(reader: WindowReader, windows: int) -> Iterator[Batch]:
-    """Deal windows such that all lanes begin a segment at the same step, as its own loader does.
+    """Yield batches whose rows all start a segment at the same step, as its loader does.
 
-    Lanes whose segment is shorter (at a track's end) go on with the next one; its states carry over there.
+    A row whose segment is shorter (at the end of a track) continues with the next segment, and its state carries over.
     """
-    at = 0
+    step = 0
     while True:
         batch = reader.next()
-        batch.fresh[:] = at % windows == 0
-        at += 1
+        batch.fresh[:] = step % windows == 0
+        step += 1
         yield batch

@@ -1,11 +1,11 @@
-"""Listeners at once: gaps, the time from a control to what it changes, first sound, memory.
+"""Load test of the studio with several listeners: gaps, latency of controls, first sound, memory.
 
     python benchmarks/studio_load.py [--listeners 8] [--minutes 10] [--buffer 0.2] [--model token-lstm]
 
-Starts the studio as a user does and listens over its WebSocket as the page does: each listener keeps `buffer` seconds
-ready, plays in real time, and counts the moments at which nothing lay ready. One more listener asks and never reads,
-one comes and goes. The delay of a control is measured in samples: what was given before the first sample that differs
-from an untouched listener's, plus what lies in the buffer.
+Starts the studio like a user and listens over its WebSocket like the page: each listener keeps `buffer` seconds
+buffered, plays in real time, and counts buffer underruns. One more client requests samples and never reads, and one
+connects and disconnects repeatedly. The latency of a control is the number of samples received after the control until
+the first that differs from a listener's without it, plus the buffer.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ BLOCK_S = 0.02
 
 
 class Listener:
-    """Plays in real time; counts gaps."""
+    """A client that plays in real time and counts gaps."""
 
-    def __init__(self, home: str, model: str, seed: int, buffer: float) -> None:
-        self.home, self.model, self.seed, self.buffer = home, model, seed, buffer
+    def __init__(self, url: str, model: str, seed: int, buffer: float) -> None:
+        self.url, self.model, self.seed, self.buffer = url, model, seed, buffer
         self.gaps, self.received, self.first = 0, 0, 0.0
 
     async def run(self, seconds: float) -> None:
-        """Listen for so many seconds."""
+        """Listen for `seconds`."""
         address = f"{self.home.replace('http', 'ws')}radio?model={self.model}&seed={self.seed}"
         begun = time.perf_counter()
-        async with connect(address, origin=self.home.rstrip("/"), max_size=None) as socket:
+        async with connect(address, origin=self.url.rstrip("/"), max_size=None) as socket:
             hello = json.loads(await socket.recv())
-            rate, asked, start = hello["sample_rate"], 0, None
+            rate, requested, start = hello["sample_rate"], 0, None
             reading = asyncio.create_task(self._read(socket))
             while start is None or time.perf_counter() - start < seconds:
                 played = 0 if start is None else round((time.perf_counter() - start) * rate)
-                asked = max(asked, self.received)
-                want = played + round(self.buffer * rate) - asked
-                if want > BLOCK_S * rate:
-                    asked += want
-                    await socket.send(json.dumps({"type": "more", "samples": want}))
+                requested = max(requested, self.received)
+                missing = played + round(self.buffer * rate) - requested
+                if missing > BLOCK_S * rate:
+                    requested += missing
+                    await socket.send(json.dumps({"type": "more", "samples": missing}))
                 if start is None and self.received >= 0.15 * rate:
                     start = time.perf_counter()
                     self.first = start - begun
                 elif start is not None and played > self.received:
                     self.gaps += 1
-                    start += (played - self.received) / rate  # nothing lay ready: playing waits
+                    start += (played - self.received) / rate  # buffer underrun: playback waits
                 await asyncio.sleep(BLOCK_S)
             reading.cancel()
 
@@ -64,38 +64,38 @@ class Listener:
                 self.received += len(message) // 2
 
 
-async def deaf(home: str, model: str) -> None:
-    """Ask for all there is, and never read."""
+async def non_reading_client(url: str, model: str) -> None:
+    """Request many samples and never read."""
     async with connect(
-        f"{home.replace('http', 'ws')}radio?model={model}", origin=home.rstrip("/"), max_queue=1
+        f"{url.replace('http', 'ws')}radio?model={model}", origin=url.rstrip("/"), max_queue=1
     ) as socket:
         for _ in range(100):
             await socket.send(json.dumps({"type": "more", "samples": 10**9}))
         await asyncio.sleep(3600)
 
 
-async def fickle(home: str, model: str) -> None:
-    """Come, listen for a second, go, again and again."""
+async def reconnecting_client(url: str, model: str) -> None:
+    """Connect, listen for a second and disconnect, repeatedly."""
     while True:
-        await Listener(home, model, 99, 0.2).run(1.0)
+        await Listener(url, model, 99, 0.2).run(1.0)
         await asyncio.sleep(4)
 
 
-async def delay(home: str, model: str, buffer: float) -> float:
-    """Return seconds from a control to the first sample that it changes, buffer included."""
+async def delay(url: str, model: str, buffer: float) -> float:
+    """Return the seconds from a control to the first sample that it changes, buffer included."""
     found = []
     for seed in range(5):
         given, parts = [], []
-        for moved in (False, True):
-            address = f"{home.replace('http', 'ws')}radio?model={model}&seed={seed}"
-            async with connect(address, origin=home.rstrip("/"), max_size=None) as socket:
+        for changed in (False, True):
+            address = f"{url.replace('http', 'ws')}radio?model={model}&seed={seed}"
+            async with connect(address, origin=url.rstrip("/"), max_size=None) as socket:
                 rate, sound, at = json.loads(await socket.recv())["sample_rate"], b"", 0
                 await socket.send(json.dumps({"type": "more", "samples": 2 * rate}))
                 while len(sound) < 8 * rate:
                     message = await socket.recv()
                     if isinstance(message, bytes):
                         sound += message
-                        if moved and not at and len(sound) >= 2 * rate:
+                        if changed and not at and len(sound) >= 2 * rate:
                             at = len(sound) // 2
                             await socket.send(json.dumps({"type": "move", "set": {"temperature": 3.0}}))
                         if len(sound) >= 2 * rate:
@@ -111,11 +111,11 @@ async def delay(home: str, model: str, buffer: float) -> float:
     return buffer + statistics.median(found)
 
 
-async def measure(home: str, pid: int, o: argparse.Namespace) -> None:
-    control = await delay(home, o.model, o.buffer)
-    warm = Listener(home, o.model, 0, o.buffer)
+async def measure(url: str, pid: int, o: argparse.Namespace) -> None:
+    control = await delay(url, o.model, o.buffer)
+    warm = Listener(url, o.model, 0, o.buffer)
     await warm.run(1.0)
-    listeners = [Listener(home, o.model, i, o.buffer) for i in range(o.listeners)]
+    listeners = [Listener(url, o.model, i, o.buffer) for i in range(o.listeners)]
     process, memory = psutil.Process(pid), []
     process.cpu_percent()
 
@@ -124,18 +124,21 @@ async def measure(home: str, pid: int, o: argparse.Namespace) -> None:
             await asyncio.sleep(10)
             memory.append(process.memory_info().rss / 1e6)
 
-    others = [asyncio.create_task(t) for t in (deaf(home, o.model), fickle(home, o.model), watch())]
+    others = [
+        asyncio.create_task(t) for t in (non_reading_client(url, o.model), reconnecting_client(url, o.model), watch())
+    ]
     await asyncio.gather(*(one.run(60 * o.minutes) for one in listeners))
     used = process.cpu_percent()
     for task in others:
         task.cancel()
     gaps = [one.gaps for one in listeners]
-    print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms ready")
+    print(f"{o.listeners} listeners, {o.minutes:g} minutes, {1000 * o.buffer:.0f} ms buffer")
     print(f"gaps: {sum(gaps)} ({', '.join(map(str, gaps))})")
     print(
-        f"first sound on a warm server: {warm.first:.2f} s alone, {max(one.first for one in listeners):.2f} s together"
+        f"first sound on a warm server: {warm.first:.2f} s alone, "
+        f"{max(one.first for one in listeners):.2f} s in parallel"
     )
-    print(f"a control is heard after {control:.2f} s (median of 5, buffer included)")
+    print(f"a control takes effect after {control:.2f} s (median of 5, buffer included)")
     half = len(memory) // 2
     if half:
         early, late = statistics.median(memory[:half]), statistics.median(memory[half:])
@@ -158,10 +161,10 @@ def main() -> None:
         )  # fmt: skip
         try:
             assert studio.stdout is not None
-            home = re.search(r"http://\S+/", studio.stdout.readline())
-            assert home is not None
-            time.sleep(8)  # until it is warm
-            asyncio.run(measure(home[0], studio.pid, o))
+            url = re.search(r"http://\S+/", studio.stdout.readline())
+            assert url is not None
+            time.sleep(8)  # warm-up
+            asyncio.run(measure(url[0], studio.pid, o))
         finally:
             studio.terminate()
             studio.wait(20)

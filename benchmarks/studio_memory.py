@@ -1,13 +1,13 @@
-"""Memory of the studio over an hour of one person's mixed use, done faster than a person can.
+"""Memory of the studio during an hour of one user's mixed use, in fast motion.
 
     python benchmarks/studio_memory.py [--minutes 10] [--models 5] [--training] [--out memory.json]
 
-Starts the studio as a user does and goes round: listens to a model, moves its controls, marks and returns, records,
-makes the recording again, uploads a song and plays on from it, looks at the gates, lets two models play blind, judges
-them. Each round takes another model, as a person does who tries them all. One round does what a person does in some
-three minutes. With ``--training`` a short training runs in every fifth round, and is evaluated.
+Starts the studio like a user and repeats a round: listen to a model, change its controls, mark and restore, record,
+regenerate the recording, upload a song as a prompt, display the gates, and run an A/B test of two models. Each round
+uses another model. One round is about three minutes of a user's time. With ``--training`` every fifth round includes a
+short training, which is then evaluated.
 
-Resident memory of the studio's own process (not of its jobs) is read after each round; the results are JSON.
+The resident memory of the studio's process (without its jobs) is read after each round; the results are JSON.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ from noizenet.base.bundled import bundled
 
 RATE = 22_050
 PERSON_MINUTES = 3.0
-"""What a person needs for a round."""
+"""Minutes that a user needs for a round."""
 
 
 class Visitor:
-    """One person's browser, in short."""
+    """A minimal client that acts as one user's browser."""
 
-    def __init__(self, home: str) -> None:
-        self.home = home
+    def __init__(self, url: str) -> None:
+        self.url = url
 
-    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request as the page does; a refusal ends the benchmark."""
-        answer = requests.request(method, self.home + path, headers={"Origin": self.home}, timeout=300, **options)
-        answer.raise_for_status()
-        return answer
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request like the page; an error response ends the benchmark."""
+        response = requests.request(method, self.url + path, headers={"Origin": self.url}, timeout=300, **options)
+        response.raise_for_status()
+        return response
 
-    def listen(self, seconds: float, moves: list[dict[str, Any]], **wish: object) -> list[dict[str, Any]]:
-        """Take so much sound, with moves spread over it; return what was said."""
-        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in wish.items())
-        said: list[dict[str, Any]] = []
+    def listen(self, seconds: float, moves: list[dict[str, Any]], **options: object) -> list[dict[str, Any]]:
+        """Receive `seconds` of audio, with control messages in between; return the server's messages."""
+        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in options.items())
+        replies: list[dict[str, Any]] = []
         address = f"{self.home.replace('http', 'ws')}/radio?{query}"
-        with connect(address, origin=self.home, max_size=None) as socket:  # type: ignore[arg-type]
-            got, rate, channels, left, asked = 0, RATE, 1, list(moves), 0
-            while got < seconds * rate or left:
-                if got >= asked:
-                    if left:
-                        socket.send(json.dumps(left.pop(0)))
-                    asked = got + rate // 2
+        with connect(address, origin=self.url, max_size=None) as socket:  # type: ignore[arg-type]
+            received, rate, channels, remaining, requested = 0, RATE, 1, list(moves), 0
+            while received < seconds * rate or remaining:
+                if received >= requested:
+                    if remaining:
+                        socket.send(json.dumps(remaining.pop(0)))
+                    requested = received + rate // 2
                     socket.send(json.dumps({"type": "more", "samples": rate // 2}))
                 message = socket.recv(timeout=120)
                 if isinstance(message, bytes):
-                    got += len(message) // (2 * channels)
+                    received += len(message) // (2 * channels)
                     continue
-                said.append(json.loads(message))
-                if said[-1]["type"] == "impossible":
-                    raise SystemExit(said[-1]["why"])
-                if said[-1]["type"] == "hello":
-                    rate, channels = said[-1]["sample_rate"], said[-1]["channels"]
-            socket.close(4000)  # as the page does that will not come back
-        return said
+                replies.append(json.loads(message))
+                if replies[-1]["type"] == "impossible":
+                    raise SystemExit(replies[-1]["why"])
+                if replies[-1]["type"] == "hello":
+                    rate, channels = replies[-1]["sample_rate"], replies[-1]["channels"]
+            socket.close(4000)  # like a page that is closed
+        return replies
 
 
 def tune(seconds: float, seed: int) -> bytes:
-    """Return a wav file of some tones."""
+    """Return the bytes of a wav file with a tone."""
     t = np.arange(round(seconds * RATE)) / RATE
     sound = 0.3 * np.sin(2 * np.pi * 220 * 2 ** (seed % 12 / 12) * t) * (1 + np.sin(2 * np.pi * 2 * t)) / 2
     file = io.BytesIO()
@@ -85,7 +85,7 @@ def tune(seconds: float, seed: int) -> bytes:
 
 
 def one_round(visitor: Visitor, names: list[str], number: int, training: bool) -> None:
-    """Do what a person does in a few minutes."""
+    """Run one round of a user's actions."""
     name, other = names[number % len(names)], names[(number + 1) % len(names)]
     moves: list[dict[str, Any]] = [
         {"type": "record", "on": True, "format": "flac" if number % 2 else "wav"},
@@ -93,63 +93,63 @@ def one_round(visitor: Visitor, names: list[str], number: int, training: bool) -
         {"type": "move", "surprise": True}, {"type": "move", "mark": "two"}, {"type": "move", "return": "one"},
         *({"type": "move", "mark": f"more {i}"} for i in range(16)), {"type": "record", "on": False},
     ]  # fmt: skip
-    said = visitor.listen(20.0, moves, model=name, seed=number)
-    kept = [m["name"] for m in said if m["type"] == "recorded"]
-    visitor.ask("GET", "/api/recordings")
-    for recording in kept:
-        visitor.ask("POST", f"/api/recordings/{recording}/again")
-        visitor.ask("DELETE", f"/api/recordings/{recording}")
-    song = visitor.ask("PUT", f"/api/seeds/tune{number}.wav", data=tune(30.0, number)).json()["song"]
+    replies = visitor.listen(20.0, moves, model=name, seed=number)
+    recordings = [m["name"] for m in replies if m["type"] == "recorded"]
+    visitor.request("GET", "/api/recordings")
+    for recording in recordings:
+        visitor.request("POST", f"/api/recordings/{recording}/again")
+        visitor.request("DELETE", f"/api/recordings/{recording}")
+    song = visitor.request("PUT", f"/api/seeds/tune{number}.wav", data=tune(30.0, number)).json()["song"]
     visitor.listen(5.0, [], model=name, song=song)
     visitor.listen(3.0, [], model=other, noise="perlin")
-    visitor.ask("GET", f"/api/models/{name}/gates.json")
-    visitor.ask("GET", f"/api/models/{name}/gates.ogg")
-    key = visitor.ask("POST", "/api/duels", json={"a": name, "b": other}).json()["key"]
+    visitor.request("GET", f"/api/models/{name}/gates.json")
+    visitor.request("GET", f"/api/models/{name}/gates.ogg")
+    key = visitor.request("POST", "/api/duels", json={"a": name, "b": other}).json()["key"]
     for side in ("first", "second"):
-        visitor.ask("GET", f"/api/duels/{key}/{side}")
-    visitor.ask("POST", f"/api/duels/{key}", json={"choice": "alike"})
+        visitor.request("GET", f"/api/duels/{key}/{side}")
+    visitor.request("POST", f"/api/duels/{key}", json={"choice": "alike"})
     for path in ("/api/models", "/api/state", "/api/jobs", "/api/collections", "/api/noise/normal", "/", "/radio.js"):
-        visitor.ask("GET", path)
+        visitor.request("GET", path)
     if training and number % 5 == 0:
         for i in range(3):
-            visitor.ask("PUT", f"/api/collections/tunes{number}/{i}.wav", data=tune(20.0, i))
-        wish = {"collection": f"tunes{number}", "name": f"tuned {number}", "recipe": "paper-lstm", "minutes": 0.3}
-        visitor.ask("POST", "/api/trainings", json=wish)
+            visitor.request("PUT", f"/api/collections/tunes{number}/{i}.wav", data=tune(20.0, i))
+        options = {"collection": f"tunes{number}", "name": f"tuned {number}", "recipe": "paper-lstm", "minutes": 0.3}
+        visitor.request("POST", "/api/trainings", json=options)
 
 
-def judge_what_is_done(visitor: Visitor, judged: set[str]) -> None:
+def evaluate_finished_trainings(visitor: Visitor, evaluated: set[str]) -> None:
     """Evaluate each finished training once."""
-    for job in visitor.ask("GET", "/api/jobs").json():
-        if job["kind"] == "train" and job["state"] == "done" and job["key"] not in judged:
-            judged.add(job["key"])
+    for job in visitor.request("GET", "/api/jobs").json():
+        if job["kind"] == "train" and job["state"] == "done" and job["key"] not in evaluated:
+            evaluated.add(job["key"])
             about = job["about"]
-            wish = {"model": about["name"], "collection": about["collection"], "streams": 2, "seconds": 8,
+            options = {"model": about["name"], "collection": about["collection"], "streams": 2, "seconds": 8,
                     "embedding": "crafted"}  # fmt: skip
-            visitor.ask("POST", "/api/evaluations", json=wish)
+            visitor.request("POST", "/api/evaluations", json=options)
 
 
-def measure(home: str, pid: int, names: list[str], o: argparse.Namespace) -> dict[str, Any]:
-    """Go round until the time is over; return the figures."""
-    visitor, process = Visitor(home), psutil.Process(pid)
-    begun, rounds, judged = time.monotonic(), [], set[str]()
+def measure(url: str, pid: int, names: list[str], o: argparse.Namespace) -> dict[str, Any]:
+    """Run rounds until the time is over; return the measurements."""
+    visitor, process = Visitor(url), psutil.Process(pid)
+    begun, rounds, evaluated = time.monotonic(), [], set[str]()
     while time.monotonic() - begun < 60 * o.minutes and len(rounds) * PERSON_MINUTES < o.person_minutes:
         one_round(visitor, names, len(rounds), o.training)
         if o.training:
-            judge_what_is_done(visitor, judged)
+            evaluate_finished_trainings(visitor, evaluated)
         memory = process.memory_info().rss / 1e6
         rounds.append({"at_s": round(time.monotonic() - begun, 1), "mb": round(memory, 1)})
         print(f"round {len(rounds)}, {rounds[-1]['at_s']:.0f} s: {memory:.0f} MB", flush=True)
-    most = max(r["mb"] for r in rounds)
-    return {"rounds": rounds, "person_minutes": PERSON_MINUTES * len(rounds), "most_mb": most,
+    peak = max(r["mb"] for r in rounds)
+    return {"rounds": rounds, "person_minutes": PERSON_MINUTES * len(rounds), "most_mb": peak,
             "last_mb": rounds[-1]["mb"], "threads": process.num_threads(), "models": len(names),
             "training": o.training}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="end after so long")
-    parser.add_argument("--person-minutes", type=float, default=60.0, help="or after so much of a person's use")
-    parser.add_argument("--models", type=int, default=5, help="how many models are gone round")
+    parser.add_argument("--minutes", type=float, default=10.0, help="end after this time")
+    parser.add_argument("--person-minutes", type=float, default=60.0, help="or after this time of simulated use")
+    parser.add_argument("--models", type=int, default=5, help="number of models to cycle through")
     parser.add_argument("--training", action="store_true")
     parser.add_argument("--out", type=Path)
     o = parser.parse_args()
@@ -163,14 +163,14 @@ def main() -> None:
         )  # fmt: skip
         try:
             assert studio.stdout is not None
-            home = re.search(r"http://\S+/", studio.stdout.readline())
-            assert home is not None
-            time.sleep(20)  # until it is warm
-            found = measure(home[0].rstrip("/"), studio.pid, [source.name, *(p.name for p in named)], o)
+            url = re.search(r"http://\S+/", studio.stdout.readline())
+            assert url is not None
+            time.sleep(20)  # warm-up
+            found = measure(url[0].rstrip("/"), studio.pid, [source.name, *(p.name for p in named)], o)
         finally:
             studio.terminate()
             studio.wait(20)
-    print(f"most: {found['most_mb']:.0f} MB over {found['person_minutes']:.0f} minutes of one person's use")
+    print(f"most: {found['most_mb']:.0f} MB over {found['person_minutes']:.0f} minutes of simulated use")
     if o.out:
         o.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -1,11 +1,11 @@
-"""Everything beside everything: what each contender plays, judged by the same measures after equal training.
+"""Comparison of all models and baselines by the same metrics after equal training.
 
     python benchmarks/table.py CORPUS OUT [--minutes 5] [--streams 24] [--seconds 60] [--checkout samplernn-pytorch]
 
 Silence, white noise, shuffled windows of held-out music, a first-order Markov chain over spectra, every recipe of
-noizenet, and SampleRNN from its own checkout (left out where there is none). Whatever trains has the same CPU time on
-one thread and the same tracks. Each contender's streams and report stay in OUT/NAME; a run that was stopped goes on
-where it stopped. OUT/table.md and OUT/table.png are written anew after each.
+noizenet, and SampleRNN from a checkout (skipped without one). All trainings have the same CPU time on one thread and
+the same tracks. Each contender's streams and report are in OUT/NAME; a stopped run resumes from there. OUT/table.md and
+OUT/table.png are rewritten after each contender.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--checkout", type=Path, default=Path("samplernn-pytorch"))
     parser.add_argument("--embedding", default="tagger")
-    parser.add_argument("--only", default="", help="contenders whose name holds this")
+    parser.add_argument("--only", default="", help="only contenders whose name contains this")
     o = parser.parse_args()
     torch.set_num_threads(1)
     corpus = Corpus(o.corpus)
@@ -76,7 +76,7 @@ def main() -> None:
     if (o.checkout / "model.py").exists():
         contenders["samplernn"] = lambda folder: play_samplernn(corpus, folder, o)
     else:
-        print(f"{o.checkout}: no checkout of SampleRNN, left out", file=sys.stderr)
+        print(f"{o.checkout}: no checkout of SampleRNN; skipped", file=sys.stderr)
     options, scene = Options(o.embedding), None
     content = hashlib.sha256("".join(sorted(t.content for t in corpus.tracks)).encode()).hexdigest()
     for name, make in contenders.items():
@@ -111,18 +111,18 @@ def judge(name: str, corpus: Corpus, folder: Path, model: Model | None, options:
     print(f"\n{name}: judged in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
-def place(folder: Path, genre: str, i: int) -> Path:
+def stream_path(folder: Path, genre: str, i: int) -> Path:
     path = folder / "streams" / genre / f"{i:03d}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def play_control(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace) -> None:
-    """Write a control's streams; other ones than those that stand in every report."""
+    """Write a control's streams, with another seed than the controls in every report."""
     each = max(1, o.streams // len(corpus.genres))
     for i, recording in enumerate(control(name, corpus, per_genre=each, seconds=o.seconds, seed=1)):
         samples = np.concatenate(list(recording.blocks()))
-        noizenet.write(place(folder, recording.genre, i), Waveform(samples[:, None], corpus.sample_rate))
+        noizenet.write(stream_path(folder, recording.genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
 def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
@@ -132,7 +132,7 @@ def play_markov(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
         chain = markov.MarkovChain(corpus, [t for t in corpus.split("train") if t.genre == genre])
         for i in range(g, o.streams, len(corpus.genres)):
             samples = chain.play(o.seconds, corpus.sample_rate, seed=i)
-            noizenet.write(place(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
+            noizenet.write(stream_path(folder, genre, i), Waveform(samples[:, None], corpus.sample_rate))
 
 
 def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, *sets: str) -> Model:
@@ -145,14 +145,19 @@ def play_recipe(corpus: Corpus, name: str, folder: Path, o: argparse.Namespace, 
     takes = list[tuple[Path | str, noizenet.Controls]]()
     for i in range(o.streams):
         genre = genres[i % len(genres)]
-        told = genre if model.architecture.genre_size else None
-        takes.append((place(folder, genre, i), noizenet.Controls(seconds=o.seconds, seed=i, genre=told, watch="off")))
+        genre_control = genre if model.architecture.genre_size else None
+        takes.append(
+            (
+                stream_path(folder, genre, i),
+                noizenet.Controls(seconds=o.seconds, seed=i, genre=genre_control, watch="off"),
+            )
+        )
     noizenet.generate_batch(model, takes, on_block=lambda s: progress(f"{name} plays", s / o.streams / o.seconds))
     return model
 
 
 def play_samplernn(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
-    """Train and play SampleRNN; it knows no genres. Its streams are short: a second of one takes minutes."""
+    """Train and sample SampleRNN, which has no genres. Its streams are short: a second of one takes minutes."""
     import samplernn
     from compare import CROP_S, crops, representation
 
@@ -164,7 +169,7 @@ def play_samplernn(corpus: Corpus, folder: Path, o: argparse.Namespace) -> None:
         rnn.step(next(batches))
     classes = rnn.generate(SAMPLERNN_STREAMS, round(SAMPLERNN_S * corpus.sample_rate))
     for i, stream in enumerate(classes):
-        noizenet.write(place(folder, "any", i), representation(corpus).decode(stream[:, None]))
+        noizenet.write(stream_path(folder, "any", i), representation(corpus).decode(stream[:, None]))
 
 
 def write_table(out: Path, names: list[str]) -> None:
@@ -174,17 +179,17 @@ def write_table(out: Path, names: list[str]) -> None:
     for name, report in reports.items():
         figures = {f["name"]: f for f in report["figures"]}
         seconds = sum(s["alive"]["seconds"] for s in report["streams"]) / len(report["streams"])
-        cells = [spell(figures[c]["made"]) if c in figures else "–" for c in COLUMNS]
+        cells = [format_estimate(figures[c]["made"]) if c in figures else "–" for c in COLUMNS]
         rows.append(f"| {name} | {len(report['streams'])} × {seconds:.0f} s | " + " | ".join(cells) + " |")
         real |= {c: figures[c]["real"] for c in COLUMNS if c in figures and figures[c]["real"]}
     if reports:
-        cells = [spell(real[c]) if c in real else "–" for c in COLUMNS]
+        cells = [format_estimate(real[c]) if c in real else "–" for c in COLUMNS]
         rows.insert(2, "| **held-out music** | | " + " | ".join(cells) + " |")
     (out / "table.md").write_text("\n".join(rows) + "\n")
     draw(out / "table.png", reports, real)
 
 
-def spell(e: dict[str, Any]) -> str:
+def format_estimate(e: dict[str, Any]) -> str:
     def short(x: float) -> str:
         return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 
@@ -194,7 +199,7 @@ def spell(e: dict[str, Any]) -> str:
 
 
 def draw(path: Path, reports: dict[str, Any], real: dict[str, Any]) -> None:
-    """Draw the measures of quality with their intervals, held-out music as a line."""
+    """Plot quality metrics with their intervals, and held-out music as a line."""
     shown = ["frechet-tagger", "frechet-crafted", "genre", "onset-rate", "key-clarity", "self-similarity-16"]
     figure = new_figure(11, 1.5 + 0.22 * max(6, len(reports)) * 2)
     for ax, key in zip(figure.subplots(2, 3, sharey=True).ravel(), shown, strict=True):
