@@ -111,7 +111,7 @@ class TestOptions:
         assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == expected_shapes(network.architecture)
 
 
-class TestFinding:
+class TestSearch:
     def test_the_frame_so_many_beats_ago(self) -> None:
         steps = steps_of(3.0 + np.arange(100) * 0.13)
         found = frames_before(steps, [4], 100, 100)[:, 0]

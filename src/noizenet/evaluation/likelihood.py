@@ -121,7 +121,7 @@ class _Excerpts(NamedTuple):
     """Classes [B, T + 1, K], what is told of the beat in the last T frames, and the number of each's track.
 
     `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are those of
-    :class:`~noizenet.model.network.Beat`.
+    :class:`~noizenet.model.network.BeatInputs`.
     """
 
     windows: NDArray[np.int64]

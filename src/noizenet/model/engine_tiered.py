@@ -147,7 +147,7 @@ class TieredEngine(Engine):
         step, now = int(self._tiers[-1, 0]), int(self.memory["position"][1])
         return -(-(now + count) // step) - -(-now // step) if self._a.options.coarse_features else 0
 
-    def _coarse_of(self, forced: NDArray[Any]) -> NDArray[np.float64]:
+    def _coarse_classes(self, forced: NDArray[Any]) -> NDArray[np.float64]:
         """Return the coarse classes of the steps that begin within `forced`; the last may be incomplete."""
         if not self._a.options.coarse_features:
             return np.zeros((0, len(COARSE)))
@@ -176,7 +176,7 @@ class TieredEngine(Engine):
         run: Any = run_tiered
         run(
             *self.packed(self.genre), self._scales, m["h"], m["c"], m["ring"], m["position"], m["taps"], m["recent"],
-            m["condition"], m["coarse_drawn"], coarse if forced is None else self._coarse_of(forced), *self.lpc,
+            m["condition"], m["coarse_drawn"], coarse if forced is None else self._coarse_classes(forced), *self.lpc,
             m["lpc"], m["lpc_stats"], s["lpc_work"], forced_classes, uniforms, class_noise,
             float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
             s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["raw"], self.nll_sum, out, record,
