@@ -115,9 +115,9 @@ class TieredNetwork(Network):
         phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return the exact NLL of samples and coarse features in nats per sample, the outputs and the state after."""
-        output, after, cost = self._run(frames, mix, state, targets)
+        output, after, coarse_nll = self._run(frames, mix, state, targets)
         with torch.autocast(output.device.type, enabled=False):
-            return self.head.loss(output, targets) + cost / self.frame_multiple, output, after
+            return self.head.loss(output, targets) + coarse_nll / self.frame_multiple, output, after
 
     def _run(self, frames: Tensor, mix: Tensor, state: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if frames.shape[1] % self.frame_multiple:
@@ -132,7 +132,7 @@ class TieredNetwork(Network):
         genre = mix @ self.genre.weight if self.genre is not None else None
 
         condition, y, after = None, samples, []
-        coarse, cost = None, samples.new_zeros(())
+        coarse, coarse_nll = None, samples.new_zeros(())
         for k in reversed(range(len(inner))):
             tier = self.tier_list()[k]
             size = 2 * tier.samples
@@ -150,7 +150,9 @@ class TieredNetwork(Network):
             if self.coarse is not None:
                 if coarse is None:
                     coarse = self.coarse_classes(targets)
-                    cost = self.coarse.compute_loss(y, coarse, mix if genre is not None else mix.sum(1, keepdim=True))
+                    coarse_nll = self.coarse.compute_loss(
+                        y, coarse, mix if genre is not None else mix.sum(1, keepdim=True)
+                    )
                 target_layer = k - 1 if k else len(inner) - 1
                 split = condition.reshape(len(condition), coarse.shape[1], -1, condition.shape[-1])
                 condition = (split + self.coarse.embed(target_layer, coarse)[:, :, None]).reshape(condition.shape)
@@ -173,7 +175,7 @@ class TieredNetwork(Network):
         output = self._predict(h, y, samples, count, lpc_mean, log_scale)
         new_history = classes[:, classes.shape[1] - self.history :].float()
         parts = [s.permute(1, 0, 2).flatten(1).float() for s in reversed(after)]
-        return output, torch.cat([*parts, new_history], 1), cost
+        return output, torch.cat([*parts, new_history], 1), coarse_nll
 
     def coarse_classes(self, targets: Tensor | None) -> Tensor:
         """Return the coarse classes [B, n, 3] of target classes [B, n · step, 1]."""
