@@ -60,7 +60,7 @@ LONG_FILES = {
 """Files that hold more than their share of the time, or need more than `noizenet[test]`: not in the fast half."""
 NUMERICAL_FILES = {
     "test_training", "test_tokens", "test_tiered", "test_stepper", "test_kernels", "test_codec", "test_representations",
-    "test_clock", "test_settling", "test_likelihood", "test_course", "test_fullband", "test_lookback", "test_phrases",
+    "test_clock", "test_calibration", "test_likelihood", "test_course", "test_fullband", "test_lookback", "test_phrases",
     "test_convert",
 }  # fmt: skip
 """Files whose results depend on the processor's instruction sets."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import QUICK, TIERS
-from test_settling import START, still
+from test_calibration import START, uncalibrated
 
 from noizenet.base.errors import UsageError
 from noizenet.corpus.corpus import Corpus
@@ -120,9 +120,9 @@ class TestSettlingInTime:
         def playing(share: float, note: str) -> None:
             clock.now += 0.1  # for each chunk of some steps, whatever the machine
 
-        settled = calibrate(still(), START, self.TARGET, 6000, 0, playing, lambda: end - clock.now)
+        settled = calibrate(uncalibrated(), START, self.TARGET, 6000, 0, playing, lambda: end - clock.now)
         assert clock.now <= end + 0.1 + 1e-6
-        whole = calibrate(still(), START, self.TARGET, 6000, 0)
+        whole = calibrate(uncalibrated(), START, self.TARGET, 6000, 0)
         if seconds == 1000:
             assert settled.rounds == ROUNDS
             assert np.array_equal(settled.logit_bias, whole.logit_bias)

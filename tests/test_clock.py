@@ -1,4 +1,4 @@
-"""The clock: beats are found, told as they fall, heard by the network, and kept by what it plays."""
+"""The clock: beat detection, beat phases in training, conditioning of the network, tempo of generated music."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def make(**options: object) -> TokenNetwork:
     network = make_network(Architecture(o, "classes", LEVELS, BOOKS, 3)).eval()
     assert isinstance(network, TokenNetwork)
     with torch.no_grad():
-        assert network.clock is not None
-        for table in (network.clock, *network.head.beat):
+        assert network.phase_embedding is not None
+        for table in (network.phase_embedding, *network.head.phase_embedding):
             table.weight[1:].normal_()  # type: ignore[union-attr]
     return network
 
@@ -70,9 +70,9 @@ def clocked(token_model: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uncond_beat(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A token model without a clock, trained for a moment."""
-    folder = tmp_path_factory.mktemp("timeless") / "m"
+def clockless(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A token model without a clock, trained briefly."""
+    folder = tmp_path_factory.mktemp("clockless") / "m"
     quick_train(corpus, folder, "token-lstm", f"representation.codec={codec}", "model.clock=0")
     return folder
 
@@ -93,7 +93,7 @@ class TestBeats:
         assert np.abs(off - 0.5).max() < 0.12
 
     @pytest.mark.parametrize("what", ["silence", "short", "noise", "hum"])
-    def test_there_is_none(self, what: str) -> None:
+    def test_sounds_without_a_beat_have_none(self, what: str) -> None:
         rng = np.random.default_rng(1)
         x = {
             "silence": np.zeros(20 * RATE), "short": clicks(1.5, 120.0), "noise": rng.standard_normal(20 * RATE),
@@ -103,25 +103,25 @@ class TestBeats:
         assert found.tempo == 0
         assert np.isnan(found.phases(np.linspace(0, 20, 50))).all()
 
-    def test_only_where_it_is_clear(self) -> None:
+    def test_beats_are_used_only_where_they_are_clear(self) -> None:
         beats = Beats(np.arange(0.0, 40.0, 0.5), np.array([True, False, False, False, False, True]))
         phases = beats.phases(np.array([1.25, 8.0, 20.25, 36.25, 60.0]))
         assert np.allclose(phases[[0, 1, 3]], [0.5, 0.0, 0.5])
         assert np.isnan(phases[[2, 4]]).all()
-        assert beats.tempo == 0  # most of it has none
+        assert beats.tempo == 0  # most of the recording has no clear beat
 
 
 class TestReading:
-    def test_ticks_fall_on_the_frames_of_beats_also_when_transposed(self, codec: Path, tmp_path: Path) -> None:
+    def test_beat_phases_match_the_frames_also_when_transposed(self, codec: Path, tmp_path: Path) -> None:
         source = tmp_path / "source" / "a"
         source.mkdir(parents=True)
         for tempo in (100, 120, 150):
-            # Never silent: what is silent for long is cut out of what is read.
+            # With a hum, since long silence is removed.
             x = clicks(24.0, tempo) + 0.02 * hum(24.0)
             soundfile.write(source / f"{tempo}.wav", x, RATE)
         corpus = build(tmp_path / "source", tmp_path / "corpus", sample_rate=RATE, workers=1)
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=RATE, channels=1)
-        for _ in range(2):  # found, and then from what was kept
+        for _ in range(2):  # computed, then loaded from the cache
             encoded = EncodedTracks(corpus, r)
             for track in corpus.tracks:
                 for shift in (0, 2, -2):
@@ -160,24 +160,24 @@ class TestReading:
                 found += int((beat_phase > 0).sum())
         assert found > 500
 
-    def test_it_goes_with_codes_only(self, corpus: Corpus) -> None:
+    def test_a_clock_needs_codes(self, corpus: Corpus) -> None:
         r = create({"name": "mu-law"}, sample_rate=corpus.sample_rate, channels=1)
         with pytest.raises(UsageError, match="clock"):
             WindowReader(corpus, corpus.tracks, r, batch=1, window=64, segment_seconds=1.0, seed=0, clock=8)
         with pytest.raises(ConfigError, match="clock"):
             ModelOptions(head="categorical", clock=8)
 
-    def test_a_share_of_lanes_is_not_told(self) -> None:
+    def test_the_beat_is_dropped_for_a_share_of_rows(self) -> None:
         beat_phase = torch.ones(400, 5, dtype=torch.int64)
-        kept = drop_beat(beat_phase, 0.25)
-        assert kept is not None
-        assert kept.eq(kept[:, :1]).all()
-        assert 0.6 < kept[:, 0].float().mean() < 0.9
+        remaining = drop_beat(beat_phase, 0.25)
+        assert remaining is not None
+        assert remaining.eq(remaining[:, :1]).all()
+        assert 0.6 < remaining[:, 0].float().mean() < 0.9
         assert drop_beat(None, 0.5) is None
 
 
 class TestNetwork:
-    def test_the_loop_hears_the_clock_as_torch_does(self) -> None:
+    def test_the_compiled_loop_equals_torch(self) -> None:
         network = make()
         assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == expected_shapes(network.architecture)
         given, pace = codes(2001), 0.0937
@@ -185,26 +185,26 @@ class TestNetwork:
         mix = np.array([0.5, 0.3, 0.2], np.float32)
         stepper.set_genre(mix)
         stepper.set_pace(pace, 0.25)
-        ours = np.concatenate([stepper.predict(part) for part in (given[1:8], given[8:])])
+        compiled = np.concatenate([stepper.predict(part) for part in (given[1:8], given[8:])])
         beat_phase = 1 + np.floor((0.25 + (np.arange(2000) + 0.5) * pace) % 1 * PHASES).astype(np.int64)
         x = torch.from_numpy(given.astype(np.int64))[None]
         with torch.inference_mode():
             arguments = x[:, :-1], torch.from_numpy(mix)[None], network.start_state(1), x[:, 1:]
-            theirs, _ = network(*arguments, torch.from_numpy(beat_phase)[None])
-            untold_of, _ = network(*arguments)
-        assert np.abs(ours - theirs[0].numpy()).max() < 1e-4
-        assert np.abs(ours - untold_of[0].numpy()).max() > 0.1
-        still = Stepper(network, given[:1])
-        still.set_genre(mix)
-        assert np.abs(still.predict(given[1:]) - untold_of[0].numpy()).max() < 1e-4
+            reference, _ = network(*arguments, torch.from_numpy(beat_phase)[None])
+            unconditional, _ = network(*arguments)
+        assert np.abs(compiled - reference[0].numpy()).max() < 1e-4
+        assert np.abs(compiled - unconditional[0].numpy()).max() > 0.1
+        without_clock = Stepper(network, given[:1])
+        without_clock.set_genre(mix)
+        assert np.abs(without_clock.predict(given[1:]) - unconditional[0].numpy()).max() < 1e-4
 
-    def test_pulse_and_guidance_go_beyond_by_their_shares(self) -> None:
+    def test_genre_and_beat_guidance_scale_the_logits(self) -> None:
         network, count = make(), 4000
         mix = np.array([1.0, 0, 0], np.float32)
 
-        def logits(told: bool, beat: bool) -> np.ndarray:
+        def logits(genre: bool, beat: bool) -> np.ndarray:
             one = Stepper(network, codes(1))
-            one.set_genre(mix if told else 0 * mix)
+            one.set_genre(mix if genre else 0 * mix)
             one.set_pace(0.1 if beat else 0.0, 0.5)
             return one.predict(codes(1, 1))[0, :LEVELS].astype(np.float64)
 
@@ -221,7 +221,7 @@ class TestNetwork:
         assert np.abs(np.bincount(drawn, minlength=LEVELS) / count - p / p.sum()).max() < 0.04
 
     @pytest.mark.parametrize("genre_guidance", [0.0, 1.5])
-    def test_cuts_company_and_forks_change_nothing(self, genre_guidance: float) -> None:
+    def test_chunks_batches_and_forks_do_not_change_the_output(self, genre_guidance: float) -> None:
         network, sampling = make(), Sampling(genre_guidance=genre_guidance, beat_guidance=2.0)
         first = Stepper(network, codes(1), 0)
         steppers = [first, *(first.fork() for _ in range(3))]
@@ -238,21 +238,21 @@ class TestNetwork:
         steppers[0].restore(saved)
         assert np.array_equal(after, steppers[0].run(20, sampling))
 
-    def test_beginning_from_a_network_without_one(self, uncond_beat: Path) -> None:
-        model = load(uncond_beat)
+    def test_initial_weights_from_a_network_without_a_clock(self, clockless: Path) -> None:
+        model = load(clockless)
         options = dataclasses.replace(model.architecture.options, clock=8)
         network = make_network(dataclasses.replace(model.architecture, options=options)).eval()
         begin_from(model, network, model.representation, model.genres)
         a = model.architecture
         x, mix = torch.randint(a.levels, (1, 9, a.dim)), torch.full((1, a.genres), 1 / a.genres)
         with torch.inference_mode():
-            told, _ = network(x[:, :-1], mix, network.start_state(1), x[:, 1:], torch.arange(8)[None])  # type: ignore[call-arg]
+            clocked, _ = network(x[:, :-1], mix, network.start_state(1), x[:, 1:], torch.arange(8)[None])  # type: ignore[call-arg]
             plain, _ = model.network(x[:, :-1], mix, model.network.start_state(1), x[:, 1:])
-        assert torch.equal(told, plain)
+        assert torch.equal(clocked, plain)
 
 
 class TestPlaying:
-    def test_a_tempo_is_drawn_from_the_genres_pieces(self, clocked: Path) -> None:
+    def test_a_tempo_is_drawn_from_the_genres_tracks(self, clocked: Path) -> None:
         model = load(clocked)
         assert set(model.training["tempi"]) == set(model.genres)
         rows = {seed: Stream(model, noizenet.Controls(seed=seed, genre="waltz")).tempo for seed in range(4)}
@@ -263,32 +263,32 @@ class TestPlaying:
         assert tempo_of_genre(tempi, ["a", "b", "c"], np.array([0, 0, 1], np.float32), 0) in (90, 100, 140)
         assert tempo_of_genre({}, ["a"], np.array([1], np.float32), 0) == 0
 
-    def test_it_changes_what_is_played_and_repeats(self, clocked: Path, cli: Callable[..., tuple[int, str, str]],
+    def test_tempo_and_guidance_change_the_output_reproducibly(self, clocked: Path, cli: Callable[..., tuple[int, str, str]],
                                                    tmp_path: Path) -> None:  # fmt: skip
         made = {}
-        for name, wish in {"a": ("--tempo", "100"), "b": ("--tempo", "100"), "c": ("--tempo", "150"),
-                           "d": ("--tempo", "100", "--beat_guidance", "0"), "e": ("--tempo", "0")}.items():  # fmt: skip
-            code, _, err = cli("generate", clocked, tmp_path / f"{name}.wav", "--seconds", "2", *wish)
+        for name, options in {"a": ("--tempo", "100"), "b": ("--tempo", "100"), "c": ("--tempo", "150"),
+                           "d": ("--tempo", "100", "--beat-guidance", "0"), "e": ("--tempo", "0")}.items():  # fmt: skip
+            code, _, err = cli("generate", clocked, tmp_path / f"{name}.wav", "--seconds", "2", *options)
             assert code == 0, err
             made[name] = (tmp_path / f"{name}.wav").read_bytes()
         assert made["a"] == made["b"]
         assert len(set(made.values())) == 4
 
     @pytest.mark.parametrize(
-        "wish", [{"tempo": 500.0}, {"tempo": float("nan")}, {"tempo": -1.0}, {"beat_guidance": 99.0}]
+        "options", [{"tempo": 500.0}, {"tempo": float("nan")}, {"tempo": -1.0}, {"beat_guidance": 99.0}]
     )
-    def test_wrong_wishes(self, wish: dict[str, float]) -> None:
+    def test_invalid_controls_are_refused(self, options: dict[str, float]) -> None:
         with pytest.raises(UsageError, match=r"tempo|beat_guidance"):
-            noizenet.Controls(**wish)  # type: ignore[arg-type]
+            noizenet.Controls(**options)  # type: ignore[arg-type]
 
-    def test_models_without_one_say_so(self, sample_model: Path, uncond_beat: Path) -> None:
-        for path in (sample_model, uncond_beat):
-            for wish in ({"tempo": 120.0}, {"beat_guidance": 1.0}):
+    def test_models_without_a_clock_refuse_a_tempo(self, sample_model: Path, clockless: Path) -> None:
+        for path in (sample_model, clockless):
+            for options in ({"tempo": 120.0}, {"beat_guidance": 1.0}):
                 with pytest.raises(UsageError, match="no clock"):
-                    Stream(load(path), noizenet.Controls(**wish))  # type: ignore[arg-type]
+                    Stream(load(path), noizenet.Controls(**options))  # type: ignore[arg-type]
             assert Stream(load(path), noizenet.Controls(tempo=0.0)).tempo == 0
 
-    def test_a_songs_beat_is_gone_on_from(self, clocked: Path, tmp_path: Path) -> None:
+    def test_a_prompts_beat_is_continued(self, clocked: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "song.wav", clicks(20.0, 132.0, rate=22_050), 22_050)
         tempo, phase = beat_of_song(Waveform(clicks(20.0, 132.0, rate=22_050), 22_050))
         assert tempo == pytest.approx(132, rel=0.01)
@@ -299,7 +299,7 @@ class TestPlaying:
         soundfile.write(tmp_path / "hum.wav", hum(20.0), RATE)
         assert Stream(load(clocked), noizenet.Controls(prompt=tmp_path / "hum.wav", tempo=77.0)).tempo == 77
 
-    def test_it_is_moved_and_replayed(self, clocked: Path) -> None:
+    def test_changed_controls_are_replayed(self, clocked: Path) -> None:
         model = load(clocked)
         instrument = Instrument(model, noizenet.Controls(seconds=None, tempo=90.0, seed=2))
         played = [next(instrument).samples for _ in range(4)]
@@ -317,13 +317,13 @@ class TestPlaying:
         assert instrument.settings()["tempo"] == 180.0
 
 
-def test_the_bundled_model_plays_in_time() -> None:
-    """Its onsets come back after a beat of the tempo asked for, and do so far less without a clock."""
+def test_the_bundled_model_keeps_the_tempo() -> None:
+    """Onsets repeat after a beat of the requested tempo, and much less so without a clock."""
     model: Model = noizenet.load_model("token-lstm")
     rate = model.representation.sample_rate
 
-    def at_the_beat(wish: float, tempo: float) -> float:
-        takes = [noizenet.Controls(seconds=14.0, seed=i, genre=g, tempo=wish, watch="off")
+    def at_the_beat(requested: float, tempo: float) -> float:
+        takes = [noizenet.Controls(seconds=14.0, seed=i, genre=g, tempo=requested, watch="off")
                  for i in range(2) for g in ("electronic", "pop", "acoustic")]  # fmt: skip
         streams = Stream.many(model, takes)
         parts: list[list[np.ndarray]] = [[] for _ in takes]

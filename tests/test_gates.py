@@ -1,4 +1,4 @@
-"""What is shown of a network while it plays is what the network does next."""
+"""The displayed gates and states are those of the network's next step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from noizenet.model.stepper import Stepper
 from noizenet.model.weights import Weights
 
 ROUNDED = 6e-4
-"""Numbers are shown to three digits."""
+"""Displayed values are rounded to three decimals."""
 
 
 @settings(max_examples=25, deadline=None)
@@ -27,7 +27,7 @@ ROUNDED = 6e-4
     played=st.integers(0, 40),
     dilations=st.sampled_from([(1, 1), (2, 1), (3, 2)]),
 )
-def test_the_gates_shown_make_the_next_state(
+def test_the_displayed_gates_give_the_next_state(
     pace: float, phase: float, played: int, dilations: tuple[int, int]
 ) -> None:
     network = make(dilations=dilations)
@@ -38,9 +38,9 @@ def test_the_gates_shown_make_the_next_state(
         stepper.run(played)
     shown = {name: np.array(part) for name, part in visible(stepper, weights).items()}
     clock = stepper.engine.memory["clock"].copy()
-    before = stepper.engine.memory["c"][0][:SHOWN].copy()  # the oldest of the bottom layer's queue
+    before = stepper.engine.memory["c"][0][:SHOWN].copy()  # the oldest state of the bottom layer's queue
     assert (visible(stepper, weights)["i"] == shown["i"]).all()
-    np.testing.assert_array_equal(stepper.engine.memory["clock"], clock)  # to look is not to go on
+    np.testing.assert_array_equal(stepper.engine.memory["clock"], clock)  # display does not advance the clock
     stepper.run(1)
     newest = dilations[0] - 1
     after_c, after_h = (stepper.engine.memory[k][newest][:SHOWN] for k in "ch")
@@ -51,7 +51,7 @@ def test_the_gates_shown_make_the_next_state(
     assert np.abs(np.array(top["h"]) - stepper.engine.memory["h"][-1][:SHOWN]).max() < ROUNDED
 
 
-def test_the_gates_are_those_of_the_torch_network() -> None:
+def test_the_gates_equal_those_of_the_torch_network() -> None:
     network = make()
     weights = Weights.of(network)
     stepper = Stepper(weights, np.zeros((1, BOOKS)), seed=3)
@@ -61,12 +61,12 @@ def test_the_gates_are_those_of_the_torch_network() -> None:
     stepper.set_pace(0.05, 0.3)
     stepper.run(29)
     shown = visible(stepper, weights)
-    assert network.clock is not None
+    assert network.phase_embedding is not None
     beats = (0.3 + (np.arange(30) + 0.5) * 0.05) % 1
     beat_phase = torch.from_numpy(1 + np.floor(beats * PHASES).astype(int))[None]
     before = torch.from_numpy(np.concatenate([np.zeros((1, BOOKS)), codes[:-1]]).astype(np.int64))[None]
     with torch.inference_mode():
-        x = network.heard(before, beat_phase)
+        x = network.embed_inputs(before, beat_phase)
         queues = network.stack.queues(network.start_state(1))
         _, after = network.stack(x[:, :29], queues)
         cell = network.stack.layers()[0].kernel
@@ -85,7 +85,7 @@ def test_the_gates_are_those_of_the_torch_network() -> None:
 
 
 @pytest.mark.parametrize("kind", ["classes", "vectors"])
-def test_of_other_networks_the_state_is_shown(kind: str) -> None:
+def test_other_networks_display_their_state(kind: str) -> None:
     network = make_plain("lstm", 2, kind)
     weights = Weights.of(network)
     stepper = Stepper(weights, start(network), seed=1)

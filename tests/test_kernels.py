@@ -1,4 +1,4 @@
-"""Products are those of NumPy, alone or in company."""
+"""Products agree with NumPy's, for one vector and for several."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TOLERANCE = {"fp32": 1e-5, "bf16": 0.01, "int8": 0.02}
 
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("rows", [8, 63, 64, 96, 128, 513])
-def test_products_are_numpys(precision: str, rows: int) -> None:
+def test_products_agree_with_numpy(precision: str, rows: int) -> None:
     rng = np.random.default_rng(rows)
     for columns in (1, 5, 16, 33, 256):
         matrix = rng.standard_normal((rows, columns)).astype(np.float32)
         pack = Pack(precision)
-        pack.add(rng.standard_normal((7, 9)).astype(np.float32))  # so that nothing begins at 0
+        pack.add(rng.standard_normal((7, 9)).astype(np.float32))  # so that no offset is 0
         row = np.asarray(pack.add(matrix))
         weights, scales, _ = pack.arrays()
         for count in (0, 1, 2, 3, 16, 35):
@@ -28,14 +28,14 @@ def test_products_are_numpys(precision: str, rows: int) -> None:
             add_products(weights, scales, row, rows, x, together)
             for i in range(count):
                 add_product(weights, scales, row, 0, rows, x[i], alone[i])
-            assert np.array_equal(together, alone), "a vector's product depends on its company"
+            assert np.array_equal(together, alone), "a vector's product depends on the other vectors"
             assert (together[:, rows:] == 1).all(), "written beyond the rows"
             wanted = x.astype(np.float64) @ matrix.T + 1
             scale = np.sqrt(columns)
             assert np.abs(together[:, :rows] - wanted).max(initial=0) < TOLERANCE[precision] * scale * 4
 
 
-def test_functions_are_numpys() -> None:
+def test_functions_agree_with_numpy() -> None:
     @functions.compiled
     def all_three(x, out):  # type: ignore[no-untyped-def]
         for i in range(len(x)):

@@ -1,4 +1,4 @@
-"""The place in a phrase and the codes of some beats ago: heard alike by loop and network, learned from, kept, found."""
+"""The beat in the phrase and the codes of some beats ago: compiled loop and network agree; frames are found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from noizenet.kernels.products import reduce_precision
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
 from noizenet.model.gates import SHOWN, visible
-from noizenet.model.lookback import NOWHERE, frames_before, steps_of
+from noizenet.model.lookback import UNKNOWN, frames_before, steps_of
 from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
@@ -30,19 +30,19 @@ COMBINATIONS = [
 
 MATRICES = ("weight_ih_l0", "weight_hh_l0")
 MULTIPLIED = ("lookback", "head.in_proj", "head.out_proj", "head.up", "head.down")
-"""What the loop multiplies with, and so keeps in fewer bits."""
+"""Matrices that the compiled loop stores in reduced precision."""
 
 
 def rounded(matrix: np.ndarray, precision: str) -> np.ndarray:
-    """Return a matrix as it is after it was kept in so many bits."""
-    kept, scales = reduce_precision(matrix, precision)
+    """Return a matrix rounded to a precision."""
+    stored, scales = reduce_precision(matrix, precision)
     if precision == "bf16":
-        return (kept.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return np.asarray(kept * scales[:, None], np.float32)
+        return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return np.asarray(stored * scales[:, None], np.float32)
 
 
 def make(seed: int = 5, **options: object) -> TokenNetwork:
-    """Return a small network all of whose tables say something."""
+    """Return a small network whose tables are all non-zero."""
     torch.manual_seed(seed)
     shape = {"layers": 2, "hidden": 24, "embedding": 16, "depth_width": 20, "genre_embedding": 4, "residual": True}
     o = ModelOptions(**{"head": "depth", "clock": PHASES, **shape, **options})  # type: ignore[arg-type]
@@ -50,9 +50,11 @@ def make(seed: int = 5, **options: object) -> TokenNetwork:
     assert isinstance(network, TokenNetwork)
     with torch.no_grad():
         for name, table in network.named_parameters():
-            if any(part in name for part in ("clock", "beat", "phrase", "lookback", "given", "start")):
+            if any(
+                part in name for part in ("phase_embedding", "phrase_embedding", "lookback", "code_embeddings", "start")
+            ):
                 table.normal_(0, 0.5)
-            if any(part in name for part in ("clock", "beat", "phrase", "head.lookback")):
+            if any(part in name for part in ("phase_embedding", "phrase_embedding", "head.lookback")):
                 table[0] = 0
     return network
 
@@ -61,8 +63,8 @@ def codes(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, LEVELS, (count, BOOKS)).astype(np.int16)
 
 
-def told(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> list[torch.Tensor]:
-    """Return ticks, places and lookbacks of the frames [n, K] at positions [n] in beats, found one by one."""
+def beat_inputs(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> list[torch.Tensor]:
+    """Return beat phases, phrase beats and lookback codes of frames [n, K] at positions [n] in beats, one by one."""
     o, n = network.architecture.options, len(given)
     known = ~np.isnan(positions)
     phase = np.floor(np.nan_to_num(positions) % 1 * PHASES).astype(int)
@@ -75,20 +77,20 @@ def told(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> lis
             found = next((u for u in before if steps[u] >= wanted), None)
             if found is not None and steps[found] - wanted < 16:
                 lookback_codes[t, i] = given[found]
-    place = np.floor(np.nan_to_num(positions)).astype(int) % 16
+    phrase_beat = np.floor(np.nan_to_num(positions)).astype(int) % 16
     return [
         torch.from_numpy(x)[None]
-        for x in (np.where(known, 1 + phase, 0), np.where(known, 1 + place, 0), lookback_codes)
+        for x in (np.where(known, 1 + phase, 0), np.where(known, 1 + phrase_beat, 0), lookback_codes)
     ]
 
 
 def logits_of(network: TokenNetwork, given: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return what the network says of given[1:], of which `positions` tell."""
+    """Return the network's logits for given[1:], whose positions in beats are `positions`."""
     x = torch.from_numpy(given.astype(np.int64))[None]
     with torch.inference_mode():
         output, _ = network(
             x[:, :-1], torch.from_numpy(MIX)[None], network.start_state(1), x[:, 1:],
-            *told(network, given[1:], positions),
+            *beat_inputs(network, given[1:], positions),
         )  # fmt: skip
     return np.asarray(output[0].numpy())
 
@@ -99,7 +101,7 @@ class TestOptions:
         {"phrase": 16, "clock": 0}, {"lookback_beats": (4,), "clock": 0}, {"depth_block": "wide"},
         {"head": "categorical", "clock": 0, "depth_shared": True},
     ])  # fmt: skip
-    def test_wrong_ones_are_refused(self, wrong: dict[str, object]) -> None:
+    def test_invalid_options_are_refused(self, wrong: dict[str, object]) -> None:
         with pytest.raises(ConfigError, match=f"model.({'|'.join(wrong)})"):
             ModelOptions(**{"head": "depth", "clock": PHASES, **wrong})  # type: ignore[arg-type]
 
@@ -109,7 +111,7 @@ class TestOptions:
         assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == expected_shapes(network.architecture)
 
 
-class TestFinding:
+class TestSearch:
     def test_the_frame_so_many_beats_ago(self) -> None:
         steps = steps_of(3.0 + np.arange(100) * 0.13)
         found = frames_before(steps, [4], 100, 100)[:, 0]
@@ -117,17 +119,17 @@ class TestFinding:
         ago = (np.arange(31, 100) - found[31:]) * 0.13
         assert (np.abs(ago - 4) < 0.13).all()
 
-    def test_nothing_where_no_beat_is_known_nor_across_a_gap(self) -> None:
+    def test_nothing_is_found_without_a_known_beat_or_across_a_gap(self) -> None:
         positions = np.concatenate([np.arange(40) * 0.25, np.full(7, np.nan), 20 + np.arange(60) * 0.25])
         steps = steps_of(positions)
-        assert (steps[40:47] == NOWHERE).all()
+        assert (steps[40:47] == UNKNOWN).all()
         found = frames_before(steps, [4], len(steps), 200)[:, 0]
         assert (found[40:47] == -1).all()
         assert found[46] == -1
-        assert (found[47:61] == -1).all()  # four beats before these none was known, and the next is too far away
+        assert (found[47:61] == -1).all()  # no beat is known four beats before these, and the next frame is too late
         assert found[63] == 47
 
-    def test_only_so_far_back_as_the_reach_whatever_else_is_there(self) -> None:
+    def test_the_search_is_limited_to_the_reach(self) -> None:
         rng = np.random.default_rng(3)
         positions = np.cumsum(rng.uniform(0, 0.3, 400))
         positions[rng.random(400) < 0.2] = np.nan
@@ -145,22 +147,22 @@ class TestFinding:
 class TestNetwork:
     @pytest.mark.parametrize("options", COMBINATIONS)
     @pytest.mark.parametrize("pace", [0.0937, 0.0])
-    def test_the_loop_hears_what_torch_hears(self, options: dict[str, object], pace: float) -> None:
+    def test_the_compiled_loop_equals_torch(self, options: dict[str, object], pace: float) -> None:
         network, given, n = make(**options), codes(601), 600
         stepper = Stepper(network, given[:1])
         stepper.set_genre(MIX)
         stepper.set_pace(pace, 0.25)
-        ours = np.concatenate([stepper.predict(part) for part in (given[1:8], given[8:])])
+        compiled = np.concatenate([stepper.predict(part) for part in (given[1:8], given[8:])])
         positions = 0.25 + (np.arange(n) + 0.5) * pace if pace else np.full(n, np.nan)
-        assert np.abs(ours - logits_of(network, given, positions)).max() < 1e-4
+        assert np.abs(compiled - logits_of(network, given, positions)).max() < 1e-4
 
-    def test_each_of_them_is_heard(self) -> None:
+    def test_each_input_has_an_effect(self) -> None:
         network, given, n = make(**ALL), codes(301), 300
         positions = 0.25 + (np.arange(n) + 0.5) * 0.11
         whole = logits_of(network, given, positions)
         x = torch.from_numpy(given.astype(np.int64))[None]
         for left_out in range(3):
-            beat = told(network, given[1:], positions)
+            beat = beat_inputs(network, given[1:], positions)
             beat[left_out] = torch.full_like(beat[left_out], 0 if left_out < 2 else -1)
             with torch.inference_mode():
                 other, _ = network(
@@ -170,51 +172,51 @@ class TestNetwork:
 
     @pytest.mark.parametrize("precision", PRECISIONS)
     @pytest.mark.parametrize("options", COMBINATIONS)
-    def test_of_every_precision_and_of_wider_layers(self, options: dict[str, object], precision: str) -> None:
-        """The loop is compared with a network whose matrices were rounded alike."""
+    def test_every_precision_and_wider_layers(self, options: dict[str, object], precision: str) -> None:
+        """The loop is compared with a network whose matrices are rounded in the same way."""
         network, given, n = make(**options, hidden=80, embedding=72, depth_width=100), codes(401), 400
         stepper = Stepper(network, given[:1], precision=precision)
         stepper.set_genre(MIX)
         stepper.set_pace(0.1, 0.25)
-        ours, whole = stepper.predict(given[1:]), logits_of(network, given, 0.25 + (np.arange(n) + 0.5) * 0.1)
+        compiled, whole = stepper.predict(given[1:]), logits_of(network, given, 0.25 + (np.arange(n) + 0.5) * 0.1)
         with torch.no_grad():
             for name, matrix in network.named_parameters():
                 if name.endswith(MATRICES) or (".weight" in name and name.startswith(MULTIPLIED)):
                     matrix.copy_(torch.from_numpy(rounded(matrix.numpy(), precision)))
-        assert np.abs(ours - logits_of(network, given, 0.25 + (np.arange(n) + 0.5) * 0.1)).max() < 1e-4
-        assert np.abs(ours - whole).max() < {"fp32": 1e-4, "bf16": 0.2, "int8": 0.4}[precision]
+        assert np.abs(compiled - logits_of(network, given, 0.25 + (np.arange(n) + 0.5) * 0.1)).max() < 1e-4
+        assert np.abs(compiled - whole).max() < {"fp32": 1e-4, "bf16": 0.2, "int8": 0.4}[precision]
 
-    def test_the_tempo_may_change_and_the_beat_come_and_go(self) -> None:
+    def test_the_tempo_may_change_and_the_beat_may_be_unknown(self) -> None:
         network, given = make(**ALL), codes(701)
-        stepper, ours, positions, at = Stepper(network, given[:1]), [], np.full(700, np.nan), 3.5
+        stepper, compiled, positions, position = Stepper(network, given[:1]), [], np.full(700, np.nan), 3.5
         stepper.set_genre(MIX)
         first = 0
         for last, pace in ((150, 0.05), (250, 0.0), (400, 0.12), (700, 0.08)):
-            stepper.set_pace(pace, at if not first else None)
-            ours.append(stepper.predict(given[1 + first : 1 + last]))
+            stepper.set_pace(pace, position if not first else None)
+            compiled.append(stepper.predict(given[1 + first : 1 + last]))
             if pace:
-                positions[first:last] = at + (np.arange(last - first) + 0.5) * pace
-                at += (last - first) * pace
+                positions[first:last] = position + (np.arange(last - first) + 0.5) * pace
+                position += (last - first) * pace
             first = last
-        assert np.abs(np.concatenate(ours) - logits_of(network, given, positions)).max() < 1e-4
+        assert np.abs(np.concatenate(compiled) - logits_of(network, given, positions)).max() < 1e-4
 
-    def test_a_phase_that_is_set_later_is_that_of_the_next_such_beat(self) -> None:
-        for options, turn in (({"lookback_beats": (4,)}, 1), (ALL, 16)):
+    def test_a_phase_set_later_means_the_next_such_position(self) -> None:
+        for options, period in (({"lookback_beats": (4,)}, 1), (ALL, 16)):
             network, given = make(**options), codes(201)
             stepper = Stepper(network, given[:1])
             stepper.set_genre(MIX)
             stepper.set_pace(0.1, 0.25)
             before = stepper.predict(given[1:101])
             stepper.set_pace(0.1, 0.5)
-            ours = np.concatenate([before, stepper.predict(given[101:])])
+            compiled = np.concatenate([before, stepper.predict(given[101:])])
             now = 0.25 + 100 * 0.1
-            again = 0.5 + turn * np.ceil((now - 0.5) / turn)
+            again = 0.5 + period * np.ceil((now - 0.5) / period)
             positions = np.concatenate([0.25 + (np.arange(100) + 0.5) * 0.1, again + (np.arange(100) + 0.5) * 0.1])
-            assert np.abs(ours - logits_of(network, given, positions)).max() < 1e-4
+            assert np.abs(compiled - logits_of(network, given, positions)).max() < 1e-4
 
     @pytest.mark.parametrize("precision", ["fp32", "int8"])
     @pytest.mark.parametrize("genre_guidance", [0.0, 1.5])
-    def test_cuts_company_and_forks_change_nothing(self, genre_guidance: float, precision: str) -> None:
+    def test_chunks_batches_and_forks_do_not_change_the_output(self, genre_guidance: float, precision: str) -> None:
         network, sampling = make(**ALL), Sampling(genre_guidance=genre_guidance, beat_guidance=2.0)
         first = Stepper(network, codes(1), 0, precision=precision)
         steppers = [first, *(first.fork() for _ in range(4))]
@@ -241,25 +243,25 @@ class TestNetwork:
         assert set(saved.memory) == {"h", "c", "current", "clock", "history", "steps"}
         assert np.array_equal(steppers[3].engine.memory["history"][-80:], after)
 
-    def test_at_the_slowest_tempo_it_still_looks_back_sixteen_beats(self) -> None:
+    def test_the_history_covers_sixteen_beats_at_the_slowest_tempo(self) -> None:
         stepper = Stepper(make(lookback_beats=(16,)), codes(1))
         stepper.set_pace(20 / 60 / (22_050 / 1024))
         stepper.prefill(codes(1200))
         lookback_codes = stepper.engine.beat_schedule(1).lookback_codes[0]  # type: ignore[attr-defined]
         assert lookback_codes[0] >= 0
 
-    def test_it_starts_as_if_nothing_were_told(self) -> None:
+    def test_an_untrained_network_ignores_the_beat(self) -> None:
         torch.manual_seed(0)
         o = ModelOptions(head="depth", clock=PHASES, hidden=24, embedding=16, depth_width=20,
                          phrase=16, lookback_beats=(4, 8))  # fmt: skip
         network = make_network(Architecture(o, "classes", LEVELS, BOOKS, 3)).eval()
         x = torch.from_numpy(codes(41).astype(np.int64))[None]
         arguments = x[:, :-1], torch.from_numpy(MIX)[None], network.start_state(1), x[:, 1:]  # type: ignore[operator]
-        beat = told(network, codes(40), np.arange(40) * 0.2)  # type: ignore[arg-type]
+        beat = beat_inputs(network, codes(40), np.arange(40) * 0.2)  # type: ignore[arg-type]
         with torch.inference_mode():
             assert torch.equal(network(*arguments, *beat)[0], network(*arguments)[0])
 
-    def test_the_gates_shown_make_the_next_state(self) -> None:
+    def test_the_displayed_gates_give_the_next_state(self) -> None:
         network = make(**ALL)
         weights = Weights.of(network)
         stepper = Stepper(weights, np.zeros((1, BOOKS)), seed=3)

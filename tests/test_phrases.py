@@ -1,4 +1,4 @@
-"""Phrases are found, read with the codes of some beats ago, learned from, told in validation, and gone on from."""
+"""Phrases and lookbacks: detection, reading in training, learning, validation, generation, prompts, ONNX export."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def accented(seconds: float, tempo: float, accent: int, rate: int = RATE) -> np.
 
 
 @pytest.fixture(scope="module")
-def taught(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with all of it, trained for a moment."""
-    folder = tmp_path_factory.mktemp("taught") / "m"
+def phrased(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with phrases and lookbacks, trained briefly."""
+    folder = tmp_path_factory.mktemp("phrased") / "m"
     quick_train(corpus, folder, "token-lstm", f"representation.codec={codec}", *OPTIONS, epochs=4)
     return folder
 
 
-class TestFinding:
+class TestDetection:
     @pytest.mark.parametrize("accent", [0, 3, 13])
     @pytest.mark.parametrize(("tempo", "rate"), [(120.0, 22_050), (96.0, RATE)])
-    def test_an_accent_every_sixteen_beats(self, accent: int, tempo: float, rate: int) -> None:
+    def test_an_accent_every_sixteen_beats_is_found(self, accent: int, tempo: float, rate: int) -> None:
         x = accented(50.0, tempo, accent, rate)
         times = find_beats(x, rate).times
         numbers = find_phrases(x, rate, times)
@@ -75,7 +75,7 @@ class TestFinding:
         assert (np.diff(numbers) == 1).all()
         assert ((numbers - true + accent) % 16 == 0).all()
 
-    def test_where_a_phrase_is_cut_short_the_next_begins_anew(self) -> None:
+    def test_after_a_short_phrase_the_count_restarts(self) -> None:
         strengths = np.zeros(120)
         begins = [0, 16, 32, 42, 58, 74, 90, 106]  # the third phrase has ten beats
         for b, end in itertools.pairwise([*begins, 120]):
@@ -87,12 +87,12 @@ class TestFinding:
         assert (numbers[begins] % 16 == 0).all()
         assert np.flatnonzero(np.diff(numbers) != 1).shape == (1,)
 
-    def test_too_few_beats_or_silence_are_counted_all_the_same(self) -> None:
+    def test_too_few_beats_and_silence_are_counted(self) -> None:
         assert find_phrases(np.zeros(RATE, np.float32), RATE, np.array([0.1, 0.6])).tolist() == [0, 1]
         assert (np.diff(find_phrases(np.zeros(9 * RATE, np.float32), RATE, np.arange(0.2, 8, 0.5))) == 1).all()
         assert not len(find_phrases(np.zeros(0, np.float32), RATE, np.zeros(0)))
 
-    def test_positions_are_phases_with_the_number_of_the_beat(self) -> None:
+    def test_positions_are_beat_numbers_plus_phases(self) -> None:
         beats = Beats(np.arange(0.5, 40.0, 0.5), np.ones(6, bool))
         numbers = np.arange(79) + 5
         numbers[40:] += 7
@@ -108,14 +108,14 @@ class TestFinding:
 
 
 class TestReading:
-    def test_places_and_codes_are_those_of_the_track(self, codec: Path, tmp_path: Path) -> None:
+    def test_phrase_beats_and_lookback_codes_are_those_of_the_track(self, codec: Path, tmp_path: Path) -> None:
         source = tmp_path / "source" / "a"
         source.mkdir(parents=True)
         for tempo in (100, 150):
             soundfile.write(source / f"{tempo}.wav", accented(24.0, tempo, 2) + 0.02 * hum(24.0), RATE)
         corpus = build(tmp_path / "source", tmp_path / "corpus", sample_rate=RATE, workers=1)
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=RATE, channels=1)
-        for _ in range(2):  # found, and then from what was kept
+        for _ in range(2):  # computed, then loaded from the cache
             encoded = EncodedTracks(corpus, r)
             for track, shift in itertools.product(corpus.tracks, (0, 1)):
                 positions, phases = encoded.positions(track, shift), encoded.phases(track, shift)
@@ -130,7 +130,7 @@ class TestReading:
             corpus, corpus.tracks, r, batch=2, window=64, segment_seconds=4.0, seed=0, transpose=1, clock=8, phrase=16,
             lookback=(1, 4),
         )  # fmt: skip
-        seen = 0
+        found_codes = 0
         for _ in range(20):
             batch = reader.next()
             assert batch.phrase_beat is not None
@@ -142,31 +142,33 @@ class TestReading:
                 version = reader._tracks[held[1].track]
                 positions, frames = encoded.positions(*version), encoded.frames(*version)
                 begin = held[1].start + (at - 1) * 64
-                own = positions[begin : begin + 64]
-                assert np.array_equal(batch.phrase_beat[lane, 1:], phrase_beat_ids(own, 16))
+                track_positions = positions[begin : begin + 64]
+                assert np.array_equal(batch.phrase_beat[lane, 1:], phrase_beat_ids(track_positions, 16))
                 for i, beats in enumerate((1, 4)):
                     for t in range(0, 64, 5):
                         codes = batch.lookback_codes[lane, 1 + t, i]
                         if codes[0] >= 0:
-                            near = np.flatnonzero(np.abs(positions - own[t] + beats) < 0.2)
+                            near = np.flatnonzero(np.abs(positions - track_positions[t] + beats) < 0.2)
                             assert (frames[near] == codes).all(1).any()
-                            seen += 1
+                            found_codes += 1
                         else:
-                            assert np.isnan(own[t]) or own[t] - beats < np.nanmin(positions) + 0.2
+                            assert (
+                                np.isnan(track_positions[t]) or track_positions[t] - beats < np.nanmin(positions) + 0.2
+                            )
                 if batch.fresh[lane]:
                     assert batch.phrase_beat[lane, 0] == 0
                     assert (batch.lookback_codes[lane, 0] == -1).all()
-        assert seen > 500
+        assert found_codes > 500
 
-    def test_a_share_of_lanes_is_not_told_and_codes_are_replaced_by_codes(self) -> None:
+    def test_lookbacks_are_dropped_for_a_share_of_rows_and_corrupted_with_codes(self) -> None:
         torch.manual_seed(0)
         lookback_codes = torch.randint(0, 12, (400, 5, 2, 3))
         lookback_codes[:, 0] = -1
-        kept = drop_lookback(lookback_codes, 0.25)
-        assert kept is not None
-        lost = (kept == -1).flatten(1).all(1)
+        remaining = drop_lookback(lookback_codes, 0.25)
+        assert remaining is not None
+        lost = (remaining == -1).flatten(1).all(1)
         assert 0.15 < lost.float().mean() < 0.35
-        assert torch.equal(kept[~lost], lookback_codes[~lost])
+        assert torch.equal(remaining[~lost], lookback_codes[~lost])
         changed = corrupt_lookback(lookback_codes, 0.3)
         assert changed is not None
         assert (changed[:, 0] == -1).all()
@@ -177,9 +179,7 @@ class TestReading:
 
 
 class TestLearning:
-    def test_a_training_that_was_stopped_ends_as_one_that_was_not(
-        self, corpus: Corpus, codec: Path, tmp_path: Path
-    ) -> None:
+    def test_a_resumed_training_equals_an_uninterrupted_one(self, corpus: Corpus, codec: Path, tmp_path: Path) -> None:
         sets = (*TOKENS, f"representation.codec={codec}", *OPTIONS, "training.schedule=constant")
         quick_train(corpus, tmp_path / "whole", "token-lstm", *sets, epochs=4)
         config = configure("token-lstm", None, (*QUICK, *sets))
@@ -187,8 +187,8 @@ class TestLearning:
         train(corpus, tmp_path / "cut", config, Budget(epochs=4), resume=True)
         assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
-    def test_what_comes_back_after_four_beats_is_predicted_by_what_was_there(self) -> None:
-        """Every lane repeats other codes, so that nothing but the codes of four beats ago can tell what comes."""
+    def test_codes_that_repeat_after_four_beats_are_predicted(self) -> None:
+        """Every row repeats different codes, so that only the codes of four beats ago predict the next ones."""
         rows, frames, period = 16, 120, 40  # 0.1 beats a frame
         rng = np.random.default_rng(0)
 
@@ -208,7 +208,7 @@ class TestLearning:
             options, state = TrainingOptions(), network.start_state(rows).detach()
             for _ in range(150):
                 train_step(network, optimizer, batch(), state, options, bf16=False)
-            # Played, too: the loop is told what it heard, with the clock on.
+            # Generation too: the lookbacks come from the prefill, with a running clock.
             network.eval()
             cycle = rng.integers(0, LEVELS, (period, BOOKS)).astype(np.int16)
             stepper = Stepper(network, cycle[:1])
@@ -218,16 +218,16 @@ class TestLearning:
             stepper.prefill(np.tile(cycle, (2, 1)))
             bits[beats] = stepper.pop_nll() or 0.0
             if beats:
-                said = stepper.run(period, Sampling(0.0))
-                assert (said == cycle).mean() > 0.8
+                generated = stepper.run(period, Sampling(0.0))
+                assert (generated == cycle).mean() > 0.8
         chance = BOOKS * np.log2(LEVELS)
         assert bits[4,] < 0.4 * chance
         assert bits[()] > 0.8 * chance
 
-    def test_a_model_of_that_kind_is_stored_played_and_judged(
-        self, taught: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_a_model_is_stored_played_and_evaluated(
+        self, phrased: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        model = load(taught)
+        model = load(phrased)
         assert model.architecture.options.lookback_beats == (1, 4)
         save(model, tmp_path / "again")
         assert load(tmp_path / "again").architecture == model.architecture
@@ -250,22 +250,22 @@ class TestLearning:
         found = likelihood(model, corpus)["mean"]
         assert found["bits"] != found["bits_without_beat"]
 
-    def test_from_a_model_without_it(self, token_model: Path) -> None:
+    def test_initial_weights_from_a_model_without_lookbacks(self, token_model: Path) -> None:
         model = load(token_model)
         options = dataclasses.replace(model.architecture.options, phrase=16, lookback_beats=(4, 8))
         network = make_network(dataclasses.replace(model.architecture, options=options)).eval()
         begin_from(model, network, model.representation, model.genres)
         a = model.architecture
         x, mix = torch.randint(a.levels, (1, 9, a.dim)), torch.full((1, a.genres), 1 / a.genres)
-        told = torch.arange(1, 9)[None], torch.arange(1, 9)[None], torch.zeros(1, 8, 2, a.dim, dtype=torch.int64)
+        beat = torch.arange(1, 9)[None], torch.arange(1, 9)[None], torch.zeros(1, 8, 2, a.dim, dtype=torch.int64)
         with torch.inference_mode():
-            ours, _ = network(x[:, :-1], mix, network.start_state(1), x[:, 1:], *told)
-            theirs, _ = model.network(x[:, :-1], mix, model.network.start_state(1), x[:, 1:], told[0])
-        assert torch.equal(ours, theirs)
+            with_lookbacks, _ = network(x[:, :-1], mix, network.start_state(1), x[:, 1:], *beat)
+            reference, _ = model.network(x[:, :-1], mix, model.network.start_state(1), x[:, 1:], beat[0])
+        assert torch.equal(with_lookbacks, reference)
 
 
-class TestGoingOn:
-    def test_a_song_sets_the_place_in_the_phrase(self) -> None:
+class TestPrompts:
+    def test_a_prompt_sets_the_position_in_the_phrase(self) -> None:
         tempo, rate = 120.0, 22_050
         for seconds in (40.0, 90.0):
             song = Waveform(accented(seconds, tempo, 5, rate), rate)
@@ -276,15 +276,15 @@ class TestGoingOn:
             assert abs((there - (number - 5) + 8) % 16 - 8) < 0.3
             assert beat_of_song(song)[1] == pytest.approx(position % 1, abs=1e-6)
 
-    def test_what_was_heard_of_it_is_looked_back_on(self, taught: Path, tmp_path: Path) -> None:
+    def test_lookbacks_reach_into_the_prompt(self, phrased: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "song.wav", accented(20.0, 132.0, 2, 22_050), 22_050)
-        stream = Stream(load(taught), noizenet.Controls(prompt=tmp_path / "song.wav", prompt_seconds=15.0))
-        coming = stream._stepper.engine.beat_schedule(1)  # type: ignore[attr-defined]
+        stream = Stream(load(phrased), noizenet.Controls(prompt=tmp_path / "song.wav", prompt_seconds=15.0))
+        schedule = stream._stepper.engine.beat_schedule(1)  # type: ignore[attr-defined]
         assert stream.tempo == pytest.approx(132, rel=0.02)
-        assert (coming.lookback_codes >= 0).all()
+        assert (schedule.lookback_codes >= 0).all()
 
 
-def test_the_graphs_for_other_programs_hear_it_too(tmp_path: Path, token_model: Path) -> None:
+def test_exported_graphs_use_phrases_and_lookbacks(tmp_path: Path, token_model: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     network = make(phrase=16, lookback_beats=(2, 4), depth_shared=True, depth_block="gated")
@@ -313,8 +313,8 @@ def test_the_graphs_for_other_programs_hear_it_too(tmp_path: Path, token_model: 
     state = network.start_state(2).detach()
     x = torch.from_numpy(codes)
     with torch.inference_mode():
-        told = [torch.from_numpy(part) for part in (beat_phase, phrase_beat, lookback_codes)]
-        wanted, _ = network(x[:, :-1], torch.from_numpy(mix), state, x[:, 1:], *told)
+        inputs = [torch.from_numpy(part) for part in (beat_phase, phrase_beat, lookback_codes)]
+        wanted, _ = network(x[:, :-1], torch.from_numpy(mix), state, x[:, 1:], *inputs)
     now = state.numpy()
     for t in range(4):
         beat = {"tick": beat_phase[:, t], "place": phrase_beat[:, t], "back": lookback_codes[:, t]}
@@ -323,8 +323,8 @@ def test_the_graphs_for_other_programs_hear_it_too(tmp_path: Path, token_model: 
         assert np.abs(logits - wanted[:, t].numpy()).max() < 1e-4
 
 
-def test_the_bundled_model_plays_what_it_played_before_there_were_lookbacks() -> None:
-    """The digest is that of the codes which the version before this option drew."""
+def test_the_bundled_model_draws_the_same_codes_as_before_lookbacks() -> None:
+    """The digest is that of the codes drawn by the last version without lookbacks."""
     model = noizenet.load_model("token-lstm")
     stepper = Stepper(model.weights, model.representation.silence(), 3)
     stepper.set_genre(np.eye(len(model.genres), dtype=np.float32)[0])

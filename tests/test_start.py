@@ -40,13 +40,13 @@ def store(*places: Path, cpu: str = "cpu", code: str = "code") -> CompiledStore:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """An environment whose caches lie in `folder`."""
-    given_away = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "OMP_", "GOMP_", "KMP_"))}
-    return {**given_away, "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": str(folder), **more}
+    """Return an environment whose caches are in `folder`."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "OMP_", "GOMP_", "KMP_"))}
+    return {**inherited, "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": str(folder), **more}
 
 
 def python_path(folder: Path) -> str:
-    """The path of modules with `folder` in front."""
+    """Return PYTHONPATH with `folder` in front."""
     return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
 
 
@@ -208,40 +208,40 @@ TINY = """
 """
 
 
-class TestLoops:
-    def test_two_cold_starts_at_once_and_every_start_after(self, tmp_path: Path) -> None:
-        env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "theirs"))
+class TestCompiledFunctions:
+    def test_two_simultaneous_cold_starts_and_later_starts(self, tmp_path: Path) -> None:
+        env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
         command = [sys.executable, "-c", textwrap.dedent(TINY)]
         both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         outs = [p.communicate(timeout=200)[0] for p in both]
         assert [p.returncode for p in both] == [0, 0]
         hits = sorted(int(out.split()[0]) for out in outs)
-        assert hits == [0, 1]  # one compiled, the other loaded what it made
+        assert hits == [0, 1]  # one compiled, the other loaded its code
         again = run_python(TINY, env)
         assert again.returncode == 0
         assert again.stdout.split()[0] == "1"
-        assert not (tmp_path / "theirs").exists()  # the user's own cache is left alone
-        # Another processor: nothing of the first is used.
+        assert not (tmp_path / "numba").exists()  # the user's numba cache is not used
+        # Another processor does not use the cached code.
         other = run_python(TINY, {**env, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""})
         assert other.returncode == 0, other.stderr
         assert other.stdout.split()[0] == "0"
-        # Every file damaged in another way: noticed, compiled again, and right.
+        # Damage in every file is detected; the code is compiled again and is correct.
         for i, path in enumerate(sorted((tmp_path / "cache").rglob("*.bin"))):
             data = path.read_bytes()
             path.write_bytes([data[: len(data) // 2], b"", data[::-1]][i % 3])
-        mended = run_python(TINY, env)
-        assert mended.returncode == 0, mended.stderr
-        assert mended.stdout.split()[0] == "0"
+        recompiled = run_python(TINY, env)
+        assert recompiled.returncode == 0, recompiled.stderr
+        assert recompiled.stdout.split()[0] == "0"
 
-    def test_no_place_to_write_to_is_no_hindrance(self, tmp_path: Path) -> None:
+    def test_it_works_without_a_writable_folder(self, tmp_path: Path) -> None:
         env = environment(tmp_path, XDG_CACHE_HOME="/proc/none", TMPDIR="/proc/none", HOME="/proc/none")
         code = "import tempfile; tempfile.tempdir = '/proc/none'" + textwrap.dedent(TINY)
         found = run_python(code, env)
         assert found.returncode == 0, found.stderr
         assert found.stdout.split() == ["0", "0"]
 
-    def test_what_a_product_gives_does_not_depend_on_what_was_kept(self, tmp_path: Path) -> None:
-        """The first process compiles, the others load some of it or all: each gives the same bits, in either order."""
+    def test_products_do_not_depend_on_the_cache(self, tmp_path: Path) -> None:
+        """The first process compiles, the others load some or all: each gives the same bits, in either order."""
         code = """
             import hashlib, sys
             import numpy as np
@@ -270,36 +270,36 @@ class TestLoops:
             found += done.stdout.split()
         assert len(set(found)) == 1, found
 
-    def test_librosa_keeps_its_compiled_functions_with_ours(self, tmp_path: Path) -> None:
+    def test_librosas_compiled_functions_are_in_the_store(self, tmp_path: Path) -> None:
         code = """
             from noizenet.base import compiled
             from noizenet.kernels.cache import load_librosa
             from numba.core import caching, dispatcher
             from numba.np.ufunc import gufunc, ufuncbuilder
-            told = []
-            compiled.callbacks = compiled.Callbacks(on_progress=lambda *what: told.append(what))
+            progress = []
+            compiled.callbacks = compiled.Callbacks(on_progress=lambda *what: progress.append(what))
             librosa = load_librosa()
             assert dispatcher.FunctionCache is ufuncbuilder.FunctionCache is caching.FunctionCache
-            assert gufunc.GUFuncBuilder is ufuncbuilder.GUFuncBuilder  # numba is as it was
+            assert gufunc.GUFuncBuilder is ufuncbuilder.GUFuncBuilder  # numba is restored
             import numpy as np
             x = np.sin(np.arange(100.0))
-            print(int(librosa.util.localmax(x).sum()), int(librosa.zero_crossings(x).sum()), len(told))
+            print(int(librosa.util.localmax(x).sum()), int(librosa.zero_crossings(x).sum()), len(progress))
         """
-        env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "theirs"))
-        # Librosa may compile for a quarter of a minute: the cache of this run of tests may have it already.
+        env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
+        # Librosa may compile for a quarter of a minute; the cache of this test run may already contain it.
         env["XDG_CACHE_HOME"] = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
         for _ in range(4):
             found = run_python(code, env, timeout=200)
             assert found.returncode == 0, found.stderr
             *sums, compiled_now = found.stdout.split()
             assert sums == ["16", "32"]
-            if compiled_now == "0":  # all of it was kept the time before; tests of other code may remove it between
+            if compiled_now == "0":  # all was cached by the previous run; tests of other code may remove it meanwhile
                 break
         assert compiled_now == "0"
-        assert not (tmp_path / "theirs").exists()
+        assert not (tmp_path / "numba").exists()
 
-    def test_what_is_compiled_when_it_is_first_called_is_kept_with_ours_too(self, tmp_path: Path) -> None:
-        """As librosa does from 1.0 on: no types are given, so nothing is compiled while the module is loaded."""
+    def test_functions_compiled_at_their_first_call_are_in_the_store(self, tmp_path: Path) -> None:
+        """As in librosa from 1.0 on: without given types nothing is compiled when the module is imported."""
         module = """
             import numba
 
@@ -320,35 +320,35 @@ class TestLoops:
             import sys
             import numpy as np
             from noizenet.base import compiled
-            from noizenet.kernels.cache import _numba_keeps_here, store
-            told = []
-            compiled.callbacks = compiled.Callbacks(on_progress=lambda *what: told.append(what))
-            with _numba_keeps_here():
+            from noizenet.kernels.cache import _redirect_numba_caches, store
+            progress = []
+            compiled.callbacks = compiled.Callbacks(on_progress=lambda *what: progress.append(what))
+            with _redirect_numba_caches():
                 import lazily
             x, out = np.arange(3.0), np.zeros(3)
             calls = [lambda: lazily.shifted(x, out), lambda: lazily.square(x), lambda: lazily.half(8.0)]
             before = store().state().count
             sums = [float(np.sum(call())) for call in calls[:: int(sys.argv[1])]]
             print(*sorted(sums), out.sum())
-            print(before, store().state().count, len(told))
+            print(before, store().state().count, len(progress))
         """
-        env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "theirs"), PYTHONPATH=python_path(tmp_path))
-        for order, kept in (("1", "0 3 6"), ("-1", "3 3 0")):  # another order: other counts in the names of functions
+        env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "numba"), PYTHONPATH=python_path(tmp_path))
+        for order, kept in (("1", "0 3 6"), ("-1", "3 3 0")):  # another order: other counters in the names of functions
             command = [sys.executable, "-c", textwrap.dedent(code), order]
             found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
             assert found.returncode == 0, found.stderr
             assert found.stdout.splitlines() == ["4.0 5.0 6.0 6.0", kept]
-        assert not (tmp_path / "theirs").exists()
+        assert not (tmp_path / "numba").exists()
 
-    def test_what_is_assumed_of_numba(self) -> None:
+    def test_assumptions_about_numba(self) -> None:
         from numba.core import caching, dispatcher
         from numba.np.ufunc import gufunc, ufuncbuilder, wrappers
 
         assert gufunc.GUFuncBuilder is ufuncbuilder.GUFuncBuilder
         for module in (dispatcher, ufuncbuilder):
             assert module.FunctionCache is caching.FunctionCache
-        for theirs in (caching.FunctionCache, wrappers.GufWrapperCache):
-            assert {"reduce", "rebuild", "check_cachable"} <= set(dir(theirs._impl_class))
+        for cache in (caching.FunctionCache, wrappers.GufWrapperCache):
+            assert {"reduce", "rebuild", "check_cachable"} <= set(dir(cache._impl_class))
         assert {"_index_key", "_load_overload", "_save_overload"} <= set(dir(caching.Cache))
 
 
@@ -376,7 +376,7 @@ def test_eight_processes_start_cold_five_times(sample_model: Path, tmp_path: Pat
 
     for cold in range(5):
         env = environment(tmp_path, XDG_CACHE_HOME=str(tmp_path / f"cache-{cold}"))
-        for count in (8, 4):  # all at once; then every kind once more, from what they left
+        for count in (8, 4):  # all at once, then each command again from the cache
             together = [start(i, env) for i in range(count)]
             for child in together:
                 _, err = child.communicate(timeout=1200)
@@ -387,10 +387,10 @@ def test_eight_processes_start_cold_five_times(sample_model: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_a_first_start_plays_what_every_later_one_plays(
+def test_the_first_start_generates_the_same_as_later_ones(
     precision: str, sample_model: Path, token_model: Path, paper_model: Path, tmp_path: Path
 ) -> None:
-    """What was compiled a moment ago and what was kept of it give the same bits, whatever the matrices' sizes."""
+    """Code just compiled and code from the cache give the same bits, for all matrix sizes."""
     for model in (sample_model, token_model, paper_model):
         env = environment(tmp_path, XDG_CACHE_HOME=str(tmp_path / model.name))
         made = []

@@ -1,4 +1,4 @@
-"""The compiled stepper equals the network, repeats, forks; its sampler follows the reference."""
+"""The compiled stepper equals the network, is reproducible and forks; its sampler follows the reference."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, layers: int, kin
 
 
 @pytest.mark.parametrize("kind", ["classes", "vectors"])
-def test_steps_of_the_network_equal_its_sequence(kind: str) -> None:
+def test_single_steps_equal_the_sequence(kind: str) -> None:
     network = make("gru", 2, kind)
     x = torch.from_numpy(frames(network, 30))[None]
     x = x.int() if kind == "classes" else x
@@ -75,7 +75,7 @@ def test_steps_of_the_network_equal_its_sequence(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["classes", "vectors"])
-def test_runs_repeat_and_do_not_depend_on_the_cuts(kind: str) -> None:
+def test_runs_are_reproducible_and_do_not_depend_on_the_chunks(kind: str) -> None:
     network = make(kind=kind)
     injection = {"inject_every": 7, "inject_amount": 0.5}
     whole = Stepper(network, start(network), 5).run(500, **injection)  # type: ignore[arg-type]
@@ -92,25 +92,25 @@ def test_save_restore_and_fork() -> None:
     stepper.run(50)
     saved = stepper.save()
     branch = stepper.fork()
-    went_on = stepper.run(100)
-    assert np.array_equal(branch.run(100), went_on)
+    continued = stepper.run(100)
+    assert np.array_equal(branch.run(100), continued)
     stepper.restore(saved)
-    assert np.array_equal(stepper.run(100), went_on)
+    assert np.array_equal(stepper.run(100), continued)
     stepper.reset(1)
     assert np.array_equal(stepper.run(10), Stepper(network, start(network), 1).run(10))
 
 
-def test_noise_hits_every_nth_frame_only() -> None:
+def test_noise_is_added_to_every_nth_frame_only() -> None:
     network = make(kind="vectors")
     with torch.no_grad():
         for p in network.parameters():
             p.zero_()
     out = Stepper(network, start(network)).run(20, inject_every=5, inject_amount=1.0)
-    hit = np.nonzero(np.abs(out).sum(1))[0]
-    assert list(hit) == [4, 9, 14, 19]
+    noisy = np.nonzero(np.abs(out).sum(1))[0]
+    assert list(noisy) == [4, 9, 14, 19]
 
 
-def test_the_genre_matters_and_mixes_are_checked() -> None:
+def test_the_genre_has_an_effect_and_mixes_are_checked() -> None:
     network = make()
     outputs = []
     for genre in range(3):
@@ -131,10 +131,10 @@ logits_of = st.lists(st.integers(-128, 128).map(lambda k: k / 16), min_size=2, m
     values=logits_of, temperature=st.sampled_from([0.3, 1.0, 2.0]), top_k=st.integers(0, 45),
     top_p=st.sampled_from([0.05, 0.5, 0.9, 1.0]),
 )  # fmt: skip
-def test_the_samplers_support_and_limits_are_the_references(
+def test_the_compiled_sampler_equals_the_reference(
     values: list[float], temperature: float, top_k: int, top_p: float
 ) -> None:
-    """A uniform number walks through the reference's cumulative distribution."""
+    """Each uniform number gives the class that the reference's cumulative distribution gives."""
     logits = np.array(values, np.float32)
     p = probabilities(torch.from_numpy(logits).double(), Sampling(temperature, top_k, top_p)).numpy()
     plain = np.sort(probabilities(torch.from_numpy(logits).double(), Sampling(temperature, top_k)).numpy())[::-1]
@@ -173,7 +173,7 @@ def test_wrong_sampling(wrong: dict[str, float]) -> None:
         Sampling(**wrong)  # type: ignore[arg-type]
 
 
-def test_kind_and_head_must_fit() -> None:
+def test_kind_and_head_must_match() -> None:
     with pytest.raises(ConfigError, match="predicts numbers"):
         Architecture(ModelOptions(head="point"), "classes", 16, 1, 0)
     with pytest.raises(ConfigError, match="predicts classes"):
@@ -182,7 +182,7 @@ def test_kind_and_head_must_fit() -> None:
         ModelOptions(layers=11)
 
 
-def test_the_ordinal_code_keeps_neighbours_together() -> None:
+def test_the_ordinal_code_makes_neighbours_similar() -> None:
     code = ordinal_code(256, 32)
     near = (code[1:] - code[:-1]).norm(dim=1)
     far = (code[128:] - code[:128]).norm(dim=1)

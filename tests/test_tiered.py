@@ -1,4 +1,4 @@
-"""Tiered networks: exact probabilities, causality, a compiled stream that equals the network."""
+"""Tiered networks: exact probabilities, causality, and a compiled stream that equals the network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from noizenet.store.model import load
 TOLERANCE = 1e-4
 VARIANTS = {
     "mixture": {},
-    "no-sketch": {"coarse_features": False, "prediction": "fixed", "prediction_order": 7},
+    "no-coarse": {"coarse_features": False, "prediction": "fixed", "prediction_order": 7},
     "no-lpc": {"lpc_order": 0, "mixtures": 4},
     "no-prediction": {"prediction_order": 0, "depth": 0},
     "tables": {"embedded": 3, "depth": 2},
@@ -58,7 +58,7 @@ def make(
     o = ModelOptions(cell=cell, **chosen)  # type: ignore[arg-type]
     network = make_network(Architecture(o, "classes", levels, 1, genres), torch.from_numpy(values))
     assert isinstance(network, TieredNetwork)
-    with torch.no_grad():  # away from the quiet beginning: every part has a say
+    with torch.no_grad():  # away from the initial values: every part has an effect
         for p in (*network.parameters(), *(b for name, b in network.named_buffers() if name == "coarse.logit_bias")):
             p.add_(shake * torch.randn_like(p))
     return network.eval()
@@ -89,7 +89,7 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, variant: str) ->
         )
         bits = float(network.head.loss(whole[0], torch.from_numpy(frames))) / math.log(2)
     assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
-    assert stepper.pop_nll() == pytest.approx(bits, rel=0.05)  # looked at every 16th sample
+    assert stepper.pop_nll() == pytest.approx(bits, rel=0.05)  # measured at every 16th sample
 
 
 def test_sixteen_bits() -> None:
@@ -120,8 +120,8 @@ def test_chunks_with_carried_state_equal_the_whole() -> None:
     torch.testing.assert_close(state, after)
 
 
-def test_no_output_knows_what_comes_later() -> None:
-    """Changing a sample changes no prediction before it, except through the sketch of its own step."""
+def test_outputs_are_causal() -> None:
+    """Changing a sample changes no prediction before it, except through the coarse features of its own step."""
     x = torch.from_numpy(song(65)).long()[None]
     for has_coarse in (False, True):
         network = make(coarse_features=has_coarse)
@@ -137,7 +137,7 @@ def test_no_output_knows_what_comes_later() -> None:
             assert not torch.allclose(a[:, at:], b[:, at:])
 
 
-def test_the_start_is_learned_and_every_weight_has_a_gradient() -> None:
+def test_every_weight_and_the_initial_state_have_a_gradient() -> None:
     network = make(embedded=1).train()
     x = torch.from_numpy(song(33)).long()[None]
     nats, _, _ = network.compute_loss(x[:, :-1], x[:, 1:], torch.tensor([[1.0, 0, 0]]), network.start_state(1))
@@ -164,7 +164,7 @@ def test_probabilities_sum_to_one_and_are_exact(levels: int) -> None:
     np.testing.assert_allclose(p, np.diff(cumulative), atol=1e-6, rtol=2e-3)
 
 
-def test_far_bins_keep_their_digits() -> None:
+def test_far_bins_keep_their_precision() -> None:
     head = make(levels=256).head
     assert isinstance(head, MixtureHead)
     k = head.mixtures
@@ -176,7 +176,7 @@ def test_far_bins_keep_their_digits() -> None:
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(1.0, 0, 0.6), Sampling(0.0)])
-def test_the_compiled_draw_is_the_references(sampling: Sampling) -> None:
+def test_the_compiled_draw_equals_the_reference(sampling: Sampling) -> None:
     rng = np.random.default_rng(5)
     edges = make(levels=64).head.edges
     assert isinstance(edges, torch.Tensor)
@@ -211,7 +211,7 @@ def test_classes_of_values() -> None:
     assert [class_of(v, edges) for v in (-9.0, -0.5, -0.1, 0.0, 0.4, 0.5, 9.0)] == [0, 1, 1, 2, 2, 3, 3]
 
 
-def test_runs_repeat_fork_and_do_not_depend_on_the_cuts() -> None:
+def test_runs_are_reproducible_fork_and_do_not_depend_on_the_chunks() -> None:
     network, start = make(shake=0.01), np.full((1, 1), 128)
     injection = {"inject_every": 7, "inject_amount": 0.1}
     whole = Stepper(network, start, 5).run(500, **injection)  # type: ignore[arg-type]
@@ -229,10 +229,10 @@ def test_runs_repeat_fork_and_do_not_depend_on_the_cuts() -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", ["mixture", "no-sketch", "no-lpc", "categorical", "tables", "one-tier", "three-tiers"]
+    "variant", ["mixture", "no-coarse", "no-lpc", "categorical", "tables", "one-tier", "three-tiers"]
 )
 @pytest.mark.parametrize("cell", CELLS)
-def test_streams_together_are_the_streams_alone(cell: str, variant: str) -> None:
+def test_a_batch_of_streams_equals_single_streams(cell: str, variant: str) -> None:
     network = make(cell, shake=0.02, **VARIANTS[variant])
     first = Stepper(network, np.full((1, 1), 128))
     streams = []
@@ -247,16 +247,16 @@ def test_streams_together_are_the_streams_alone(cell: str, variant: str) -> None
         frames = s.run(237)
         same = (frames == together[i]).all(-1)
         assert same[:50].all()
-        assert same.mean() > 0.6  # rounding may part them late, never early
+        assert same.mean() > 0.6  # rounding may make them diverge late, never early
     assert len({t.tobytes() for t in together}) == 5
-    with pytest.raises(UsageError, match="as far from"):
+    with pytest.raises(UsageError, match="same position"):
         step_batch([streams[0], first], 3)
     with pytest.raises(UsageError, match="share one"):
         step_batch([streams[0], Stepper(network, np.full((1, 1), 128))], 3)
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.02), ("int8", 0.05)])
-def test_fewer_bits_a_weight_cost_few_bits_a_sample(sample_model: Path, precision: str, most: float) -> None:
+def test_lower_precision_costs_few_bits_per_sample(sample_model: Path, precision: str, most: float) -> None:
     model = load(sample_model)
     frames = model.representation.encode(_wave(model.representation.sample_rate))
     target = torch.from_numpy(frames)
@@ -282,12 +282,12 @@ def test_lpc_solves_the_normal_equations() -> None:
         past[i] = lfilter([1], [1, -1.8 * math.cos(0.2 + 0.3 * i), 0.81], noise)[100:]
     taps, log_scale, level = predictors(torch.from_numpy(past).float(), 12)
     for i in range(4):
-        seen = past[i].astype(np.float32) * lpc_taper()
-        r = np.correlate(seen, seen, "full")[LPC_WINDOW - 1 : LPC_WINDOW + 12]
+        windowed = past[i].astype(np.float32) * lpc_taper()
+        r = np.correlate(windowed, windowed, "full")[LPC_WINDOW - 1 : LPC_WINDOW + 12]
         r[0] = r[0] * (1 + LPC_FLOOR) + 1e-9
         expected = solve_toeplitz(r[:-1], r[1:])
         np.testing.assert_allclose(taps[i].numpy()[::-1], expected, atol=1e-4)
-        assert np.abs(np.roots(np.concatenate([[1], -expected]))).max() < 1  # the filter dies away by itself
+        assert np.abs(np.roots(np.concatenate([[1], -expected]))).max() < 1  # the synthesis filter is stable
         assert float(level[i]) == pytest.approx(math.log(math.sqrt(r[0] / np.square(lpc_taper()).sum())), abs=1e-4)
         assert float(log_scale[i]) == pytest.approx(math.log(0.01 * math.sqrt(3) / math.pi), abs=0.15)
     silent, scale, _ = predictors(torch.zeros(1, LPC_WINDOW), 12)
@@ -295,7 +295,7 @@ def test_lpc_solves_the_normal_equations() -> None:
     assert float(scale[0]) == pytest.approx(math.log(1e-5), abs=0.1)
 
 
-def test_the_sketch_measures_what_it_says() -> None:
+def test_coarse_features_have_the_expected_values() -> None:
     rate, hz = 8000, 500.0
     wave = torch.from_numpy(0.5 * np.sin(2 * np.pi * hz * np.arange(4000) / rate)).float()
     level, bright, sharp = coarse.measure(wave).tolist()
@@ -311,21 +311,21 @@ def test_the_sketch_measures_what_it_says() -> None:
     assert noise.tolist() == pytest.approx([0, 10 * math.log10(2), 10 * math.log10(3)], abs=0.1)
 
 
-def test_mishearing_changes_colour_only() -> None:
+def test_random_tilt_changes_only_the_spectral_slope() -> None:
     torch.manual_seed(0)
     wave = torch.randn(4, 4096)
     assert torch.equal(random_tilt(wave, 0.0), wave)
-    heard = random_tilt(wave, 0.3)
-    spectra = [torch.fft.rfft(x) for x in (wave, heard)]
+    tilted = random_tilt(wave, 0.3)
+    spectra = [torch.fft.rfft(x) for x in (wave, tilted)]
     ratio = spectra[1] / spectra[0]
-    assert ratio.imag.abs().max() < 1e-3 * ratio.real.max()  # no phase moves
+    assert ratio.imag.abs().max() < 1e-3 * ratio.real.max()  # phases do not change
     decibels = 20 * torch.log10(ratio.real)
     octave = decibels[:, [128, 256, 512, 1024]]
     assert torch.allclose(
         octave.diff(), octave.diff().mean(1, keepdim=True).expand(-1, 3), atol=0.05
     )  # a straight slope
     assert octave.diff().mean(1).std() > 0.5
-    assert torch.allclose(heard.square().mean(1), wave.square().mean(1), rtol=1e-3)
+    assert torch.allclose(tilted.square().mean(1), wave.square().mean(1), rtol=1e-3)
 
 
 def test_wrong_shapes_are_refused() -> None:

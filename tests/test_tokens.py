@@ -1,4 +1,4 @@
-"""Token networks: the compiled loop equals torch, and codes are trained, played, judged and adapted like any frames."""
+"""Token networks: the compiled loop equals torch; training, generation, evaluation and adaptation work with codes."""
 
 from __future__ import annotations
 
@@ -63,35 +63,35 @@ def codes(count: int, seed: int = 0) -> np.ndarray:
 def test_ten_thousand_forced_frames_equal_the_network(cell: str, dilations: tuple[int, ...]) -> None:
     network = make(cell, len(dilations), residual=dilations[-1] > 1, dilations=dilations)
     assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == expected_shapes(network.architecture)
-    given = codes(10_001)
-    stepper = Stepper(network, given[:1])
+    frames = codes(10_001)
+    stepper = Stepper(network, frames[:1])
     mix = np.array([0.5, 0.3, 0.2], np.float32)
     stepper.set_genre(mix)
-    ours = stepper.predict(given[1:])
-    x = torch.from_numpy(given.astype(np.int64))[None]
+    compiled = stepper.predict(frames[1:])
+    x = torch.from_numpy(frames.astype(np.int64))[None]
     with torch.inference_mode():
-        theirs, _ = network(x[:, :-1], torch.from_numpy(mix)[None], network.start_state(1), x[:, 1:])
-    assert np.abs(ours - theirs[0].numpy()).max() < 1e-4
+        reference, _ = network(x[:, :-1], torch.from_numpy(mix)[None], network.start_state(1), x[:, 1:])
+    assert np.abs(compiled - reference[0].numpy()).max() < 1e-4
 
 
-def test_the_cost_of_a_frame_is_the_sum_over_its_codes_each_given_those_before() -> None:
+def test_the_nll_of_a_frame_is_the_sum_over_its_codes_each_given_the_earlier_ones() -> None:
     network = make()
     x = torch.from_numpy(codes(30).astype(np.int64))[None]
     mix = torch.tensor([[1.0, 0, 0]])
     with torch.inference_mode():
         nats, output, _ = network.compute_loss(x[:, :-1], x[:, 1:], mix, network.start_state(1))
         logs = torch.log_softmax(output.reshape(29, BOOKS, LEVELS), -1)
-    by_hand = -sum(logs[t, k, x[0, t + 1, k]] for t in range(29) for k in range(BOOKS)) / 29
-    assert float(nats) == pytest.approx(float(by_hand), rel=1e-5)
+    expected = -sum(logs[t, k, x[0, t + 1, k]] for t in range(29) for k in range(BOOKS)) / 29
+    assert float(nats) == pytest.approx(float(expected), rel=1e-5)
     changed = x[:, 1:].clone()
     changed[..., 1] = (changed[..., 1] + 1) % LEVELS
     with torch.inference_mode():
         other, _ = network(x[:, :-1], mix, network.start_state(1), changed)
     same = (other == output).reshape(29, BOOKS, LEVELS).all(-1).all(0)
-    assert same.tolist() == [True, True, False]  # the second code is heard by the third alone
+    assert same.tolist() == [True, True, False]  # only the third code is conditioned on the second
 
 
-def test_draws_follow_the_distribution_and_do_not_depend_on_the_cuts() -> None:
+def test_draws_follow_the_distribution_and_do_not_depend_on_the_chunks() -> None:
     network = make()
     whole = Stepper(network, codes(1), 3)
     parts = Stepper(network, codes(1), 3)
@@ -112,14 +112,14 @@ def test_draws_follow_the_distribution_and_do_not_depend_on_the_cuts() -> None:
     assert np.abs(np.bincount(drawn, minlength=LEVELS) / 2000 - p / p.sum()).max() < 0.05
 
 
-def test_only_frames_of_one_code_fit_other_heads() -> None:
+def test_other_heads_need_frames_of_one_code() -> None:
     with pytest.raises(ConfigError, match="one code a frame"):
         Architecture(ModelOptions(head="categorical"), "classes", 16, 3, 0)
     with pytest.raises(ConfigError, match="tiers"):
         Architecture(ModelOptions(head="depth", tiers=((4, 8),)), "classes", 16, 3, 0)
 
 
-def test_mistakes_are_codes_of_the_same_book() -> None:
+def test_corrupted_codes_stay_in_their_codebook() -> None:
     torch.manual_seed(0)
     inputs = torch.stack([torch.randint(10 * k, 10 * k + 10, (8, 50)) for k in range(3)], -1)
     changed = corrupt_codes(inputs, 0.3)
@@ -129,7 +129,7 @@ def test_mistakes_are_codes_of_the_same_book() -> None:
 
 
 class TestModel:
-    def test_it_plays_and_repeats(self, token_model: Path, tmp_path: Path) -> None:
+    def test_generation_is_reproducible(self, token_model: Path, tmp_path: Path) -> None:
         digests = set()
         for name in ("a", "b"):
             controls = noizenet.Controls(seconds=3.0, seed=4, genre="waltz")
@@ -140,14 +140,14 @@ class TestModel:
         info = soundfile.info(tmp_path / "a.wav")
         assert (info.samplerate, info.frames) == (RATE, 3 * RATE)
 
-    def test_the_size_of_blocks_changes_nothing(self, token_model: Path) -> None:
+    def test_the_block_size_does_not_change_the_output(self, token_model: Path) -> None:
         sounds = []
         for block_s in (0.1, 0.7):
             controls = noizenet.Controls(seconds=4.0, seed=1, genre="waltz", block_seconds=block_s, watch="off")
             sounds.append(np.concatenate([b.samples for b in noizenet.stream(token_model, controls)]))
         assert np.array_equal(*sounds)
 
-    def test_pieces_made_together_are_those_made_alone(
+    def test_a_batch_of_streams_equals_single_streams(
         self, token_model: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
     ) -> None:
         code, _, err = cli("generate", token_model, tmp_path / "x.wav", "--count", 3, "--seconds", 2, "--seed", 5)
@@ -157,7 +157,7 @@ class TestModel:
             noizenet.generate(token_model, tmp_path / "alone.wav", controls)
             assert (tmp_path / "alone.wav").read_bytes() == (tmp_path / f"x-{i + 1}.wav").read_bytes()
 
-    def test_what_streams_cannot_share_they_do_each_alone(self, token_model: Path) -> None:
+    def test_streams_with_different_controls_equal_single_streams(self, token_model: Path) -> None:
         model = load(token_model)
         controls = [noizenet.Controls(seconds=1.0, seed=i, temperature=1.0 + i, watch="off") for i in range(2)]
         blocks = list(Stream.generate_batch([Stream(model, c) for c in controls]))
@@ -168,7 +168,7 @@ class TestModel:
         with pytest.raises(UsageError, match="same length"):
             list(Stream.generate_batch(short))
 
-    def test_a_song_goes_on_without_a_click(self, token_model: Path, tmp_path: Path) -> None:
+    def test_a_prompt_continues_without_a_click(self, token_model: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "song.wav", tone(3.0), RATE)
         controls = noizenet.Controls(
             seconds=2.0, seed=1, genre="waltz", prompt=tmp_path / "song.wav", prompt_seconds=2.0, include_prompt=True
@@ -178,8 +178,8 @@ class TestModel:
         steps = np.abs(np.diff(sound))
         assert steps[join - 200 : join + 200].max() <= 2 * max(steps[: join - 200].max(), steps[join + 200 :].max())
 
-    def test_noise_shapes_the_start(self, token_model: Path) -> None:
-        """Another noise, another beginning; the same noise the same: it is heard, not only a number to draw from."""
+    def test_prompt_noise_changes_the_start(self, token_model: Path) -> None:
+        """Each kind of prompt noise gives another start."""
         sounds = {}
         for noise in (None, "normal", "perlin"):
             controls = noizenet.Controls(seconds=1.0, seed=3, genre="waltz", prompt_noise=noise, watch="off")
@@ -187,7 +187,7 @@ class TestModel:
         assert not np.array_equal(sounds["normal"], sounds["perlin"])
         assert not np.array_equal(sounds["normal"], sounds[None])
 
-    def test_its_bits_and_its_echo_are_counted(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    def test_likelihood_and_echo_are_measured(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
         found = likelihood(load(token_model), corpus)
         assert found["unit"] == "bits per frame of codes"
         assert 0 < found["mean"]["bits"] < 1.2 * found["mean"]["zeroth_order"]
@@ -198,7 +198,7 @@ class TestModel:
         assert made.model["mse"] > 0
         assert abs(soundfile.info(tmp_path / "e.wav").frames - 3 * RATE) < 1000
 
-    def test_a_corpus_of_another_rate_and_two_channels_will_do(
+    def test_a_corpus_with_another_rate_and_two_channels_works(
         self, codec: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
     ) -> None:
         folder = tmp_path / "album"
@@ -214,7 +214,7 @@ class TestModel:
         noizenet.generate(model, tmp_path / "x.wav", noizenet.Controls(seconds=2.0))
         assert soundfile.info(tmp_path / "x.wav").channels == 2
 
-    def test_transposed_tracks_are_read_too(self, token_model: Path, corpus: Corpus) -> None:
+    def test_transposed_tracks_are_read(self, token_model: Path, corpus: Corpus) -> None:
         r, track = load(token_model).representation, corpus.split("train")[0]
         encoded = EncodedTracks(corpus, r)
         lengths = [len(encoded.frames(track, shift)) for shift in (-2, 0, 2)]
@@ -234,8 +234,8 @@ class TestModel:
     def test_tracks_are_encoded_once(self, token_model: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
         r, track = load(token_model).representation, corpus.split("train")[0]
         before = EncodedTracks(corpus, r).frames(track)
-        kept = next((corpus.folder / "codes").rglob(f"{track.content[:32]}*.npy"))
-        kept.write_bytes(kept.read_bytes()[:-8])  # damaged: made anew
+        cached = next((corpus.folder / "codes").rglob(f"{track.content[:32]}*.npy"))
+        cached.write_bytes(cached.read_bytes()[:-8])  # damaged: encoded again
         assert np.array_equal(EncodedTracks(corpus, r).frames(track), before)
 
         def refuse(*_: object) -> None:
@@ -245,14 +245,14 @@ class TestModel:
         assert np.array_equal(EncodedTracks(corpus, r).frames(track), before)
 
 
-def test_what_the_recordings_do_not_hold_is_told(corpus: Corpus) -> None:
+def test_missing_bandwidth_of_the_recordings_is_reported(corpus: Corpus) -> None:
     assert check_sound(corpus, create({"name": "mu-law"}, sample_rate=corpus.sample_rate, channels=1)) == ""
     stereo = create({"name": "fullband", "codec": "noizenet-2"}, sample_rate=corpus.sample_rate, channels=1)
     assert "--channels 2 --sample-rate 44100" in check_sound(corpus, stereo)
 
 
-class TestBeginning:
-    def test_genres_go_over_by_name(self, token_model: Path) -> None:
+class TestInitialWeights:
+    def test_genres_are_matched_by_name(self, token_model: Path) -> None:
         model = load(token_model)
         genres = [model.genres[2], "new", model.genres[0]]
         network = make_network(dataclasses.replace(model.architecture, genres=3))
@@ -279,7 +279,7 @@ class TestBeginning:
                 model.genres,
             )  # fmt: skip
 
-    def test_training_goes_on_from_it(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    def test_training_starts_from_the_initial_weights(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
         codec = load(token_model).representation.codec  # type: ignore[attr-defined]
         bits = []
         for start in ("", str(token_model)):
@@ -290,7 +290,7 @@ class TestBeginning:
             bits.append(model.training["metrics"]["best_validation_bits_per_frame"])
         assert bits[1] < bits[0]
 
-    def test_at_a_rate_of_its_own(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
+    def test_the_learning_rate_is_scaled(self, token_model: Path, corpus: Corpus, tmp_path: Path) -> None:
         codec = load(token_model).representation.codec  # type: ignore[attr-defined]
         rates = []
         for start in ("", str(token_model)):
@@ -303,8 +303,8 @@ class TestBeginning:
         assert rates == [{0.002}, {0.00025}]
 
 
-def test_a_dilated_layer_goes_on_from_its_state_so_many_frames_ago() -> None:
-    """The whole sequence at once, step by step and in pieces of any length: the same, and frames apart do not meet."""
+def test_a_dilated_layer_continues_from_its_state_d_frames_ago() -> None:
+    """A whole sequence, single steps and chunks give the same, and interleaved sequences do not interact."""
     torch.manual_seed(0)
     stack = Stack("gru", 8, 8, 2, 0.0, (1, 3), residual=True).eval()
     x, state = torch.randn(2, 13, 8), torch.randn(4, 1, 2, 8)
@@ -330,7 +330,7 @@ def test_a_dilated_layer_goes_on_from_its_state_so_many_frames_ago() -> None:
 
 @pytest.mark.parametrize("genre_guidance", [0.0, 1.5])
 @pytest.mark.parametrize("cell", CELLS)
-def test_many_streams_together_are_each_alone(cell: str, genre_guidance: float) -> None:
+def test_a_batch_of_streams_equals_single_streams(cell: str, genre_guidance: float) -> None:
     network = make(cell, residual=True, dilations=(1, 4))
     first = Stepper(network, codes(1), 0)
     steppers = [first, *(first.fork() for _ in range(3))]
@@ -341,39 +341,39 @@ def test_many_streams_together_are_each_alone(cell: str, genre_guidance: float) 
     alone = [s.fork().run(50, sampling) for s in steppers]
     together = step_batch(steppers, 50, sampling)
     assert np.array_equal(np.stack(alone), together)
-    assert steppers[0].pop_nll() == pytest.approx(_surprise(network, alone[0]), rel=0.05)
+    assert steppers[0].pop_nll() == pytest.approx(_mean_nll(network, alone[0]), rel=0.05)
 
 
-def test_each_code_may_be_sampled_its_own_way() -> None:
+def test_sampling_options_per_code() -> None:
     network = make()
     stepper = Stepper(network, codes(1))
     logits = stepper.fork().predict(stepper.fork().run(1, Sampling(0.0)))
-    likeliest = logits.reshape(BOOKS, LEVELS).argmax(1)
+    most_probable = logits.reshape(BOOKS, LEVELS).argmax(1)
     drawn = []
     for seed in range(60):
         other = stepper.fork()
         other.reset(seed)
         drawn.append(other.run(1, Sampling(2.0, code_temperatures=(0.0, 0.0, 1.0)))[0])
     first, second, third = np.array(drawn).T
-    assert (first == likeliest[0]).all()
-    assert (second == likeliest[1]).all()
+    assert (first == most_probable[0]).all()
+    assert (second == most_probable[1]).all()
     assert len(set(third.tolist())) > 3
     other.reset(1)
     nearly = [other.run(1, Sampling(1.0, code_top_p=(1e-6, 1e-6, 1.0)))[0, :2].tolist() for _ in range(1)]
-    assert nearly == [likeliest[:2].tolist()]
+    assert nearly == [most_probable[:2].tolist()]
 
 
-def test_guidance_goes_beyond_the_genre_by_its_share() -> None:
+def test_genre_guidance_scales_the_logits() -> None:
     network = make()
     with torch.no_grad():
-        network.head.colour[0].weight.mul_(20)  # type: ignore[union-attr, operator, index]
+        network.head.genre_proj[0].weight.mul_(20)  # type: ignore[union-attr, operator, index]
     frames = torch.from_numpy(codes(2)[None].astype(np.int64))
     mix = torch.eye(3)[1:2]
     with torch.no_grad():
-        told, _ = network(frames[:, :1], mix, network.start_state(1), frames[:, 1:])
-        any_genre, _ = network(frames[:, :1], torch.zeros(1, 3), network.start_state(1), frames[:, 1:])
-    assert (told - any_genre)[..., :LEVELS].abs().max() > 0.5
-    wanted = torch.softmax((told + 1.5 * (told - any_genre))[0, 0, :LEVELS].double(), -1).numpy()
+        conditional, _ = network(frames[:, :1], mix, network.start_state(1), frames[:, 1:])
+        unconditional, _ = network(frames[:, :1], torch.zeros(1, 3), network.start_state(1), frames[:, 1:])
+    assert (conditional - unconditional)[..., :LEVELS].abs().max() > 0.5
+    wanted = torch.softmax((conditional + 1.5 * (conditional - unconditional))[0, 0, :LEVELS].double(), -1).numpy()
     first, drawn = Stepper(network, frames[0, :1].numpy(), 0), []
     for i in range(4000):
         one = first.fork()
@@ -382,22 +382,22 @@ def test_guidance_goes_beyond_the_genre_by_its_share() -> None:
         drawn.append(one.run(1, Sampling(genre_guidance=1.5))[0, 0])
     share = np.bincount(drawn, minlength=LEVELS) / len(drawn)
     assert np.abs(share - wanted).max() < 4 * np.sqrt(0.25 / len(drawn))
-    plain = torch.softmax(told[0, 0, :LEVELS].double(), -1).numpy()
+    plain = torch.softmax(conditional[0, 0, :LEVELS].double(), -1).numpy()
     assert np.abs(share - plain).max() > 8 * np.sqrt(0.25 / len(drawn))
 
 
-def test_a_share_of_windows_is_not_told_its_genre() -> None:
+def test_genre_dropout_zeroes_a_share_of_the_rows() -> None:
     torch.manual_seed(0)
     mix = torch.eye(4).repeat(500, 1)
-    kept = drop_condition(mix, 0.25)
-    told = kept.sum(1)
-    assert set(told.tolist()) == {0.0, 1.0}
-    assert 0.7 < told.mean() < 0.8
-    assert torch.equal(kept[told > 0], mix[told > 0])
+    dropped = drop_condition(mix, 0.25)
+    totals = dropped.sum(1)
+    assert set(totals.tolist()) == {0.0, 1.0}
+    assert 0.7 < totals.mean() < 0.8
+    assert torch.equal(dropped[totals > 0], mix[totals > 0])
     assert torch.equal(drop_condition(mix, 0.0), mix)
 
 
-def _surprise(network: Network, played: np.ndarray) -> float:
+def _mean_nll(network: Network, played: np.ndarray) -> float:
     stepper = Stepper(network, codes(1), 0)
     stepper.set_genre(np.eye(3, dtype=np.float32)[0])
     stepper.prefill(played)
@@ -411,13 +411,13 @@ class TestCollections:
             soundfile.write(folder / "in" / f"{i}.wav", tone(seconds / 5, RATE, 200 + 30 * i), RATE)
         return noizenet.build_corpus(folder / "in", folder / "corpus", sample_rate=RATE, min_seconds=1.0)
 
-    def test_what_is_missing_is_said(self, codec: Path, tmp_path: Path) -> None:
+    def test_the_missing_duration_is_reported(self, codec: Path, tmp_path: Path) -> None:
         corpus = self.build(tmp_path, 12)
         with pytest.raises(TrainingError, match=r"at least \d+ s more"):
             quick_train(corpus, tmp_path / "m", "token-lstm", f"representation.codec={codec}")
 
-    def test_silence_is_no_music(self, codec: Path, tmp_path: Path) -> None:
-        """A click in each file, and nothing else: quiet music is raised when a corpus is built, silence is not music."""
+    def test_silent_recordings_are_refused(self, codec: Path, tmp_path: Path) -> None:
+        """Each file has one click only. Quiet music is amplified when a corpus is built; silence is not music."""
         (tmp_path / "in").mkdir()
         for i in range(5):
             click = np.zeros(16 * RATE, np.float32)
@@ -427,25 +427,25 @@ class TestCollections:
         with pytest.raises(TrainingError, match="silent"):
             quick_train(corpus, tmp_path / "m", "token-lstm", f"representation.codec={codec}")
 
-    def test_little_is_remarked_on(self, tmp_path: Path) -> None:
+    def test_a_small_collection_gives_a_warning(self, tmp_path: Path) -> None:
         corpus = self.build(tmp_path, 80)
         assert "little to learn from" in check_collection(corpus, corpus.tracks)
 
-    def test_speech_is_remarked_on(self, tmp_path: Path) -> None:
-        """Syllables with gliding pitch, two formants, consonants and pauses; music of the same lengths is not taken for it."""
+    def test_speech_gives_a_warning(self, tmp_path: Path) -> None:
+        """Syllables with gliding pitch, two formants, consonants and pauses give a warning; music does not."""
         (tmp_path / "in").mkdir()
         for i in range(5):
             soundfile.write(tmp_path / "in" / f"{i}.wav", babble(80.0, i), RATE)
         corpus = noizenet.build_corpus(tmp_path / "in", tmp_path / "corpus", sample_rate=RATE, min_seconds=1.0)
         assert "sounds like speech" in check_collection(corpus, corpus.tracks)
         demo = noizenet.demo_corpus(tmp_path / "demo", minutes=3.0, seed=1)
-        spoken, heard = speech_in(demo, demo.tracks)
-        assert heard > 20
-        assert spoken < heard / 2
+        speech, total = speech_in(demo, demo.tracks)
+        assert total > 20
+        assert speech < total / 2
 
 
 def babble(seconds: float, seed: int) -> np.ndarray:
-    """Return something like speech: 4 syllables a second."""
+    """Return a speech-like sound: 4 syllables a second."""
     rng, parts = np.random.default_rng(seed), []
     while sum(map(len, parts)) < seconds * RATE:
         n = int(rng.uniform(0.1, 0.2) * RATE)

@@ -1,1 +1,1 @@
-"""Rung 7: speed and memory, as ratios measured side by side in one run. Targets stand beside the measurements."""
+"""Rung 7: benchmarks of speed and memory, as ratios to a baseline measured in the same run, with their targets."""

@@ -1,4 +1,4 @@
-"""How fast this machine could read a tiered network's weights, did it nothing else."""
+"""Memory bandwidth limit: how fast this machine reads a tiered network's weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from noizenet.kernels.functions import compiled
 
 @compiled
 def read_schedule(weights: Any, blocks: Any, samples: Any) -> Any:
-    """Read blocks of weights as a stream does; return their sum, so that nothing is left out.
+    """Read blocks of weights as often as a stream does; return their sum, so that no read is optimised away.
 
     `blocks` [n, 4] are :meth:`noizenet.model.engine_tiered.TieredEngine.schedule`.
     """

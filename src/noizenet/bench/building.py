@@ -1,4 +1,4 @@
-"""Corpus building against the bare decoding loop."""
+"""Corpus building compared with a bare decoding loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.audio.waveform import mix_channels
-from noizenet.bench.figure import Figure, in_turn
+from noizenet.bench.figure import Measurement, time_alternately
 from noizenet.corpus.build import build
 from noizenet.corpus.synth.song import render
 from noizenet.corpus.synth.styles import STYLES
@@ -20,15 +20,15 @@ RATE, SONGS, SONG_S = 44_100, 24, 90.0
 Mix = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def measure(audio: Path | None, rounds: int) -> list[Figure]:
+def measure(audio: Path | None, rounds: int) -> list[Measurement]:
     """Measure building on a folder of recordings, or on procedural songs as stereo Ogg Vorbis.
 
-    The bare loop reads with soundfile, mixes to mono and resamples with soxr, in one process, and keeps
-    nothing; ours does the same, measures levels, hashes and writes. The bare loop mixes with NumPy's mean, as one
-    would write it (and as librosa does); the last figure gives it our mixing, which is several times faster.
+    The bare loop reads with soundfile, mixes to mono with NumPy's mean (as librosa does) and resamples with soxr, in
+    one process, and stores nothing. Building also measures levels, hashes and writes. In the last figure the bare loop
+    uses noizenet's mixing, which is several times faster.
     """
-    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
-        work = Path(place)
+    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as temporary:
+        work = Path(temporary)
         source = audio or _songs(work / "songs")
         files = sorted(p for p in source.rglob("*") if p.suffix in (".ogg", ".opus", ".mp3", ".flac", ".wav"))
 
@@ -41,14 +41,16 @@ def measure(audio: Path | None, rounds: int) -> list[Figure]:
                 _bare(path, mean)
 
         ours(2)  # starts the worker processes, fills the page cache
-        one, loop, single = in_turn(lambda: ours(1), lambda: bare(_numpy_mean), rounds)
-        two, _, double = in_turn(lambda: ours(2), lambda: bare(_numpy_mean), rounds)
-        _, lean, leaner = in_turn(lambda: ours(1), lambda: bare(_our_mean), rounds)
+        one, loop, single = time_alternately(lambda: ours(1), lambda: bare(_numpy_mean), rounds)
+        two, _, double = time_alternately(lambda: ours(2), lambda: bare(_numpy_mean), rounds)
+        _, lean, leaner = time_alternately(lambda: ours(1), lambda: bare(_our_mean), rounds)
     detail = f"{len(files)} files; bare {loop:.1f} s, 1 worker {one:.1f} s, 2 workers {two:.1f} s"
     return [
-        Figure("building, one process ÷ bare soundfile + soxr loop", single, "×", 0.9, detail=detail),
-        Figure("building, two processes ÷ bare loop", double, "×", 1.7, detail=detail),
-        Figure("building, one process ÷ bare loop with our faster mixing", leaner, "×", detail=f"bare {lean:.1f} s"),
+        Measurement("building, one process ÷ bare soundfile + soxr loop", single, "×", 0.9, detail=detail),
+        Measurement("building, two processes ÷ bare loop", double, "×", 1.7, detail=detail),
+        Measurement(
+            "building, one process ÷ bare loop with our faster mixing", leaner, "×", detail=f"bare {lean:.1f} s"
+        ),
     ]
 
 

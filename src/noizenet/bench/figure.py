@@ -1,4 +1,4 @@
-"""One measured figure and how it is taken."""
+"""A benchmark result and the timing functions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure with its target; `higher` tells which way is better."""
+class Measurement:
+    """A measured value with its target; `higher` is whether higher is better."""
 
     name: str
     value: float
@@ -27,21 +27,23 @@ class Figure:
         return self.value >= self.target if self.higher else self.value <= self.target
 
 
-def clock(work: Callable[[], object]) -> float:
-    """Return the seconds that `work` takes."""
-    begun = time.perf_counter()
+def time_call(work: Callable[[], object]) -> float:
+    """Return the wall-clock seconds of one call."""
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
-def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Time two pieces of work alternately.
+def time_alternately(
+    ours: Callable[[], object], baseline: Callable[[], object], rounds: int
+) -> tuple[float, float, float]:
+    """Time two functions alternately.
 
     Returns
     -------
     tuple of float
-        Median seconds of ours, of theirs, and the median of theirs / ours pair by pair: above 1 we are faster.
+        Median seconds of `ours`, of `baseline`, and the median over pairs of baseline / ours: above 1 `ours` is faster.
     """
-    pairs = [(clock(ours), clock(theirs)) for _ in range(rounds)]
-    mine, other = (statistics.median(p[i] for p in pairs) for i in (0, 1))
-    return mine, other, statistics.median(b / a for a, b in pairs)
+    pairs = [(time_call(ours), time_call(baseline)) for _ in range(rounds)]
+    our_median, baseline_median = (statistics.median(p[i] for p in pairs) for i in (0, 1))
+    return our_median, baseline_median, statistics.median(b / a for a, b in pairs)

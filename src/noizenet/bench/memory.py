@@ -1,4 +1,4 @@
-"""Peak memory of long work, each in a process of its own."""
+"""Peak memory of long tasks, each in a separate process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from noizenet.base.errors import NoizenetError
-from noizenet.bench.figure import Figure
+from noizenet.bench.figure import Measurement
 
 _PREPARE = """
 import sys, noizenet
@@ -30,10 +30,10 @@ print(json.dumps({"growth": me.memory_info().rss - first, "rss": me.memory_info(
 """
 
 
-def measure(audio: Path | None) -> list[Figure]:
-    """Measure preparing and training on a folder (or six hours of procedural songs), then an hour of playing."""
-    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
-        work = Path(place)
+def measure(audio: Path | None) -> list[Measurement]:
+    """Measure preparing and training on a folder (or six hours of procedural songs), then generating an hour."""
+    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as temporary:
+        work = Path(temporary)
         if audio is None:
             from noizenet.corpus.synthetic import build_synthetic
 
@@ -49,12 +49,14 @@ def measure(audio: Path | None) -> list[Figure]:
         )
         if run.returncode:
             raise NoizenetError(f"the memory benchmark failed: {run.stderr.strip().splitlines()[-1]}")
-        found = json.loads(run.stdout)
+        result = json.loads(run.stdout)
     return [
-        Figure("preparing and training, peak RSS", peak / 2**30, "GiB", 1.5 * 1e9 / 2**30, False, f"{hours:.1f} hours"),
-        Figure(
-            "playing 60 minutes, RSS growth after the first", found["growth"] / 1e6, "MB", 10.0, False,
-            f"RSS {found['rss'] / 1e6:.0f} MB",
+        Measurement(
+            "preparing and training, peak RSS", peak / 2**30, "GiB", 1.5 * 1e9 / 2**30, False, f"{hours:.1f} hours",
+        ),
+        Measurement(
+            "playing 60 minutes, RSS growth after the first", result["growth"] / 1e6, "MB", 10.0, False,
+            f"RSS {result['rss'] / 1e6:.0f} MB",
         ),
     ]  # fmt: skip
 
@@ -67,14 +69,14 @@ def _peak_rss(arguments: list[str]) -> int:
     import psutil
 
     process = subprocess.Popen([sys.executable, "-c", *arguments], stdout=subprocess.DEVNULL)
-    watched = psutil.Process(process.pid)
+    main = psutil.Process(process.pid)
     peak = 0
 
     def watch() -> None:
         nonlocal peak
         while process.poll() is None:
             try:
-                family = [watched, *watched.children(recursive=True)]
+                family = [main, *main.children(recursive=True)]
                 peak = max(peak, sum(p.memory_info().rss for p in family))
             except psutil.Error:
                 pass
@@ -85,5 +87,5 @@ def _peak_rss(arguments: list[str]) -> int:
     process.wait()
     thread.join()
     if process.returncode:
-        raise NoizenetError("the memory benchmark's training failed; its message stands above")
+        raise NoizenetError("the memory benchmark's training failed; see its message above")
     return peak

@@ -1,4 +1,4 @@
-"""The default sample-lstm, live: speed on one thread, how near to the memory's limit, cold start, memory."""
+"""Live playing with the default sample-lstm: speed on one thread, share of the bandwidth limit, start-up, memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from noizenet.bench.bandwidth import read_schedule
-from noizenet.bench.figure import Figure, clock, in_turn
+from noizenet.bench.figure import Measurement, time_alternately, time_call
 from noizenet.model.architecture import Architecture
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.network import make_network
@@ -29,7 +29,7 @@ SAMPLES = 30_000
 
 
 def default_model() -> Model:
-    """Return the recipe's network with fresh weights: they read as fast as trained ones."""
+    """Return the recipe's network with random weights, which are as fast as trained ones."""
     config = configure("sample-lstm")
     representation = create(config.representation, sample_rate=RATE, channels=1)
     torch.manual_seed(0)
@@ -39,10 +39,10 @@ def default_model() -> Model:
     )
 
 
-def measure(rounds: int) -> list[Figure]:
-    """Measure one stream on one thread."""
+def measure(rounds: int) -> list[Measurement]:
+    """Measure one stream on one thread, and whole processes."""
     model = default_model()
-    figures: list[Figure] = []
+    figures: list[Measurement] = []
     for precision in ("fp32", "bf16", "int8"):
         stepper = Stepper(model.weights, model.representation.silence(), precision=precision)
         stepper.run(1000)
@@ -52,20 +52,20 @@ def measure(rounds: int) -> list[Figure]:
             assert isinstance(engine, TieredEngine)
             weights, blocks = engine._weights, engine.schedule()
             read_schedule(weights, blocks, 1000)
-            ours, limit, ratio = in_turn(
+            ours, limit, ratio = time_alternately(
                 partial(stepper.run, SAMPLES), partial(read_schedule, weights, blocks, SAMPLES), rounds
             )
             figures.append(
-                Figure(
+                Measurement(
                     "sample-lstm ÷ bare reading of its weights", ratio, "×", 0.6,
                     detail=f"{size * SAMPLES / ours / 1e9:.1f} of {size * SAMPLES / limit / 1e9:.1f} GB/s, "
                     f"{size / 1000:,.0f} kB a sample",
                 )
             )  # fmt: skip
         else:
-            ours = statistics.median(clock(partial(stepper.run, SAMPLES)) for _ in range(rounds))
+            ours = statistics.median(time_call(partial(stepper.run, SAMPLES)) for _ in range(rounds))
         figures.append(
-            Figure(
+            Measurement(
                 f"sample-lstm, {precision}, real time at {RATE:,} Hz", SAMPLES / RATE / ours, "×",
                 1.5 if precision == "fp32" else None, detail=f"one thread, {size / 1000:,.0f} kB a sample",
             )
@@ -73,26 +73,26 @@ def measure(rounds: int) -> list[Figure]:
     return figures + _live(model, rounds)
 
 
-def _live(model: Model, rounds: int) -> list[Figure]:
+def _live(model: Model, rounds: int) -> list[Measurement]:
     """Measure whole processes of ``noizenet play``, with the kernels already compiled."""
     import psutil
 
     starts, rss = [], 0
-    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
-        folder = Path(place) / "model"
+    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as temporary:
+        folder = Path(temporary) / "model"
         save(model, folder)
         for round_ in range(max(3, rounds) + 1):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             command = [sys.executable, "-m", "noizenet", "play", str(folder), "--out", "-"]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
                 assert process.stdout is not None
                 process.stdout.read(2 * RATE // 4)
-                if round_:  # the first one may compile
-                    starts.append(time.perf_counter() - begun)
+                if round_:  # the first process may compile kernels
+                    starts.append(time.perf_counter() - started)
                 process.stdout.read(2 * RATE * 5)
                 rss = max(rss, psutil.Process(process.pid).memory_info().rss)
                 process.kill()
     return [
-        Figure("process start to the first block of sound", float(np.median(starts)), "s", 3.0, False),
-        Figure("RSS while playing", rss / 1e6, "MB", 400.0, False),
+        Measurement("process start to the first block of sound", float(np.median(starts)), "s", 3.0, False),
+        Measurement("RSS while playing", rss / 1e6, "MB", 400.0, False),
     ]

@@ -1,4 +1,4 @@
-"""What starting costs: importing the package, and the command line."""
+"""Start-up time of the package's import and of the command line."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import statistics
 import subprocess
 import sys
 
-from noizenet.bench.figure import Figure, clock
+from noizenet.bench.figure import Measurement, time_call
 
 
-def measure(rounds: int) -> list[Figure]:
-    """Measure whole processes; the bare interpreter's start is subtracted from the import."""
+def measure(rounds: int) -> list[Measurement]:
+    """Measure whole processes; the start-up time of the bare interpreter is subtracted from the import's."""
 
     def run(*arguments: str) -> float:
         command = [sys.executable, *arguments]
         return statistics.median(
-            clock(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)) for _ in range(max(3, rounds))
+            time_call(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+            for _ in range(max(3, rounds))
         )
 
     bare = run("-c", "pass")
     return [
-        Figure("import noizenet", max(0.0, run("-c", "import noizenet") - bare), "s", 0.3, False),
-        Figure("noizenet --version, whole process", run("-m", "noizenet", "--version"), "s", None, False),
+        Measurement("import noizenet", max(0.0, run("-c", "import noizenet") - bare), "s", 0.3, False),
+        Measurement("noizenet --version, whole process", run("-m", "noizenet", "--version"), "s", None, False),
     ]

@@ -1,4 +1,4 @@
-"""Free-running generation against an eager torch loop, one stream, one thread."""
+"""Free-running generation compared with an eager torch loop, one stream, one thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from noizenet.bench.figure import Figure, in_turn
+from noizenet.bench.figure import Measurement, time_alternately
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.network import make_network
 from noizenet.model.stepper import Stepper
@@ -16,7 +16,7 @@ RATE = 22_050
 TARGETS = {64: 10.0, 128: 5.0}
 
 
-def measure(rounds: int) -> list[Figure]:
+def measure(rounds: int) -> list[Measurement]:
     """Measure one LSTM layer with a 256-way output, sampled at every step."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -29,17 +29,17 @@ def measure(rounds: int) -> list[Figure]:
         torch.set_num_threads(threads)
 
 
-def _at(hidden: int, rounds: int) -> list[Figure]:
+def _at(hidden: int, rounds: int) -> list[Measurement]:
     network = make_network(Architecture(ModelOptions(hidden=hidden), "classes", 256, 1, 0)).eval()
     stepper = Stepper(network, np.full((1, 1), 128))
     stepper.run(100)
-    ours, eager, _ = in_turn(lambda: stepper.run(OUR_STEPS), lambda: _eager(hidden, EAGER_STEPS), rounds)
-    rate, theirs = OUR_STEPS / ours, EAGER_STEPS / eager
-    detail = f"{rate:,.0f} against {theirs:,.0f} steps/s; {stepper.bytes_per_frame / 1e3:,.0f} kB of weights a step"
+    ours, eager, _ = time_alternately(lambda: stepper.run(OUR_STEPS), lambda: _eager(hidden, EAGER_STEPS), rounds)
+    rate, eager_rate = OUR_STEPS / ours, EAGER_STEPS / eager
+    detail = f"{rate:,.0f} against {eager_rate:,.0f} steps/s; {stepper.bytes_per_frame / 1e3:,.0f} kB of weights a step"
     figures = [
-        Figure(
+        Measurement(
             f"stepping, {hidden} hidden ÷ eager LSTMCell loop",
-            rate / theirs,
+            rate / eager_rate,
             "×",
             TARGETS.get(hidden),
             detail=detail,
@@ -47,7 +47,7 @@ def _at(hidden: int, rounds: int) -> list[Figure]:
     ]
     if hidden == 128:
         figures.append(
-            Figure("stepping, 128 hidden, real time at 22,050 Hz", rate / RATE, "×", 1.0, detail="one thread")
+            Measurement("stepping, 128 hidden, real time at 22,050 Hz", rate / RATE, "×", 1.0, detail="one thread")
         )
     return figures
 

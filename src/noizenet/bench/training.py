@@ -1,4 +1,4 @@
-"""Training against a bare torch loop of the same shapes."""
+"""Training compared with a bare torch loop of the same shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from noizenet.bench.figure import Figure, clock
+from noizenet.bench.figure import Measurement, time_call
 from noizenet.corpus.corpus import Corpus
 from noizenet.corpus.synthetic import build_synthetic
 from noizenet.training.loop import train
@@ -23,27 +23,27 @@ ONE_LSTM = (
     "model.tiers=[]", "model.head=categorical", "training.batch=16", "training.window=128",
     "training.learning_rate=0.006", "training.segment_seconds=4",
 )  # fmt: skip
-"""What makes of the sample-lstm recipe one LSTM at the sample rate, which torch can be asked to train too."""
+"""Options that turn the sample-lstm recipe into one LSTM at the sample rate, which plain torch can train too."""
 
 
-def measure(rounds: int) -> list[Figure]:
-    """Measure one LSTM over samples: reading, watching, logging and saving against none of these."""
+def measure(rounds: int) -> list[Measurement]:
+    """Measure one LSTM over samples; noizenet also reads the corpus, monitors, logs and saves checkpoints."""
     import statistics
 
     config = configure("sample-lstm", None, (*ONE_LSTM, "training.validate=false"))
     ratios, rates = [], []
-    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as place:
-        corpus = build_synthetic(Path(place) / "corpus", minutes=6)
+    with tempfile.TemporaryDirectory(prefix="noizenet-bench-") as temporary:
+        corpus = build_synthetic(Path(temporary) / "corpus", minutes=6)
         o = config.training
         windows = sum(t.frames // o.window for t in corpus.split("train")) // o.batch
         for i in range(rounds):
-            folder = Path(place) / f"run-{i}"
-            theirs = clock(lambda: _bare(STEPS))
-            ours = clock(partial(_ours, corpus.folder, folder, config, Budget(epochs=STEPS / windows)))
-            ratios.append(theirs / ours)
+            folder = Path(temporary) / f"run-{i}"
+            baseline = time_call(lambda: _bare(STEPS))
+            ours = time_call(partial(_ours, corpus.folder, folder, config, Budget(epochs=STEPS / windows)))
+            ratios.append(baseline / ours)
             rates.append(STEPS * o.batch * o.window / 22_050 / ours)
     detail = f"{statistics.median(rates):.1f} s of sound a second, {torch.get_num_threads()} threads"
-    return [Figure("training ÷ bare torch.nn.LSTM loop", statistics.median(ratios), "×", 0.9, detail=detail)]
+    return [Measurement("training ÷ bare torch.nn.LSTM loop", statistics.median(ratios), "×", 0.9, detail=detail)]
 
 
 def _ours(corpus: Path, folder: Path, config: Config, budget: Budget) -> None:
@@ -51,7 +51,7 @@ def _ours(corpus: Path, folder: Path, config: Config, budget: Budget) -> None:
 
 
 def _bare(steps: int) -> None:
-    """Train with the least code: random classes, embedding, LSTM, linear, Adam, clipping."""
+    """Train with minimal code: random classes, embedding, LSTM, linear, Adam, clipping."""
     config = configure("sample-lstm", None, ONE_LSTM)
     m, o = config.model, config.training
     frame = nn.Embedding(256, m.embedding)
@@ -65,8 +65,8 @@ def _bare(steps: int) -> None:
     state = (torch.zeros(1, o.batch, m.hidden), torch.zeros(1, o.batch, m.hidden))
     bf16 = use_bf16(o.precision, config)
     for step in range(steps):
-        at = step % 64 * o.window
-        x = data[:, at : at + o.window + 1]
+        offset = step % 64 * o.window
+        x = data[:, offset : offset + o.window + 1]
         with autocast(bf16):
             joined = torch.cat([frame(x[:, :-1]), genre(names)[:, None].expand(-1, o.window, -1)], -1)
             y, (h, c) = lstm(joined, state)

@@ -11,7 +11,7 @@ from noizenet.base.errors import UsageError
 from noizenet.cli.output import print_json, print_message, print_table
 
 if TYPE_CHECKING:
-    from noizenet.bench.figure import Figure
+    from noizenet.bench.figure import Measurement
 
 PARTS = ("starting", "building", "training", "stepping", "playing")
 
@@ -30,9 +30,9 @@ def bench(
         raise UsageError(f"--only {only}: expected {', '.join(PARTS)} or memory")
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: expected at least 1")
-    parts = [only] if only else [*PARTS, *(["memory"] if memory else [])]
-    figures: list[Figure] = []
-    for part in parts:
+    wanted = [only] if only else [*PARTS, *(["memory"] if memory else [])]
+    figures: list[Measurement] = []
+    for part in wanted:
         print_message(f"measuring {part} …")
         figures += _measure(part, audio, rounds)
     if json:
@@ -66,7 +66,7 @@ def bench(
     print_table("", ["figure", "measured", "target", "", ""], rows)
 
 
-def _measure(part: str, audio: Path | None, rounds: int) -> list[Figure]:
+def _measure(part: str, audio: Path | None, rounds: int) -> list[Measurement]:
     if part == "starting":
         from noizenet.bench import starting
 

@@ -122,7 +122,7 @@ class _Excerpts(NamedTuple):
     """Classes [B, T + 1, K], beat conditioning of the last T frames, and the track index of each row.
 
     `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are those of
-    :class:`~noizenet.model.network.Beat`.
+    :class:`~noizenet.model.network.BeatInputs`.
     """
 
     windows: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Compiled parts that representations and networks share."""
+"""Compiled functions shared by representations and networks."""
 
 import os
 
@@ -11,7 +11,7 @@ except ImportError:
 except Exception as error:
     _settings = ", ".join(sorted(name for name in os.environ if name.startswith("NUMBA_")))
     raise NoizenetError(
-        f"numba does not start ({error}); correct or unset what the environment tells it: {_settings or 'nothing'}"
+        f"numba does not start ({error}); correct or unset these environment variables: {_settings or 'none'}"
     ) from error
 if getattr(numba.config, "DISABLE_JIT", 0):
-    raise NoizenetError("NUMBA_DISABLE_JIT is set, and the kernels have to be compiled; unset it")
+    raise NoizenetError("NUMBA_DISABLE_JIT is set, but the kernels must be compiled; unset it")

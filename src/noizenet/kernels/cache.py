@@ -1,8 +1,8 @@
-"""Numba's compiled functions, kept by :mod:`noizenet.base.compiled`: ours, and those of librosa.
+"""Disk cache of numba's compiled functions, noizenet's and librosa's, in :mod:`noizenet.base.compiled`.
 
-Numba asks a function's cache object for each signature before it compiles, and gives it what it has compiled. The
-objects here are such caches; they take numba's own way of turning code into bytes and back. `tests/test_start.py`
-holds what is assumed of numba (the same from 0.60 on).
+Numba asks a function's cache object for each signature before it compiles, and passes the compiled code to it. The
+classes here are such caches. They use numba's own serialization. `tests/test_start.py` checks what is assumed of numba
+(the same from 0.60 on).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ serialize: Any = _serialize
 ufuncbuilder: Any = _ufuncbuilder
 
 SOURCES = ("kernels", "model", "representation", "bench")
-"""Folders of the package in which loops, or parts of one, are written."""
-_FROM_LIBROSA = (
+"""Folders of the package that contain compiled functions or constants that these use."""
+_LIBROSA_MODULES = (
     "librosa.util.utils", "librosa.util.matching", "librosa.filters", "librosa.feature.utils", "librosa.sequence",
     "librosa.core.audio", "librosa.core.spectrum", "librosa.core.pitch", "librosa.core.constantq",
     "librosa.core.notation",
@@ -44,7 +44,7 @@ _import_lock = threading.RLock()
 
 
 def source_digest() -> str:
-    """Return a digest of every file that a loop may be made of: contents, not times."""
+    """Return a digest of the contents of every source file that a compiled function may depend on."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for folder in SOURCES:
@@ -55,7 +55,7 @@ def source_digest() -> str:
 
 @functools.cache
 def store() -> CompiledStore:
-    """Return this process's store: its key names the processor, the compilers' versions and our sources."""
+    """Return this process's store. Its key covers the processor, the compiler versions and the sources."""
     import llvmlite
     import numpy
     from llvmlite import binding
@@ -72,7 +72,7 @@ def store() -> CompiledStore:
 
 
 class _Progress:
-    """Counts loops that were compiled, and those that still will be."""
+    """Counts the functions that were compiled and those that remain."""
 
     def __init__(self) -> None:
         self._done, self._wanted = {True: 0, False: 0}, set[Any]()
@@ -80,13 +80,13 @@ class _Progress:
     def begin(self, function: Any) -> None:
         if _is_ours(function):
             self._wanted |= _reachable(function)
-        self._tell(function)
+        self._report(function)
 
     def end(self, function: Any) -> None:
         self._done[_is_ours(function)] += 1
-        self._tell(function)
+        self._report(function)
 
-    def _tell(self, function: Any) -> None:
+    def _report(self, function: Any) -> None:
         if _is_ours(function):
             base.callbacks.on_progress("the kernels", self._done[True], max(len(self._wanted), self._done[True]))
         else:
@@ -96,85 +96,85 @@ class _Progress:
 progress = _Progress()
 
 
-class _Place:
-    """Stands in for numba's locators, which choose folders; the store has chosen."""
+class _Locator:
+    """Replaces numba's locators, which choose a cache folder: the store chooses it here."""
 
     def __init__(self, file: str) -> None:
-        self._py_file = file  # named in numba's warning of what cannot be kept
+        self._py_file = file  # numba names it in its warning about functions that cannot be cached
 
     def ensure_cache_path(self) -> None:
-        """Do nothing: the store makes its folder."""
+        """Do nothing: the store creates its folder."""
 
 
-class _Files:
-    """What numba calls an index and its data: here one file for each key."""
+class _CacheFile:
+    """Replaces numba's index and data files with one file for each key."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
         module = getattr(function, "__module__", "") or ""
         self._name = f"{module.rpartition('.')[2]}.{getattr(function, '__name__', 'loop')}"[:60]
-        self._about = f"{module}.{function.__qualname__} {_origin(function)}"
+        self._identity = f"{module}.{function.__qualname__} {_origin(function)}"
 
     def _key(self, key: Any) -> tuple[str, bytes] | None:
-        text = f"{self._about} {key!r}"
-        if " at 0x" in text:  # an address: it would never be found again
+        text = f"{self._identity} {key!r}"
+        if " at 0x" in text:  # an address differs in each process: never a hit
             return None
         return f"{self._name}-{_short(text, 16)}", text.encode("utf-8", "surrogatepass")
 
     def load(self, key: Any) -> Any:
-        """Return what was kept for a key; where nothing was, become the process that compiles it."""
-        place = self._key(key)
-        if place is None:
+        """Return the cached code of a key. On a miss, take the compile lock of the store and return None."""
+        entry = self._key(key)
+        if entry is None:
             return None
-        found = store().load(*place)
+        found = store().load(*entry)
         if found is None and store().claim():
-            found = store().load(*place)  # another process has compiled it meanwhile
+            found = store().load(*entry)  # another process may have compiled it while this one waited
         if found is not None:
             return pickle.loads(found)  # noqa: S301 - our own file, in a folder that only this user can write to
         progress.begin(self._function)
         return None
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep what was compiled for a key."""
-        place = self._key(key)
-        if place is not None:
-            store().save(*place, serialize.dumps(data))
+        """Store the compiled code of a key."""
+        entry = self._key(key)
+        if entry is not None:
+            store().save(*entry, serialize.dumps(data))
         progress.end(self._function)
 
     def flush(self) -> None:
-        """Do nothing: a file of another key is never used."""
+        """Do nothing: a stale file has another key and is never loaded."""
 
 
 class FunctionCache(caching.Cache):  # type: ignore[misc]
-    """Works as numba's cache of the same name does, but for where things are kept."""
+    """Numba's cache of the same name, with another storage location."""
 
     _impl_class = caching.FunctionCache._impl_class
 
     def __init__(self, py_func: Any) -> None:
-        # Not numba's own: that looks for a folder to write to, and fails where there is none.
+        # numba's own __init__ looks for a writable folder and fails without one.
         self._name, self._py_func = repr(py_func), py_func
         self._impl = self._impl_class.__new__(self._impl_class)
         self._impl._lineno = py_func.__code__.co_firstlineno
-        self._impl._locator = _Place(inspect.getfile(py_func))
-        self._cache_file = _Files(py_func)
+        self._impl._locator = _Locator(inspect.getfile(py_func))
+        self._cache_file = _CacheFile(py_func)
         self.enable()
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super()._load_overload(sig, target_context)
-        except Exception:  # whole, and yet of no use to this process: compile it again
+        except Exception:  # intact, but this process cannot load it: compile again
             progress.begin(self._py_func)
             return None
 
     @property
     def cache_path(self) -> str:
-        """The first folder that is looked into."""
+        """The first folder that is searched."""
         return str(store().folders[0])
 
 
-def keep(loop: Any) -> Any:
-    """Let a function of numba's be kept in the store; returns it."""
-    if not hasattr(loop, "_cache"):  # NUMBA_DISABLE_JIT: it is a plain function
+def persist(loop: Any) -> Any:
+    """Make a numba function use the store as its disk cache; return the function."""
+    if not hasattr(loop, "_cache"):  # with NUMBA_DISABLE_JIT it is a plain function
         return loop
     loop._cache = FunctionCache(loop.py_func)
     inner = loop.compile
@@ -188,46 +188,47 @@ def keep(loop: Any) -> Any:
 
 
 def load_librosa() -> Any:
-    """Import librosa so that its compiled functions are kept in the store, too; returns the module.
+    """Import librosa with its compiled functions cached in the store; return the module.
 
-    Up to 0.11 librosa compiles some functions while it is imported; from 1.0 on most are compiled when they are first
-    called. It lets numba keep them beside its sources. While its modules are loaded, numba's names for what keeps them
-    mean ours, and each function goes on with what it was given then. Modules that are loaded already stay as they are.
+    Up to 0.11 librosa compiles some functions at import; from 1.0 on most are compiled at their first call. By default
+    numba caches them next to librosa's sources. While the modules are imported, numba's cache classes are replaced by
+    those of this module, and each function keeps the cache that it got. Modules imported before are not changed.
     """
     with _import_lock:
         import librosa
 
-        if not all(name in sys.modules for name in _FROM_LIBROSA):
-            with global_compiler_lock, store().compiling(), _numba_keeps_here():
-                for name in _FROM_LIBROSA:
+        if not all(name in sys.modules for name in _LIBROSA_MODULES):
+            with global_compiler_lock, store().compiling(), _redirect_numba_caches():
+                for name in _LIBROSA_MODULES:
                     with contextlib.suppress(ImportError):  # other versions have other modules
                         __import__(name)
         return librosa
 
 
 def load_beat_tracker() -> Any:
-    """Return ``librosa.beat``, loaded as :func:`load_librosa` does; it is apart, as loading it takes a second."""
+    """Return ``librosa.beat``, loaded as by :func:`load_librosa`; separate because its import takes a second."""
     with _import_lock:
         load_librosa()
-        with global_compiler_lock, store().compiling(), _numba_keeps_here():
+        with global_compiler_lock, store().compiling(), _redirect_numba_caches():
             import librosa.beat
         return librosa.beat
 
 
 class _GUFuncBuilder(ufuncbuilder.GUFuncBuilder):  # type: ignore[misc]
-    """Works as numba's does, and keeps no wrapper: each process builds it anew, around the function that is there.
+    """Numba's class of the same name, without a cache of wrappers: each process builds the wrapper itself.
 
-    A wrapper calls its function by a name that holds a count of the process that compiled it (numba issue 10128). Two
-    processes that compile at once would leave a wrapper of one and a function of the other, and a call would crash.
+    A wrapper calls its function by a name that contains a counter of the compiling process (numba issue 10128). If two
+    processes compile at the same time, the cache could hold a wrapper of one and a function of the other, and a call
+    would crash.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.cache = False  # of wrappers; that of the function itself is the dispatcher's
+        self.cache = False  # of wrappers only; the dispatcher caches the function itself
 
 
 @contextlib.contextmanager
-def _numba_keeps_here() -> Iterator[None]:
+def _redirect_numba_caches() -> Iterator[None]:
     from numba.core import dispatcher
     from numba.np.ufunc import gufunc
 
@@ -238,25 +239,29 @@ def _numba_keeps_here() -> Iterator[None]:
     ]
     before = [getattr(module, name) for module, name, _ in replaced]
     try:
-        for module, name, ours in replaced:
-            setattr(module, name, ours)
+        for module, name, replacement in replaced:
+            setattr(module, name, replacement)
         yield
     finally:
-        for (module, name, _), theirs in zip(replaced, before, strict=True):
-            setattr(module, name, theirs)
+        for (module, name, _), original in zip(replaced, before, strict=True):
+            setattr(module, name, original)
 
 
 def _reachable(function: Any) -> set[Any]:
-    """Return a function and those of numba's that it calls, and they call."""
+    """Return a function and all cached numba functions that it calls, directly or indirectly."""
     found, left = set[Any](), [function]
     while left:
-        one = left.pop()
-        if one in found:
+        current = left.pop()
+        if current in found:
             continue
-        found.add(one)
-        for name in one.__code__.co_names:
-            inner = getattr(one.__globals__.get(name), "py_func", None)
-            if inner is not None and hasattr(one.__globals__[name], "_cache") and _kept(one.__globals__[name]):
+        found.add(current)
+        for name in current.__code__.co_names:
+            inner = getattr(current.__globals__.get(name), "py_func", None)
+            if (
+                inner is not None
+                and hasattr(current.__globals__[name], "_cache")
+                and _is_persisted(current.__globals__[name])
+            ):
                 left.append(inner)
     return found
 
@@ -265,7 +270,7 @@ def _is_ours(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("noizenet.")
 
 
-def _kept(loop: Any) -> bool:
+def _is_persisted(loop: Any) -> bool:
     return isinstance(loop._cache, FunctionCache)
 
 
@@ -278,7 +283,7 @@ def _file_digest(path: str) -> str:
 
 
 def _origin(function: Any) -> str:
-    """Return what tells a function's source from others: the file's digest, and its library's version."""
+    """Return the version of a function's source: its library's version, the file's digest and the line."""
     package = sys.modules.get((getattr(function, "__module__", "") or "").partition(".")[0])
     line = function.__code__.co_firstlineno
     return f"{getattr(package, '__version__', '')} {_file_digest(inspect.getfile(function))} {line}"

@@ -1,6 +1,6 @@
-"""What compiled loops are made of: how they are compiled, and functions of one number that vectorise.
+"""Decorators that compile kernels, and scalar functions that the compiler can vectorise.
 
-No allocation, no Python, float32 arithmetic. Fast-math lets the compiler reorder sums; against torch the outputs agree
+No allocation, no Python objects, float32 arithmetic. Fast-math lets the compiler reorder sums; outputs agree with torch
 to about 1e-5 (tests/test_stepper.py).
 """
 
@@ -11,27 +11,27 @@ from typing import Any
 import numba
 from numba import float32
 
-from noizenet.kernels.cache import keep
+from noizenet.kernels.cache import persist
 
 
 def compiled(function: Any) -> Any:
-    """Compile a loop, and keep what was compiled until any source file changes of which a loop may be made.
+    """Compile a kernel with fast-math; cache it until a file in :data:`noizenet.kernels.cache.SOURCES` changes.
 
-    Numba's own cache looks at the file of a function alone, not at those of the functions that it calls, and breaks
-    where two processes write to it at once: see :mod:`noizenet.kernels.cache`. Python's error model would check each
-    divisor for zero, and keep scalar what divides.
+    Numba's own cache checks only the file of the function itself, not those of the functions that it calls, and breaks
+    if two processes write to it at once. NumPy's error model is used since Python's checks each divisor for zero, which
+    prevents vectorisation.
     """
-    return keep(numba.njit(fastmath=True, nogil=True, error_model="numpy")(function))
+    return persist(numba.njit(fastmath=True, nogil=True, error_model="numpy")(function))
 
 
 def compiled_as_written(function: Any) -> Any:
-    """Compile a loop whose sums are added in the order in which they are written.
+    """Compile a kernel without fast-math: sums are added in the written order.
 
-    A function that others call is compiled once by itself and once more inside each of them, and which of these codes
-    runs depends on what was compiled in this process and what was kept by another. Where the compiler may add in
-    another order, the two may round differently: the same call would give other bits at the second start.
+    A function that others call is compiled once on its own and once inside each caller. Which of the two runs depends
+    on what this process compiled and what it loaded from the cache. With fast-math the two could round differently, and
+    the same call could give different bits at the second start.
     """
-    return keep(numba.njit(nogil=True, error_model="numpy")(function))
+    return persist(numba.njit(nogil=True, error_model="numpy")(function))
 
 
 @numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
@@ -56,15 +56,15 @@ def tanh(x: Any) -> Any:
 
 @numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def sigmoid(x: Any) -> Any:
-    """Return the logistic function, by way of :func:`tanh`."""
+    """Return the logistic function, computed from :func:`tanh`."""
     return float32(0.5) * tanh(float32(0.5) * x) + float32(0.5)
 
 
 @numba.njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def exp(x: Any) -> Any:
-    """exp(x) as (series of exp(x / 64))^64: only multiplications, so that it vectorises.
+    """exp(x) as (series of exp(x / 64))^64: multiplications and additions only, so that it vectorises.
 
-    Relative error < 2e-5; beyond ±60 it stays at exp(±60).
+    Relative error < 2e-5; x is clamped to ±60.
     """
     y = min(max(x, float32(-60.0)), float32(60.0)) * float32(1.0 / 64.0)
     s = float32(1.0 / 362880.0)

@@ -1,8 +1,8 @@
-"""The innermost loop of every product, written as vector instructions.
+"""The inner loop of matrix products, generated as LLVM vector instructions.
 
-A compiler left to itself adds to memory what could stay in registers, and asks again and again whether arrays overlap.
-Here 64 sums of one vector, or of two, stay in registers from the first column to the last. Either way a sum is the same
-chain of fused multiplications and additions, so that a vector's product does not depend on its company.
+Compiled from plain loops, the sums would be loaded and stored for each column, and the code would check repeatedly
+whether arrays overlap. Here 64 sums of one vector, or of two, stay in registers from the first column to the last. In
+both cases a sum is the same chain of fused multiply-adds, so a vector's product does not depend on other vectors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ cgutils: Any = untyped
 
 
 def widened(builder: Any, raw: Any, kind: Any, lanes: int = 0) -> Any:
-    """Turn a stored weight, or a vector of so many, into float32.
+    """Convert a stored weight, or a vector of `lanes` weights, to float32.
 
-    bfloat16 (kept as uint16) is the upper half of a float32.
+    bfloat16 (stored as uint16) is the upper half of a float32.
     """
 
     def shaped(ty: Any) -> Any:
@@ -37,13 +37,13 @@ def widened(builder: Any, raw: Any, kind: Any, lanes: int = 0) -> Any:
 
 
 def _panel(count: int) -> Any:
-    """Return the loop for `count` vectors at once."""
+    """Return the intrinsic that processes `count` vectors at once."""
 
     def typed(_typing: Any, weights: Any, at: Any, columns: Any, scales: Any, row: Any, x: Any, y: Any) -> Any:
         kind = weights.dtype
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            matrix, place, length, scale, first, xs, ys = arguments
+            matrix, base, length, scale, first, xs, ys = arguments
             data = [
                 context.make_array(ty)(context, builder, value).data
                 for ty, value in zip(
@@ -67,29 +67,31 @@ def _panel(count: int) -> Any:
                 [cgutils.alloca_once_value(builder, ir.Constant(floats, None)) for _ in range(parts)] for _ in inputs
             ]
             with cgutils.for_range(builder, length) as loop:
-                start = builder.add(place, builder.mul(loop.index, ir.Constant(size, TILE)))
-                each = []
+                start = builder.add(base, builder.mul(loop.index, ir.Constant(size, TILE)))
+                broadcast = []
                 for pointer in inputs:
                     value = builder.load(builder.gep(pointer, [loop.index]))
-                    one = builder.insert_element(
+                    single = builder.insert_element(
                         ir.Constant(floats, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
                     )
                     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-                    each.append(builder.shuffle_vector(one, ir.Constant(floats, ir.Undefined), zeros))
+                    broadcast.append(builder.shuffle_vector(single, ir.Constant(floats, ir.Undefined), zeros))
                 for p in range(parts):
                     offset = builder.add(start, ir.Constant(size, p * LANES))
                     raw = builder.load(vector(source, offset, stored), align=width)
                     weight = widened(builder, raw, kind, LANES)
-                    for own, value in zip(sums, each, strict=True):
-                        builder.store(builder.call(fma, [weight, value, builder.load(own[p])]), own[p])
-            for own, pointer in zip(sums, outputs, strict=True):
+                    for accumulators, value in zip(sums, broadcast, strict=True):
+                        builder.store(
+                            builder.call(fma, [weight, value, builder.load(accumulators[p])]), accumulators[p]
+                        )
+            for accumulators, pointer in zip(sums, outputs, strict=True):
                 for p in range(parts):
                     offset = builder.add(first, ir.Constant(size, p * LANES))
-                    total = builder.load(own[p])
+                    total = builder.load(accumulators[p])
                     if kind == types.int8:
                         total = builder.fmul(total, builder.load(vector(factors, offset, floats), align=4))
-                    place_of = vector(pointer, offset, floats)
-                    builder.store(builder.fadd(builder.load(place_of, align=4), total), place_of, align=4)
+                    target = vector(pointer, offset, floats)
+                    builder.store(builder.fadd(builder.load(target, align=4), total), target, align=4)
             return context.get_dummy_value()
 
         return types.void(weights, types.intp, types.intp, scales, types.intp, x, y), generate
@@ -98,7 +100,7 @@ def _panel(count: int) -> Any:
 
 
 add_to_one: Any = _panel(1)
-"""add_to_one(weights, at, columns, scales, row, (x,), (y,)): add 64 rows of a matrix, which lie column by column from
-``weights[at]`` on, times x [columns] to ``y[row:row + 64]``; scales are those of its rows, for int8."""
+"""add_to_one(weights, at, columns, scales, row, (x,), (y,)): multiply 64 rows of a matrix, stored column by column from
+``weights[at]`` on, by x [columns] and add the result to ``y[row:row + 64]``; `scales` are the row scales of int8."""
 add_to_two: Any = _panel(2)
 """The same for two vectors, (x, x2) and (y, y2)."""

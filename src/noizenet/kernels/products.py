@@ -1,9 +1,9 @@
 """Matrix products for one vector or a few, from weights of 32, 16 or 8 bits.
 
-Weights lie in flat arrays in the order in which they are read. Tall blocks lie column by column: sums then stay in
-vector lanes, where a row's would have to be added across them, which costs more than reading a row of 128. Besides
-float32 a matrix may be kept as bfloat16 (the upper half of a float32, as uint16) or as int8 with one scale a row; it is
-widened on the fly.
+Weights are stored in flat arrays in the order in which they are read. Tall blocks are stored column by column: each sum
+stays in one vector lane, while a row-by-row product has to add across lanes, which costs more than reading a row of
+128. Besides float32 a matrix can be stored as bfloat16 (the upper half of a float32, as uint16) or as int8 with one
+scale per row; it is converted to float32 when it is read.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from noizenet.kernels.functions import compiled, compiled_as_written
 from noizenet.kernels.panel import FLOAT, TILE, add_to_one, add_to_two, cgutils, widened
 
 TALL = TILE
-"""Rows from which on a block is kept column by column, in tiles of 64 rows."""
-VECTORS = 16
-"""Vectors that are taken at once."""
+"""Minimum rows of a block that is stored column by column, in tiles of 64 rows."""
+VECTOR_BLOCK = 16
+"""Vectors that share one pass over the weights."""
 
-# Columns of a layout row: offsets of a matrix's weights, row scales and biases, then its shape.
+# Columns of a layout row: offsets of a matrix's weights, row scales and biases, then the matrix's shape.
 W, S, B, ROWS, COLUMNS = range(5)
 
 
 def _widening(_typing: Any, weight: Any) -> Any:
-    """Turn one stored weight into float32."""
+    """Convert one stored weight to float32."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return widened(builder, arguments[0], weight)
@@ -41,7 +41,7 @@ _widen: Any = intrinsic(_widening)
 
 
 def _fusing(_typing: Any, weight: Any, x: Any, total: Any) -> Any:
-    """Add the product of a stored weight and a number to a sum, rounded once."""
+    """Add the product of a stored weight and a number to a sum, with one rounding (fused multiply-add)."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(FLOAT, [FLOAT] * 3), "llvm.fma.f32")
@@ -58,8 +58,8 @@ def add_product(weights: Any, scales: Any, row: Any, part: Any, rows: Any, x: An
     """Add W x to y, where W [rows, columns] is the `part`-th block of `rows` rows of a matrix."""
     columns = row[COLUMNS]
     first = row[W] + part * rows * columns
-    # Views, not indices computed from an offset: numba must know that no index is negative, or the loops are not
-    # vectorised (10 times slower).
+    # Views instead of computed offsets: numba must know that no index is negative, or it does not vectorise the loops
+    # (10 times slower).
     block = weights[first : first + rows * columns]
     scale = scales[row[S] + part * rows : row[S] + (part + 1) * rows]
     if rows < TALL:
@@ -75,10 +75,10 @@ def add_product(weights: Any, scales: Any, row: Any, part: Any, rows: Any, x: An
 
 @compiled_as_written
 def _add_columns(matrix: Any, scale: Any, x: Any, y: Any) -> None:
-    """Add a matrix that lies column by column: eight at a time, so that y is loaded and stored once for them."""
+    """Add W x to y for W stored column by column; eight columns at a time share one load and store of y."""
     columns, rows = matrix.shape
-    done = columns // 8 * 8
-    for k in range(0, done, 8):
+    unrolled = columns // 8 * 8
+    for k in range(0, unrolled, 8):
         x0, x1, x2, x3, x4, x5, x6, x7 = x[k], x[k + 1], x[k + 2], x[k + 3], x[k + 4], x[k + 5], x[k + 6], x[k + 7]
         m0, m1, m2, m3 = matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3]
         m4, m5, m6, m7 = matrix[k + 4], matrix[k + 5], matrix[k + 6], matrix[k + 7]
@@ -88,7 +88,7 @@ def _add_columns(matrix: Any, scale: Any, x: Any, y: Any) -> None:
             total = _fma(m5[j], x5, _fma(m4[j], x4, total))
             total = _fma(m7[j], x7, _fma(m6[j], x6, total))
             y[j] = _fma(total, scale[j], y[j]) if matrix.itemsize == 1 else y[j] + total
-    for k in range(done, columns):
+    for k in range(unrolled, columns):
         column, x0 = matrix[k], x[k]
         for j in range(rows):
             y[j] = _fma(column[j], x0 * scale[j], y[j]) if matrix.itemsize == 1 else _fma(column[j], x0, y[j])
@@ -96,10 +96,10 @@ def _add_columns(matrix: Any, scale: Any, x: Any, y: Any) -> None:
 
 @compiled
 def _add_rows(matrix: Any, scale: Any, x: Any, y: Any) -> None:
-    """Add a matrix that lies row by row: four rows at a time, so that their sums' ends overlap."""
+    """Add W x to y for W stored row by row; four rows at a time, so that their reductions overlap."""
     rows, columns = matrix.shape
-    done = rows // 4 * 4
-    for j in range(0, done, 4):
+    unrolled = rows // 4 * 4
+    for j in range(0, unrolled, 4):
         a, b, c, d = float32(0.0), float32(0.0), float32(0.0), float32(0.0)
         for k in range(columns):
             v = x[k]
@@ -111,7 +111,7 @@ def _add_rows(matrix: Any, scale: Any, x: Any, y: Any) -> None:
         y[j + 1] += b * scale[j + 1]
         y[j + 2] += c * scale[j + 2]
         y[j + 3] += d * scale[j + 3]
-    for j in range(done, rows):
+    for j in range(unrolled, rows):
         total = float32(0.0)
         for k in range(columns):
             total += _widen(matrix[j, k]) * x[k]
@@ -122,7 +122,7 @@ def _add_rows(matrix: Any, scale: Any, x: Any, y: Any) -> None:
 def add_products(weights: Any, scales: Any, row: Any, rows: Any, x: Any, y: Any) -> None:
     """Add W x to y for each of n vectors, x [n, columns] and y [n, ≥ rows].
 
-    Each is what :func:`add_product` makes of it alone, whatever the others are; but the weights are read once.
+    Each result equals that of :func:`add_product`, whatever the other vectors are, but the weights are read once.
     """
     if rows < TALL:
         for s in range(x.shape[0]):
@@ -132,8 +132,8 @@ def add_products(weights: Any, scales: Any, row: Any, rows: Any, x: Any, y: Any)
     block = weights[row[W] : row[W] + rows * columns]
     scale = scales[row[S] : row[S] + rows]
     whole, n = rows // TILE * TILE, x.shape[0]
-    for first in range(0, n, VECTORS):
-        last = min(first + VECTORS, n)
+    for first in range(0, n, VECTOR_BLOCK):
+        last = min(first + VECTOR_BLOCK, n)
         pairs = first + (last - first) // 2 * 2
         for j in range(0, whole, TILE):
             for s in range(first, pairs, 2):
@@ -162,7 +162,7 @@ def begin_all(biases: Any, row: Any, y: Any) -> None:
 
 
 class Pack:
-    """Collects matrices and biases, and lays them out flat."""
+    """Collects matrices and biases and stores them in flat arrays."""
 
     def __init__(self, precision: str) -> None:
         self._precision = precision
@@ -172,23 +172,23 @@ class Pack:
         self._at = [0, 0, 0]
 
     def add(self, matrix: NDArray[np.float32], bias: NDArray[np.float32] | None = None, parts: int = 1) -> list[int]:
-        """Take a matrix [rows, columns] that is used in so many parts, and its biases; return its layout row."""
+        """Add a matrix [rows, columns], used in `parts` blocks of rows, and its biases; return its layout row."""
         rows, columns = matrix.shape
-        place = [*self._at, rows, columns]
+        layout_row = [*self._at, rows, columns]
         weights, scales = reduce_precision(matrix, self._precision)
-        self._weights.extend(in_order(weights, parts))
+        self._weights.extend(in_read_order(weights, parts))
         self._scales.append(scales)
         self._biases.append(np.zeros(rows, np.float32) if bias is None else np.asarray(bias, np.float32))
         self._at = [self._at[0] + matrix.size, self._at[1] + rows, self._at[2] + rows]
-        return place
+        return layout_row
 
     def arrays(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
         """Return weights, row scales and biases."""
         return np.concatenate(self._weights), np.concatenate(self._scales), np.concatenate(self._biases)
 
 
-def in_order(matrix: NDArray[Any], parts: int) -> list[NDArray[Any]]:
-    """Return the pieces of a matrix [rows, columns] as :func:`add_product` reads them, each flat."""
+def in_read_order(matrix: NDArray[Any], parts: int) -> list[NDArray[Any]]:
+    """Return the blocks of a matrix [rows, columns] in the order in which :func:`add_product` reads them, each flat."""
     rows = len(matrix) // parts
     if rows < TALL:
         return [matrix.reshape(-1)]
@@ -197,12 +197,12 @@ def in_order(matrix: NDArray[Any], parts: int) -> list[NDArray[Any]]:
 
 
 def reduce_precision(matrix: NDArray[np.float32], precision: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Return a matrix as it is kept, and the scale of each row.
+    """Return a matrix in the stored precision, and the scale of each row.
 
     Examples
     --------
-    >>> kept, scales = reduce_precision(np.array([[1.0, -0.5]], np.float32), "int8")
-    >>> kept.tolist(), round(float(scales[0]) * 127, 3)
+    >>> stored, scales = reduce_precision(np.array([[1.0, -0.5]], np.float32), "int8")
+    >>> stored.tolist(), round(float(scales[0]) * 127, 3)
     ([[127, -64]], 1.0)
     """
     ones = np.ones(len(matrix), np.float32)

@@ -1,7 +1,7 @@
-"""Rung 4: recurrent networks over frames. This layer never sees audio.
+"""Rung 4: recurrent networks over frames. This package does not handle audio.
 
-A new cell is one module with a :class:`~noizenet.model.cells.Cell` and one line here (and, to be generated
-from, one branch in :mod:`noizenet.model.kernel`); the contract tests then compare it with ``torch.nn``.
+A new cell is one module with a :class:`~noizenet.model.cells.Cell` and one line here; generation with it also needs a
+branch in :mod:`noizenet.model.numeric`. The contract tests compare it with ``torch.nn``.
 """
 
 from noizenet.base.registry import Registry

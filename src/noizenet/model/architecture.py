@@ -1,4 +1,4 @@
-"""The shape of a network, as plain data that is stored with its weights."""
+"""The architecture of a network, as plain data that is stored with its weights."""
 
 from __future__ import annotations
 
@@ -12,67 +12,69 @@ from noizenet.base.errors import ConfigError
 from noizenet.model.features import COARSE, LPC_HOP, LPC_WINDOW
 
 RMS_EPS = 1.1920929e-07
-"""Added to the mean square by the norm of a code's gated layer: the epsilon of float32, torch's default."""
+"""Epsilon of the RMS norm of gated layers: the machine epsilon of float32, torch's default."""
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a user chooses: the ``[model]`` section of a configuration."""
+    """Options that a user chooses: the ``[model]`` section of a configuration."""
 
     cell: str = option("lstm", "recurrent cell", choices=("rnn", "lstm", "gru"))
     layers: int = option(1, "recurrent layers of a plain or token network", low=1, high=10)
     hidden: int = option(128, "units per layer of a plain or token network", low=1, high=4096)
-    dropout: float = option(0.0, "between layers", low=0, high=0.95)
-    head: str = option("categorical", "what is predicted", choices=("categorical", "point", "mixture", "depth"))
-    loss: str = option("mse", "of the point head", choices=("mse", "mae"))
+    dropout: float = option(0.0, "dropout between layers", low=0, high=0.95)
+    head: str = option("categorical", "prediction head", choices=("categorical", "point", "mixture", "depth"))
+    loss: str = option("mse", "loss of the point head", choices=("mse", "mae"))
     mixtures: int = option(6, "logistic distributions in the mixture head", low=1, high=32)
     embedding: int = option(32, "size of a class's embedding in a plain or token network", low=1, high=1024)
     depth_width: int = option(
-        256, "units between a token network's layers and each code of the next frame", low=1, high=4096
+        256, "hidden units of a token network's head, for each code of the next frame", low=1, high=4096
     )
     genre_embedding: int = option(
-        16, "size of a genre's embedding; 0: the model is not told the genre", low=0, high=256
+        16, "size of a genre's embedding; 0: the model is not conditioned on the genre", low=0, high=256
     )
     dilations: tuple[int, ...] = option(
-        (), "frames that each layer of a token network looks back to its last state; none: 1 each"
+        (), "dilation of each recurrent layer of a token network, in frames; empty: 1 each"
     )
-    residual: bool = option(False, "a token network's layers above the first add to what they hear")
+    residual: bool = option(False, "residual connections around a token network's layers above the first")
     tiers: tuple[tuple[int, int], ...] = option(
-        (), "[samples per step, units] of each recurrent tier, fastest first; none: a plain network"
+        (), "[samples per step, units] of each recurrent tier, fastest first; empty: a plain network"
     )
-    tier_inputs: int = option(128, "units of the layer in front of each tier's cell", low=1, high=4096)
-    tier_context: int = option(2, "steps' worth of samples that a tier sees at each step", low=1, high=16)
+    tier_inputs: int = option(128, "units of the input layer of each tier's cell", low=1, high=4096)
+    tier_context: int = option(2, "input window of a tier, in steps", low=1, high=16)
     width: int = option(128, "units of the per-sample network", low=1, high=4096)
-    depth: int = option(1, "further layers of the per-sample network", low=0, high=8)
-    lookback: int = option(32, "samples that the per-sample network sees", low=1, high=4096)
-    embedded: int = option(0, "latest samples that are also looked up in a table each", low=0, high=32)
+    depth: int = option(1, "hidden layers of the per-sample network after the first", low=0, high=8)
+    lookback: int = option(32, "latest samples that are inputs of the per-sample network", low=1, high=4096)
+    embedded: int = option(0, "latest samples that are also embedded, each with its own table", low=0, high=32)
     coarse_features: bool = option(
-        True, "the slowest tier draws level, brightness and sharpness of its coming step first"
+        True, "the slowest tier draws level, brightness and sharpness of its next step before the samples"
     )
     random_tilt: float = option(
         0.0,
-        "how much brighter or darker the slowest tier hears its past in training, in nepers an octave",
+        "standard deviation of the random spectral tilt of the slowest tier's inputs in training, in nepers per octave",
         low=0,
         high=2,
     )
     prediction_order: int = option(16, "taps of the linear prediction under a mixture; 0: none", low=0, high=256)
     lpc_order: int = option(
-        32, "taps of the prediction from the past alone, under half of the mixture; 0: none", low=0, high=128
+        32, "taps of the backward-adaptive prediction under half of the mixture; 0: none", low=0, high=128
     )
-    prediction: str = option("adaptive", "taps fixed, or set by the fastest tier", choices=("fixed", "adaptive"))
+    prediction: str = option(
+        "adaptive", "taps of the linear prediction: fixed, or set by the fastest tier", choices=("fixed", "adaptive")
+    )
 
     clock: int = option(
-        0, "phases of a beat that a network over codes is told, so that it plays in time; 0: none", low=0, high=256
+        0, "number of beat phases that condition a token network, so that it keeps the tempo; 0: none", low=0, high=256
     )
     phrase: int = option(
-        0, "beats of the phrase in which the position is an input of a network with a clock: 16, or 0 for none",
+        0, "beats in a phrase, when the position in it conditions a network with a clock: 16, or 0 for none",
         low=0, high=16,
     )  # fmt: skip
     lookback_beats: tuple[int, ...] = option(
-        (), "distances in beats of past codes that are inputs of a network with a clock, for instance [4, 8, 16]"
+        (), "distances in beats of past codes that are inputs of a network with a clock, for example [4, 8, 16]"
     )
     depth_shared: bool = option(
-        False, "token networks: one embedding a code for all later codes of the frame, instead of one for each pair"
+        False, "token networks: one embedding per code, shared by all later codes of the frame, instead of one per pair"
     )
     depth_block: str = option(
         "none", "token networks: hidden layer before each code's output projection", choices=("none", "gated")
@@ -82,11 +84,11 @@ class ModelOptions:
         check(self, "model")
         below = 1
         for tier in self.tiers:
-            good = isinstance(tier, tuple) and len(tier) == 2 and all(type(n) is int for n in tier)
-            if not good or not 1 <= tier[1] <= 4096 or not below < tier[0] <= 65536 or tier[0] % below:
+            valid = isinstance(tier, tuple) and len(tier) == 2 and all(type(n) is int for n in tier)
+            if not valid or not 1 <= tier[1] <= 4096 or not below < tier[0] <= 65536 or tier[0] % below:
                 raise ConfigError(
                     f"model.tiers: {tier!r} is not [samples per step, units] with at least 2 samples, a multiple of "
-                    "the tier before, and 1 to 4096 units; for instance [[8, 256], [64, 384]]"
+                    "the tier before, and 1 to 4096 units; for example [[8, 256], [64, 384]]"
                 )
             below = tier[0]
         if self.dilations and (
@@ -123,7 +125,7 @@ class ModelOptions:
 
 
 class TierShape(NamedTuple):
-    """One tier: samples per step, units, numbers heard at each step, steps of the tier below in one, its size."""
+    """One tier: samples per step, units, input size, steps of the tier below per step, input size of the tier below."""
 
     samples: int
     hidden: int
@@ -194,45 +196,43 @@ class Architecture:
 
     @property
     def frame_size(self) -> int:
-        """Numbers that one frame contributes to a plain network's input."""
+        """Size of a frame in a plain network's input."""
         return self.options.embedding if self.kind == "classes" else self.dim
 
     @property
     def has_coarse(self) -> bool:
-        """Whether the network draws a sketch of what it is about to play."""
+        """Whether the network draws coarse features before the samples."""
         return bool(self.options.tiers) and self.options.coarse_features
 
     @property
     def n_bias_rows(self) -> int:
-        """Genres whose sketch is pulled each its own way; 1, all alike, where the model is not told the genre."""
+        """Rows of the coarse features' logit bias: one per genre, or 1 for a model without genre conditioning."""
         return self.genres if self.genre_size else 1
 
     @property
     def genre_size(self) -> int:
-        """Numbers that the genre contributes; 0 where the model is not told it."""
+        """Size of the genre embedding; 0 for a model without genre conditioning."""
         return self.options.genre_embedding if self.genres > 0 else 0
 
     @property
     def tiers(self) -> list[TierShape]:
-        """The tiers, fastest first. Of each sample two numbers are heard; the slowest tier also hears its sketch."""
+        """The tiers, fastest first. Each sample gives two inputs; coarse features are further inputs of the slowest."""
         o, shapes = self.options, list[TierShape]()
         below, lower = 1, o.width
         for samples, hidden in o.tiers:
-            coarse_drawn = len(COARSE) if o.coarse_features and samples == o.tiers[-1][0] else 0
-            shapes.append(
-                TierShape(samples, hidden, 2 * samples * o.tier_context + coarse_drawn, samples // below, lower)
-            )
+            n_coarse = len(COARSE) if o.coarse_features and samples == o.tiers[-1][0] else 0
+            shapes.append(TierShape(samples, hidden, 2 * samples * o.tier_context + n_coarse, samples // below, lower))
             below, lower = samples, o.tier_inputs
         return shapes
 
     @property
     def condition_sizes(self) -> list[int]:
-        """Sizes of the layers that are told the sketch: the lower tiers', fastest first; the per-sample network's."""
+        """Sizes of the layers conditioned on the coarse features: lower tiers, fastest first; per-sample network."""
         return [self.options.tier_inputs] * (len(self.options.tiers) - 1) + [self.options.width]
 
     @property
-    def latest(self) -> int:
-        """Numbers that the per-sample network hears."""
+    def latest_size(self) -> int:
+        """Input size of the per-sample network."""
         return 2 * self.options.lookback + (3 if self.lpc else 0)
 
     @property
@@ -247,51 +247,51 @@ class Architecture:
 
     @property
     def lpc_hop(self) -> int:
-        """Samples for which that prediction is kept."""
+        """Samples between updates of that prediction."""
         return math.gcd(LPC_HOP, self.options.tiers[-1][0])
 
     @property
-    def own_mixtures(self) -> int:
-        """How many of the mixture's distributions lie around the network's own prediction; the rest around LPC's."""
+    def n_learned_mixtures(self) -> int:
+        """Components of the mixture centred on the learned prediction; the others are centred on LPC's."""
         return self.options.mixtures - self.options.mixtures // 2 if self.lpc else self.options.mixtures
 
     @property
     def history(self) -> int:
-        """Samples before the newest that a network with tiers looks back on."""
+        """Samples before the newest that a tiered network needs as input."""
         o = self.options
         lpc = LPC_WINDOW if self.lpc else 0
         return max([lpc, o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
 
     @property
     def samples(self) -> bool:
-        """Whether the head predicts a distribution that is sampled."""
+        """Whether the head predicts a distribution to sample from."""
         return self.options.head != "point"
 
     @property
     def temperature(self) -> float:
-        """Sampling temperature at which free runs are nearest to music (docs/results.md)."""
+        """Default sampling temperature, at which generated music is closest to real music (docs/results.md)."""
         if self.tokens:
             return 1.2
         return 0.85 if self.options.head == "mixture" else 1.0
 
     @property
     def genre_guidance(self) -> float:
-        """Guidance at which free runs are nearest to music (docs/results.md)."""
+        """Default genre guidance, at which generated music is closest to real music (docs/results.md)."""
         return 1.0 if self.tokens and self.genre_size else 0.0
 
     @property
     def beat_guidance(self) -> float:
-        """How far beyond its own the clock is followed where free runs are nearest to music (docs/results.md)."""
+        """Default beat guidance, at which generated music is closest to real music (docs/results.md)."""
         return 2.0 if self.options.clock else 0.0
 
     @property
     def dilations(self) -> tuple[int, ...]:
-        """Frames that each layer looks back to its last state."""
+        """Dilation of each layer, in frames."""
         return self.options.dilations or (1,) * self.options.layers
 
     @property
-    def given_tables(self) -> int:
-        """Tables of what codes of a frame say to those after them: one a pair, or with `depth_shared` one a code."""
+    def n_code_tables(self) -> int:
+        """Embedding tables of a frame's codes for its later codes: one per pair, or per code with `depth_shared`."""
         return self.dim - 1 if self.options.depth_shared else self.dim * (self.dim - 1) // 2
 
     @property
@@ -305,7 +305,7 @@ class Architecture:
 
     @property
     def tokens(self) -> bool:
-        """Whether a frame is several codes, drawn one after another."""
+        """Whether this is a token network: a frame is several codes, drawn one after another."""
         return self.options.head == "depth"
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Many streams of one network in lockstep: for work that is not live."""
+"""Batched decoding: many streams of one network in lockstep."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from noizenet.model.engine import class_frames
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.engine_tokens import TokenEngine
 from noizenet.model.sampling import Sampling
-from noizenet.model.stepper import PLAIN, Stepper
+from noizenet.model.stepper import DEFAULT_SAMPLING, Stepper
 
 
-def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = PLAIN) -> NDArray[Any]:
+def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = DEFAULT_SAMPLING) -> NDArray[Any]:
     """Generate `count` frames of every stream.
 
     Parameters
     ----------
     steppers : sequence of Stepper
-        Streams of one tiered network in ``fp32``, all as many frames from their start, or of one token network; each
-        with its own genre and its own random numbers. They go on from where this leaves them.
+        Streams of one tiered network in ``fp32``, all at the same position, or of one token network. Each has its own
+        genre and random numbers. Their states are advanced.
     count : int
     sampling : Sampling
 
     Returns
     -------
     ndarray
-        [streams, count, K]. Each stream's frames are those of its own :meth:`Stepper.run`: of token networks to the
-        bit, of tiers as far as rounding lets them be: where a draw falls within 1e-6 of an edge the streams part.
+        [streams, count, K]. Each stream's frames are those of its own :meth:`Stepper.run`: bit by bit for token
+        networks, up to rounding for tiered ones, where streams diverge once a draw falls within 1e-6 of an edge.
 
     Raises
     ------
@@ -45,29 +45,29 @@ def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = PLA
     if tokens and len(tokens) == len(engines):
         return _tokens(steppers, tokens, count, sampling)
     if not engines or not all(isinstance(e, TieredEngine) and e.shares_weights(engines[0]) for e in engines):
-        raise UsageError("streams run together only if they share one tiered network in fp32 (fork them from one)")
+        raise UsageError("streams form a batch only if they share one tiered network in fp32 (fork them from one)")
     first = engines[0]
     assert isinstance(first, TieredEngine)
-    if any(not np.array_equal(e.memory["place"], first.memory["place"]) for e in engines):
-        raise UsageError("streams run together only if all of them are as far from their start")
-    memory = {k: np.stack([e.memory[k] for e in engines], -1) for k in first.memory if k != "place"}
-    place = first.memory["place"].copy()
-    drawn = [s.draw(count) for s in steppers]
-    uniforms, coarse = (np.stack([d[i] for d in drawn], -1) for i in range(2))
+    if any(not np.array_equal(e.memory["position"], first.memory["position"]) for e in engines):
+        raise UsageError("streams form a batch only if all are at the same position")
+    memory = {k: np.stack([e.memory[k] for e in engines], -1) for k in first.memory if k != "position"}
+    position = first.memory["position"].copy()
+    draws = [s.draw(count) for s in steppers]
+    uniforms, coarse = (np.stack([d[i] for d in draws], -1) for i in range(2))
     out = np.zeros((count, len(engines)), np.int64)
     widest = max(len(v) for v in first.scratch.values())
     wide = [np.zeros((widest, len(engines)), np.float32) for _ in range(6)]
     genre = np.stack([e.genre for e in engines if isinstance(e, TieredEngine)], -1)
     run: Any = kernel_batch.run_batch
-    with threadpool_limits(1, user_api="blas"):  # for products this small, waking threads costs far more than it gains
+    with threadpool_limits(1, user_api="blas"):  # products this small are slower with threads
         run(
-            *first.packed(genre), memory["h"], memory["c"], memory["ring"], place, memory["taps"], memory["recent"],
+            *first.packed(genre), memory["h"], memory["c"], memory["ring"], position, memory["taps"], memory["recent"],
             memory["condition"], memory["coarse_drawn"], coarse, *first.lpc, memory["lpc"],
-            memory["error"], first.scratch["seen"], uniforms, float(sampling.temperature), int(sampling.top_k),
+            memory["lpc_stats"], first.scratch["lpc_work"], uniforms, float(sampling.temperature), int(sampling.top_k),
             float(sampling.top_p), *wide, np.zeros(widest, np.float32), np.zeros(64, np.float32), out,
         )  # fmt: skip
     for i, (stepper, engine) in enumerate(zip(steppers, engines, strict=True)):
-        engine.memory = {k: np.ascontiguousarray(v[..., i]) for k, v in memory.items()} | {"place": place.copy()}
+        engine.memory = {k: np.ascontiguousarray(v[..., i]) for k, v in memory.items()} | {"position": position.copy()}
         stepper.advance(count)
     return np.stack([class_frames(column, first.levels) for column in out.T])
 
@@ -77,10 +77,10 @@ def _tokens(
 ) -> NDArray[Any]:
     first = engines[0]
     if not all(first.shares_tokens(e) for e in engines):
-        raise UsageError("streams run together only if they share one network (fork them from one)")
+        raise UsageError("streams form a batch only if they share one network (fork them from one)")
     uniforms = np.stack([s.draw(count)[0].reshape(count, -1) for s in steppers])
-    none = np.zeros((0, 0, 0), np.float32)
-    codes = first.run_batch(engines, count, None, uniforms, none, sampling, none)
+    empty = np.zeros((0, 0, 0), np.float32)
+    codes = first.run_batch(engines, count, None, uniforms, empty, sampling, empty)
     for stepper in steppers:
         stepper.advance(count)
     return codes

@@ -1,8 +1,7 @@
-"""Recurrent cells: one step written out, the whole sequence through ``torch.nn``'s kernels.
+"""Recurrent cells: one step written out, and whole sequences through ``torch.nn``'s kernels.
 
-Both use the same parameters, and the contract tests hold them equal. The state is one tensor [S, B, H] that
-goes in and comes out; S is 2 for the LSTM (h and c), else 1. Letters: B batch, T time, I input size, H hidden
-size.
+Both use the same parameters; the contract tests check that they agree. The state is one tensor [S, B, H], S being 2 for
+the LSTM (h and c), else 1. Letters: B batch, T time, I input size, H hidden size, G gates.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Cell(nn.Module):
         return torch.zeros(self.states, batch, self.hidden, device=self.w_hh.device, dtype=self.w_hh.dtype)
 
     def gates(self, x: Tensor, state: Tensor) -> dict[str, Tensor]:
-        """Return every gate of one step by its name, each [B, H], from x [B, I] and the state before."""
+        """Return every gate of one step by name, each [B, H], from x [B, I] and the previous state."""
         raise NotImplementedError
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +79,7 @@ class RnnCell(Cell):
     kernel_class = nn.RNN
 
     def gates(self, x: Tensor, state: Tensor) -> dict[str, Tensor]:
-        """Return the only activation, the new hidden state itself."""
+        """Return the only activation, the new hidden state."""
         return {"h": torch.tanh(x @ self.w_ih.T + self.b_ih + state[0] @ self.w_hh.T + self.b_hh)}
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,7 +100,7 @@ class LstmCell(Cell):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        with torch.no_grad():  # remember by default: R. Jozefowicz et al., ICML 2015
+        with torch.no_grad():  # forget bias 1: R. Jozefowicz et al., ICML 2015
             self.b_ih[hidden : 2 * hidden] += 1.0
 
     def gates(self, x: Tensor, state: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A network's weights packed for one kind of compiled loop, and one stream's memory beside them."""
+"""Engine: a network's weights packed for one kind of compiled loop, and the memory of one stream."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Engine(ABC):
-    """What a stepper drives.
+    """Base class of engines, which run the compiled loops for a stepper.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class Engine(ABC):
     Attributes
     ----------
     memory : dict of str to ndarray
-        All that the next frame depends on, besides weights, genre and random numbers.
+        State of the stream: all that the next frame depends on, apart from weights, genre and random numbers.
     nll_sum : float64 [2]
-        Nats of what was drawn or followed, and over how many frames they were summed; classes only.
+        Negative log-likelihood in nats of drawn or forced frames, and the number of frames in the sum; classes only.
     """
 
     memory: dict[str, NDArray[Any]]
@@ -51,27 +51,27 @@ class Engine(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Go to a track's start."""
+        """Reset the memory to the start of a track."""
 
     @abstractmethod
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix [G]."""
 
     def set_pace(self, beats_per_frame: float, phase: float | None = None) -> None:  # noqa: B027
-        """Set how fast the clock of a network that has one runs, and where in a beat it stands."""
+        """Set the beats per frame and the position in beats, for a network with a clock."""
 
     @abstractmethod
     def run(
         self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], coarse: NDArray[np.float64],
         noise: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
-        """Run `count` frames: sampled with `uniforms`, or following `forced`; add `noise` [count or 0, ...].
+        """Run `count` frames: sampled with `uniforms`, or teacher-forced with `forced`; add `noise` [count or 0, ...].
 
-        `coarse` [:meth:`coarse_steps` (count), 3] holds the uniform numbers for what is drawn beside frames.
+        `coarse` [:meth:`coarse_steps` (count), 3] holds the uniform numbers that draw coarse features.
         """
 
     def coarse_steps(self, count: int) -> int:
-        """Return how many sketches will be drawn in the next `count` frames."""
+        """Return how many times coarse features will be drawn in the next `count` frames."""
         return 0
 
     @property
@@ -80,11 +80,11 @@ class Engine(ABC):
         """Bytes of weights that a frame reads, on average."""
 
     def shares_tokens(self, other: Engine) -> bool:
-        """Return whether both are token networks that play from the same matrices."""
+        """Return whether both are token networks that share their packed weights."""
         return False
 
     def fork(self) -> Self:
-        """Return an engine that shares the weights and has its own memory."""
+        """Return an engine with the same weights and a copy of the memory."""
         other = copy.copy(self)
         other.memory = {k: v.copy() for k, v in self.memory.items()}
         other.scratch = {k: v.copy() for k, v in self.scratch.items()}
@@ -93,22 +93,22 @@ class Engine(ABC):
 
 
 def biases(weights: Weights, cell: str, kind: int) -> tuple[F32, F32]:
-    """Return a cell's input and recurrent biases; both are always added, so (but for a GRU) they are added once."""
+    """Return a cell's input and recurrent biases. Except for a GRU the first is the sum of both."""
     b_ih, b_hh = weights[f"{cell}.kernel.bias_ih_l0"], weights[f"{cell}.kernel.bias_hh_l0"]
     return (b_ih, b_hh) if kind == GRU else (b_ih + b_hh, b_hh)
 
 
 def class_inputs(forced: NDArray[Any] | None, noise: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return frames to follow and jumps as the kernels want classes: int64 [n or 0]."""
-    given = np.zeros(0, np.int64) if forced is None else np.ascontiguousarray(forced[:, 0], np.int64)
-    return given, noise.reshape(-1).astype(np.int64)
+    """Return teacher-forced classes and injected noise as the kernels take them, int64 [n or 0]."""
+    forced_classes = np.zeros(0, np.int64) if forced is None else np.ascontiguousarray(forced[:, 0], np.int64)
+    return forced_classes, noise.reshape(-1).astype(np.int64)
 
 
 def class_frames(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:
     """Return classes [n] as frames [n, 1]."""
-    return as_codes(classes, levels)[:, None]
+    return as_frame_type(classes, levels)[:, None]
 
 
-def as_codes(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:
-    """Return classes of any shape in the type that frames have."""
+def as_frame_type(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:
+    """Return classes of any shape in the integer type of frames."""
     return classes.astype(np.int16 if levels <= 2**15 else np.int32)

@@ -1,4 +1,4 @@
-"""Plain networks, packed for :mod:`noizenet.model.kernel`."""
+"""Engine of plain networks, for :mod:`noizenet.model.kernel`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noizenet.model.weights import F32, Weights
 
 
 class PlainEngine(Engine):
-    """One stack of layers, one step a frame."""
+    """One stack of layers, one step per frame."""
 
     def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         super().__init__(weights, start, precision)
@@ -32,7 +32,7 @@ class PlainEngine(Engine):
                 if a.genre_size:
                     self._genre_weights = w_ih[:, frame:]
                 w_ih = w_ih[:, :frame]
-                if a.kind == "classes":  # a class's input part comes from a table
+                if a.kind == "classes":  # the product of W_ih and a class's embedding comes from a table
                     self._table = np.ascontiguousarray(weights["frame.weight"] @ w_ih.T)
                     w_ih = w_ih[:0]
             layout += [pack.add(w_ih, b_ih[: len(w_ih)]), pack.add(w_hh, b_hh)]
@@ -43,13 +43,13 @@ class PlainEngine(Engine):
         width = self._gates * a.options.hidden
         self.scratch = {
             "z": np.zeros(width, np.float32), "zh": np.zeros(width, np.float32),
-            "output": np.zeros(a.outputs, np.float32), "plain": np.zeros(a.outputs, np.float32),
+            "output": np.zeros(a.outputs, np.float32), "raw": np.zeros(a.outputs, np.float32),
         }  # fmt: skip
         self._genre = self._bias0
         self.reset()
 
     def reset(self) -> None:
-        """Go to a track's start."""
+        """Reset the memory to the start of a track."""
         o = self._a.options
         shape = (o.layers, o.hidden)
         kind = np.int64 if self._a.kind == "classes" else np.float32
@@ -67,7 +67,7 @@ class PlainEngine(Engine):
 
     @property
     def bytes_per_frame(self) -> float:
-        """All weights, and a row of the table."""
+        """All matrices, and a row of the table."""
         return float(self._weights.nbytes + (self._table[0].nbytes if len(self._table) else 0))
 
     def run(
@@ -78,17 +78,30 @@ class PlainEngine(Engine):
         m, s = self.memory, self.scratch
         packed = (self._cell, self._gates, self._weights, self._scales, self._biases, self._layout)
         if self._a.kind == "classes":
-            given, class_noise = class_inputs(forced, noise)
+            forced_classes, class_noise = class_inputs(forced, noise)
             classes = np.zeros(count, np.int64)
             run_classes(
-                *packed, self._table, self._genre, m["h"], m["c"], m["current"], given, uniforms, class_noise,
+                *packed, self._table, self._genre, m["h"], m["c"], m["current"], forced_classes, uniforms, class_noise,
                 float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-                s["z"], s["zh"], s["output"], s["plain"], self.nll_sum, classes, record,
+                s["z"], s["zh"], s["output"], s["raw"], self.nll_sum, classes, record,
             )  # fmt: skip
             return class_frames(classes, self._a.levels)
-        rows = np.zeros((0, self._a.dim), np.float32) if forced is None else np.ascontiguousarray(forced, np.float32)
+        forced_rows = (
+            np.zeros((0, self._a.dim), np.float32) if forced is None else np.ascontiguousarray(forced, np.float32)
+        )
         out = np.zeros((count, self._a.dim), np.float32)
         run_vectors(
-            *packed, self._genre, m["h"], m["c"], m["current"], rows, noise, s["z"], s["zh"], s["output"], out, record
+            *packed,
+            self._genre,
+            m["h"],
+            m["c"],
+            m["current"],
+            forced_rows,
+            noise,
+            s["z"],
+            s["zh"],
+            s["output"],
+            out,
+            record,
         )
         return out

@@ -1,4 +1,4 @@
-"""Tiered networks, packed for :mod:`noizenet.model.kernel_tiered`."""
+"""Engine of tiered networks, for :mod:`noizenet.model.kernel_tiered`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from noizenet.kernels.products import COLUMNS, ROWS, Pack, W
 from noizenet.model.engine import Engine, biases, class_frames, class_inputs
 from noizenet.model.features import COARSE, LPC_WINDOW, edges_of, features_of, lpc_taper
-from noizenet.model.kernel_tiered import ADAPT, SAY, SPEAK, TIER, run_tiered
+from noizenet.model.kernel_tiered import ADAPT, COARSE_PROJ, OUT_PROJ, TIER, run_tiered
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
 
 class TieredEngine(Engine):
-    """Tiers at falling rates over samples."""
+    """Recurrent tiers at different rates over samples."""
 
     def __init__(self, weights: Weights, start: NDArray[Any], precision: str) -> None:
         super().__init__(weights, start, precision)
@@ -35,20 +35,20 @@ class TieredEngine(Engine):
         coarse = [(f"coarse.out_proj.{s}", slowest) for s in range(len(COARSE))]
         for name, inputs in (("adapt", fastest), *coarse):
             matrix = weights.get(f"{name}.weight")
-            none = np.zeros((0, inputs), np.float32)
-            layout.append(pack.add(none) if matrix is None else pack.add(matrix, weights[f"{name}.bias"]))
+            empty = np.zeros((0, inputs), np.float32)
+            layout.append(pack.add(empty) if matrix is None else pack.add(matrix, weights[f"{name}.bias"]))
         layout.append(pack.add(weights["latest.weight"]))
         for name in ("head.linear", *(f"layers.{i}" for i in range(o.depth))):
             layout.append(pack.add(weights[f"{name}.weight"], weights[f"{name}.bias"]))
-        self._still = [weights[f"tiers.{k}.frame.bias"] for k in range(len(o.tiers))] + [weights["latest.bias"]]
+        self._layer_biases = [weights[f"tiers.{k}.frame.bias"] for k in range(len(o.tiers))] + [weights["latest.bias"]]
         self._genre_weights = [weights.get(f"tiers.{k}.genre.weight") for k in range(len(o.tiers))]
         self._genre_weights.append(weights.get("genre_proj.weight"))
         self._genres = weights.get("genre.weight")
         self._logit_bias = weights.get("coarse.logit_bias")
-        self._fixed = np.zeros(0, np.float32)
+        self._base_taps = np.zeros(0, np.float32)
         if a.order:
             adapt = weights.get("adapt.bias")
-            self._fixed = weights["taps"] if adapt is None else weights["taps"] + adapt
+            self._base_taps = weights["taps"] if adapt is None else weights["taps"] + adapt
         self._values = weights["values"]
         self._features, self._edges = features_of(self._values), edges_of(self._values)
         self._starts = [weights[f"tiers.{k}.start"] for k in range(len(o.tiers))]
@@ -56,21 +56,21 @@ class TieredEngine(Engine):
         tables = [weights[f"tables.{i}.weight"] for i in range(o.embedded)]
         self._tables = np.stack(tables) if tables else np.zeros((0, 1, 1), np.float32)
         self._mixture = o.head == "mixture"
-        self.lpc = (lpc_taper(), a.lpc_hop, a.own_mixtures)
+        self.lpc = (lpc_taper(), a.lpc_hop, a.n_learned_mixtures)
         self._layout, self._tiers = np.asarray(layout, np.int64), np.asarray(o.tiers, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
-        heard = max(a.latest, *(tier.input_size for tier in a.tiers))
-        widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, heard, 64)
+        most_inputs = max(a.latest_size, *(tier.input_size for tier in a.tiers))
+        widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, most_inputs, 64)
         wide = {k: np.zeros(widest, np.float32) for k in ("x", "z", "zh", "a", "b")}
-        narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "plain")}
-        self.scratch = {**wide, **narrow, "seen": np.zeros(LPC_WINDOW + 2 * a.lpc + 1)}
+        narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "raw")}
+        self.scratch = {**wide, **narrow, "lpc_work": np.zeros(LPC_WINDOW + 2 * a.lpc + 1)}
         self.set_genre(np.zeros(self._a.genres, np.float32))
         self.reset()
 
     def reset(self) -> None:
-        """Go to a track's start."""
+        """Reset the memory to the start of a track."""
         units = max(h for _, h in self._a.options.tiers)
         h, c = (np.zeros((len(self._starts), units), np.float32) for _ in range(2))
         for k, start in enumerate(self._starts):
@@ -81,9 +81,9 @@ class TieredEngine(Engine):
         self.memory = {
             "h": h, "c": c,
             "ring": np.tile(self._features[first], 2 * self._history),
-            "place": np.zeros(2, np.int64),
-            "taps": np.zeros_like(self._fixed),
-            "lpc": np.zeros(self._a.lpc), "error": np.zeros(2),
+            "position": np.zeros(2, np.int64),
+            "taps": np.zeros_like(self._base_taps),
+            "lpc": np.zeros(self._a.lpc), "lpc_stats": np.zeros(2),
             "condition": np.zeros((len(self._tiers) + 1, self._coarse_table[1].shape[-1]), np.float32),
             "coarse_drawn": np.zeros(len(COARSE), np.int64),
             "recent": np.full(len(self._tables), first, np.int64),
@@ -91,27 +91,27 @@ class TieredEngine(Engine):
 
     def set_genre(self, mix: F32) -> None:
         """Set the genre mix."""
-        layers, classes = len(self._still), COARSE[0].classes
-        rows = np.zeros((layers + len(COARSE), max(classes, *map(len, self._still))), np.float32)
-        for k, (still, weights) in enumerate(zip(self._still, self._genre_weights, strict=True)):
-            rows[k, : len(still)] = still
+        layers, classes = len(self._layer_biases), COARSE[0].classes
+        rows = np.zeros((layers + len(COARSE), max(classes, *map(len, self._layer_biases))), np.float32)
+        for k, (layer_bias, weights) in enumerate(zip(self._layer_biases, self._genre_weights, strict=True)):
+            rows[k, : len(layer_bias)] = layer_bias
             if self._genres is not None and weights is not None:
-                rows[k, : len(still)] += weights @ (mix @ self._genres)
+                rows[k, : len(layer_bias)] += weights @ (mix @ self._genres)
         if self._logit_bias is not None:
             for s, logit_bias in enumerate(self._logit_bias):
                 rows[layers + s, :classes] = mix @ logit_bias if len(mix) == len(logit_bias) else logit_bias[0]
         self.genre = rows
 
     def shares_weights(self, other: Engine) -> bool:
-        """Tell whether another engine reads the same float32 weights."""
-        mine: NDArray[Any] = self._weights
-        return isinstance(other, TieredEngine) and mine is other._weights and mine.dtype == np.float32
+        """Return whether another engine shares these packed weights, in float32."""
+        ours: NDArray[Any] = self._weights
+        return isinstance(other, TieredEngine) and ours is other._weights and ours.dtype == np.float32
 
     def packed(self, genre: F32) -> tuple[Any, ...]:
-        """Return what both loops read and never write, as they take it, with a genre's part (or all streams')."""
+        """Return the constant arguments of both loops, given the genre's terms (of one stream or all)."""
         return (
             self._cell, self._mixture, self._weights, self._biases, self._layout, self._tiers,
-            self._a.options.tier_context, genre, self._features, self._tables, self._fixed, self._edges,
+            self._a.options.tier_context, genre, self._features, self._tables, self._base_taps, self._edges,
             *self._coarse_table,
         )  # fmt: skip
 
@@ -123,16 +123,16 @@ class TieredEngine(Engine):
     def schedule(self) -> NDArray[np.int64]:
         """Return how the matrices are read: first weight, number of weights, period and parts of each, [n, 4].
 
-        A matrix is due once in `period` samples; one of its `parts` is read then, in turn.
+        Once in `period` samples one of a matrix's `parts` is read, in turn.
         """
         bottom = len(self._tiers) * TIER
         periods = {bottom + ADAPT: (int(self._tiers[0, 0]), 1)}
         below = 1
         for k, samples in enumerate(map(int, self._tiers[:, 0])):
             periods |= {k * TIER + j: (samples, 1) for j in range(TIER)}
-            periods[k * TIER + SPEAK] = (below, samples // below)
+            periods[k * TIER + OUT_PROJ] = (below, samples // below)
             below = samples
-        periods |= {bottom + SAY + s: (below, 1) for s in range(len(COARSE))}
+        periods |= {bottom + COARSE_PROJ + s: (below, 1) for s in range(len(COARSE))}
         rows = [(row[W], row[ROWS] * row[COLUMNS], *periods.get(j, (1, 1))) for j, row in enumerate(self._layout)]
         return np.asarray([row for row in rows if row[1]], np.int64)
 
@@ -144,18 +144,18 @@ class TieredEngine(Engine):
 
     def coarse_steps(self, count: int) -> int:
         """Count the slowest tier's steps."""
-        step, now = int(self._tiers[-1, 0]), int(self.memory["place"][1])
+        step, now = int(self._tiers[-1, 0]), int(self.memory["position"][1])
         return -(-(now + count) // step) - -(-now // step) if self._a.options.coarse_features else 0
 
-    def _coarse_of(self, forced: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the sketches of steps that begin within frames to follow; of the last, as far as it is known."""
+    def _coarse_classes(self, forced: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the coarse classes of the steps that begin within `forced`; the last may be incomplete."""
         if not self._a.options.coarse_features:
             return np.zeros((0, len(COARSE)))
         import torch
 
         from noizenet.model.coarse import classify, measure
 
-        step, now = int(self._tiers[-1, 0]), int(self.memory["place"][1])
+        step, now = int(self._tiers[-1, 0]), int(self.memory["position"][1])
         samples = torch.from_numpy(self._values[forced[-now % step :, 0].astype(np.int64)])
         whole = len(samples) // step * step
         parts = [samples[:whole].reshape(-1, step)]
@@ -170,31 +170,31 @@ class TieredEngine(Engine):
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` samples."""
         m, s = self.memory, self.scratch
-        given, class_noise = class_inputs(forced, noise)
+        forced_classes, class_noise = class_inputs(forced, noise)
         out = np.zeros(count, np.int64)
         coarse = np.ascontiguousarray(coarse, np.float64)
         run: Any = run_tiered
         run(
-            *self.packed(self.genre), self._scales, m["h"], m["c"], m["ring"], m["place"], m["taps"], m["recent"],
-            m["condition"], m["coarse_drawn"], coarse if forced is None else self._coarse_of(forced), *self.lpc,
-            m["lpc"], m["error"], s["seen"], given, uniforms, class_noise,
+            *self.packed(self.genre), self._scales, m["h"], m["c"], m["ring"], m["position"], m["taps"], m["recent"],
+            m["condition"], m["coarse_drawn"], coarse if forced is None else self._coarse_classes(forced), *self.lpc,
+            m["lpc"], m["lpc_stats"], s["lpc_work"], forced_classes, uniforms, class_noise,
             float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-            s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["plain"], self.nll_sum, out, record,
+            s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["raw"], self.nll_sum, out, record,
         )  # fmt: skip
         return class_frames(out, self._a.levels)
 
 
 def _coarse_tables(weights: Weights) -> tuple[F32, F32]:
-    """Return the kernel's tables; a row of zeros for the slowest tier, which is not told what it says."""
+    """Return the kernel's tables; zeros for the slowest tier, which is not conditioned on the features it draws."""
     o = weights.architecture.options
     tiers, size = len(o.tiers), max(o.tier_inputs, o.width)
     most = max(scale.classes for scale in COARSE) if o.coarse_features else 0
-    given = np.zeros((len(COARSE), most, most), np.float32)
+    previous = np.zeros((len(COARSE), most, most), np.float32)
     coarse_table = np.zeros((len(COARSE), tiers + 1, most, size), np.float32)
     for s, scale in enumerate(COARSE if o.coarse_features else ()):
         if s:
-            given[s, : COARSE[s - 1].classes, : scale.classes] = weights[f"coarse.previous.{s - 1}.weight"]
+            previous[s, : COARSE[s - 1].classes, : scale.classes] = weights[f"coarse.previous.{s - 1}.weight"]
         for layer in range(tiers):
             rows = weights[f"coarse.embeddings.{s}.{layer}.weight"]
             coarse_table[s, layer if layer < tiers - 1 else tiers, : len(rows), : rows.shape[1]] = rows
-    return given, coarse_table
+    return previous, coarse_table

@@ -1,4 +1,4 @@
-"""What can be seen of a network while it plays: its state, and how far its gates will open for the next frame."""
+"""Internals of a running network for display: its state, and its gate activations for the next frame."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SHOWN = 32
 
 
 def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
-    """Return up to 32 numbers of each part, rounded: ``h``, ``c`` and, of LSTMs over codes, ``i``, ``f``, ``g``, ``o``.
+    """Return up to 32 rounded values each of ``h``, ``c`` and, for LSTM token networks, ``i``, ``f``, ``g``, ``o``.
 
-    States are the top layer's; gates are the bottom layer's, worked out for the frame that is about to be drawn.
+    States are the top layer's. Gates are the bottom layer's, computed for the next frame.
     """
     memory = stepper.engine.memory
     parts: dict[str, NDArray[Any]] = {"h": _top(memory.get("h")), "c": _top(memory.get("c"))}
@@ -28,24 +28,26 @@ def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
 
 
 def _top(state: NDArray[Any] | None) -> NDArray[Any]:
-    """Return the last layer's numbers, or the end of a flat state."""
+    """Return the top layer's state, or the end of a flat state."""
     if state is None or not state.size:
         return np.zeros(0, np.float32)
     return state[-1] if state.ndim > 1 else state[-SHOWN:]
 
 
-def _gates(weights: Weights, memory: dict[str, NDArray[Any]], coming: BeatSchedule) -> dict[str, F32]:
+def _gates(weights: Weights, memory: dict[str, NDArray[Any]], schedule: BeatSchedule) -> dict[str, F32]:
     options = weights.architecture.options
     rows = (np.arange(4)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
     x = _embedded(weights, memory["current"])
     if options.clock:
-        x = x + weights["phase_embedding.weight"][coming.beat_phase[0]]
+        x = x + weights["phase_embedding.weight"][schedule.beat_phase[0]]
     if options.phrase:
-        x = x + weights["phrase_embedding.weight"][coming.phrase_beat[0]]
+        x = x + weights["phrase_embedding.weight"][schedule.phrase_beat[0]]
     if options.lookback_beats:
-        none = np.zeros_like(x)
-        then = [none if row < 0 else _embedded(weights, memory["history"][row]) for row in coming.lookback_codes[0]]
-        x = x + weights["lookback.weight"] @ np.concatenate(then)
+        missing = np.zeros_like(x)
+        lookback = [
+            missing if row < 0 else _embedded(weights, memory["history"][row]) for row in schedule.lookback_codes[0]
+        ]
+        x = x + weights["lookback.weight"] @ np.concatenate(lookback)
     name = "stack.cells.0.kernel"
     z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
     z += weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]

@@ -1,4 +1,4 @@
-"""From the top layer's output to a prediction, its loss, and the next frame."""
+"""Heads: from the top layer's output to a prediction, its loss and samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Head(nn.Module):
     Parameters
     ----------
     inputs : int
-        Size of what it predicts from.
+        Size of the top layer's output.
     architecture : Architecture
 
     Attributes
@@ -50,16 +50,16 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def mode(self, output: Tensor) -> Tensor:
-        """Return the likeliest frame [..., K]."""
+        """Return the most probable frame [..., K]."""
         raise NotImplementedError
 
     def mean(self, output: Tensor, values: Tensor) -> Tensor:
-        """Return the expected value, [..., 1], where class v stands for `values[v]`; what a prediction says itself."""
+        """Return the expected value [..., 1], class v having the value `values[v]`; for point heads, the prediction."""
         raise NotImplementedError
 
 
 class CategoricalHead(Head):
-    """A probability for each of V classes; the loss is the cross-entropy in nats per frame."""
+    """A categorical distribution over V classes; the loss is the cross-entropy in nats per frame."""
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of output [B, T, V] against classes [B, T, 1]."""
@@ -77,8 +77,8 @@ class CategoricalHead(Head):
 class PointHead(Head):
     """The paper's regression: one number per dimension, no distribution.
 
-    Under the mean square error the best it can say is the conditional mean, under the mean absolute error
-    the conditional median; fed back to itself, either loses all that it is unsure of.
+    The optimal prediction is the conditional mean for the mean square error and the conditional median for the mean
+    absolute error. In free running both lose everything that is uncertain.
     """
 
     distribution = False

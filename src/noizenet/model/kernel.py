@@ -1,4 +1,4 @@
-"""The compiled inner loop of plain networks: one stream, one thread, no allocation and no Python per frame."""
+"""Compiled loop of plain networks: one stream, one thread, no allocation and no Python per frame."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from noizenet.kernels.functions import compiled
 from noizenet.kernels.products import add_product, begin
-from noizenet.model.numeric import SURPRISE_EVERY, draw_class, nll, recur
+from noizenet.model.numeric import NLL_EVERY, draw_class, nll, recur
 
-# Rows of the layout: a layer's input and recurrent matrices in turn, then the head's.
+# Rows of the layout: each layer's input and recurrent matrices, then the head's matrix.
 W_IH, W_HH = 0, 1
 
 
@@ -16,7 +16,7 @@ W_IH, W_HH = 0, 1
 def _upper_layers(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, h: Any, c: Any, z: Any, zh: Any
 ) -> None:
-    """Run the bottom layer's recurrence (its input is in z), then every layer above it."""
+    """Finish the bottom layer's step (z holds its input part), then run every layer above it."""
     width = gates * h.shape[1]
     recur(cell, weights, scales, biases, layout[W_HH], h[0], c[0], z, zh)
     for layer in range(1, h.shape[0]):
@@ -29,14 +29,14 @@ def _upper_layers(
 def run_classes(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, table: Any, genre: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, noise: Any,
-    temperature: Any, top_k: Any, top_p: Any, z: Any, zh: Any, logits: Any, plain: Any, nll_sum: Any,
+    temperature: Any, top_k: Any, top_p: Any, z: Any, zh: Any, logits: Any, raw_logits: Any, nll_sum: Any,
     out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run ``len(out)`` steps over classes.
 
-    table [V, G·H] is each class's input part of the bottom layer, genre [G·H] the genre's. `forced` holds the
-    frames to follow, or is empty to sample. `noise` are added to the drawn class. `record` [n, V] takes the
-    logits, or is empty. `nll_sum` takes nats and the number of samples that they are summed over.
+    `table` [V, G·H] and `genre` [G·H] are the input parts of the bottom layer that a class and the genre contribute.
+    `forced` holds the classes of teacher forcing, or is empty to sample. `noise` is added to the chosen class, or is
+    empty. `record` [n, V] receives the logits, or is empty. `nll_sum` accumulates nats and the number of their terms.
     """
     V, top = table.shape[0], h.shape[0] - 1
     width, head = gates * h.shape[1], layout[2 * h.shape[0]]
@@ -50,13 +50,13 @@ def run_classes(
         if record.shape[0] > 0:
             for j in range(V):
                 record[t, j] = logits[j]
-        watched = t % SURPRISE_EVERY == 0
-        if watched:
+        with_nll = t % NLL_EVERY == 0
+        if with_nll:
             for j in range(V):
-                plain[j] = logits[j]
+                raw_logits[j] = logits[j]
         chosen = forced[t] if forced.shape[0] > 0 else draw_class(logits, uniforms[t], temperature, top_k, top_p)
-        if watched:
-            nll_sum[0] += nll(plain, chosen)
+        if with_nll:
+            nll_sum[0] += nll(raw_logits, chosen)
             nll_sum[1] += 1.0
         if noise.shape[0] > 0:
             chosen = min(max(chosen + noise[t], 0), V - 1)
@@ -69,7 +69,7 @@ def run_vectors(
     cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, genre: Any,
     h: Any, c: Any, current: Any, forced: Any, noise: Any, z: Any, zh: Any, prediction: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
-    """Run ``len(out)`` steps over vectors [D]; the prediction is fed back (or `forced` is followed)."""
+    """Run ``len(out)`` steps over vectors [D]; the prediction (or `forced`) is the next input."""
     D, top = out.shape[1], h.shape[0] - 1
     width, head = gates * h.shape[1], layout[2 * h.shape[0]]
     for t in range(out.shape[0]):

@@ -1,7 +1,7 @@
-"""The compiled inner loop of many streams of one tiered network in lockstep.
+"""Compiled loop of many streams of one tiered network in lockstep.
 
-The same steps as :mod:`noizenet.model.kernel_tiered`, with one more axis: every vector is a matrix [size, streams], so
-that a matrix of weights is read once for all streams and its product is BLAS's.
+The steps are those of :mod:`noizenet.model.kernel_tiered` with one more axis: every vector is a matrix [size, streams].
+A weight matrix is read once for all streams, and BLAS computes the product.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from noizenet.kernels.products import COLUMNS, ROWS, TALL, B, W
 from noizenet.model.features import GAIN
 from noizenet.model.kernel_tiered import (
     ADAPT,
+    COARSE_PROJ,
     FRAME,
     HEAD,
     HIDDEN,
     LATEST,
     LAYERS,
     MEASURES,
+    OUT_PROJ,
     SAMPLES,
-    SAY,
-    SPEAK,
     TIER,
     W_HH,
     W_IH,
     adapt_lpc,
-    describe,
     draw_mixture,
+    lpc_features,
     lpc_predict,
     measure,
-    place_mixture,
+    mixture_params,
     push,
 )
 from noizenet.model.numeric import GRU, LSTM, draw_class
@@ -49,11 +49,11 @@ def _begin(biases: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
 
 
 @compiled
-def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, spare: Any) -> None:
+def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, product_buffer: Any) -> None:
     columns = row[COLUMNS]
     first = row[W] + part * rows * columns
     block = weights[first : first + rows * columns]
-    product = spare[:rows]
+    product = product_buffer[:rows]
     if rows >= TALL:
         for j in range(0, rows, TILE):
             end = min(j + TILE, rows)
@@ -66,11 +66,13 @@ def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, s
 
 
 @compiled
-def _recur(cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any, spare: Any) -> None:
+def _recur(
+    cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any, product_buffer: Any
+) -> None:
     H, S = h.shape
     if cell == GRU:
         _begin(biases, row, 0, 3 * H, zh)
-        _add_product(weights, row, 0, 3 * H, h, zh, spare)
+        _add_product(weights, row, 0, 3 * H, h, zh, product_buffer)
         for j in range(H):
             for s in range(S):
                 r = sigmoid(z[j, s] + zh[j, s])
@@ -78,13 +80,13 @@ def _recur(cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: An
                 n = tanh(z[2 * H + j, s] + r * zh[2 * H + j, s])
                 h[j, s] = (float32(1.0) - u) * n + u * h[j, s]
     elif cell == LSTM:
-        _add_product(weights, row, 0, 4 * H, h, z, spare)
+        _add_product(weights, row, 0, 4 * H, h, z, product_buffer)
         for j in range(H):
             for s in range(S):
                 c[j, s] = sigmoid(z[H + j, s]) * c[j, s] + sigmoid(z[j, s]) * tanh(z[2 * H + j, s])
                 h[j, s] = sigmoid(z[3 * H + j, s]) * tanh(c[j, s])
     else:
-        _add_product(weights, row, 0, H, h, z, spare)
+        _add_product(weights, row, 0, H, h, z, product_buffer)
         for j in range(H):
             for s in range(S):
                 h[j, s] = tanh(z[j, s])
@@ -100,30 +102,30 @@ def _relu_sum(y: Any, rows: Any, genre: Any, condition: Any) -> None:
 @compiled
 def run_batch(
     cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, fixed: Any, edges: Any, given: Any, coarse_table: Any,
-    h: Any, c: Any, ring: Any, place: Any, taps: Any, recent: Any, condition: Any, coarse_drawn: Any, coarse: Any,
-    taper: Any, hop: Any, own: Any, lpc: Any, error: Any, seen: Any,
+    genre: Any, features: Any, tables: Any, base_taps: Any, edges: Any, previous: Any, coarse_table: Any,
+    h: Any, c: Any, ring: Any, position: Any, taps: Any, recent: Any, condition: Any, coarse_drawn: Any, coarse: Any,
+    taper: Any, hop: Any, n_learned: Any, lpc: Any, lpc_stats: Any, lpc_work: Any,
     uniforms: Any, temperature: Any, top_k: Any, top_p: Any,
-    x: Any, z: Any, zh: Any, a: Any, b: Any, spare: Any, column: Any, row_p: Any, out: Any,
+    x: Any, z: Any, zh: Any, a: Any, b: Any, product_buffer: Any, column: Any, row_p: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Run samples of every stream: as :func:`noizenet.model.kernel_tiered.run_tiered`, streams last.
+    """Run samples of every stream: :func:`noizenet.model.kernel_tiered.run_tiered` with streams as the last axis.
 
     h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre
-    [tiers + 1 + M, D, streams]; wish [tiers + 1, D, streams]; sketched [M, streams]; sketches [n, M, streams];
-    lpc [P, streams]; error [2, streams]; uniforms and out [samples, streams].
+    [tiers + 1 + M, D, streams]; condition [tiers + 1, D, streams]; coarse_drawn [M, streams]; coarse [n, M, streams];
+    lpc [P, streams]; lpc_stats [2, streams]; uniforms and out [samples, streams].
     """
-    count, order = tiers.shape[0], fixed.shape[0]
+    count, order = tiers.shape[0], base_taps.shape[0]
     length, S = ring.shape[0] // 4, ring.shape[1]
     bottom = count * TIER
     C = layout[bottom + LATEST][ROWS]
     outputs = layout[bottom + HEAD][ROWS]
     has_coarse = coarse_table.shape[2] > 0
-    drawn = 0
-    guesses = np.zeros(S, np.float32)
+    coarse_step = 0
+    lpc_means = np.zeros(S, np.float32)
     gain = float32(1.0) / float32(GAIN)
     for t in range(out.shape[0]):
-        now = place[1]
-        end = 2 * (place[0] + length)
+        now = position[1]
+        end = 2 * (position[0] + length)
         for k in range(count - 1, -1, -1):
             if now % tiers[k, SAMPLES] != 0:
                 continue
@@ -138,29 +140,29 @@ def run_batch(
                 window = b[: size + MEASURES]
             if k < count - 1:
                 part = now % tiers[k + 1, SAMPLES] // tiers[k, SAMPLES]
-                speaker = layout[(k + 1) * TIER + SPEAK]
-                _begin(biases, speaker, part, inputs, x)
-                _add_product(weights, speaker, part, inputs, h[k + 1, : tiers[k + 1, HIDDEN]], x, spare)
+                proj_row = layout[(k + 1) * TIER + OUT_PROJ]
+                _begin(biases, proj_row, part, inputs, x)
+                _add_product(weights, proj_row, part, inputs, h[k + 1, : tiers[k + 1, HIDDEN]], x, product_buffer)
             else:
                 x[:inputs] = float32(0.0)
-            _add_product(weights, rows[FRAME], 0, inputs, window, x, spare)
+            _add_product(weights, rows[FRAME], 0, inputs, window, x, product_buffer)
             _relu_sum(x, inputs, genre[k], condition[k])
             _begin(biases, rows[W_IH], 0, width, z)
-            _add_product(weights, rows[W_IH], 0, width, x[:inputs], z, spare)
-            _recur(cell, weights, biases, rows[W_HH], h[k, :units], c[k, :units], z, zh, spare)
+            _add_product(weights, rows[W_IH], 0, width, x[:inputs], z, product_buffer)
+            _recur(cell, weights, biases, rows[W_HH], h[k, :units], c[k, :units], z, zh, product_buffer)
             if has_coarse and k == count - 1:
                 for q in range(MEASURES):
-                    row = layout[bottom + SAY + q]
+                    row = layout[bottom + COARSE_PROJ + q]
                     R = row[ROWS]
                     _begin(biases, row, 0, R, z)
-                    _add_product(weights, row, 0, R, h[k, :units], z, spare)
+                    _add_product(weights, row, 0, R, h[k, :units], z, product_buffer)
                     for s in range(S):
                         for j in range(R):
                             column[j] = z[j, s] + genre[count + 1 + q, j, s]
                             if q > 0:
-                                column[j] += given[q, coarse_drawn[q - 1, s], j]
-                        coarse_drawn[q, s] = draw_class(column[:R], coarse[drawn, q, s], temperature, 0, top_p)
-                drawn += 1
+                                column[j] += previous[q, coarse_drawn[q - 1, s], j]
+                        coarse_drawn[q, s] = draw_class(column[:R], coarse[coarse_step, q, s], temperature, 0, top_p)
+                coarse_step += 1
                 for layer in range(condition.shape[0]):
                     for j in range(condition.shape[1]):
                         for s in range(S):
@@ -170,26 +172,28 @@ def run_batch(
             if k == 0 and order > 0:
                 for j in range(order):
                     for s in range(S):
-                        taps[j, s] = fixed[j]
+                        taps[j, s] = base_taps[j]
                 if layout[bottom + ADAPT][ROWS] > 0:
-                    _add_product(weights, layout[bottom + ADAPT], 0, order, h[0, :units], taps, spare)
+                    _add_product(weights, layout[bottom + ADAPT], 0, order, h[0, :units], taps, product_buffer)
 
         part = now % tiers[0, SAMPLES]
-        _begin(biases, layout[SPEAK], part, C, a)
-        _add_product(weights, layout[SPEAK], part, C, h[0, : tiers[0, HIDDEN]], a, spare)
+        _begin(biases, layout[OUT_PROJ], part, C, a)
+        _add_product(weights, layout[OUT_PROJ], part, C, h[0, : tiers[0, HIDDEN]], a, product_buffer)
         size = layout[bottom + LATEST][COLUMNS]
         if lpc.shape[0] > 0:
             size -= 3
             if now % hop == 0:
                 for s in range(S):
-                    adapt_lpc(ring[end - 2 * taper.shape[0] : end, s], taper, gain, lpc[:, s], seen, error[:, s])
+                    adapt_lpc(
+                        ring[end - 2 * taper.shape[0] : end, s], taper, gain, lpc[:, s], lpc_work, lpc_stats[:, s]
+                    )
             b[:size] = ring[end - size : end]
             for s in range(S):
-                guesses[s] = lpc_predict(lpc[:, s], ring[:, s], end, gain)
-                describe(guesses[s], error[:, s], gain, b[size : size + 3, s])
-            _add_product(weights, layout[bottom + LATEST], 0, C, b[: size + 3], a, spare)
+                lpc_means[s] = lpc_predict(lpc[:, s], ring[:, s], end, gain)
+                lpc_features(lpc_means[s], lpc_stats[:, s], gain, b[size : size + 3, s])
+            _add_product(weights, layout[bottom + LATEST], 0, C, b[: size + 3], a, product_buffer)
         else:
-            _add_product(weights, layout[bottom + LATEST], 0, C, ring[end - size : end], a, spare)
+            _add_product(weights, layout[bottom + LATEST], 0, C, ring[end - size : end], a, product_buffer)
         for lag in range(tables.shape[0]):
             for s in range(S):
                 for j in range(C):
@@ -197,22 +201,24 @@ def run_batch(
         _relu_sum(a, C, genre[count], condition[count])
         for layer in range(bottom + LAYERS, layout.shape[0]):
             _begin(biases, layout[layer], 0, C, b)
-            _add_product(weights, layout[layer], 0, C, a[:C], b, spare)
+            _add_product(weights, layout[layer], 0, C, a[:C], b, product_buffer)
             for j in range(C):
                 for s in range(S):
                     a[j, s] = max(b[j, s], float32(0.0))
         _begin(biases, layout[bottom + HEAD], 0, outputs, z)
-        _add_product(weights, layout[bottom + HEAD], 0, outputs, a[:C], z, spare)
+        _add_product(weights, layout[bottom + HEAD], 0, outputs, a[:C], z, product_buffer)
         for s in range(S):
             for j in range(outputs):
                 column[j] = z[j, s]
             if mixture:
                 level = coarse_drawn[0, s] if has_coarse else -1
-                place_mixture(column[:outputs], own, taps[:, s], guesses[s], ring[:, s], end, gain, error[:, s], level)
+                mixture_params(
+                    column[:outputs], n_learned, taps[:, s], lpc_means[s], ring[:, s], end, gain, lpc_stats[:, s], level
+                )
                 chosen = draw_mixture(column[:outputs], uniforms[t, s], temperature, top_p, edges, row_p)
             else:
                 chosen = draw_class(column[:outputs], uniforms[t, s], temperature, top_k, top_p)
             out[t, s] = chosen
-            push(chosen, features, ring[:, s], place[0], recent[:, s])
-        place[0] = (place[0] + 1) % length
-        place[1] = now + 1
+            push(chosen, features, ring[:, s], position[0], recent[:, s])
+        position[0] = (position[0] + 1) % length
+        position[1] = now + 1

@@ -1,6 +1,6 @@
-"""The compiled inner loop of token networks: any number of streams in lockstep, one thread, no Python per frame.
+"""Compiled loop of token networks: any number of streams in lockstep, one thread, no Python per frame.
 
-Each stream's frames are what they would be alone, to the bit: only the weights are read together.
+Each stream's frames are bit by bit those of a single stream; only the reads of the weights are shared.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from noizenet.kernels.products import add_products, begin_all
 from noizenet.model.architecture import RMS_EPS
 from noizenet.model.numeric import GRU, apply_gates, draw_class, nll
 
-# Rows of the layout: a layer's input and recurrent matrices in turn; of each code what is said and what comes out; the
-# matrix of the lookbacks, where there are some; of each code the two matrices of its gated layer, where it has one.
+# Rows of the layout: each layer's input and recurrent matrices; each code's input and output projections; with
+# lookbacks their matrix; with gated layers the two matrices of each code.
 
 
 @compiled_as_written
@@ -44,62 +44,65 @@ def add_gated_layer(
 
 
 @compiled_as_written
-def embed_lookbacks(codes: Any, history: Any, lookback_codes: Any, past: Any) -> None:
-    """Sum the embeddings of what was played at rows `lookback_codes` [S, L] of the history: past [S, L · E]."""
+def embed_lookbacks(codes: Any, history: Any, lookback_codes: Any, lookback_embedding: Any) -> None:
+    """Sum the code embeddings of the history's frames at `lookback_codes` [S, L]: lookback_embedding [S, L · E]."""
     E = codes.shape[2]
-    for s in range(past.shape[0]):
+    for s in range(lookback_embedding.shape[0]):
         for i in range(lookback_codes.shape[1]):
-            own = past[s, i * E : (i + 1) * E]
+            target = lookback_embedding[s, i * E : (i + 1) * E]
             for e in range(E):
-                own[e] = float32(0.0)
+                target[e] = float32(0.0)
             if lookback_codes[s, i] >= 0:
                 for k in range(codes.shape[0]):
                     row = codes[k, history[s, lookback_codes[s, i], k]]
                     for e in range(E):
-                        own[e] += row[e]
+                        target[e] += row[e]
 
 
 @compiled
 def run_tokens(
     cell: Any, gates: Any, residual: Any, dilations: Any,
-    weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, given: Any, shared: Any, genre_projs: Any,
-    clock: Any, beats: Any, beat_phase: Any, phrase: Any, parts: Any, phrase_beat: Any, look: Any,
+    weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, code_embeddings: Any, shared: Any,
+    genre_projs: Any, stack_phase: Any, head_phase: Any, beat_phase: Any,
+    stack_phrase: Any, head_phrase: Any, phrase_beat: Any, head_lookback: Any,
     lookback_codes: Any, history: Any,
     norms: Any, h: Any, c: Any, current: Any, forced: Any, uniforms: Any, noise: Any,
-    temperatures: Any, top_k: Any, top_p: Any, genre_guidance: Any, beat_guidance: Any, x: Any, past: Any, told: Any,
-    z: Any, zh: Any,
-    hidden: Any, y: Any, wide: Any, logits: Any, plain: Any, nll_sum: Any, out: Any, record: Any,
+    temperatures: Any, top_k: Any, top_p: Any, genre_guidance: Any, beat_guidance: Any,
+    x: Any, lookback_embedding: Any, layer_output: Any, z: Any, zh: Any,
+    hidden: Any, y: Any, wide: Any, logits: Any, raw_logits: Any, nll_sum: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run frames of K codes: out [S, n, K] for S streams.
 
-    codes [K, V, E] are embeddings, given [K (K - 1) / 2, V, D] what each code hears of those before it (where it is
-    `shared`, [K - 1, V, D], all hear the same), colours [S, K, D] what it hears of the genre; `clock` [P + 1, E] and
-    `beats` [K, P + 1, D] are what stack and head hear at each of P phases of a beat, of which `beat_phase` [S, n] tells
-    (0: none), `phrase` [Q + 1, E] and `parts` [K, Q + 1, D] the same of the Q beats of a phrase, of which `phrase_beat`
-    [S, n] tells. `lookback_codes` [S, n, L] are the rows of `history` [S, N + n, K] that lay so many beats ago (-1:
-    none), and `look` [L, K, V + 1, D] is what the head hears of a code v there, in row v + 1; the last n rows of the
-    history are written here. `norms` [K, D] are those of gated layers, [0, D] for none. State: h and c [R, S, H], whose
-    rows are the layers' queues (of `dilations` states each, the oldest first), current [S, K]. With `genre_guidance`
-    the logits go as much further from those without the genre, with `beat_guidance` from those without the phase of the
-    beat. `forced` [S, n, K] holds the frames to follow, or is empty to sample. Where `noise` [S, n, K] is not negative
-    it stands in for the drawn code. `temperatures` and `top_p` are per code. `nll_sum` [S, 2] takes nats and the number
-    of frames they are summed over, `record` [S, n, K · V] the logits, or is empty. Scratch: x [S, E], past [S, L · E],
-    told [S, H], z and zh [S, G · H]; deep and y [3 S, D], wide [3 S, 2 D] and logits [3 S, V], of which the first third
-    is what is drawn from, and those that follow are without the genre and without the phase, as far as they are needed;
-    plain [V].
+    Embeddings of the stack, size E: `codes` [K, V, E]; `stack_phase` [P + 1, E] of the beat's phase; `stack_phrase`
+    [Q + 1, E] of the beat in the phrase. Embeddings of the head, size D: `code_embeddings` [K (K - 1) / 2, V, D] of the
+    codes before each code ([K - 1, V, D] if `shared`); `genre_projs` [S, K, D] of the genre; `head_phase`
+    [K, P + 1, D]; `head_phrase` [K, Q + 1, D]; `head_lookback` [L, K, V + 1, D], code v in row v + 1. `norms` [K, D]
+    belong to the gated layers; [0, D] without them.
+
+    Conditioning: `beat_phase` and `phrase_beat` [S, n], 0 for none; `lookback_codes` [S, n, L], indices of frames in
+    `history` [S, N + n, K], -1 for none. The last n frames of the history are written here. State: h and c [R, S, H],
+    whose rows are the layers' queues of `dilations` states each, oldest first; current [S, K].
+
+    `forced` [S, n, K] holds the codes of teacher forcing, or is empty to sample. `noise` [S, n, K] replaces the chosen
+    code where it is not negative; empty for none. `temperatures` and `top_p` are per code. With `genre_guidance` and
+    `beat_guidance` the logits are moved away from the logits without the genre and without the beat's phase. `nll_sum`
+    [S, 2] accumulates nats and the number of frames. `record` [S, n, K · V] receives the logits, or is empty.
+
+    Scratch: x [S, E]; lookback_embedding [S, L · E]; layer_output [S, H]; z and zh [S, G · H]; hidden and y [3 S, D],
+    wide [3 S, 2 D] and logits [3 S, V], whose first S rows are conditional; the rows without the genre and those
+    without the phase follow if they are needed; raw_logits [V].
     """
     streams, count, K = out.shape
     V, E = codes.shape[1:]
     layers, H, D = dilations.shape[0], h.shape[2], hidden.shape[1]
     width = gates * H
-    free = (
-        streams if genre_guidance > 0.0 else 0
-    )  # where the rows without the genre begin, and below those without the beat
-    still = (free + streams) if beat_guidance > 0.0 else 0
+    # First rows of the logits without the genre and of those without the beat.
+    uncond_genre_at = streams if genre_guidance > 0.0 else 0
+    uncond_beat_at = (uncond_genre_at + streams) if beat_guidance > 0.0 else 0
     lookbacks = lookback_codes.shape[2]
-    blocks = 2 * layers + 2 * K + (lookbacks > 0)  # where the layout's rows of the gated layers begin
-    made = history.shape[1] - count  # where the history's rows of these frames begin
-    said = streams * (1 + (genre_guidance > 0.0) + (beat_guidance > 0.0))
+    first_gated = 2 * layers + 2 * K + (lookbacks > 0)  # first layout row of the gated layers
+    first_new = history.shape[1] - count  # index of the first new frame in the history
+    n_rows = streams * (1 + (genre_guidance > 0.0) + (beat_guidance > 0.0))
     for t in range(count):
         for s in range(streams):
             row = codes[0, current[s, 0]]
@@ -110,95 +113,103 @@ def run_tokens(
                 for e in range(E):
                     x[s, e] += row[e]
             if beat_phase[s, t] > 0:
-                row = clock[beat_phase[s, t]]
+                row = stack_phase[beat_phase[s, t]]
                 for e in range(E):
                     x[s, e] += row[e]
             if phrase_beat[s, t] > 0:
-                row = phrase[phrase_beat[s, t]]
+                row = stack_phrase[phrase_beat[s, t]]
                 for e in range(E):
                     x[s, e] += row[e]
         if lookbacks > 0:
-            embed_lookbacks(codes, history, lookback_codes[:, t], past)
-            add_products(weights, scales, layout[2 * layers + 2 * K], E, past, x)
+            embed_lookbacks(codes, history, lookback_codes[:, t], lookback_embedding)
+            add_products(weights, scales, layout[2 * layers + 2 * K], E, lookback_embedding, x)
         first = 0
         for layer in range(layers):
             inputs, recurrent = layout[2 * layer], layout[2 * layer + 1]
             last = first + dilations[layer] - 1
             begin_all(biases, inputs, z)
-            add_products(weights, scales, inputs, width, x if layer == 0 else told, z)
+            add_products(weights, scales, inputs, width, x if layer == 0 else layer_output, z)
             if cell == GRU:
                 begin_all(biases, recurrent, zh)
             add_products(weights, scales, recurrent, width, h[first], zh if cell == GRU else z)
             for s in range(streams):
-                oldest, kept = h[first, s], c[first, s]
-                apply_gates(cell, oldest, kept, z[s], zh[s])
-                heard = told[s]
-                for j in range(H):  # what it has come to is told to the next layer, and goes to the queue's end
-                    value, memory = oldest[j], kept[j]
+                h_oldest, c_oldest = h[first, s], c[first, s]
+                apply_gates(cell, h_oldest, c_oldest, z[s], zh[s])
+                out_row = layer_output[s]
+                for j in range(H):  # the new state is the layer's output, and the last of its queue
+                    h_new, c_new = h_oldest[j], c_oldest[j]
                     for row in range(first, last):
                         h[row, s, j] = h[row + 1, s, j]
                         c[row, s, j] = c[row + 1, s, j]
-                    h[last, s, j] = value
-                    c[last, s, j] = memory
-                    heard[j] = heard[j] + value if residual and layer > 0 else value
+                    h[last, s, j] = h_new
+                    c[last, s, j] = c_new
+                    out_row[j] = out_row[j] + h_new if residual and layer > 0 else h_new
             first = last + 1
         for k in range(K):
-            in_proj, speak = layout[2 * layers + 2 * k], layout[2 * layers + 2 * k + 1]
+            in_proj, out_proj = layout[2 * layers + 2 * k], layout[2 * layers + 2 * k + 1]
             begin_all(biases, in_proj, hidden[:streams])
-            add_products(weights, scales, in_proj, D, told, hidden[:streams])
+            add_products(weights, scales, in_proj, D, layer_output, hidden[:streams])
             for s in range(streams):
                 for j in range(k):
-                    row = given[j if shared else k * (k - 1) // 2 + j, out[s, t, j]]
+                    row = code_embeddings[j if shared else k * (k - 1) // 2 + j, out[s, t, j]]
                     for d in range(D):
                         hidden[s, d] += row[d]
                 if phrase_beat[s, t] > 0:
-                    row = parts[k, phrase_beat[s, t]]
+                    row = head_phrase[k, phrase_beat[s, t]]
                     for d in range(D):
                         hidden[s, d] += row[d]
                 for i in range(lookbacks):
                     if lookback_codes[s, t, i] >= 0:
-                        row = look[i, k, history[s, lookback_codes[s, t, i], k] + 1]
+                        row = head_lookback[i, k, history[s, lookback_codes[s, t, i], k] + 1]
                         for d in range(D):
                             hidden[s, d] += row[d]
-                row = beats[k, beat_phase[s, t]]  # zeros where no beat is told
+                row = head_phase[k, beat_phase[s, t]]  # zeros without a beat
                 if genre_guidance > 0.0:
                     for d in range(D):
-                        hidden[free + s, d] = hidden[s, d] + row[d]
+                        hidden[uncond_genre_at + s, d] = hidden[s, d] + row[d]
                 if beat_guidance > 0.0:
                     for d in range(D):
-                        hidden[still + s, d] = hidden[s, d] + genre_projs[s, k, d]
+                        hidden[uncond_beat_at + s, d] = hidden[s, d] + genre_projs[s, k, d]
                 for d in range(D):
                     hidden[s, d] = hidden[s, d] + genre_projs[s, k, d] + row[d]
             if norms.shape[0] > 0:
-                up = blocks + 2 * k
+                up = first_gated + 2 * k
                 add_gated_layer(
-                    weights, scales, biases, layout[up], layout[up + 1], norms[k], hidden[:said], y[:said], wide[:said]
+                    weights,
+                    scales,
+                    biases,
+                    layout[up],
+                    layout[up + 1],
+                    norms[k],
+                    hidden[:n_rows],
+                    y[:n_rows],
+                    wide[:n_rows],
                 )
-            for s in range(said):
+            for s in range(n_rows):
                 for d in range(D):
                     hidden[s, d] = max(hidden[s, d], float32(0.0))
-            begin_all(biases, speak, logits[:said])
-            add_products(weights, scales, speak, V, hidden[:said], logits)
+            begin_all(biases, out_proj, logits[:n_rows])
+            add_products(weights, scales, out_proj, V, hidden[:n_rows], logits)
             for s in range(streams):
-                own = logits[s]
+                target = logits[s]
                 if record.shape[0] > 0:
                     for v in range(V):
-                        record[s, t, k * V + v] = own[v]
+                        record[s, t, k * V + v] = target[v]
                 for v in range(V):
-                    plain[v] = own[v]
+                    raw_logits[v] = target[v]
                 if forced.shape[0] > 0:
                     chosen = forced[s, t, k]
                 else:
                     if genre_guidance > 0.0:
-                        uncond_genre = logits[free + s]
+                        uncond_genre = logits[uncond_genre_at + s]
                         for v in range(V):
-                            own[v] += genre_guidance * (plain[v] - uncond_genre[v])
+                            target[v] += genre_guidance * (raw_logits[v] - uncond_genre[v])
                     if beat_guidance > 0.0 and beat_phase[s, t] > 0:
-                        uncond_beat = logits[still + s]
+                        uncond_beat = logits[uncond_beat_at + s]
                         for v in range(V):
-                            own[v] += beat_guidance * (plain[v] - uncond_beat[v])
-                    chosen = draw_class(own, uniforms[s, t, k], temperatures[k], top_k, top_p[k])
-                nll_sum[s, 0] += nll(plain, chosen)
+                            target[v] += beat_guidance * (raw_logits[v] - uncond_beat[v])
+                    chosen = draw_class(target, uniforms[s, t, k], temperatures[k], top_k, top_p[k])
+                nll_sum[s, 0] += nll(raw_logits, chosen)
                 if noise.shape[0] > 0 and noise[s, t, k] >= 0:
                     chosen = noise[s, t, k]
                 out[s, t, k] = chosen
@@ -206,4 +217,4 @@ def run_tokens(
             nll_sum[s, 1] += 1.0
             for k in range(K):
                 current[s, k] = out[s, t, k]
-                history[s, made + t, k] = out[s, t, k]
+                history[s, first_new + t, k] = out[s, t, k]

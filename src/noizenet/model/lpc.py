@@ -1,9 +1,9 @@
-"""Backward-adaptive linear prediction: what the last thousand samples themselves say about the next one.
+"""Backward-adaptive linear prediction of the next sample from the last thousand samples.
 
 The autocorrelation method with the Levinson-Durbin recursion (J. Makhoul, "Linear Prediction: A Tutorial Review", Proc.
-IEEE 63(4), 1975), over samples that are known already, so that nothing has to be stored or learned. It adapts to any
-sound within milliseconds, which weights learned from other records cannot; a network beside it (J.-M. Valin,
-J. Skoglund, "LPCNet", ICASSP 2019) is left with what is not linear.
+IEEE 63(4), 1975), over past samples, so that no taps have to be stored or learned. It adapts to any sound within
+milliseconds, which learned weights cannot. The network models the residual (as in J.-M. Valin, J. Skoglund, "LPCNet",
+ICASSP 2019).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from noizenet.model.features import LPC_FLOOR, LPC_POWER, LPC_WINDOW, SMALLEST_S
 
 
 def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the taps of the linear predictor of stretches of samples, the size of its error, and their level.
+    """Return the taps of the linear predictor of segments of samples, the scale of its error, and their level.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def predictors(past: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
         error's variance; the logarithm [...] of the root mean square of the past. float32.
     """
     taper = torch.from_numpy(lpc_taper()).to(past.device)
-    seen = past.double() * taper
-    spectrum = torch.fft.rfft(seen, 2 * LPC_WINDOW)
+    windowed = past.double() * taper
+    spectrum = torch.fft.rfft(windowed, 2 * LPC_WINDOW)
     r = torch.fft.irfft(spectrum.abs().square(), 2 * LPC_WINDOW)[..., : order + 1]
     first = r[..., 0] * (1 + LPC_FLOOR) + 1e-9
     error, taps = first, r[..., :0]
-    for m in range(order):  # taps hold newest first
+    for m in range(order):  # newest sample first here
         k = (r[..., m + 1] - (taps * r[..., 1 : m + 1].flip(-1)).sum(-1)) / error
         taps = torch.cat([taps - k[..., None] * taps.flip(-1), k[..., None]], -1)
         error = error * (1 - k.square())

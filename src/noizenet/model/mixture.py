@@ -1,12 +1,12 @@
-"""A mixture of logistic distributions over the numbers that ordered classes stand for.
+"""A mixture of logistic distributions over the values of ordered classes.
 
-After T. Salimans et al., "PixelCNN++" (ICLR 2017), §2.1: class v stands for a number, its bin reaches half way to
-its neighbours (the outermost to infinity), and its probability is what the mixture puts into the bin:
+After T. Salimans et al., "PixelCNN++" (ICLR 2017), §2.1: each class v has a value. Its bin extends half way to its
+neighbours (the outermost to infinity), and its probability is the mass of the mixture in the bin:
 
     P(v) = Σ_k π_k (σ((hi_v - μ_k) / s_k) - σ((lo_v - μ_k) / s_k))
 
-so that bits per sample are exact and comparable with a categorical head's on the same classes, for 256 of them as
-for 65,536. The bins need not be equal: mu-law's are narrow near zero.
+so that bits per sample are exact and comparable with a categorical head's on the same classes, for 256 classes and
+for 65,536 alike. The bins need not be equal: mu-law's are narrow near zero.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from noizenet.model.sampling import Sampling
 
 
 class MixtureHead(Head):
-    """K logistic distributions around a given centre.
+    """K logistic components around a given centre.
 
-    The output [..., 3K] holds K weights' logits, K means and K logarithms of scales; the layer's own numbers for
-    the means are offsets from the centre in units of the scale.
+    The output [..., 3K] holds K weights' logits, K means and K logarithms of scales; the linear layer
+    gives the means as offsets from the centre in units of the scale.
     """
 
     edges: Tensor
@@ -41,18 +41,18 @@ class MixtureHead(Head):
         self.set_values(torch.linspace(-1, 1, architecture.levels))
 
     def set_values(self, values: Tensor) -> None:
-        """Tell the head what number each class stands for, [V], rising."""
+        """Set the value of each class, [V], increasing."""
         self.edges = torch.from_numpy(edges_of(values.cpu().numpy())).to(values.device)
 
     def around(self, h: Tensor, centre: Tensor, scale: Tensor | float = 0.0) -> Tensor:
         """Return the output [..., 3K] for features h [..., H] around `centre` [..., K or 1], in float32.
 
-        `scale` [..., K] is the logarithm of the scales that the layer's own are relative to.
+        `scale` [..., K] is added to the layer's log scales.
         """
         k = self.mixtures
         logits, offsets, log_scales = torch.split(self.linear(h.float()), k, -1)
         log_scales = (log_scales + scale).clamp(LOG_SCALE_LOW, LOG_SCALE_HIGH)
-        # Without the detachment the scale learns from the mean's error twice, and trains less steadily.
+        # Detached: otherwise the scale also gets the gradient of the mean, and training is less stable.
         means = centre + offsets * log_scales.detach().exp()
         return torch.cat([logits, means, log_scales], -1)
 
@@ -63,8 +63,8 @@ class MixtureHead(Head):
     def log_probability(self, output: Tensor, classes: Tensor) -> Tensor:
         """Return log P of classes [...] under outputs [..., 3K].
 
-        With a = (hi - μ) / s and b = (lo - μ) / s: σ(a) - σ(b) = σ(a) σ(-b) (1 - e^(b - a)), whose logarithm loses
-        no digits however far out the bin lies.
+        With a = (hi - μ) / s and b = (lo - μ) / s: σ(a) - σ(b) = σ(a) σ(-b) (1 - e^(b - a)), whose logarithm keeps
+        its precision for bins far from the mean.
         """
         logits, means, log_scales = torch.split(output.float(), self.mixtures, -1)
         inverse = torch.exp(-log_scales)
@@ -93,10 +93,10 @@ class MixtureHead(Head):
 def draw(output: Tensor, uniform: Tensor, sampling: Sampling, edges: Tensor) -> Tensor:
     """Draw classes from mixtures: the reference for the compiled kernel.
 
-    One uniform number chooses the component; what is left of it, spread over [0, 1) again, goes through the
-    component's inverse distribution function. Temperature divides the weights' logits and multiplies the scales
-    (0: the likeliest component's mean). Top-p keeps the likeliest components that together hold it, and of each
-    its central part.
+    One uniform number chooses the component; its remainder, rescaled to [0, 1), goes through the component's inverse
+    distribution function. Temperature divides the weights' logits and multiplies the scales (0: the mean of the most
+    probable component). Top-p keeps the most probable components that together have this probability, and the central
+    part of each.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def draw(output: Tensor, uniform: Tensor, sampling: Sampling, edges: Tensor) -> 
         [...], in [0, 1).
     sampling : Sampling
     edges : Tensor
-        [V + 1], the bins' limits.
+        [V + 1], bin edges.
     """
     logits, means, log_scales = output.double().chunk(3, -1)
     if sampling.temperature == 0:
@@ -118,13 +118,13 @@ def draw(output: Tensor, uniform: Tensor, sampling: Sampling, edges: Tensor) -> 
         kept = torch.where(ordered.cumsum(-1) - ordered < sampling.top_p, ordered, 0.0)
         p = torch.zeros_like(p).scatter(-1, order, kept)
         p = p / p.sum(-1, keepdim=True)
-    reached = p.cumsum(-1)
-    chosen = (reached <= uniform[..., None]).sum(-1, keepdim=True).clamp(max=p.shape[-1] - 1)
-    weight, above = p.gather(-1, chosen)[..., 0], reached.gather(-1, chosen)[..., 0]
-    rest = ((uniform - (above - weight)) / weight).clamp(1e-9, 1 - 1e-9)
-    rest = 0.5 + (rest - 0.5) * sampling.top_p
+    cumulative = p.cumsum(-1)
+    chosen = (cumulative <= uniform[..., None]).sum(-1, keepdim=True).clamp(max=p.shape[-1] - 1)
+    weight, upper = p.gather(-1, chosen)[..., 0], cumulative.gather(-1, chosen)[..., 0]
+    remainder = ((uniform - (upper - weight)) / weight).clamp(1e-9, 1 - 1e-9)
+    remainder = 0.5 + (remainder - 0.5) * sampling.top_p
     scale = sampling.temperature * log_scales.gather(-1, chosen)[..., 0].exp()
-    return _class_of(means.gather(-1, chosen)[..., 0] + scale * torch.logit(rest), edges)
+    return _class_of(means.gather(-1, chosen)[..., 0] + scale * torch.logit(remainder), edges)
 
 
 def _class_of(value: Tensor, edges: Tensor) -> Tensor:

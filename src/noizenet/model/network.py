@@ -1,4 +1,4 @@
-"""What every network keeps to, and the one that fits a description."""
+"""Base class of networks, and their construction from an architecture."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from noizenet.model.architecture import Architecture
 from noizenet.model.heads import Head
 
 
-class Beat(NamedTuple):
-    """What a network with a clock is told of the frames to come; None where it has no such part, or is told nothing.
+class BeatInputs(NamedTuple):
+    """Beat conditioning of the target frames of a network with a clock; None for an unused part.
 
-    `beat_phase` [B, T] tell where in a beat a frame is, 1 to the clock's number of phases, and `phrase_beat` [B, T] in
-    which beat of a phrase, 1 to 16; 0: nothing is told. `lookback_codes` [B, T, L, K] are the codes of so many beats
-    ago; -1: nothing lies there.
+    `beat_phase` [B, T] is the phase of the beat, 1 to the clock's number of phases; 0: none. `phrase_beat` [B, T] is
+    the beat in the phrase, 1 to 16; 0: none. `lookback_codes` [B, T, L, K] are the codes at L distances in beats before
+    the target; -1: none.
     """
 
     beat_phase: Tensor | None = None
@@ -35,15 +35,15 @@ class Network(nn.Module):
     architecture : Architecture
         Shapes.
     head : Head
-        Turns outputs into losses and samples.
+        Computes losses and samples from outputs.
     frame_multiple : int
-        :meth:`forward` takes sequences whose length is a multiple of this.
+        The length of sequences in :meth:`forward` must be a multiple of this.
 
     Notes
     -----
     Shapes: frames are int [B, T, K] (classes; K is 1 but for codes) or float [B, T, D] (vectors); a genre mix is float
-    [B, G] whose rows sum to 1 (one-hot in training; anything between in generation); the state is [B, N], whatever it
-    holds.
+    [B, G] whose rows sum to 1 (one-hot in training; anything between in generation); the state is [B, N] for all
+    networks.
     """
 
     architecture: Architecture
@@ -52,7 +52,7 @@ class Network(nn.Module):
 
     @abstractmethod
     def start_state(self, batch: int) -> Tensor:
-        """Return the state of a track's start, [B, N]; it may be learned."""
+        """Return the state at the start of a track, [B, N]; it may be learned."""
 
     @abstractmethod
     def forward(self, frames: Tensor, mix: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,11 +62,11 @@ class Network(nn.Module):
         self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, beat_phase: Tensor | None = None,
         phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """Return the head's loss, the outputs and the state after, for given frames and what follows each of them.
+        """Return the head's loss, the outputs and the state after, for frames and their targets.
 
-        For heads that predict a distribution the loss is the whole exact cost of `targets`, in nats per frame. Where
-        the network has a clock, `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are what it is
-        told of each target (see :class:`Beat`); no other network heeds them.
+        For heads that predict a distribution the loss is the exact negative log-likelihood of `targets`, in nats per
+        frame. `beat_phase` and `phrase_beat` [B, T] and `lookback_codes` [B, T, L, K] are the beat conditioning of each
+        target (see :class:`BeatInputs`); networks without a clock ignore them.
         """
         output, after = self(frames, mix, state)
         with torch.autocast(output.device.type, enabled=False):
@@ -78,14 +78,13 @@ class Network(nn.Module):
 
 
 def make_network(architecture: Architecture, values: ArrayLike | Tensor | None = None) -> Network:
-    """Return a network with fresh weights.
+    """Return a network with random weights.
 
     Parameters
     ----------
     architecture : Architecture
     values : array, optional
-        The number that each class stands for, rising, [V]; evenly spread over [-1, 1] by default. Only networks
-        with tiers use it.
+        The value of each class, increasing, [V]; evenly spaced over [-1, 1] by default. Only tiered networks use it.
     """
     from noizenet.model.plain import PlainNetwork
     from noizenet.model.tiered import TieredNetwork
@@ -97,6 +96,6 @@ def make_network(architecture: Architecture, values: ArrayLike | Tensor | None =
 
 
 def make_head(architecture: Architecture, inputs: int) -> Head:
-    """Return the head that an architecture names, over `inputs` numbers."""
+    """Return the head of an architecture, for input size `inputs`."""
     head: Head = HEADS.load(architecture.options.head)(inputs, architecture)
     return head

@@ -1,4 +1,4 @@
-"""Parts of the networks' compiled loops: a cell's step, and the draw of a class."""
+"""Compiled functions that the networks' loops share: a cell's step, drawing a class, and its NLL."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from noizenet.kernels.products import ROWS, add_product, begin
 
 RNN, LSTM, GRU = 0, 1, 2
 CELL_NUMBERS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
-SURPRISE_EVERY = 16
-"""The drawn sample's probability is looked up once in so many samples: enough for a watch, and nearly free."""
+NLL_EVERY = 16
+"""The NLL is computed once in this number of samples: enough for monitoring, at almost no cost."""
 
 
 @compiled
 def recur(cell: Any, weights: Any, scales: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
-    """Finish one cell's step with its recurrent matrix. On entry z holds the input's part; h and c are updated."""
+    """Finish a cell's step: add the recurrent product to the input part in z, and update h and c."""
     rows = row[ROWS]
     if cell == GRU:
         begin(biases, row, 0, rows, zh)
@@ -30,7 +30,7 @@ def recur(cell: Any, weights: Any, scales: Any, biases: Any, row: Any, h: Any, c
 
 @compiled
 def apply_gates(cell: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
-    """Update h and c by the gates. z holds the input's part and, but for a GRU (there it is zh), the recurrent one."""
+    """Update h and c. z holds the input part and, except for a GRU, the recurrent part, which a GRU has in zh."""
     H = h.shape[0]
     if cell == GRU:
         for j in range(H):
@@ -57,7 +57,7 @@ def apply_gates(cell: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
 def truncate(p: Any, target: Any, count: Any) -> None:
     """Zero the small entries of p.
 
-    Kept is the least set of largest ones that sums to `target` (count = 0), or the `count` largest. The threshold
+    The smallest set of largest entries that sums to `target` is kept (count = 0), or the `count` largest. The threshold
     is found by bisection: no sorting, no allocation.
     """
     low, high = float32(0.0), float32(0.0)
@@ -106,23 +106,23 @@ def draw_class(p: Any, uniform: Any, temperature: Any, top_k: Any, top_p: Any) -
         total = float32(0.0)
         for j in range(V):
             total += p[j]
-    # Find the eighth of the classes first, then the class: sums of eighths vectorise, a running sum does not.
-    want, reached = float32(uniform) * total, float32(0.0)
+    # Find the eighth of the classes first, then the class: a block's sum vectorises, a cumulative sum does not.
+    threshold, cumulative = float32(uniform) * total, float32(0.0)
     first, width = 0, (V + 7) // 8
     while first + width < V:
         part = float32(0.0)
         for j in range(first, first + width):
             part += p[j]
-        if reached + part > want:
+        if cumulative + part > threshold:
             break
-        reached += part
+        cumulative += part
         first += width
     last = best
     for j in range(first, V):
         if p[j] > 0.0:
-            reached += p[j]
+            cumulative += p[j]
             last = j
-            if reached > want:
+            if cumulative > threshold:
                 return j
     return last
 

@@ -1,4 +1,4 @@
-"""The plain network: embed the frame and the genre → recurrent stack → head, all at one rate."""
+"""The plain network: embeddings of frame and genre → recurrent stack → head, all at one rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from noizenet.model.stack import Stack
 
 
 class PlainNetwork(Network):
-    """One stack of recurrent layers, one step a frame.
+    """One stack of recurrent layers, one step per frame.
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ class PlainNetwork(Network):
 
 
 def ordinal_code(levels: int, size: int) -> Tensor:
-    """Return where a class embedding begins to learn: neighbouring classes alike, [levels, size].
+    """Return the initial class embedding [levels, size], in which neighbouring classes are similar.
 
-    Classes of a quantiser are ordered. Beginning with smooth functions of the order (the position, its
-    exponential curve, then sines and cosines) instead of random numbers spares the network from finding that
-    out; what it is worth stands in docs/results.md.
+    Classes of a quantiser are ordered. With smooth functions of the order as initial values (the position, its
+    exponential curve, then sines and cosines) instead of random numbers the network does not have to learn the order;
+    for its benefit see docs/results.md.
     """
     y = torch.linspace(-1, 1, levels)
     columns = [1.7 * y, 3 * torch.sign(y) * torch.expm1(y.abs() * math.log(levels)) / (levels - 1)]

@@ -1,4 +1,4 @@
-"""How a frame is drawn from a predicted distribution: pure functions, the reference for the compiled kernel."""
+"""Sampling options and the truncated distribution: pure functions, the reference for the compiled kernels."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ class Sampling:
     Parameters
     ----------
     temperature : float
-        Divides the logits; 0 always takes the most likely class.
+        Divides the logits; 0 always takes the most probable class.
     top_k : int
-        Keep only the k most likely classes; 0 keeps all.
+        Keep only the k most probable classes; 0 keeps all.
     top_p : float
-        Keep the most likely classes that together hold this probability, in (0, 1] (A. Holtzman et al., 2020).
+        Keep the most probable classes that together have this probability, in (0, 1] (A. Holtzman et al., 2020).
     genre_guidance : float
-        How far the logits go beyond what the genre asks for: they are l(genre) + guidance · (l(genre) - l(any)), after
-        J. Ho and T. Salimans, "Classifier-free diffusion guidance", 2022. 0: the network's own. Only networks over
-        codes that are told the genre heed it.
+        Scale of classifier-free guidance by the genre: the logits are l(genre) + guidance · (l(genre) - l(any)), after
+        J. Ho and T. Salimans, "Classifier-free diffusion guidance", 2022. 0: no guidance. Only token networks with
+        genre conditioning use it.
     beat_guidance : float
-        The same of the beat: how far the logits go beyond what the clock asks for, from those without one. Only
-        networks with a clock heed it.
+        Scale of classifier-free guidance by the phase of the beat. Only networks with a clock use it.
     code_temperatures, code_top_p : tuple of float
-        Of networks over codes: by what the temperature is multiplied for each code of a frame, and each code's own
-        top-p in place of `top_p`; none: all alike.
+        For token networks: a factor of the temperature, and a top-p instead of `top_p`, for each code of a frame;
+        empty: the same for all codes.
 
     Raises
     ------
@@ -50,7 +49,7 @@ class Sampling:
     beat_guidance: float = 0.0
 
     def __post_init__(self) -> None:
-        # Kernels are compiled for the types of their arguments: a whole number would have them compiled anew.
+        # Kernels are compiled for the types of their arguments: an int would cause another compilation.
         for name in ("temperature", "top_p", "genre_guidance", "beat_guidance"):
             object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("code_temperatures", "code_top_p"):
@@ -84,7 +83,7 @@ class Sampling:
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
     """Return the distribution [..., V] that a class is drawn from.
 
-    Top-k is applied first, then top-p on what is left, then the rest is scaled up to 1.
+    Top-k is applied first, then top-p to the remaining classes, which are then normalised.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Layers of cells, one above the other."""
+"""A stack of recurrent layers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ class Stack(nn.Module):
     inputs, hidden, layers : int
     dropout : float
     dilations : sequence of int, optional
-        A layer of dilation d goes on from its state d frames ago (S. Chang et al., "Dilated recurrent neural networks",
-        NeurIPS 2017): it keeps d states in a queue, and what it remembers is d times as few steps away. 1 by default.
+        A layer of dilation d continues from its state d frames ago (S. Chang et al., "Dilated recurrent neural
+        networks", NeurIPS 2017): it keeps d states in a queue, and spans d times as many frames in the same number of
+        steps. 1 by default.
     residual : bool
-        Whether a layer above the first adds to what it hears, rather than replacing it (K. He et al., 2016).
+        Whether layers above the first have residual connections (K. He et al., 2016).
 
     Notes
     -----
@@ -57,13 +58,13 @@ class Stack(nn.Module):
         return torch.stack([zeros for zeros, d in zip(each, self.dilations, strict=True) for _ in range(d)])
 
     def queues(self, state: Tensor) -> Tensor:
-        """Return a network's flat state [B, N] as the layers' queues [R, S, B, H]."""
+        """Convert a network's flat state [B, N] to the layers' queues [R, S, B, H]."""
         cell = self.layers()[0]
         return state.reshape(state.shape[0], sum(self.dilations), cell.states, cell.hidden).permute(1, 2, 0, 3)
 
     @staticmethod
     def flat(queues: Tensor) -> Tensor:
-        """Return the layers' queues [R, S, B, H] as a flat state [B, N]."""
+        """Convert the layers' queues [R, S, B, H] to a flat state [B, N]."""
         return queues.permute(2, 0, 1, 3).flatten(1)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,16 +91,16 @@ class Stack(nn.Module):
 
 
 def _dilated(cell: Cell, x: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
-    """Run a cell over x [B, T, I], each frame going on from the state d frames ago; queue [d, S, B, H]."""
+    """Run a cell over x [B, T, I]; each frame continues from the state d frames ago. queue [d, S, B, H]."""
     d, (batch, length) = len(queue), x.shape[:2]
     if d == 1:
         y, new = cell(x, queue[0])
         return y, new[None]
     whole = length // d * d
     parts = []
-    if whole:  # d sequences side by side, each of every d-th frame
-        lanes = x[:, :whole].reshape(batch, whole // d, d, -1).transpose(1, 2).flatten(0, 1)
-        y, new = cell(lanes, queue.permute(1, 2, 0, 3).flatten(1, 2))
+    if whole:  # d sequences in the batch, each of every d-th frame
+        strided = x[:, :whole].reshape(batch, whole // d, d, -1).transpose(1, 2).flatten(0, 1)
+        y, new = cell(strided, queue.permute(1, 2, 0, 3).flatten(1, 2))
         parts.append(y.unflatten(0, (batch, d)).transpose(1, 2).flatten(1, 2))
         queue = new.unflatten(1, (batch, d)).permute(2, 0, 1, 3)
     for t in range(whole, length):

@@ -1,4 +1,4 @@
-"""One stream of a network: stepped by a compiled loop, its state saved, restored and forked."""
+"""One stream of a network: run by a compiled loop; its state can be saved, restored and forked."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from noizenet.model.weights import F32, Weights
 if TYPE_CHECKING:
     from noizenet.model.network import Network
 
-PLAIN = Sampling()
+DEFAULT_SAMPLING = Sampling()
 
 
 @dataclass(frozen=True)
 class StepperState:
-    """All that a stream's future depends on: the network's memory and the random generators."""
+    """Snapshot of a stream: the network's memory, the position, and the states of the random generators."""
 
     memory: dict[str, NDArray[Any]]
     position: int
@@ -37,18 +37,18 @@ class Stepper:
     Parameters
     ----------
     source : Weights or Network
-        A network's weights are copied; later training does not reach the stepper.
+        A network's weights are copied; later training does not change the stepper.
     start : ndarray
-        The frame [1, ...] that precedes every track (the representation's silence).
+        The frame [1, ...] before the start of a track (the representation's silence).
     seed : int
-        Fixes all that is drawn.
+        Seed of the random generators.
     precision : str
         Of the matrices: ``fp32``, ``bf16`` or ``int8`` (biases, states and sums are float32).
 
     Notes
     -----
     In ``fp32`` equal to ``Network.forward`` within 1e-4 absolute on outputs over 10,000 forced steps
-    (tests/test_stepper.py). The cut into calls of :meth:`run` does not change what is generated.
+    (tests/test_stepper.py). The result does not depend on how a stream is divided into calls of :meth:`run`.
     """
 
     def __init__(
@@ -61,37 +61,37 @@ class Stepper:
         self.set_genre(np.full(self._a.genres, 1.0 / max(1, self._a.genres), np.float32))
 
     def reset(self, seed: int = 0) -> None:
-        """Go to a track's start, with fresh random generators."""
+        """Reset to the start of a track, with newly seeded random generators."""
         self.engine.reset()
         self._position = 0
-        self._use([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)])
+        self._set_generators([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)])
 
-    def _use(self, generators: list[np.random.Generator]) -> None:
-        """Take random generators: of frames, of injected noise, of sketches."""
+    def _set_generators(self, generators: list[np.random.Generator]) -> None:
+        """Set the random generators: of frames, of injected noise, and of coarse features."""
         self._generators = generators
-        self._draws, self._jumps, self._coarse = generators
+        self._frame_rng, self._noise_rng, self._coarse_rng = generators
 
     def restart(self) -> None:
-        """Go to a track's start; the random generators go on."""
+        """Reset to the start of a track; the random generators continue."""
         self.engine.reset()
 
     def set_genre(self, mix: NDArray[np.floating]) -> None:
-        """Set the genre mix [G]; it acts from the next frame (or a tier's next step) on."""
+        """Set the genre mix [G]; it takes effect at the next frame (or a tier's next step)."""
         if len(mix) != self._a.genres:
             raise UsageError(f"a genre mix of {len(mix)} numbers, expected {self._a.genres}")
         self.engine.set_genre(np.asarray(mix, np.float32))
 
     def set_pace(self, beats_per_frame: float, phase: float | None = None) -> None:
-        """Set how many beats a frame lasts, 0 to tell nothing of a beat, and where in a beat the next frame begins.
+        """Set the beats per frame (0: no beat conditioning) and the position in beats of the next frame's start.
 
-        Without a `phase` the clock goes on from where it stands. A network without a clock heeds none of this.
+        Without a `phase` the clock continues from its position. A network without a clock ignores the call.
         """
         self.engine.set_pace(beats_per_frame, phase)
 
     def run(
         self,
         count: int,
-        sampling: Sampling = PLAIN,
+        sampling: Sampling = DEFAULT_SAMPLING,
         *,
         inject_every: int = 0,
         inject_amount: float = 0.0,
@@ -103,11 +103,11 @@ class Stepper:
         count : int
             Frames.
         sampling : Sampling
-            Ignored by point predictions, which have nothing to draw.
+            Ignored by point heads, which do not sample.
         inject_every, inject_amount : int, float
-            Add Gaussian noise to every `inject_every`-th frame that is fed back; the amount is in standard
-            deviations of the training music for numbers, in halves of the class range for classes; of codes it is the
-            share that is replaced. 0: never.
+            Add Gaussian noise to every `inject_every`-th frame before it is fed back. The unit of the amount is the
+            standard deviation of the training music for vectors, and half of the class range for classes; for codes it
+            is the share of codes that are replaced. 0: never.
 
         Returns
         -------
@@ -117,12 +117,12 @@ class Stepper:
         return self._advance(count, None, sampling, inject_every, inject_amount, record=False)[0]
 
     def prefill(self, frames: NDArray[Any]) -> None:
-        """Read given frames [n, ...], so that the stream goes on from them."""
-        self._advance(len(frames), frames, PLAIN, 0, 0.0, record=False)
+        """Teacher-forced prefill: run over given frames [n, ...] to set the state."""
+        self._advance(len(frames), frames, DEFAULT_SAMPLING, 0, 0.0, record=False)
 
     def predict(self, frames: NDArray[Any]) -> F32:
-        """Read given frames; return what was predicted before each of them, [n, O]."""
-        return self._advance(len(frames), frames, PLAIN, 0, 0.0, record=True)[1]
+        """Run over given frames; return the prediction of each of them, [n, O]."""
+        return self._advance(len(frames), frames, DEFAULT_SAMPLING, 0, 0.0, record=True)[1]
 
     def save(self) -> StepperState:
         """Return a copy of the stream's state."""
@@ -132,10 +132,10 @@ class Stepper:
         )  # fmt: skip
 
     def restore(self, state: StepperState, *, randomness: bool = True) -> None:
-        """Go back to a saved state; what follows is what followed then.
+        """Restore a saved state; generation repeats from there.
 
-        With ``randomness=False`` only the network goes back: the random generators go on, and what follows is
-        another continuation.
+        With ``randomness=False`` only the network's memory is restored. The random generators continue, so another
+        continuation is generated.
         """
         self.engine.memory = {k: v.copy() for k, v in state.memory.items()}
         self._position = state.position
@@ -144,24 +144,25 @@ class Stepper:
                 generator.bit_generator.state = copy.deepcopy(saved)
 
     def reseed(self, seed: int) -> None:
-        """Go on with other random numbers."""
-        self._use([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)])
+        """Reseed the random generators without changing the network's state."""
+        self._set_generators([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)])
 
     def fork(self) -> Stepper:
-        """Return a second stream that shares the weights and goes on from here."""
+        """Return a second stream that shares the weights and starts from a copy of the state."""
         other = copy.copy(self)
         other.engine = self.engine.fork()
-        other._use(copy.deepcopy(self._generators))
+        other._set_generators(copy.deepcopy(self._generators))
         return other
 
     def shares_tokens(self, other: Stepper) -> bool:
-        """Return whether both play one token network's packed weights, so that what is drawn together is the same."""
+        """Return whether both share one token network's packed weights, so that a batch of them is exact."""
         return self.engine.shares_tokens(other.engine)
 
     def pop_nll(self) -> float | None:
-        """Return the mean bits per frame of what was drawn or followed since the last call; None for numbers.
+        """Return the mean NLL in bits per frame of drawn or forced frames since the last call; None for vectors.
 
-        Every 16th frame is looked at, under the network's own distribution (temperature 1, nothing cut).
+        It is under the network's distribution (temperature 1, no truncation). Networks over single classes sample it at
+        every 16th frame.
         """
         nats, frames = self.engine.nll_sum
         self.engine.nll_sum[:] = 0
@@ -173,12 +174,12 @@ class Stepper:
         return self.engine.bytes_per_frame
 
     def draw(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the uniform numbers that draw the next `count` frames, [count] or [count, K], and sketches [n, 3]."""
-        drawn = self._draws.random(count if self._a.dim == 1 else (count, self._a.dim))
-        return drawn, self._coarse.random((self.engine.coarse_steps(count), len(COARSE)))
+        """Return the uniform numbers of the next `count` frames, [count] or [count, K], and coarse features, [n, 3]."""
+        drawn = self._frame_rng.random(count if self._a.dim == 1 else (count, self._a.dim))
+        return drawn, self._coarse_rng.random((self.engine.coarse_steps(count), len(COARSE)))
 
     def advance(self, count: int) -> None:
-        """Note that `count` frames were made elsewhere (see :mod:`noizenet.model.batch`)."""
+        """Advance the position by `count` frames that were generated elsewhere (see :mod:`noizenet.model.batch`)."""
         self._position += count
 
     def _advance(
@@ -200,25 +201,25 @@ class Stepper:
         return out, recorded
 
     def _noise(self, count: int, every: int, amount: float) -> F32:
-        """Return the numbers to add to each of the next frames, [count, D], or [0, D] for none."""
+        """Return the noise of the next frames, [count, D], or [0, D] for none."""
         width = self._a.dim
         if every <= 0 or amount == 0:
             return np.zeros((0, width), np.float32)
-        # The position in the stream, not in the call, says which frames are hit.
+        # Depends on the position in the stream, not in the call.
         hit = (self._position + np.arange(count)) % every == every - 1
-        if self._a.tokens:  # codes have no order: any other will do
+        if self._a.tokens:  # codes have no order: replace them instead of adding to them
             values = np.full((count, width), -1, np.float32)
-            random = self._jumps.random((int(hit.sum()), 2, width))
+            random = self._noise_rng.random((int(hit.sum()), 2, width))
             values[hit] = np.where(random[:, 0] < amount, np.floor(random[:, 1] * self._a.levels), -1)
             return values
         values = np.zeros((count, width), np.float32)
         scale = amount * (self._a.levels / 2 if self._a.kind == "classes" else 1.0)
-        values[hit] = self._jumps.standard_normal((int(hit.sum()), width), np.float32) * scale
+        values[hit] = self._noise_rng.standard_normal((int(hit.sum()), width), np.float32) * scale
         return np.rint(values) if self._a.kind == "classes" else values
 
 
 def make_engine(weights: Weights, start: NDArray[Any], precision: str) -> Engine:
-    """Pack weights for their kind of loop."""
+    """Return the engine for the kind of network."""
     if weights.architecture.tokens:
         from noizenet.model.engine_tokens import TokenEngine
 

@@ -1,4 +1,4 @@
-"""One recurrent tier: it steps once in N samples and speaks to the tier below at that tier's own rate."""
+"""One recurrent tier: it steps once in N samples and conditions the tier below at that tier's rate."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from noizenet.model.cells import Cell
 class Tier(nn.Module):
     """A layer over the latest samples → a recurrent cell → one vector for each step of the tier below.
 
-    After S. Mehri et al., "SampleRNN" (ICLR 2017), §2.1, with an LSTM's cell, a nonlinear layer before it and a
-    learned start.
+    After S. Mehri et al., "SampleRNN" (ICLR 2017), §2.1, with a selectable cell, a nonlinear layer before it and a
+    learned initial state.
 
     Parameters
     ----------
     cell : str
         Name in CELLS.
     shape : TierShape
-        N samples a step, F numbers heard, H units of the cell, R steps of the tier below, size of what it is told.
+        N samples per step, input size F, H units of the cell, R steps of the tier below, its input size.
     inputs : int
         D, units of the layer before the cell.
     genre : int
@@ -38,15 +38,17 @@ class Tier(nn.Module):
         self.start = nn.Parameter(torch.zeros(self.cell.states, shape.hidden))
         self.out_proj = nn.Linear(shape.hidden, shape.ratio * shape.lower)
 
-    def forward(self, features: Tensor, told: Tensor | None, genre: Tensor | None, state: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, features: Tensor, condition: Tensor | None, genre: Tensor | None, state: Tensor
+    ) -> tuple[Tensor, ...]:
         """Run n steps.
 
         Parameters
         ----------
         features : Tensor
-            [B, n, F], the latest samples before each step.
-        told : Tensor, optional
-            [B, n, D], from the tier above.
+            [B, n, F], features of the latest samples before each step.
+        condition : Tensor, optional
+            [B, n, D], output of the tier above.
         genre : Tensor, optional
             [B, E].
         state : Tensor
@@ -55,12 +57,12 @@ class Tier(nn.Module):
         Returns
         -------
         tuple
-            The cell's outputs [B, n, H], what the tier below is told [B, n · R, lower], the state after.
+            The cell's outputs [B, n, H], the condition of the tier below [B, n · R, lower], the state after.
         """
         x = self.frame(features)
         if self.genre is not None:
             x = x + self.genre(genre)[:, None]
-        if told is not None:
-            x = x + told
+        if condition is not None:
+            x = x + condition
         y, after = self.cell(torch.relu(x), state)
         return y, self.out_proj(y).reshape(len(y), -1, self.lower), after

@@ -1,9 +1,9 @@
-"""A network over frames of several codes: a recurrent stack from frame to frame, a small network inside each frame.
+"""A network over frames of several codes: a recurrent stack over frames, and a small network within each frame.
 
-The stack hears a frame's codes as one sum of embeddings and carries the music through time. What it says is turned into
-the next frame's codes one after another, each given those before it (after the two transformers of D. Lee et al.,
-"Autoregressive image generation using residual quantization", CVPR 2022, with recurrent layers in place of the large
-one and a single layer per code in place of the small one). The probability of a frame is so exact.
+The stack's input is the sum of the embeddings of a frame's codes. From its output the head predicts the next frame's
+codes one after another, each conditioned on those before it, so the probability of a frame is exact. (After the two
+transformers of D. Lee et al., "Autoregressive image generation using residual quantization", CVPR 2022, with recurrent
+layers instead of the large one and a single layer per code instead of the small one.)
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from noizenet.model.architecture import RMS_EPS, Architecture
 from noizenet.model.heads import Head
-from noizenet.model.network import Beat, Network
+from noizenet.model.network import BeatInputs, Network
 from noizenet.model.sampling import Sampling, probabilities
 from noizenet.model.stack import Stack
 
 
 class DepthHead(Head):
-    """K distributions over V codes, each given the codes before it in the frame.
+    """K distributions over V codes, each conditioned on the codes before it in the frame.
 
-    Its output [..., K · V] holds their logits; the loss is the cost of a whole frame in nats.
+    The output [..., K · V] holds their logits; the loss is the NLL of a whole frame in nats.
     """
 
     def __init__(self, inputs: int, architecture: Architecture) -> None:
@@ -31,7 +31,7 @@ class DepthHead(Head):
         self.codebooks, self.levels = architecture.dim, architecture.levels
         self.in_proj = nn.ModuleList(nn.Linear(inputs, o.depth_width) for _ in range(self.codebooks))
         self.shared = o.depth_shared
-        tables = range(architecture.given_tables)
+        tables = range(architecture.n_code_tables)
         self.code_embeddings = nn.ModuleList(nn.Embedding(self.levels, o.depth_width) for _ in tables)
         self.out_proj = nn.ModuleList(nn.Linear(o.depth_width, self.levels) for _ in range(self.codebooks))
         size = architecture.genre_size
@@ -55,7 +55,7 @@ class DepthHead(Head):
         for down in self.down:
             assert isinstance(down, nn.Linear)
             with torch.no_grad():
-                down.weight.mul_(0.3)  # the layer adds little yet
+                down.weight.mul_(0.3)  # a small initial contribution
 
     def forward(
         self, h: Tensor, codes: Tensor | None = None, genre: Tensor | None = None, beat_phase: Tensor | None = None,
@@ -63,18 +63,18 @@ class DepthHead(Head):
     ) -> Tensor:  # fmt: skip
         """Return logits [..., K · V].
 
-        `h` is [..., H], `codes` the frame's codes [..., K] (the last of which is not looked at), `genre` [..., E] an
-        embedding; None, like zeros, says that it may be any. `beat_phase`, `phrase_beat` [...] and `lookback_codes`
-        [..., L, K] tell of the frame what :class:`~noizenet.model.network.Beat` says; None says nothing.
+        `h` is [..., H], `codes` are the frame's codes [..., K] (the last is unused), `genre` [..., E] is an embedding;
+        None or zeros: unconditional. `beat_phase`, `phrase_beat` [...] and `lookback_codes` [..., L, K] are the frame's
+        :class:`~noizenet.model.network.BeatInputs`; None: unconditional.
         """
-        assert codes is not None, "the codes of a frame depend on one another: give them"
-        beat = Beat(beat_phase, phrase_beat, lookback_codes)
+        assert codes is not None, "each code is conditioned on the frame's earlier codes: give codes"
+        beat = BeatInputs(beat_phase, phrase_beat, lookback_codes)
         return torch.cat([self.logits(k, h, codes, genre, beat) for k in range(self.codebooks)], -1)
 
-    def logits(self, k: int, h: Tensor, codes: Tensor, genre: Tensor | None, beat: Beat) -> Tensor:
+    def logits(self, k: int, h: Tensor, codes: Tensor, genre: Tensor | None, beat: BeatInputs) -> Tensor:
         """Return the logits [..., V] of the `k`-th code, given the codes [..., ≥ k] before it.
 
-        A gated layer in front of them is that of N. Shazeer, "GLU variants improve transformer", 2020, after the norm
+        The optional gated layer is that of N. Shazeer, "GLU variants improve transformer", 2020, after the norm
         of B. Zhang and R. Sennrich, "Root mean square layer normalization", 2019.
         """
         x: Tensor = self.in_proj[k](h)
@@ -101,17 +101,17 @@ class DepthHead(Head):
         return F.cross_entropy(logits, target.reshape(-1).long()) * self.codebooks
 
     def sample(self, output: Tensor, generator: torch.Generator, sampling: Sampling) -> Tensor:
-        """Draw codes [B, K] from logits that were given the true codes before them."""
+        """Draw codes [B, K] from teacher-forced logits."""
         p = probabilities(output.float().reshape(-1, self.levels), sampling)
         return torch.multinomial(p, 1, generator=generator).reshape(-1, self.codebooks)
 
     def mode(self, output: Tensor) -> Tensor:
-        """Return each code's likeliest value [..., K]."""
+        """Return each code's most probable value [..., K]."""
         return output.reshape(*output.shape[:-1], self.codebooks, self.levels).argmax(-1)
 
 
 def zero_embedding(phases: int, size: int) -> nn.Embedding:
-    """Return a table of what each phase of a beat (or beat, or code) adds: nothing yet, and nothing ever for row 0."""
+    """Return a zero-initialised embedding of `phases` + 1 rows; row 0 means "none" and stays zero."""
     table = nn.Embedding(phases + 1, size, padding_idx=0)
     nn.init.zeros_(table.weight)
     return table
@@ -126,16 +126,14 @@ class TokenNetwork(Network):
 
     Notes
     -----
-    The state [B, R·S·H] (see :class:`noizenet.model.stack.Stack`) starts where training has put it. The genre is told
-    to the head alone: the stack carries what was heard, the head says what a genre makes of it. A mix of zeros means
-    any genre; what a genre adds to it can be exaggerated in playing
-    (:attr:`noizenet.model.sampling.Sampling.genre_guidance`) for the cost of a few small products.
+    The state [B, R·S·H] (see :class:`noizenet.model.stack.Stack`) starts from a learned value. Only the head is
+    conditioned on the genre. A mix of zeros means any genre, so generation can use classifier-free guidance
+    (:attr:`noizenet.model.sampling.Sampling.genre_guidance`) at the cost of a few small products.
 
-    A network with a clock is told where in a beat the frame to come is, in the stack and in the head. How little of a
-    frame's bits depends on it (docs/results.md) is how little of the pulse it would learn to keep by itself. It
-    may also be told in which beat of a phrase that frame lies, and the codes of some beats before it (E. Waite's
-    Lookback RNN, Magenta, 2016, carried to audio): in the stack through one matrix over the embeddings that codes have
-    there.
+    In a network with a clock, stack and head are conditioned on the phase of the beat at the target frame. Few of a
+    frame's bits depend on the phase (docs/results.md), so the loss barely rewards a steady tempo without it. Further
+    optional conditions are the beat in the phrase, and the codes of some beats ago (after E. Waite's Lookback RNN,
+    Magenta, 2016): the stack applies one matrix to the embeddings of these codes.
     """
 
     head: DepthHead
@@ -163,7 +161,7 @@ class TokenNetwork(Network):
         self.head = DepthHead(o.hidden, a)
 
     def start_state(self, batch: int) -> Tensor:
-        """Return the learned state of a track's start."""
+        """Return the learned initial state."""
         repeats = torch.tensor(self.architecture.dilations)
         return self.start.repeat_interleave(repeats, 0).reshape(1, -1).expand(batch, -1)
 
@@ -172,16 +170,16 @@ class TokenNetwork(Network):
         beat_phase: Tensor | None = None,
         phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Predict from whole sequences [B, T, K], given of what follows each frame `targets` and what is told of it.
+        """Predict from whole sequences [B, T, K], given the `targets` and their beat conditioning.
 
-        For `beat_phase`, `phrase_beat` and `lookback_codes` see :class:`~noizenet.model.network.Beat`.
+        For `beat_phase`, `phrase_beat` and `lookback_codes` see :class:`~noizenet.model.network.BeatInputs`.
         """
         y, after = self.stack(
             self.embed_inputs(frames, beat_phase, phrase_beat, lookback_codes), self.stack.queues(state)
         )
-        timed = beat_phase if self.phase_embedding is not None else None
+        phase = beat_phase if self.phase_embedding is not None else None
         return self.head(
-            self.dropout(y), targets, self.embed_genre(mix), timed, phrase_beat, lookback_codes
+            self.dropout(y), targets, self.embed_genre(mix), phase, phrase_beat, lookback_codes
         ), self.stack.flat(after)
 
     def embed_inputs(
@@ -191,29 +189,29 @@ class TokenNetwork(Network):
         phrase_beat: Tensor | None = None,
         lookback_codes: Tensor | None = None,
     ) -> Tensor:
-        """Return what the stack hears [..., E] of codes [..., K] and of what is told of the next frame."""
+        """Return the stack's input [..., E] from codes [..., K] and the next frame's beat conditioning."""
         x: Tensor = sum(table(codes[..., k]) for k, table in enumerate(self.codes))
         if self.phase_embedding is not None and beat_phase is not None:
             x = x + self.phase_embedding(beat_phase)
         if self.phrase_embedding is not None and phrase_beat is not None:
             x = x + self.phrase_embedding(phrase_beat)
         if self.lookback is not None and lookback_codes is not None:
-            there = (lookback_codes >= 0)[..., None]
-            then: Tensor = sum(
-                table(lookback_codes[..., k].clamp(min=0)) * there[..., k, :] for k, table in enumerate(self.codes)
+            valid = (lookback_codes >= 0)[..., None]
+            embedded: Tensor = sum(
+                table(lookback_codes[..., k].clamp(min=0)) * valid[..., k, :] for k, table in enumerate(self.codes)
             )
-            x = x + self.lookback(then.flatten(-2))
+            x = x + self.lookback(embedded.flatten(-2))
         return x
 
     def embed_genre(self, mix: Tensor) -> Tensor | None:
-        """Return the embedding [B, 1, E] of a mix [B, G]; None where the network is not told the genre."""
+        """Return the embedding [B, 1, E] of a mix [B, G]; None without genre conditioning."""
         return None if self.genre is None else (mix @ self.genre.weight)[:, None]
 
     def compute_loss(
         self, frames: Tensor, targets: Tensor, mix: Tensor, state: Tensor, beat_phase: Tensor | None = None,
         phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """Return the exact cost of frames in nats, the logits and the state after."""
+        """Return the exact NLL in nats per frame, the logits and the state after."""
         output, after = self(frames, mix, state, targets, beat_phase, phrase_beat, lookback_codes)
         with torch.autocast(output.device.type, enabled=False):
             return self.head.loss(output, targets), output, after

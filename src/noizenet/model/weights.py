@@ -1,4 +1,4 @@
-"""A network's numbers without the network: what playing needs of it, without loading torch."""
+"""A network's weights as arrays: all that generation needs, without loading torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ F32 = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 PRECISIONS = ("fp32", "bf16", "int8")
-"""Kinds of numbers that matrices may be kept in while playing."""
+"""Precisions of the packed matrices in generation."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,22 @@ class Weights:
         return self.arrays[name]
 
     def get(self, name: str) -> F32 | None:
-        """Return an array, or None where this network has no such part."""
+        """Return an array, or None if this network does not have it."""
         return self.arrays.get(name)
 
     @classmethod
     def of(cls, network: Network) -> Weights:
-        """Copy a network's numbers."""
+        """Copy a network's weights."""
         return cls.of_state(network.architecture, network.state_dict())
 
     @classmethod
     def of_state(cls, architecture: Architecture, state: dict[str, Tensor]) -> Weights:
-        """Copy the numbers of a network's ``state_dict``."""
+        """Copy the weights of a network's ``state_dict``."""
         return cls(architecture, {k: np.array(v.detach().float().cpu().numpy(), np.float32) for k, v in state.items()})
 
 
 def expected_shapes(architecture: Architecture) -> Shapes:
-    """Return the shape of every array of a network, by name (compared with the networks in tests/test_store.py)."""
+    """Return the shape of every array of a network by name; tests/test_store.py compares it with the networks."""
     if architecture.tokens:
         return _tokens(architecture)
     return _tiered(architecture) if architecture.options.tiers else _plain(architecture)
@@ -109,7 +109,7 @@ def _tokens(a: Architecture) -> Shapes:
             shapes[f"head.norm.{k}"] = (o.depth_width,)
             shapes |= _linear(f"head.up.{k}", 2 * o.depth_width, o.depth_width, bias=False)
             shapes |= _linear(f"head.down.{k}", o.depth_width, o.depth_width, bias=False)
-    return shapes | {f"head.code_embeddings.{i}.weight": (a.levels, o.depth_width) for i in range(a.given_tables)}
+    return shapes | {f"head.code_embeddings.{i}.weight": (a.levels, o.depth_width) for i in range(a.n_code_tables)}
 
 
 def _tiered(a: Architecture) -> Shapes:
@@ -133,7 +133,7 @@ def _tiered(a: Architecture) -> Shapes:
                 shapes[f"coarse.previous.{s - 1}.weight"] = (COARSE[s - 1].classes, scale.classes)
             for i, size in enumerate(a.condition_sizes):
                 shapes[f"coarse.embeddings.{s}.{i}.weight"] = (scale.classes, size)
-    shapes |= _linear("latest", o.width, a.latest)
+    shapes |= _linear("latest", o.width, a.latest_size)
     for i in range(o.embedded):
         shapes[f"tables.{i}.weight"] = (a.levels, o.width)
     if a.genre_size:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.batch import step_batch
-from noizenet.model.coarse import coarse_of
+from noizenet.model.coarse import coarse_classes
 from noizenet.model.features import COARSE
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper, StepperState
@@ -214,7 +214,7 @@ def _logit_bias(tilts: Means, target: Means) -> F32:
 
 def _coarse(values: F32, classes: NDArray[Any], step: int) -> NDArray[np.int64]:
     """Return the sketches [B, n, M] of sound in classes [B, n · step]."""
-    found: NDArray[np.int64] = coarse_of(torch.from_numpy(values[classes.astype(np.int64)]), step).numpy()
+    found: NDArray[np.int64] = coarse_classes(torch.from_numpy(values[classes.astype(np.int64)]), step).numpy()
     return found
 
 

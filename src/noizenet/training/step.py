@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noizenet.model.features import COARSE
-from noizenet.model.network import Beat, Network
+from noizenet.model.network import BeatInputs, Network
 from noizenet.model.sampling import Sampling
 from noizenet.training.options import TrainingOptions
 from noizenet.training.windows import Batch
 
 PLAIN = Sampling()
-NOTHING = Beat()
+NOTHING = BeatInputs()
 
 
 class StepResult(NamedTuple):
@@ -30,14 +30,19 @@ class StepResult(NamedTuple):
     chance: float = math.inf
 
 
-def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Beat]:
+def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, BeatInputs]:
     """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and what is told of the targets."""
     frames = torch.from_numpy(batch.frames)
     if not frames.is_floating_point():
         frames = frames.int()
     mix = torch.nn.functional.one_hot(torch.from_numpy(batch.genres), max(1, genres)).float()
     told = (batch.beat_phase, batch.phrase_beat, batch.lookback_codes)
-    return frames[:, :-1], frames[:, 1:], mix, Beat(*(None if x is None else torch.from_numpy(x[:, 1:]) for x in told))
+    return (
+        frames[:, :-1],
+        frames[:, 1:],
+        mix,
+        BeatInputs(*(None if x is None else torch.from_numpy(x[:, 1:]) for x in told)),
+    )
 
 
 def detach_state(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
@@ -111,7 +116,7 @@ def jitter_gain(network: Network, inputs: Tensor, spread: float) -> Tensor:
 
 def scheduled_sampling(
     network: Network, inputs: Tensor, targets: Tensor, mix: Tensor, state: Tensor, probability: float, *, bf16: bool,
-    beat: Beat = NOTHING,
+    beat: BeatInputs = NOTHING,
 ) -> Tensor:  # fmt: skip
     """Return inputs of which the first half of the lanes holds the network's own draws at random places.
 
@@ -181,7 +186,7 @@ def train_step(
     phrase_beat = (
         beat.phrase_beat if beat.phrase_beat is None or beat_phase is None else beat.phrase_beat * (beat_phase > 0)
     )  # of the same lanes
-    beat = Beat(
+    beat = BeatInputs(
         beat_phase,
         phrase_beat,
         drop_lookback(corrupt_lookback(beat.lookback_codes, options.code_noise), options.lookback_dropout),
