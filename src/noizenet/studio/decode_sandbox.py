@@ -45,7 +45,7 @@ def probe(
     keep : Path, optional
         Output path of that part, as a WAV file.
     patience_s : float, optional
-        Raise DecodeTimeoutError after so many seconds.
+        Time limit in seconds, with DecodeTimeoutError; by default twice the limit of processor time, with AudioError.
 
     Raises
     ------

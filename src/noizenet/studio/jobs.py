@@ -259,8 +259,8 @@ class Queue:
         """Return the last lines of a job's log."""
         try:
             with (self.folder(key) / runner.LOG).open("rb") as handle:
-                handle.seek(0, os.SEEK_END)
-                handle.seek(max(0, handle.tell() - 20_000))
+                size = handle.seek(0, os.SEEK_END)
+                handle.seek(max(0, size - 20_000))
                 return handle.read().decode("utf-8", "replace").splitlines()[-40:]
         except OSError:
             return []
