@@ -83,6 +83,8 @@ def _parse_job(value: Any) -> Job:
     ValueError, TypeError
         If it is invalid.
     """
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
     job = Job(**renamed(value, {"wish": "action"}))
     texts = (job.key, job.kind, job.title, job.state, job.action, job.problem)
     numbers = (job.pid, job.born, job.created, job.number)

@@ -149,8 +149,8 @@ $("surprise").addEventListener("click", () => player.move({ surprise: true }));
 let count = 0;
 $("mark").addEventListener("click", () => player.move({ mark: `snapshot ${++count}` }));
 $("record").addEventListener("click", () => player.record(!recording, $("format").value));
-$("begin").addEventListener("change", showNoise);
-$("seed").addEventListener("change", showNoise);
+$("begin").addEventListener("change", promptChanged);
+$("seed").addEventListener("change", promptChanged);
 $("song").addEventListener("change", () => uploadPrompt($("song").files[0]));
 for (const kind of ["dragover", "dragleave", "drop"])
   $("songbox").addEventListener(kind, (e) => {
@@ -160,8 +160,8 @@ for (const kind of ["dragover", "dragleave", "drop"])
   });
 
 let peaks = [];
-/** Shows the waveform of a noise prompt. */
-async function showNoise() {
+/** Shows the upload field or the waveform of the chosen prompt. */
+async function promptChanged() {
   const begin = $("begin").value;
   $("songbox").hidden = begin !== "song";
   outputPeaks = [];
@@ -215,7 +215,7 @@ async function list() {
   const found = await request("GET", "/api/recordings", undefined, { quiet: true }).catch(() => []);
   $("recordings").replaceChildren(...found.map((r) => {
     const url = `/api/recordings/${encodeURIComponent(r.name)}`;
-    return make("li", {}, make("span", {}, `${r.name}, ${(r.bytes / 1e6).toFixed(1)} MB, ${r.model}, ${r.moves} moves${r.recovered ? ", recovered after the studio was killed" : ""}`),
+    return make("li", {}, make("span", {}, `${r.name}, ${(r.bytes / 1e6).toFixed(1)} MB, ${r.model}, ${r.moves} control changes${r.recovered ? ", recovered after the studio was killed" : ""}`),
       make("audio", { controls: true, preload: "none", src: url, "aria-label": r.name }),
       make("a", { href: url, download: r.name }, "download"),
       make("a", { href: url.replace(/\.\w+$/, ".json"), download: r.name.replace(/\.\w+$/, ".json") }, "recipe"),
