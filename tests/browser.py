@@ -1,4 +1,4 @@
-"""A page in Debian's Chromium, for tests of everything that is shown in a browser."""
+"""A page in Debian's Chromium, for tests in a browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLAGS = [
 
 
 class Visit:
-    """A page, what its console said, and what its sockets got."""
+    """A page, with its console messages, requests and received WebSocket frames."""
 
     def __init__(self, browser: object, home: str, path: str = "/", width: int = 1200, height: int = 900) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})  # type: ignore[attr-defined]
@@ -30,12 +30,12 @@ class Visit:
         self.page.goto(home + path)
 
     def _socket(self, socket: object) -> None:
-        got: list[bytes | str] = []
-        self.sockets.append(got)
-        socket.on("framereceived", lambda m: got.append(m))  # type: ignore[attr-defined]
+        frames: list[bytes | str] = []
+        self.sockets.append(frames)
+        socket.on("framereceived", lambda m: frames.append(m))  # type: ignore[attr-defined]
 
     def until(self, expression: str, limit: float = 60.0) -> object:
-        """Wait until an expression is true; the page's policy forbids Playwright's own way."""
+        """Wait until an expression is true; the page's security policy blocks Playwright's own method."""
         begun = time.monotonic()
         while not (value := self.page.evaluate(expression)):
             assert time.monotonic() - begun < limit, f"{expression}; console: {self.problems}"
@@ -51,13 +51,13 @@ class Visit:
         self.until("document.getElementById('status').textContent == 'playing'")
 
     def sound(self, which: int = -1) -> np.ndarray:
-        got = self.sockets[which] if self.sockets else []
-        return np.frombuffer(b"".join(m for m in got if isinstance(m, bytes)), "<i2")
+        frames = self.sockets[which] if self.sockets else []
+        return np.frombuffer(b"".join(m for m in frames if isinstance(m, bytes)), "<i2")
 
-    def hear(self, samples: int, which: int = -1) -> np.ndarray:
+    def wait_for_audio(self, samples: int, which: int = -1) -> np.ndarray:
         begun = time.monotonic()
         while len(self.sound(which)) < samples:
-            assert time.monotonic() - begun < 60, f"no sound; console: {self.problems}"
+            assert time.monotonic() - begun < 60, f"no audio; console: {self.problems}"
             self.page.wait_for_timeout(50)
         return self.sound(which)
 
@@ -68,22 +68,22 @@ class Visit:
 
 
 def try_figures(visit: Visit, selector: str, names: tuple[str, ...] = ("perceptron", "descent", "gates")) -> None:
-    """Drag, slide and press keys; each figure says what changed."""
+    """Drag, slide and press keys; the status text of each figure must change."""
     for name in names:
         TRIES[name](visit, selector.format(name))
 
 
-def said(visit: Visit, root: str) -> str:
+def status_text(visit: Visit, root: str) -> str:
     return str(visit.page.inner_text(f"{root} .live-status"))
 
 
 def _try_perceptron(visit: Visit, root: str) -> None:
     page = visit.page
     page.click(f"{root} >> text=learn 100 epochs")
-    assert "now 0 of 8 wrong" in said(visit, root)
+    assert "now 0 of 8 wrong" in status_text(visit, root)
     page.click(f"{root} >> text=either … or")
     page.click(f"{root} >> text=learn 100 epochs")
-    assert said(visit, root).startswith("No line found")
+    assert status_text(visit, root).startswith("No line found")
     page.click(f"{root} >> text=two clouds")
     page.focus(f"{root} circle")
     before = page.get_attribute(f"{root} circle", "cx")
@@ -105,17 +105,17 @@ def _try_perceptron(visit: Visit, root: str) -> None:
 
 def _try_descent(visit: Visit, root: str) -> None:
     page = visit.page
-    assert "a local minimum" in said(visit, root)
+    assert "a local minimum" in status_text(visit, root)
     page.locator(f"{root} input[type=range]").nth(0).fill("2.9")
-    assert "a local minimum" not in said(visit, root)
+    assert "a local minimum" not in status_text(visit, root)
     page.select_option(f"{root} select", "Adam")
     page.locator(f"{root} input[type=range]").nth(0).fill("0.3")
-    assert "a local minimum" in said(visit, root)
+    assert "a local minimum" in status_text(visit, root)
     page.focus(f"{root} canvas")
-    before_text = said(visit, root)
+    before_text = status_text(visit, root)
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    assert said(visit, root) != before_text
+    assert status_text(visit, root) != before_text
 
 
 def _try_gates(visit: Visit, root: str) -> None:
@@ -123,14 +123,14 @@ def _try_gates(visit: Visit, root: str) -> None:
     page.focus(f"{root} canvas")
     for _ in range(3):
         page.keyboard.press("PageDown")
-    assert re.match(r"1\.\d\d s, unit", said(visit, root))
+    assert re.match(r"1\.\d\d s, unit", status_text(visit, root))
     page.locator(f"{root} input[type=range]").fill("5")
     page.keyboard.press("Home")
     page.click(f"{root} >> text=play")
     visit.page.wait_for_timeout(1200)
-    playing = said(visit, root)
+    playing = status_text(visit, root)
     visit.page.wait_for_timeout(400)
-    assert said(visit, root) != playing
+    assert status_text(visit, root) != playing
 
 
 TRIES = {"perceptron": _try_perceptron, "descent": _try_descent, "gates": _try_gates}

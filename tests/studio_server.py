@@ -1,4 +1,4 @@
-"""A studio on a real port, for tests: in a thread of this process, or as the command that a user runs."""
+"""A studio on a real port, for tests: in a thread of this process, or as the ``noizenet studio`` command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from noizenet.studio.app import create_app
 from noizenet.studio.core import Studio
-from noizenet.studio.server import _listen, configured
+from noizenet.studio.server import _listen, uvicorn_config
 from noizenet.studio.settings import Settings
 
 
 class Server:
-    """Where a studio is, and how to ask it."""
+    """Sends requests to a studio."""
 
     def __init__(self, port: int, studio: Studio | None = None) -> None:
         self.port, self.studio = port, studio
@@ -36,18 +36,18 @@ class Server:
         given = {"Origin": self.home, **(headers or {})}
         return requests.request(method, self.home + path, headers=given, timeout=120, **options)
 
-    def listen(self, **wish: object) -> ClientConnection:
-        query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in wish.items())
-        return connect(f"ws://127.0.0.1:{self.port}/radio?{query}", origin=self.home, max_size=None)  # type: ignore[arg-type]
+    def listen(self, **query: object) -> ClientConnection:
+        query_string = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in query.items())
+        return connect(f"ws://127.0.0.1:{self.port}/radio?{query_string}", origin=self.home, max_size=None)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Server]:
-    """Serve in a thread."""
+    """Run a studio in a thread."""
     listener = _listen(settings)
     app, studio = create_app(settings)
     studio.port = listener.getsockname()[1]
-    config = configured(app, settings)
+    config = uvicorn_config(app, settings)
     config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -63,18 +63,18 @@ def running(settings: Settings) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def command(data: Path, port: int, *arguments: str) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
-    """Serve as ``noizenet studio`` does."""
+    """Run the ``noizenet studio`` command."""
     process = subprocess.Popen(
         [sys.executable, "-c", "from noizenet.cli.main import run; run()", "studio", "--data", str(data), "--port",
          str(port), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    said, found = "", None
-    while found is None and (line := process.stdout.readline()):  # an address a line, this computer's own last
-        said += line
+    output, found = "", None
+    while found is None and (line := process.stdout.readline()):  # one URL per line, the loopback address last
+        output += line
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
-    assert found, said
+    assert found, output
     server = Server(int(found[1]))
     until(lambda: _answers(server))
     try:
@@ -95,37 +95,37 @@ def _answers(server: Server) -> bool:
         return False
 
 
-def until(true: Any, limit: float = 60.0) -> None:
-    """Wait until something holds."""
+def until(condition: Any, limit: float = 60.0) -> None:
+    """Wait until a condition is true."""
     begun = time.monotonic()
-    while not true():
+    while not condition():
         assert time.monotonic() - begun < limit, "waited too long"
         time.sleep(0.05)
 
 
 def hello(socket: ClientConnection) -> dict[str, Any]:
-    """Return what the studio says first."""
+    """Return the first message."""
     message: dict[str, Any] = json.loads(socket.recv(timeout=60))
     return message
 
 
-def take(socket: ClientConnection, samples: int) -> tuple[bytes, list[dict[str, Any]]]:
-    """Ask for samples, no more than may be asked for at once; return at least so many, and what was said meanwhile."""
-    sound, said, asked = b"", [], 0
+def receive_audio(socket: ClientConnection, samples: int) -> tuple[bytes, list[dict[str, Any]]]:
+    """Request samples within the limit; return at least so many as bytes, and the messages received meanwhile."""
+    sound, messages, requested = b"", [], 0
     while len(sound) < 2 * samples:
-        if len(sound) >= 2 * asked:
-            asked = len(sound) // 2 + min(8000, samples - len(sound) // 2)
-            socket.send(json.dumps({"type": "more", "samples": asked - len(sound) // 2}))
+        if len(sound) >= 2 * requested:
+            requested = len(sound) // 2 + min(8000, samples - len(sound) // 2)
+            socket.send(json.dumps({"type": "more", "samples": requested - len(sound) // 2}))
         message = socket.recv(timeout=60)
         if isinstance(message, bytes):
             sound += message
         else:
-            said.append(json.loads(message))
-    return sound, said
+            messages.append(json.loads(message))
+    return sound, messages
 
 
-def told(socket: ClientConnection, kind: str) -> tuple[dict[str, Any], bytes]:
-    """Wait for a message of a kind; return it, and the sound that came before."""
+def wait_for(socket: ClientConnection, kind: str) -> tuple[dict[str, Any], bytes]:
+    """Wait for a message of a type; return it, and the audio that came before it."""
     sound = b""
     while True:
         message = socket.recv(timeout=60)

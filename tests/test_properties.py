@@ -15,7 +15,7 @@ from noizenet.audio.read import AudioReader, converted_blocks, read
 from noizenet.base.errors import UsageError
 from noizenet.corpus.build import build, read_problems
 from noizenet.corpus.split import SPLITS, Unit, assign_splits
-from noizenet.studio.names import checked, inside
+from noizenet.studio.names import check_name, path_inside
 from robustness import sounds
 
 
@@ -134,7 +134,7 @@ def test_splits(tracks: list[Unit], seed: int, data: st.DataObject) -> None:
 def test_no_name_leads_out_of_the_studios_folder(parts: list[str]) -> None:
     root = Path("/nowhere/data")
     try:
-        path = inside(root, *parts)
+        path = path_inside(root, *parts)
     except UsageError as error:
         assert "\n" not in str(error).replace("\\n", "")
         return
@@ -146,13 +146,13 @@ def test_no_name_leads_out_of_the_studios_folder(parts: list[str]) -> None:
 @fixed(100)
 @given(name=st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20))
 def test_letters_of_every_script_are_allowed_in_names(name: str) -> None:
-    assert checked(name) == unicodedata.normalize("NFC", name)
+    assert check_name(name) == unicodedata.normalize("NFC", name)
 
 
 def test_combining_marks_are_allowed_in_names() -> None:
     """Scripts that write vowels as combining marks, and letters decomposed by macOS."""
     for name in ("हिन्दी", "ไทย", "e\u0301tude", "তবলা"):
         try:
-            checked(name)
+            check_name(name)
         except UsageError:
             pytest.fail(f"{name!r} is not allowed")

@@ -1,4 +1,4 @@
-"""What was tried against the studio from inside and outside, and is refused."""
+"""Attacks on the studio, from inside and outside, that are refused."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_server import Server, hello, running, take, told, until
+from studio_server import Server, hello, receive_audio, running, until, wait_for
 from test_studio_files import put, wav
 
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import UsageError
 from noizenet.studio import app as app_module
-from noizenet.studio import core, door, turns, uploads
+from noizenet.studio import connections, core, scheduling, uploads
 from noizenet.studio.core import Studio
 from noizenet.studio.settings import Settings
 
@@ -35,7 +35,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_a_jobs_samples_are_all_that_is_given_of_its_folder(studio: Server) -> None:
+def test_only_the_samples_of_a_jobs_folder_are_served(studio: Server) -> None:
     put(studio, "c/a.wav", wav(1.0))
     key = studio.ask("POST", "/api/trainings", json={"name": "m", "collection": "c", "minutes": 1}).json()["key"]
     studio.ask("POST", f"/api/jobs/{key}/stop")
@@ -53,7 +53,7 @@ def test_a_jobs_samples_are_all_that_is_given_of_its_folder(studio: Server) -> N
 
 
 @pytest.mark.parametrize("name", [MODEL, MODEL.upper(), "Given", "given"])
-def test_no_training_takes_the_place_of_a_model_that_was_given(studio: Server, name: str) -> None:
+def test_a_training_cannot_replace_a_given_model(studio: Server, name: str) -> None:
     put(studio, "c/a.wav", wav(1.0))
     answer = studio.ask("POST", "/api/trainings", json={"name": name, "collection": "c", "minutes": 1})
     assert answer.status_code == 409
@@ -73,7 +73,7 @@ GOOD: dict[str, Any] = {
      json.dumps({**GOOD, "representation": {"sample_rate": float("inf")}}), "7" * 6000, "null", "\xff", ""],
     ids=range(11),
 )  # fmt: skip
-def test_one_bad_model_hides_no_other(studio: Server, text: str) -> None:
+def test_an_unreadable_model_does_not_hide_others(studio: Server, text: str) -> None:
     folder = studio.studio.settings.folder("models") / "bad"
     folder.mkdir(exist_ok=True)
     (folder / "model.json").write_bytes(text.encode("latin-1"))
@@ -87,7 +87,7 @@ def test_one_bad_model_hides_no_other(studio: Server, text: str) -> None:
     shutil.rmtree(folder)
 
 
-def test_moves_that_no_json_holds_are_refused(studio: Server) -> None:
+def test_moves_that_are_not_strict_json_are_refused(studio: Server) -> None:
     with studio.listen(model=MODEL) as listening:
         hello(listening)
         for text in (
@@ -98,10 +98,10 @@ def test_moves_that_no_json_holds_are_refused(studio: Server) -> None:
             '{"type":"move","surprise":NaN}', '{"type":"more","samples":NaN}', '{"type":"record","on":true,"format":NaN}',
         ):  # fmt: skip
             listening.send(text)
-            refused, _ = told(listening, "refused")
+            refused, _ = wait_for(listening, "refused")
             json.loads(json.dumps(refused, allow_nan=False))
         listening.send(json.dumps({"type": "more", "samples": 10**1500}))
-        assert take(listening, 9000)[0]
+        assert receive_audio(listening, 9000)[0]
 
 
 def in_threads(count: int, work: Any) -> tuple[list[threading.Thread], list[Any]]:
@@ -112,21 +112,23 @@ def in_threads(count: int, work: Any) -> tuple[list[threading.Thread], list[Any]
     return threads, found
 
 
-def test_whoever_asks_for_heavy_work_blocks_nobody(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heavy_work_does_not_block_other_requests(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(app_module.duel, "begin", lambda *_: "key" if ended.wait(60) else "")
+    monkeypatch.setattr(app_module.ab_test, "create", lambda *_: "key" if ended.wait(60) else "")
     asked, answers = in_threads(60, lambda: studio.ask("POST", "/api/duels", json={"a": MODEL, "b": MODEL}))
-    until(lambda: len(answers) >= 60 - turns.MOST_HEAVY)
-    assert studio.ask("GET", "/api/state").ok  # with every place before the lock taken
+    until(lambda: len(answers) >= 60 - scheduling.MAX_HEAVY_REQUESTS)
+    assert studio.ask("GET", "/api/state").ok  # while the maximum of threads waits for the lock
     assert {a.status_code for a in answers} == {503}
     assert "busy" in answers[0].json()["problem"]
     ended.set()
     for thread in asked:
         thread.join()
-    assert sorted(a.status_code for a in answers) == [200] * turns.MOST_HEAVY + [503] * (60 - turns.MOST_HEAVY)
+    assert sorted(a.status_code for a in answers) == [200] * scheduling.MAX_HEAVY_REQUESTS + [503] * (
+        60 - scheduling.MAX_HEAVY_REQUESTS
+    )
 
 
-def test_what_was_made_meanwhile_is_not_made_again(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_requests_render_once(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     from noizenet.figures import gates
 
     made = []
@@ -140,27 +142,25 @@ def test_what_was_made_meanwhile_is_not_made_again(studio: Server, monkeypatch: 
     shutil.rmtree(made[0])
 
 
-def test_songs_that_take_long_hold_up_neither_players_nor_those_without(
-    studio: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended, real = threading.Event(), Studio.instrument
+def test_slow_prompts_do_not_block_other_listeners(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, real = threading.Event(), Studio.create_instrument
 
-    def slow(self: Studio, asked: dict[str, str]) -> Any:
-        if asked.get("song"):
+    def slow(self: Studio, query: dict[str, str]) -> Any:
+        if query.get("song"):
             ended.wait(60)
-        return real(self, asked)
+        return real(self, query)
 
-    monkeypatch.setattr(Studio, "instrument", slow)
+    monkeypatch.setattr(Studio, "create_instrument", slow)
     song = studio.ask("PUT", "/api/seeds/s.wav", data=wav(1.0)).json()["song"]
     with contextlib.ExitStack() as stack:
         before = stack.enter_context(studio.listen(model=MODEL))
         hello(before)
         waiting = [stack.enter_context(studio.listen(model=MODEL, song=song)) for _ in range(8)]
         stack.callback(ended.set)
-        assert take(before, 9000)[0]
+        assert receive_audio(before, 9000)[0]
         after = stack.enter_context(studio.listen(model=MODEL))
         assert hello(after)["type"] == "hello"
-        assert take(after, 9000)[0]
+        assert receive_audio(after, 9000)[0]
         ended.set()
         assert {hello(one)["type"] for one in waiting} == {"hello"}
 
@@ -174,7 +174,7 @@ def test_a_small_upload_does_not_wait_for_large_ones(studio: Server, monkeypatch
         return real(path, *given, **named)
 
     monkeypatch.setattr(uploads, "probe", slow)
-    monkeypatch.setattr(core, "SMALL_BYTES", 100_000)
+    monkeypatch.setattr(core, "SMALL_UPLOAD_BYTES", 100_000)
     large = wav(3.0)
     asked, answers = in_threads(6, lambda: put(studio, "large/a.wav", large))
     until(lambda: len(list(studio.studio.settings.folder("incoming").iterdir())) == 6)
@@ -186,17 +186,15 @@ def test_a_small_upload_does_not_wait_for_large_ones(studio: Server, monkeypatch
     assert all(a.ok for a in answers)
 
 
-def test_a_small_upload_that_takes_long_goes_on_among_the_large_ones(
-    studio: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(core, "QUICK_S", 0.01)
+def test_a_slow_small_upload_is_retried_as_a_large_one(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "SMALL_UPLOAD_TIMEOUT_S", 0.01)
     assert put(studio, "slow/a.wav", wav(1.0)).json()["stored"] == "a.wav"
     assert studio.ask("PUT", "/api/seeds/s.wav", data=wav(1.0)).json()["song"]
     assert put(studio, "slow/b.wav", b"no sound").status_code == 422
     assert not list(studio.studio.settings.folder("incoming").iterdir())
 
 
-def test_links_among_uploads_are_not_followed(studio: Server, tmp_path: Path) -> None:
+def test_links_in_uploads_are_not_followed(studio: Server, tmp_path: Path) -> None:
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "secret.wav").write_bytes(wav(1.0))
     put(studio, "own/a.wav", wav(1.0))
@@ -219,13 +217,13 @@ def test_links_among_uploads_are_not_followed(studio: Server, tmp_path: Path) ->
 
 @pytest.mark.parametrize("token", ["long-enough;secret-", 'long-enough"secret-', "long-enough-sécret-", "long enough secret",
                                    "long-enough-secret\n", "long-enough&secret-"])  # fmt: skip
-def test_a_token_is_made_of_what_addresses_and_cookies_hold(tmp_path: Path, token: str) -> None:
+def test_a_token_needs_no_escaping_in_urls_and_cookies(tmp_path: Path, token: str) -> None:
     with pytest.raises(UsageError, match="--token"):
         Settings(tmp_path, token=token)
     assert Settings(tmp_path, host="0.0.0.0", token="Long-enough_secret.~9").token
 
 
-def test_every_refusal_is_one_problem(studio: Server) -> None:
+def test_every_error_response_has_one_problem(studio: Server) -> None:
     for method, path, body, status in (
         ("POST", "/api/duels", b'{"a":' + b"[" * 30_000, 400), ("POST", "/api/duels", b"[" * 60_000, 400),
         ("GET", "/nothing.html", b"", 404), ("PATCH", "/api/models", b"", 405), ("POST", "/api/duels", b"{}x", 422),
@@ -235,34 +233,39 @@ def test_every_refusal_is_one_problem(studio: Server) -> None:
         assert set(answer.json()) == {"problem"}
 
 
-def test_the_terminal_is_not_filled() -> None:
-    seldom = door.Seldom()
+def test_repeated_warnings_are_suppressed() -> None:
+    repeats = connections.RepeatFilter()
 
-    def told(text: str) -> str | None:
+    def logged(text: str) -> str | None:
         record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, text, (), None)
-        return record.getMessage() if seldom.filter(record) else None
+        return record.getMessage() if repeats.filter(record) else None
 
-    assert [told("Invalid"), told("Invalid"), told("Other"), told("Invalid")] == ["Invalid", None, "Other", None]
-    seldom._told["Invalid"] = time.monotonic() - door.AGAIN_S - 1, 2
-    assert told("Invalid") == "Invalid (2 more were not told)"
+    assert [logged("Invalid"), logged("Invalid"), logged("Other"), logged("Invalid")] == [
+        "Invalid",
+        None,
+        "Other",
+        None,
+    ]
+    repeats._last["Invalid"] = time.monotonic() - connections.LOG_INTERVAL_S - 1, 2
+    assert logged("Invalid") == "Invalid (2 more were suppressed)"
 
 
-@pytest.mark.parametrize("wish", [{"model": "no such model"}, {"session": "x", "model": MODEL, "genre": "none such"}])
-def test_a_listener_may_close_at_any_moment_of_an_answer(
-    studio: Server, monkeypatch: pytest.MonkeyPatch, wish: dict[str, str]
+@pytest.mark.parametrize("query", [{"model": "no such model"}, {"session": "x", "model": MODEL, "genre": "none such"}])
+def test_a_listener_may_close_during_the_response(
+    studio: Server, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
 ) -> None:
-    """A close frame that arrives before the studio's own is no error of the studio's."""
-    begin, gone = Studio.begin, threading.Event()
+    """A close frame that arrives before the studio's own is not an error."""
+    start_session, gone = Studio.start_session, threading.Event()
 
-    async def late(self: Studio, asked: dict[str, str]) -> Any:
+    async def late(self: Studio, query: dict[str, str]) -> Any:
         await asyncio.to_thread(gone.wait, 10)
-        await asyncio.sleep(0.2)  # the visitor's close frame has arrived, and was answered
-        return await begin(self, asked)
+        await asyncio.sleep(0.2)  # the client's close frame has arrived and was answered
+        return await start_session(self, query)
 
-    monkeypatch.setattr(Studio, "begin", late)
+    monkeypatch.setattr(Studio, "start_session", late)
     log = studio.studio.settings.data / "studio.log"
     before = log.read_text() if log.exists() else ""
-    with studio.listen(**wish) as socket:
+    with studio.listen(**query) as socket:
         gone.clear()
         threading.Timer(0.2, gone.set).start()
         socket.close(1000)

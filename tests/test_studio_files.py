@@ -1,4 +1,4 @@
-"""What visitors give to the studio, what it keeps for them, and what is left after it was killed."""
+"""Uploads, prompts, recordings and jobs of the studio, and their recovery after a kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from conftest import die_while_writing
 from encode import encode, music
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from studio_server import Server, hello, running, take, told, until
+from studio_server import Server, hello, receive_audio, running, until, wait_for
 
 from noizenet.base.errors import DiskFullError, NoizenetError, UsageError
 from noizenet.base.files import temporary_name, write_json
@@ -31,11 +31,11 @@ from noizenet.studio import jobs as jobs_module
 from noizenet.studio import recordings, uploads
 from noizenet.studio.job import FAILED, Job
 from noizenet.studio.jobs import Queue
-from noizenet.studio.names import MOST_BYTES, checked, numbered, safe_name
-from noizenet.studio.quotas import make_room, size_of
+from noizenet.studio.names import MAX_NAME_BYTES, check_name, numbered_name, safe_name
+from noizenet.studio.quotas import evict_oldest, size_of
 from noizenet.studio.refusals import RefusedError, without_paths
 from noizenet.studio.settings import Limits, Settings
-from noizenet.studio.trainings import Sampler, train_job
+from noizenet.studio.trainings import Sampler, queue_training
 
 RATE = 22_050
 MODEL = "token-lstm"
@@ -50,7 +50,7 @@ def wav(seconds: float, hz: float = 220.0, rate: int = RATE) -> bytes:
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    limits = Limits(upload_bytes=2 << 20, decoded_seconds=60.0, decode_cpu_s=20, seeds=3, recordings=3)
+    limits = Limits(upload_bytes=2 << 20, decoded_seconds=60.0, decode_cpu_s=20, prompts=3, recordings=3)
     with running(Settings(tmp_path_factory.mktemp("st\u00fcdio data"), port=0, limits=limits)) as server:
         yield server
 
@@ -67,27 +67,27 @@ def stored(studio: Server, collection: str) -> dict[str, bytes]:
 class TestNames:
     @given(st.text(max_size=150))
     @settings(max_examples=300, deadline=None)
-    def test_what_is_made_of_any_name_is_allowed_and_stays(self, name: str) -> None:
+    def test_safe_names_are_valid_and_stable(self, name: str) -> None:
         made = safe_name(name, "unnamed")
-        assert checked(made) == made == safe_name(made, "unnamed")
-        assert len(made.encode()) <= MOST_BYTES
+        assert check_name(made) == made == safe_name(made, "unnamed")
+        assert len(made.encode()) <= MAX_NAME_BYTES
         assert not set(made) & set('/\\:*?"<>|\0\n')
-        assert checked(numbered(made, 17))
+        assert check_name(numbered_name(made, 17))
 
     @given(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40))
     @settings(max_examples=200, deadline=None)
     def test_letters_and_digits_of_every_script_are_kept(self, name: str) -> None:
         composed = unicodedata.normalize("NFC", name)
-        if len(composed.encode()) <= MOST_BYTES and composed.casefold() not in ("con", "prn", "aux", "nul"):
+        if len(composed.encode()) <= MAX_NAME_BYTES and composed.casefold() not in ("con", "prn", "aux", "nul"):
             assert safe_name(name).removeprefix("_") == composed
 
-    def test_endings_survive_the_cut(self) -> None:
+    def test_suffixes_survive_shortening(self) -> None:
         assert safe_name("\U0001f3b5" * 76 + ".flac").endswith(".flac")
-        assert numbered("\u00e9" * 98 + ".wav", 123).endswith(" (123).wav")
+        assert numbered_name("\u00e9" * 98 + ".wav", 123).endswith(" (123).wav")
 
 
 class TestUploads:
-    def test_every_script_and_every_album_folder_is_kept(self, studio: Server) -> None:
+    def test_names_in_every_script_and_album_folders_are_kept(self, studio: Server) -> None:
         given = {"\u0440\u043e\u043a/01 \u043f\u0435\u0441\u043d\u044f.wav": wav(1.0, 200), "\u043f\u043e\u043f/01 \u0432\u0435\u0441\u043d\u0430.wav": wav(1.1, 210),
                  "rock/CD1/01.wav": wav(1.2, 220), "rock/CD2/01.wav": wav(1.3, 230),
                  "\u6b4c/\u0645\u0648\u0633\u064a\u0642\u0649.wav": wav(1.4, 240)}  # fmt: skip
@@ -100,7 +100,7 @@ class TestUploads:
         assert found["files"] == 5
         assert found["genres"] == sorted({p.split("/")[0] for p in given})
 
-    def test_a_taken_name_gets_a_number_and_the_same_sound_is_there_already(self, studio: Server) -> None:
+    def test_a_name_in_use_gets_a_number_unless_the_file_is_the_same(self, studio: Server) -> None:
         sounds = [wav(1.0, 200 + 20 * i) for i in range(3)]
         names = [put(studio, "twice/01.wav", data).json()["stored"] for data in sounds]
         assert names == ["01.wav", "01 (2).wav", "01 (3).wav"]
@@ -108,7 +108,7 @@ class TestUploads:
         assert (again["already"], again["stored"]) == (True, "01 (2).wav")
         assert sorted(stored(studio, "twice").values()) == sorted(sounds)
 
-    def test_one_name_at_once(self, studio: Server) -> None:
+    def test_parallel_uploads_of_one_name(self, studio: Server) -> None:
         answers: list[requests.Response] = []
         sounds = [wav(0.5, 200 + 20 * i) for i in range(4)]
         threads = [threading.Thread(target=lambda d=d: answers.append(put(studio, "once/x.wav", d))) for d in sounds]
@@ -119,7 +119,7 @@ class TestUploads:
         assert sorted(a.json()["stored"] for a in answers) == ["x (2).wav", "x (3).wav", "x (4).wav", "x.wav"]
         assert sorted(stored(studio, "once").values()) == sorted(sounds)
 
-    def test_names_that_no_file_system_holds(self, studio: Server) -> None:
+    def test_names_that_are_invalid_or_too_long(self, studio: Server) -> None:
         for name in (
             "\U0001f3b5" * 76 + ".wav",
             "x" * 251 + ".wav",
@@ -127,7 +127,7 @@ class TestUploads:
             "CON.wav",
             "what? 1:2 <b>.wav",
         ):
-            answer = put(studio, f"odd names/{name}", wav(0.5))
+            answer = put(studio, f"invalid names/{name}", wav(0.5))
             assert answer.ok, answer.text
             assert answer.json()["stored"].endswith(".wav")
         for collection in ("x" * 300, "\U0001f3b5" * 76, "CON", "x."):
@@ -143,7 +143,7 @@ class TestUploads:
                     assert answer.status_code in (200, 400, 404, 405, 422), (method, path, tail, answer.text)
                     assert str(studio.studio.settings.data) not in answer.text
 
-    def test_a_file_where_a_folder_is_wanted(self, studio: Server) -> None:
+    def test_a_file_in_place_of_a_folder(self, studio: Server) -> None:
         assert put(studio, "mixed/x.wav", wav(0.5)).ok
         answer = put(studio, "mixed/x.wav/y.wav", wav(0.6))
         assert answer.status_code == 409
@@ -151,7 +151,7 @@ class TestUploads:
         assert put(studio, "mixed2/x.wav/y.wav", wav(0.6)).ok
         assert put(studio, "mixed2/x.wav", wav(0.5)).json()["stored"] == "x (2).wav"
 
-    def test_an_upload_that_breaks_off_leaves_nothing(self, studio: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_an_incomplete_upload_leaves_nothing(self, studio: Server, capfd: pytest.CaptureFixture[str]) -> None:
         import socket
 
         head = (f"PUT /api/collections/broken/a.wav HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\n"
@@ -166,8 +166,8 @@ class TestUploads:
         assert "Traceback" not in capfd.readouterr().err
 
     def test_uploads_do_not_fill_the_disk(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        free = iter([10**12, 10**12, 0])  # at the door, after the first look on the way, after the second
-        monkeypatch.setattr(uploads, "LOOK_EVERY_BYTES", 20_000)
+        free = iter([10**12, 10**12, 0])  # before the upload, at the first check during it, at the second
+        monkeypatch.setattr(uploads, "DISK_CHECK_BYTES", 20_000)
         monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
         answer = put(studio, "large/a.wav", wav(3.0))
         assert answer.status_code == 507
@@ -176,33 +176,33 @@ class TestUploads:
         assert "large" not in [c["name"] for c in studio.ask("GET", "/api/collections").json()]
 
     @pytest.mark.parametrize("size", [Limits().upload_bytes + 1, 10**13, 2**64, 10**30])
-    def test_what_is_announced_as_too_large_is_not_waited_for(self, studio: Server, size: int) -> None:
+    def test_a_content_length_above_the_limit_is_refused_at_once(self, studio: Server, size: int) -> None:
         for path in ("/api/collections/large/a.wav", "/api/seeds/a.wav"):
             head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nOrigin: http://127.0.0.1:{studio.port}\r\n"
             with socket.create_connection(("127.0.0.1", studio.port), timeout=10) as raw:
                 raw.sendall((head + f"Content-Length: {size}\r\n\r\nR").encode())
                 assert raw.recv(4096).split(b"\r\n")[0].split()[1] in (b"413", b"400")
 
-    def test_a_line_s_end_in_a_name_is_no_path(self, studio: Server) -> None:
+    def test_a_newline_in_a_name(self, studio: Server) -> None:
         answer = put(studio, "lines/a\nb.wav", wav(1.0))
         assert answer.ok, answer.text
         assert list(stored(studio, "lines")) == [answer.json()["stored"]]
         assert "\n" not in answer.json()["stored"]
 
     @pytest.mark.parametrize(("kind", "ending"), [("mka", "mkv"), ("m4a", "mov"), ("ogg", "ogv"), ("wma", "wmv")])
-    def test_the_sound_of_films_is_taken(self, studio: Server, tmp_path: Path, kind: str, ending: str) -> None:
+    def test_the_audio_of_videos_is_accepted(self, studio: Server, tmp_path: Path, kind: str, ending: str) -> None:
         answer = put(studio, f"films/a.{ending}", encode(tmp_path / "x", music(2.0), kind).read_bytes())
         assert answer.ok, answer.text
         assert answer.json()["seconds"] == pytest.approx(2.0, abs=0.1)
 
-    def test_what_is_not_there_cannot_be_removed(self, studio: Server) -> None:
+    def test_removing_a_missing_item_is_an_error(self, studio: Server) -> None:
         assert studio.ask("DELETE", "/api/collections/none").status_code == 404
         assert studio.ask("DELETE", "/api/recordings/none.wav").status_code == 404
         put(studio, "gone/a.wav", wav(1.0))
         assert studio.ask("DELETE", "/api/collections/gone").ok
         assert studio.ask("DELETE", "/api/collections/gone").status_code == 404
 
-    def test_what_is_coming_in_counts(self, studio: Server) -> None:
+    def test_incomplete_uploads_count_towards_the_quota(self, studio: Server) -> None:
         limits = studio.studio.settings.limits
         waiting = studio.studio.settings.folder("incoming") / "x.wav"
         with waiting.open("wb") as handle:
@@ -212,10 +212,10 @@ class TestUploads:
         assert answer.status_code == 507
         assert put(studio, "more/a.wav", wav(1.0)).ok
 
-    def test_a_playlist_reads_nothing_else(self, studio: Server, tmp_path: Path) -> None:
+    def test_a_playlist_cannot_read_other_files(self, studio: Server, tmp_path: Path) -> None:
         import av
 
-        secret = tmp_path / "secret.aac"  # of a kind that players follow playlists to
+        secret = tmp_path / "secret.aac"  # a format that players open from playlists
         with av.open(str(secret), "w", format="adts") as made:
             stream = made.add_stream("aac", rate=RATE, layout="mono")
             for start in range(0, 2 * RATE, 1024):
@@ -237,7 +237,7 @@ class TestUploads:
             assert "secret" not in answer.text
             assert studio.ask("PUT", f"/api/seeds/{name}", data=text.encode()).status_code == 422
 
-    def test_links_and_pipes_are_not_given(self, studio: Server, tmp_path: Path) -> None:
+    def test_links_are_not_written_through(self, studio: Server, tmp_path: Path) -> None:
         root = studio.studio.settings.folder("uploads")
         (root / "led").mkdir(exist_ok=True)
         (root / "led" / "out").symlink_to(tmp_path)
@@ -246,8 +246,8 @@ class TestUploads:
         (root / "led" / "out").unlink()
 
 
-class TestSeeds:
-    def test_a_song_becomes_a_plain_wav_of_its_end(self, studio: Server) -> None:
+class TestPrompts:
+    def test_a_prompt_is_stored_as_a_wav_of_its_end(self, studio: Server) -> None:
         file = io.BytesIO()
         t = np.arange(9 * 44_100) / 44_100
         sound = np.stack([0.2 * np.sin(2 * np.pi * (100 + 50 * t) * t), 0.1 * np.sin(2 * np.pi * 330 * t)], 1)
@@ -258,46 +258,46 @@ class TestSeeds:
         assert rate == 44_100
         assert np.allclose(kept, sound[-5 * 44_100 :], atol=1e-6)
 
-    def test_the_oldest_make_room(self, studio: Server) -> None:
+    def test_the_oldest_prompts_are_evicted(self, studio: Server) -> None:
         songs = [studio.ask("PUT", "/api/seeds/a.wav", data=wav(0.5, 200 + i)).json()["song"] for i in range(5)]
         kept = {p.name for p in studio.studio.settings.folder("seeds").iterdir()}
         assert kept == set(songs[-3:])
 
-    def test_a_cache_keeps_to_its_bytes(self, tmp_path: Path) -> None:
+    def test_a_cache_keeps_its_byte_limit(self, tmp_path: Path) -> None:
         for i in range(6):
             (tmp_path / f"{i}").mkdir()
             (tmp_path / f"{i}" / "x").write_bytes(b"0" * 1000)
             os.utime(tmp_path / f"{i}", (1000 + i, 1000 + i))
         (tmp_path / "judged").write_bytes(b"0" * 9000)
-        assert make_room(tmp_path, 100, 3500, keep=("judged",)) == ["0", "1", "2"]
+        assert evict_oldest(tmp_path, 100, 3500, keep=("judged",)) == ["0", "1", "2"]
         assert size_of(tmp_path) == 12_000
 
-    def test_beats_found_elsewhere_are_those_found_here(self) -> None:
+    def test_beats_of_the_subprocess_equal_those_of_this_process(self) -> None:
         from noizenet.audio.beats import find_beats
-        from noizenet.studio.ears import beats_elsewhere
+        from noizenet.studio.beat_subprocess import find_beats_in_subprocess
 
         clicks = np.zeros(8 * RATE, np.float32)
         clicks[:: RATE // 2] = 1.0
-        here, there = find_beats(clicks, RATE), beats_elsewhere(clicks, RATE)
+        here, there = find_beats(clicks, RATE), find_beats_in_subprocess(clicks, RATE)
         assert here.tempo > 0
         assert np.array_equal(here.times, there.times)
         assert np.array_equal(here.clear, there.clear)
 
 
 class TestRecordings:
-    def test_a_kill_loses_nothing_that_was_given_out(self, tmp_path: Path) -> None:
-        """The files are copied while the recording goes on, as a kill would leave them."""
+    def test_a_kill_loses_no_sent_samples(self, tmp_path: Path) -> None:
+        """The files are copied during the recording, in the state in which a kill would leave them."""
         with running(Settings(tmp_path / "a", port=0)) as server, server.listen(model=MODEL, seed=3) as socket:
             hello(socket)
-            take(socket, 5000)
+            receive_audio(socket, 5000)
             for kind in ("wav", "flac"):
                 socket.send(json.dumps({"type": "record", "on": True, "format": kind}))
-                told(socket, "recording")
-                sound, _ = take(socket, 30_000)
+                wait_for(socket, "recording")
+                sound, _ = receive_audio(socket, 30_000)
                 socket.send(json.dumps({"type": "move", "set": {"temperature": 0.6}}))
-                told(socket, "moved")
+                wait_for(socket, "moved")
                 time.sleep(1.1)
-                sound += take(socket, 30_000)[0]
+                sound += receive_audio(socket, 30_000)[0]
                 killed = tmp_path / kind
                 shutil.copytree(tmp_path / "a", killed)
                 assert server.ask("GET", "/api/state").json()["recordings_going_on"] == 1
@@ -312,9 +312,9 @@ class TestRecordings:
                     assert after.ask("POST", f"/api/recordings/{found['name']}/again").content == kept
                     assert not list((killed / "recordings").glob(".*"))
                 socket.send(json.dumps({"type": "record", "on": False}))
-                told(socket, "recorded")
+                wait_for(socket, "recorded")
 
-    def test_what_version_0_1_0_left_is_finished(self, tmp_path: Path) -> None:
+    def test_unfinished_recordings_of_version_0_1_0_are_recovered(self, tmp_path: Path) -> None:
         data = wav(2.0)
         broken = data[:4] + b"\0\0\0\0" + data[8:40] + b"\0\0\0\0" + data[44:]
         (tmp_path / ".2025-01-02 03-04-05 1-0123456789ab.part.wav").write_bytes(broken)
@@ -322,137 +322,139 @@ class TestRecordings:
         assert recordings.recover(tmp_path) == ["2025-01-02 03-04-05 1.wav"]
         found, _ = soundfile.read(tmp_path / "2025-01-02 03-04-05 1.wav", dtype="int16")
         assert np.array_equal(found, soundfile.read(io.BytesIO(data), dtype="int16")[0])
-        assert recordings.listed(tmp_path)[0]["recovered"]
+        assert recordings.list_recordings(tmp_path)[0]["recovered"]
 
-    def test_the_page_is_told_whether_it_records(self, studio: Server) -> None:
+    def test_hello_reports_the_recording(self, studio: Server) -> None:
         with studio.listen(model=MODEL) as socket:
             about = hello(socket)
             assert about["recording"] is None
             socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
-            told(socket, "recording")
-            take(socket, 9000)
+            wait_for(socket, "recording")
+            receive_audio(socket, 9000)
             socket.socket.shutdown(2)
-        until(lambda: studio.studio.radio.find(about["session"]) is not None)
+        until(lambda: studio.studio.radio.find_session(about["session"]) is not None)
         with studio.listen(model=MODEL, session=about["session"]) as socket:
             assert hello(socket)["recording"] is None
 
     @pytest.mark.parametrize("kind", ["wav", "flac"])
-    def test_a_recording_without_sound_is_not_kept(self, studio: Server, kind: str) -> None:
+    def test_an_empty_recording_is_not_saved(self, studio: Server, kind: str) -> None:
         before = sorted(studio.studio.settings.folder("recordings").iterdir())
         with studio.listen(model=MODEL) as socket:
             hello(socket)
             socket.send(json.dumps({"type": "record", "on": True, "format": kind}))
-            told(socket, "recording")
+            wait_for(socket, "recording")
             socket.send(json.dumps({"type": "record", "on": False}))
-            assert "no recording" in told(socket, "refused")[0]["why"]
-            assert told(socket, "recorded")[0]["name"] is None
+            assert "no recording" in wait_for(socket, "refused")[0]["why"]
+            assert wait_for(socket, "recorded")[0]["name"] is None
             assert sorted(studio.studio.settings.folder("recordings").iterdir()) == before
 
-    def test_a_song_that_was_gone_on_from_is_kept_with_the_recording(self, studio: Server) -> None:
+    def test_the_prompt_is_copied_with_the_recording(self, studio: Server) -> None:
         folder = studio.studio.settings.folder("recordings")
-        # What an earlier listener left half-recorded is completed, or removed, after the connection has ended.
+        # An earlier listener's unfinished recording is completed or removed after its connection has ended.
         until(lambda: not any(path.name.startswith(".") for path in folder.iterdir()))
         for path in folder.iterdir():
             path.unlink()
-        song = studio.ask("PUT", "/api/seeds/a.wav", data=wav(3.0)).json()["song"]  # shorter than is heard: a remark
+        song = studio.ask("PUT", "/api/seeds/a.wav", data=wav(3.0)).json()[
+            "song"
+        ]  # shorter than the prompt length: causes a remark
         with studio.listen(model=MODEL, song=song) as socket:
             assert not [r for r in hello(socket)["remarks"] if "/" in r]
             socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
-            take(socket, 9000)
+            receive_audio(socket, 9000)
             socket.send(json.dumps({"type": "record", "on": False}))
-            name = told(socket, "recorded")[0]["name"]
+            name = wait_for(socket, "recorded")[0]["name"]
         (studio.studio.settings.folder("seeds") / song).unlink()
         kept = studio.ask("GET", f"/api/recordings/{name}").content
         assert studio.ask("POST", f"/api/recordings/{name}/again").content == kept
         recipe = studio.ask("GET", f"/api/recordings/{Path(name).stem}.json").text
         assert str(studio.studio.settings.data) not in recipe
 
-    def test_there_is_an_end_to_room(self, studio: Server) -> None:
+    def test_recordings_are_limited(self, studio: Server) -> None:
         folder = studio.studio.settings.folder("recordings")
         for i in range(3):
             (folder / f"old {i}.wav").write_bytes(wav(0.1))
         with studio.listen(model=MODEL) as socket:
             hello(socket)
             socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
-            assert "the most" in told(socket, "refused")[0]["why"]
-            assert take(socket, 5000)[0]
+            assert "the maximum" in wait_for(socket, "refused")[0]["why"]
+            assert receive_audio(socket, 5000)[0]
         for path in folder.iterdir():
             path.unlink()
 
-    def test_a_full_disk_ends_the_recording_and_not_the_music(
+    def test_a_full_disk_ends_the_recording_but_not_playback(
         self, studio: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with studio.listen(model=MODEL) as socket:
             hello(socket)
             socket.send(json.dumps({"type": "record", "on": True, "format": "wav"}))
-            told(socket, "recording")
-            take(socket, 9000)
+            wait_for(socket, "recording")
+            receive_audio(socket, 9000)
 
             def full(*_: object) -> None:
-                raise DiskFullError("the recording: the disk of the studio is full")
+                raise DiskFullError("the recording: the studio's disk is full")
 
             monkeypatch.setattr(recordings.Recorder, "write", full)
             socket.send(json.dumps({"type": "more", "samples": 5000}))
-            assert "full" in told(socket, "refused")[0]["why"]
-            name = told(socket, "recorded")[0]["name"]
-            assert take(socket, 9000)[0]
+            assert "full" in wait_for(socket, "refused")[0]["why"]
+            name = wait_for(socket, "recorded")[0]["name"]
+            assert receive_audio(socket, 9000)[0]
         assert name in [r["name"] for r in studio.ask("GET", "/api/recordings").json()]
 
 
 class TestQueue:
-    def wish(self, **other: object) -> dict[str, object]:
+    def training(self, **other: object) -> dict[str, object]:
         return {"collection": "c", "name": "m", "recipe": "paper-rnn", "minutes": 0.05, **other}
 
     @pytest.fixture
-    def still(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, Queue]]:
-        """A queue that starts nothing."""
-        monkeypatch.setattr(Queue, "_look", lambda self: None)
+    def idle_queue(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Settings, Queue]]:
+        """A queue that starts no jobs."""
+        monkeypatch.setattr(Queue, "_update", lambda self: None)
         settings = Settings(tmp_path / "d")
         (settings.folder("uploads") / "c").mkdir()
         queue = Queue(settings.folder("jobs"), 4)
         yield settings, queue
         queue.close()
 
-    def test_one_name_is_trained_once(self, still: tuple[Settings, Queue]) -> None:
-        settings, queue = still
-        job = train_job(settings, queue, self.wish(name="Caf\u00e9"))
+    def test_a_model_name_is_trained_once(self, idle_queue: tuple[Settings, Queue]) -> None:
+        settings, queue = idle_queue
+        job = queue_training(settings, queue, self.training(name="Caf\u00e9"))
         for name in ("Caf\u00e9", "CAF\u00c9", "Cafe\u0301"):
             with pytest.raises(RefusedError, match="already") as caught:
-                train_job(settings, queue, self.wish(name=name))
+                queue_training(settings, queue, self.training(name=name))
             assert caught.value.status == 409
         queue.transition(job.key, "stop")
         queue.transition(job.key, "forget")
         assert not queue.folder(job.key).exists()
-        train_job(settings, queue, self.wish(name="Caf\u00e9"))
+        queue_training(settings, queue, self.training(name="Caf\u00e9"))
 
-    def test_what_a_killed_sampler_was_writing_goes_at_the_next_start(self, still: tuple[Settings, Queue]) -> None:
-        settings, queue = still
-        folder = queue.folder(train_job(settings, queue, self.wish(name="m")).key)
+    def test_incomplete_samples_of_a_killed_studio_are_removed(self, idle_queue: tuple[Settings, Queue]) -> None:
+        settings, queue = idle_queue
+        folder = queue.folder(queue_training(settings, queue, self.training(name="m")).key)
         die_while_writing(folder / "sample-000001.flac")
-        mine = temporary_name(folder.parent / "sample-000002.flac")
-        mine.touch()
-        mine = mine.rename(folder / mine.name)  # of a process that lives
+        in_progress = temporary_name(folder.parent / "sample-000002.flac")
+        in_progress.touch()
+        in_progress = in_progress.rename(folder / in_progress.name)  # of a running process
         assert len(list(folder.glob(".sample*"))) == 2
         Sampler(settings, queue).close()
-        assert list(folder.glob(".sample*")) == [mine]
-        mine.unlink()
+        assert list(folder.glob(".sample*")) == [in_progress]
+        in_progress.unlink()
 
-    def test_there_is_an_end_to_jobs(self, still: tuple[Settings, Queue]) -> None:
-        settings, queue = still
+    def test_jobs_are_limited(self, idle_queue: tuple[Settings, Queue]) -> None:
+        settings, queue = idle_queue
         for i in range(4):
-            train_job(settings, queue, self.wish(name=f"m{i}"))
-        with pytest.raises(RefusedError, match="forget some"):
-            train_job(settings, queue, self.wish(name="one more"))
+            queue_training(settings, queue, self.training(name=f"m{i}"))
+        with pytest.raises(RefusedError, match="remove some"):
+            queue_training(settings, queue, self.training(name="one more"))
 
-    def test_a_clock_that_goes_backwards_changes_no_order(
-        self, still: tuple[Settings, Queue], monkeypatch: pytest.MonkeyPatch
+    def test_the_order_of_jobs_does_not_depend_on_the_clock(
+        self, idle_queue: tuple[Settings, Queue], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        settings, queue = still
+        settings, queue = idle_queue
         now = iter(range(10_000, 0, -100))
         monkeypatch.setattr(time, "time", lambda: float(next(now)))
-        keys = [train_job(settings, queue, self.wish(name=f"m{i}")).key for i in range(3)]
+        keys = [queue_training(settings, queue, self.training(name=f"m{i}")).key for i in range(3)]
         monkeypatch.undo()
-        monkeypatch.setattr(Queue, "_look", lambda self: None)
+        monkeypatch.setattr(Queue, "_update", lambda self: None)
         assert [j.key for j in queue.all()] == keys[::-1]
         again = Queue(settings.folder("jobs"))
         assert [j.key for j in again.all()] == keys[::-1]
@@ -461,7 +463,7 @@ class TestQueue:
     @pytest.mark.parametrize(
         "text", ["", "{", "[]", "null", '{"key": 1}', "[" * 100_000, '{"key":"k","kind":"train","title":"t","steps":[],"about":{}}',
                  '{"key":"k","kind":"x","title":"t","steps":[["corpus"]]}', "\0\0"])  # fmt: skip
-    def test_a_damaged_job_is_told_and_not_run(self, tmp_path: Path, text: str) -> None:
+    def test_a_damaged_job_is_reported_and_not_run(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "k").mkdir()
         (tmp_path / "k" / "job.json").write_text(text)
         queue = Queue(tmp_path)
@@ -474,7 +476,7 @@ class TestQueue:
         assert not queue.all()
         queue.close()
 
-    def test_the_list_shows_a_damaged_job(self, tmp_path: Path) -> None:
+    def test_a_damaged_job_is_listed(self, tmp_path: Path) -> None:
         settings = Settings(tmp_path, port=0)
         (tmp_path / "jobs" / "k").mkdir()
         (tmp_path / "jobs" / "k" / "job.json").write_bytes(b"\xff\xfe half")
@@ -483,35 +485,35 @@ class TestQueue:
             assert (found["kind"], found["state"]) == ("damaged", "failed")
             assert server.ask("POST", "/api/jobs/k/forget").ok
 
-    def test_a_full_disk_refuses_a_job_and_keeps_what_runs(
-        self, still: tuple[Settings, Queue], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    def test_a_full_disk_refuses_new_jobs_but_keeps_running_ones(
+        self, idle_queue: tuple[Settings, Queue], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        settings, queue = still
-        job = train_job(settings, queue, self.wish())
+        settings, queue = idle_queue
+        job = queue_training(settings, queue, self.training())
 
         def full(path: Path, value: object) -> None:
             raise DiskFullError(f"{path}: the disk is full")
 
         monkeypatch.setattr(jobs_module, "write_json", full)
         with pytest.raises(DiskFullError):
-            train_job(settings, queue, self.wish(name="other"))
+            queue_training(settings, queue, self.training(name="other"))
         assert [p.name for p in settings.folder("jobs").iterdir()] == [job.key]
         assert queue.transition(job.key, "pause").state == "paused"
         assert "full" in capsys.readouterr().err
         monkeypatch.setattr(jobs_module, "write_json", write_json)
         monkeypatch.undo()
-        queue._look()
+        queue._update()
         assert json.loads((queue.folder(job.key) / "job.json").read_text())["state"] == "paused"
 
-    def test_a_process_is_known_by_more_than_its_number(self) -> None:
-        born = jobs_module._born(os.getpid())
-        assert born > 0
-        assert jobs_module._born(os.getpid()) == born
-        assert jobs_module._born(2**22 + 5) == 0.0
+    def test_a_process_is_identified_by_its_start_time(self) -> None:
+        start = jobs_module._process_start(os.getpid())
+        assert start > 0
+        assert jobs_module._process_start(os.getpid()) == start
+        assert jobs_module._process_start(2**22 + 5) == 0.0
         assert Job("k", "train", "t", []).number == 0
 
 
-def test_two_studios_do_not_share_data(tmp_path: Path) -> None:
+def test_two_studios_cannot_share_a_data_folder(tmp_path: Path) -> None:
     from noizenet.base.files import folder_lock
     from noizenet.studio.server import serve
 
@@ -521,13 +523,13 @@ def test_two_studios_do_not_share_data(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
 
 
-def test_answers_name_no_folder() -> None:
+def test_error_messages_contain_no_folders() -> None:
     roots = [Path("/srv/my data"), Path("/home/x")]
     text = "/srv/my data/uploads/a b.wav: damaged, see /home/x/y.log and /usr/lib/z; https://a.b/c stays, and/or too"
     assert without_paths(text, roots) == "uploads/a b.wav: damaged, see y.log and z; https://a.b/c stays, and/or too"
 
 
-def test_a_model_is_in_memory_once_and_only_while_it_is_played(tmp_path: Path) -> None:
+def test_a_model_is_in_memory_once_and_only_while_in_use(tmp_path: Path) -> None:
     import gc
 
     from noizenet.base.bundled import bundled
@@ -538,12 +540,12 @@ def test_a_model_is_in_memory_once_and_only_while_it_is_played(tmp_path: Path) -
     first, packed = library.packed("c0")
     second, _ = library.packed("c1")
     again = library.packed("c0")
-    assert again[0] is first  # still played: not read again
+    assert again[0] is first  # still in use: not read again
     assert again[1] is packed
     assert second is not first
     del first, packed, again
     library.packed("c1")
     gc.collect()
-    assert library._played["c0"][1]() is None
+    assert library._in_use_refs["c0"][1]() is None
     os.utime(copies[1] / "model.json", (5, 5))
     assert library.packed("c1")[0] is not second

@@ -1,5 +1,5 @@
-"""Rung 8: the studio, a web page on this computer where everything that the command line does is done and heard.
+"""Layer 8: the studio, a local web page with the functions of the command line and real-time playback.
 
-One process serves the page, streams each listener an instrument of its own, and keeps a queue of trainings and
-evaluations, which run as processes of their own: they go on when the page is closed or the server restarts.
+One process serves the page, streams a separate instrument to each listener, and keeps a queue of trainings and
+evaluations. These run as separate processes: they continue when the page is closed or the server restarts.
 """

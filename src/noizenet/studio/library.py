@@ -1,6 +1,6 @@
-"""The models that can be heard: bundled, named at the start, or trained here.
+"""The available models: bundled, given at the start, or trained in the studio.
 
-A model takes some 70 MB and is read in a second. In memory are those that somebody plays, each once, and the last one.
+A model takes some 70 MB and is read in a second. Models in use are in memory once each, and so is the last one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from noizenet.base.bundled import bundled
 from noizenet.base.errors import UsageError, suggest
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import ABOUT, MAX_ABOUT_BYTES, Model, load
-from noizenet.studio.memory import give_back
+from noizenet.studio.memory import release_memory
 from noizenet.studio.refusals import check_sendable, without_paths
 from noizenet.studio.settings import Settings
 
 
 @dataclass
 class _Loaded:
-    stamp: float
+    modified: float
     model: Model
 
     @cached_property
@@ -33,7 +33,7 @@ class _Loaded:
 
 
 class Library:
-    """Names and models.
+    """Finds and loads models by name.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Library:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: dict[str, _Loaded] = {}
-        self._played: dict[str, tuple[float, weakref.ref[Model], weakref.ref[Stepper]]] = {}
+        self._in_use_refs: dict[str, tuple[float, weakref.ref[Model], weakref.ref[Stepper]]] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, Path]:
@@ -52,7 +52,7 @@ class Library:
         return {**bundled("models"), **{p.resolve().name: p for p in self._settings.models}, **found}
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return what a visitor must know of each model; one that cannot be read says why."""
+        """Return the properties of each model, or the problem of a model that cannot be read."""
         return [_about(name, folder) for name, folder in self.folders().items()]
 
     def folder(self, name: str) -> Path:
@@ -69,39 +69,39 @@ class Library:
         return folders[name]
 
     def load(self, name: str) -> Model:
-        """Return a model; one that was trained further is read again."""
+        """Return a model; a model that has changed on disk is read again."""
         return self._entry(name).model
 
     def packed(self, name: str) -> tuple[Model, Stepper]:
         """Return a model and its packed weights, which all listeners share."""
         entry = self._entry(name)
         with self._lock:
-            self._played[name] = entry.stamp, weakref.ref(entry.model), weakref.ref(entry.packed)
+            self._in_use_refs[name] = entry.modified, weakref.ref(entry.model), weakref.ref(entry.packed)
             return entry.model, entry.packed
 
     def _entry(self, name: str) -> _Loaded:
         folder = self.folder(name)
-        stamp = (folder / ABOUT).stat().st_mtime if folder.is_dir() else folder.stat().st_mtime
+        modified = (folder / ABOUT).stat().st_mtime if folder.is_dir() else folder.stat().st_mtime
         with self._lock:
-            kept = self._loaded.get(name)
-            if kept is None or kept.stamp != stamp:
-                self._loaded.clear()  # before the next one is read, so that both are never there
-                self._loaded[name] = self._in_use(name, stamp) or self._read(folder, stamp)
+            loaded = self._loaded.get(name)
+            if loaded is None or loaded.modified != modified:
+                self._loaded.clear()  # before the next one is read, so that only one is in memory
+                self._loaded[name] = self._find_in_use(name, modified) or self._read(folder, modified)
             return self._loaded[name]
 
-    def _in_use(self, name: str, stamp: float) -> _Loaded | None:
-        """Return a model that an instrument still plays."""
-        then, model, packed = self._played.get(name, (0.0, _nothing, _nothing))
-        found, ready = model(), packed()
-        if then != stamp or found is None or ready is None:
+    def _find_in_use(self, name: str, modified: float) -> _Loaded | None:
+        """Return a model that an instrument still uses."""
+        previous, model_ref, packed_ref = self._in_use_refs.get(name, (0.0, _nothing, _nothing))
+        model, packed = model_ref(), packed_ref()
+        if previous != modified or model is None or packed is None:
             return None
-        entry = _Loaded(stamp, found)
-        entry.__dict__["packed"] = ready
+        entry = _Loaded(modified, model)
+        entry.__dict__["packed"] = packed
         return entry
 
-    def _read(self, folder: Path, stamp: float) -> _Loaded:
-        give_back()
-        return _Loaded(stamp, load(folder))
+    def _read(self, folder: Path, modified: float) -> _Loaded:
+        release_memory()
+        return _Loaded(modified, load(folder))
 
 
 def _nothing() -> None:
@@ -125,12 +125,12 @@ def _about(name: str, folder: Path) -> dict[str, Any]:
         }  # fmt: skip
         check_sendable(found)
         return found
-    # It is anyone's file: whatever it holds, the other models are listed.
+    # The file is untrusted: whatever is in it, the other models are listed.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         problem = without_paths(f"{type(error).__name__}: {error}", [folder.parent])[:200]
-        return {"name": _legible(name), "problem": f"cannot be read ({_legible(problem)})"}
+        return {"name": _escaped(name), "problem": f"cannot be read ({_escaped(problem)})"}
 
 
-def _legible(text: str) -> str:
-    """Return a text in which what is no Unicode (an undecodable file name, half a surrogate pair) is spelled out."""
+def _escaped(text: str) -> str:
+    """Return a text with backslash escapes for what is not Unicode (undecodable file names, lone surrogates)."""
     return text.encode("utf-8", "backslashreplace").decode()

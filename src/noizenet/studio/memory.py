@@ -1,8 +1,8 @@
-"""The C library's allocator, told to give back what is free: arrays come and go in several threads here.
+"""Settings of the C library's allocator, so that freed memory returns to the system.
 
-glibc keeps one heap for each thread that allocates, and learns from freed arrays to put the next ones on those heaps,
-where they leave holes. One heap for all and a fixed limit above which an array is mapped on its own keep the resident
-memory at what is in use. On other C libraries nothing is done.
+Several threads allocate and free arrays. glibc keeps a heap for each of them, and raises its mmap threshold when arrays
+are freed, so that later arrays fragment these heaps. Few heaps and a fixed mmap threshold keep the resident memory
+close to the memory in use. Other C libraries are left as they are.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import gc
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-MAPPED_BYTES = 256 << 10
+MMAP_THRESHOLD_BYTES = 256 << 10
 
 
-def settle_allocator() -> None:
-    """Limit the heaps of this process; called once, before threads begin."""
+def configure_allocator() -> None:
+    """Limit the heaps of this process; call once, before threads start."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             libc = ctypes.CDLL(None)
             libc.mallopt(M_ARENA_MAX, 2)
-            libc.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
-            libc.mallopt(M_TRIM_THRESHOLD, 4 * MAPPED_BYTES)
+            libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+            libc.mallopt(M_TRIM_THRESHOLD, 4 * MMAP_THRESHOLD_BYTES)
 
 
-def give_back() -> None:
-    """Return free memory to the system, after work that needed much of it.
+def release_memory() -> None:
+    """Collect garbage and return free memory to the system; call after memory-intensive work.
 
-    Instruments that are no longer played hang in circles of references (a lost connection's error names its frames):
-    Python looks for those seldom, and does not know that they hold megabytes.
+    Unused instruments are in reference cycles (the exception of a lost connection refers to its frames). Python
+    collects cycles seldom, since it does not count the megabytes that they hold.
     """
     gc.collect()
     if sys.platform == "linux":
@@ -38,7 +38,7 @@ def give_back() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def begin_counting() -> None:
-    """Leave out what is there by now when circles of references are looked for: that takes a tenth of the time then."""
+def freeze_startup_objects() -> None:
+    """Exclude all present objects from garbage collection, which then takes a tenth of the time."""
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""How much the data folder may hold: caches make room oldest first, what a listener keeps is never removed."""
+"""Disk quotas: the oldest entries of caches are evicted; uploads and recordings are never removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder; 0 where there is none."""
+    """Return the bytes of a file, or of all files below a folder; 0 if there is none."""
     total = 0
     for part in [path] if path.is_file() else path.rglob("*"):
         with contextlib.suppress(OSError):  # removed meanwhile
@@ -16,20 +16,20 @@ def size_of(path: Path) -> int:
     return total
 
 
-def make_room(folder: Path, most: int, most_bytes: int, *, keep: tuple[str, ...] = ()) -> list[str]:
-    """Remove a cache's oldest entries (files or folders) until it holds at most so many, of so many bytes.
+def evict_oldest(folder: Path, max_entries: int, max_bytes: int, *, keep: tuple[str, ...] = ()) -> list[str]:
+    """Remove a cache's oldest entries (files or folders) until it is within its limits.
 
     Parameters
     ----------
     folder : Path
-    most, most_bytes : int
+    max_entries, max_bytes : int
     keep : tuple of str
-        Names that are no cache entries.
+        Names that are not cache entries.
 
     Returns
     -------
     list of str
-        Names of what was removed.
+        Names of the removed entries.
     """
     entries = []
     for path in folder.iterdir():
@@ -38,7 +38,7 @@ def make_room(folder: Path, most: int, most_bytes: int, *, keep: tuple[str, ...]
                 entries.append((path.stat().st_mtime, size_of(path), path))
     entries.sort(key=lambda e: e[0])
     total, removed = sum(size for _, size, _ in entries), []
-    while entries and (len(entries) > most or total > most_bytes):
+    while entries and (len(entries) > max_entries or total > max_bytes):
         _, size, path = entries.pop(0)
         total -= size
         with contextlib.suppress(OSError):

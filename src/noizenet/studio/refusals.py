@@ -1,4 +1,4 @@
-"""How the studio says no: a status for the wire, and one line without the paths of this computer."""
+"""Error responses: an HTTP status and a one-line message without paths of this computer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 from noizenet.base.errors import AudioError, DiskFullError, NoizenetError, UsageError
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
-"""What Pydantic's kinds of errors begin with, and what would be right."""
+_EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
+"""The expected value, by the prefix of a Pydantic error type."""
 STATUS: dict[type, int] = {AudioError: 422, DiskFullError: 507}
 PATHS = re.compile(r"(?<![\w:./\\-])(?:[A-Za-z]:\\(?:[^\\\s'\"]+\\)*|/(?:[^/\s'\":]+/)+)")
 
 
 class RefusedError(UsageError):
-    """A request that the studio does not carry out.
+    """A request that the studio refuses.
 
     Parameters
     ----------
     text : str
-        What was asked, why not, what to do.
+        The message: what was requested, why it is refused, what to do.
     status : int
-        Of the answer: 400 for a wrong request, 408 too slow, 409 taken, 413 too large, 503 busy, 507 no room.
+        HTTP status: 400 bad request, 408 timeout, 409 conflict, 413 too large, 503 busy, 507 no space.
     """
 
     def __init__(self, text: str, status: int = 400) -> None:
@@ -33,65 +33,65 @@ class RefusedError(UsageError):
         self.status = status
 
 
-def wanted(wish: Mapping[str, Any], field: str) -> str:
-    """Return a text that a request's JSON must have.
+def required_text(values: Mapping[str, Any], field: str) -> str:
+    """Return a required text field of a request's JSON.
 
     Raises
     ------
     RefusedError
-        If the field is not there, is empty or is no text.
+        If the field is missing, empty or not a text.
     """
-    value = wish.get(field)
+    value = values.get(field)
     if value == "":
         raise RefusedError(f"{field}: this field is empty; fill it in")
     if value is None:
-        raise RefusedError(f"{field}: this field is missing in the request's JSON; give it as a text")
+        raise RefusedError(f"{field}: this field is missing in the request's JSON; add it as a string")
     if not isinstance(value, str):
-        raise RefusedError(f"{field}: this field of the request's JSON is no text; give it as one, in quotation marks")
+        raise RefusedError(f"{field}: this field of the request's JSON is not a string; put it in quotation marks")
     return value
 
 
-def not_understood_because(found: Sequence[Mapping[str, Any]]) -> str:
-    """Say in a plain sentence what FastAPI has found wrong with a request.
+def describe_validation_errors(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return a one-line message for FastAPI's validation errors.
 
     Parameters
     ----------
-    found : sequence of mapping
-        The errors, as Pydantic describes them; the first is told.
+    errors : sequence of mapping
+        The errors as Pydantic describes them; the message is about the first.
 
     Examples
     --------
-    >>> not_understood_because([{"loc": ("query", "seed"), "type": "int_parsing"}])
+    >>> describe_validation_errors([{"loc": ("query", "seed"), "type": "int_parsing"}])
     'seed: expected a whole number'
     """
-    where, kind = (found[0]["loc"], str(found[0]["type"])) if found else ((), "")
+    where, kind = (errors[0]["loc"], str(errors[0]["type"])) if errors else ((), "")
     if where[:1] == ("body",) and len(where) == 1:
-        what = "is missing" if kind == "missing" else "is no JSON object"
+        what = "is missing" if kind == "missing" else "is not a JSON object"
         return f"the request's body {what}; send a JSON object, with the header Content-Type: application/json"
     if kind == "json_invalid":
         return "the request's body is not valid JSON; send a JSON object"
     field = str(where[-1])[:80] if where else "request"
     if kind == "missing":
-        return f"{field}: this field is missing in the request; give it"
-    expected = _KINDS.get(kind.partition("_")[0], "a value of another kind")
+        return f"{field}: this field is missing in the request; add it"
+    expected = _EXPECTED.get(kind.partition("_")[0], "a value of another kind")
     return f"{field}: expected {expected}"
 
 
-def status_of(error: NoizenetError) -> int:
-    """Return the status of an answer that tells of an error."""
+def http_status(error: NoizenetError) -> int:
+    """Return the HTTP status of an error."""
     if isinstance(error, RefusedError):
         return error.status
     return 400 if error.exit_code == 2 else STATUS.get(type(error), 500)
 
 
 def without_paths(text: str, roots: Iterable[Path] = ()) -> str:
-    """Return a text without the folders of this computer: of each absolute path only the last name stays.
+    """Return a text in which absolute paths are reduced to their last name.
 
     Parameters
     ----------
     text : str
     roots : iterable of Path
-        Folders that are known to occur; the pattern alone does not see where a folder with blanks in its name begins.
+        Folders to remove; the pattern alone does not detect folders with blanks in their names.
 
     Examples
     --------
@@ -104,22 +104,24 @@ def without_paths(text: str, roots: Iterable[Path] = ()) -> str:
 
 
 def check_sendable(value: Any) -> None:
-    """Make sure that a value can be sent as strict JSON: finite numbers, Unicode without halves of surrogate pairs.
+    """Check that a value can be sent as strict JSON: finite numbers, and Unicode without lone surrogates.
 
     Raises
     ------
     ValueError, TypeError, RecursionError
-        If it cannot.
+        If it cannot be sent.
     """
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
 
 
-def explain(error: OSError, name: str) -> NoizenetError:
-    """Turn an operating-system error on a visitor's file into one line that names the file only."""
+def describe_os_error(error: OSError, name: str) -> NoizenetError:
+    """Convert an operating-system error to an error with a one-line message that names only the file."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError(f"{name}: the disk of the studio is full; free some space and try again")
+        return DiskFullError(f"{name}: the studio's disk is full; free some space and try again")
     if error.errno == errno.ENAMETOOLONG:
         return RefusedError(f"{name[:40]}…: the name is too long for this file system; choose a shorter one")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return RefusedError(f"{name}: there is a file where a folder is wanted; choose another name", 409)
+        return RefusedError(
+            f"{name}: a file is in place of a folder, or a folder in place of a file; choose another", 409
+        )
     return NoizenetError(f"{name}: cannot be written ({error.strerror or type(error).__name__})")

@@ -1,6 +1,6 @@
-"""Runs a job's commands one after another, apart from the studio: ``python -m noizenet.studio.runner JOB``.
+"""Runs a job's commands in order, in a separate process: ``python -m noizenet.studio.runner JOB``.
 
-The studio may be closed or restarted meanwhile; how the job ended stands in its folder.
+The studio may be closed or restarted while the job runs; the exit code is written to the job's folder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ ENDED, COMMANDS, LOG = "ended.json", "commands.json", "log.txt"
 
 
 def main(folder: Path) -> int:
-    """Run what ``commands.json`` says; write ``ended.json``; return the exit code."""
-    # What is sent to the group is meant for the command, which saves itself; this process then tells how it ended.
+    """Run the commands of ``commands.json``; write ``ended.json``; return the exit code."""
+    # Signals to the process group are for the command, which saves its state; this process then writes its exit code.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     code = 0
@@ -26,7 +26,7 @@ def main(folder: Path) -> int:
         for command in json.loads((folder / COMMANDS).read_text(encoding="utf-8")):
             code = subprocess.run(
                 [sys.executable, "-m", "noizenet", *command],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, preexec_fn=_mind_signals,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, preexec_fn=_restore_signal_handlers,
             ).returncode  # fmt: skip
             if code:
                 break
@@ -34,8 +34,8 @@ def main(folder: Path) -> int:
     return code
 
 
-def _mind_signals() -> None:
-    """Let the command hear what this process does not heed."""
+def _restore_signal_handlers() -> None:
+    """Restore the signal handling that this process has disabled, for the command."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,7 @@
-// Lists what openapi.json says.
+// Lists the routes of openapi.json.
 
-const about = await (await fetch("/openapi.json")).json();
-for (const [path, methods] of Object.entries(about.paths)) {
+const schema = await (await fetch("/openapi.json")).json();
+for (const [path, methods] of Object.entries(schema.paths)) {
   for (const [method, route] of Object.entries(methods)) {
     const title = document.createElement("h2");
     title.textContent = `${method.toUpperCase()} ${path}`;

@@ -1,4 +1,4 @@
-// The studio's page: which part is shown, what went wrong, how it talks to the server.
+// The studio's page: navigation, error messages, requests to the server.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -19,29 +19,29 @@ export function notice(text) {
   if (text) notice.timer = setTimeout(() => { $("notice").textContent = ""; }, 9000);
 }
 
-/** Asks the server; what it refuses is shown, and thrown. */
-export async function ask(method, path, body, { quiet = false } = {}) {
+/** Sends a request to the server; an error is shown and thrown. */
+export async function request(method, path, body, { quiet = false } = {}) {
   const options = { method };
   if (body instanceof Blob) options.body = body;
   else if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers = { "content-type": "application/json" };
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    if (!quiet) notice("The studio does not answer; is it still running?");
-    throw new Error("no answer");
+    if (!quiet) notice("The studio does not respond; is it still running?");
+    throw new Error("no response");
   }
-  const kind = answer.headers.get("content-type") || "";
-  const said = kind.includes("json") ? await answer.json() : await answer.text();
-  if (!answer.ok) {
-    const why = said.problem || (typeof said === "string" ? said : "that was not understood");
-    if (!quiet) notice(why);
-    throw new Error(why);
+  const type = response.headers.get("content-type") || "";
+  const content = type.includes("json") ? await response.json() : await response.text();
+  if (!response.ok) {
+    const problem = content.problem || (typeof content === "string" ? content : "the request is not valid");
+    if (!quiet) notice(problem);
+    throw new Error(problem);
   }
-  return said;
+  return content;
 }
 
 export function fill(select, names, labels = names) {
@@ -62,21 +62,21 @@ function current() {
   return PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "radio";
 }
 
-/** Shows the page that the address names, once its module listens: what cannot yet answer is not shown. */
+/** Shows the page of the URL after its module has loaded, so that no control is visible before it works. */
 async function show() {
   const page = current();
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${page}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = `${page} · noizenet studio`;
+  document.title = `${document.querySelector(`nav a[href="#${page}"]`).textContent} · noizenet studio`;
   loaded[page] ??= import(`./${page}.js`);
   let module;
   try {
     module = await loaded[page];
   } catch {
     delete loaded[page];
-    notice("This page did not load; is the studio still running?");
+    notice("The page did not load; is the studio still running?");
     return;
   }
   if (page !== current()) return;
@@ -85,8 +85,8 @@ async function show() {
 }
 
 function theme() {
-  const kept = localStorage.getItem("theme");
-  const dark = kept ? kept === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const stored = localStorage.getItem("theme");
+  const dark = stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.classList.toggle("dark", dark);
   $("theme").setAttribute("aria-pressed", String(dark));
   dispatchEvent(new Event("themed"));

@@ -1,6 +1,6 @@
-// The course's live figures, the gates those of any model here.
+// The course's live figures; the gates can be those of any token model.
 
-import { $, ask, fill } from "./app.js";
+import { $, request, fill } from "./app.js";
 
 async function mount(root, name) {
   root.replaceChildren();
@@ -17,7 +17,7 @@ $("gatesmodel").addEventListener("change", gates);
 
 let done = false;
 export async function shown() {
-  const models = (await ask("GET", "/api/models")).filter((m) => m.head === "depth");
+  const models = (await request("GET", "/api/models")).filter((m) => m.head === "depth");
   fill($("gatesmodel"), models.map((m) => m.name));
   if (done) return;
   done = true;

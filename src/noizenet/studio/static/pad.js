@@ -1,20 +1,20 @@
-// A plane of genres: each has a place on a circle, and the handle hears those that are near.
+// A genre pad: the genres are on a circle, and the handle mixes those near it.
 
 import { ARROWS, place } from "/live/dom.js";
 
 const SIZE = 320, RING = 120;
 
-/** Weights of genres at a point: by nearness, the farthest left out; the middle hears all alike. */
+/** Returns the genre weights at a point: larger for near genres, 0 for far ones, equal in the centre. */
 export function weights(point, count) {
-  const spots = places(count);
-  const near = spots.map(([x, y]) => 1 / (0.02 + ((point[0] - x) ** 2 + (point[1] - y) ** 2) / RING ** 2) ** 1.5);
+  const positions = genrePositions(count);
+  const near = positions.map(([x, y]) => 1 / (0.02 + ((point[0] - x) ** 2 + (point[1] - y) ** 2) / RING ** 2) ** 1.5);
   const most = Math.max(...near);
-  const kept = near.map((v) => (v / most < 0.03 ? 0 : v));
-  const sum = kept.reduce((a, b) => a + b, 0);
-  return kept.map((v) => v / sum);
+  const raw = near.map((v) => (v / most < 0.03 ? 0 : v));
+  const sum = raw.reduce((a, b) => a + b, 0);
+  return raw.map((v) => v / sum);
 }
 
-export function places(count) {
+export function genrePositions(count) {
   if (count === 1) return [[SIZE / 2, SIZE / 2]];
   return Array.from({ length: count }, (_, i) => {
     const angle = (2 * Math.PI * i) / count - Math.PI / 2;
@@ -31,10 +31,10 @@ export class Pad {
     canvas.addEventListener("pointerdown", (e) => { canvas.setPointerCapture(e.pointerId); this.to(e); });
     canvas.addEventListener("pointermove", (e) => { if (canvas.hasPointerCapture(e.pointerId)) this.to(e); });
     canvas.addEventListener("keydown", (e) => {
-      const way = ARROWS[e.key];
+      const direction = ARROWS[e.key];
       const number = Number(e.key);
-      if (way) this.move(this.point[0] + 12 * way[0], this.point[1] - 12 * way[1]);
-      else if (number >= 1 && number <= this.genres.length) this.move(...places(this.genres.length)[number - 1]);
+      if (direction) this.move(this.point[0] + 12 * direction[0], this.point[1] - 12 * direction[1]);
+      else if (number >= 1 && number <= this.genres.length) this.move(...genrePositions(this.genres.length)[number - 1]);
       else return;
       e.preventDefault();
     });
@@ -42,9 +42,9 @@ export class Pad {
 
   show(genres, mix) {
     this.genres = genres;
-    const spots = places(Math.max(1, genres.length));
+    const positions = genrePositions(Math.max(1, genres.length));
     const only = genres.indexOf(mix);
-    this.point = only >= 0 ? spots[only] : [SIZE / 2, SIZE / 2];
+    this.point = only >= 0 ? positions[only] : [SIZE / 2, SIZE / 2];
     this.canvas.setAttribute("aria-disabled", String(!genres.length));
     this.draw();
   }
@@ -73,11 +73,11 @@ export class Pad {
     g.textAlign = "center";
     g.fillStyle = g.strokeStyle = ink;
     if (!this.genres.length) {
-      g.fillText("this model was told no genres", SIZE / 2, SIZE / 2);
+      g.fillText("this model has no genre conditioning", SIZE / 2, SIZE / 2);
       return;
     }
     const found = weights(this.point, this.genres.length);
-    places(this.genres.length).forEach(([x, y], i) => {
+    genrePositions(this.genres.length).forEach(([x, y], i) => {
       g.globalAlpha = 0.25 + 0.75 * found[i];
       g.fillStyle = accent;
       g.beginPath();

@@ -1,41 +1,41 @@
-// One connection to the studio: it pulls as much sound as the buffer wants, plays it, and carries moves.
+// A connection to the studio: requests as many samples as the buffer needs, plays them, and sends control changes (moves).
 
 import { BufferQueue } from "./queue.js";
 
-const FAREWELL = 4000; // tells the studio that nobody will come back for this instrument
+const CLOSE_DISCARD = 4000; // close code: the studio discards the instrument
 
 export class Player extends EventTarget {
   constructor() {
     super();
-    this.target = 0.28; // seconds that shall lie ready
+    this.target = 0.28; // buffered audio, in seconds
     this.playing = false;
     this.reset();
   }
 
   reset() {
-    this.received = this.asked = 0;
+    this.received = this.requested = 0;
     this.state = { played: 0, held: 0, missing: 0 };
     this.base = { played: 0, missing: 0 };
   }
 
-  say(type, detail = {}) {
+  emit(type, detail = {}) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  async begin(wish) {
+  async start(options) {
     this.stop();
-    this.wish = wish;
+    this.options = options;
     this.playing = true;
     this.session = "";
-    this.frozen = false;
-    this.tries = 0;
-    this.begun = performance.now();
+    this.paused = false;
+    this.retries = 0;
+    this.startedAt = performance.now();
     this.first = null;
-    // Made in the click, so that the browser lets it sound.
-    this.audio ??= new AudioContext({ sampleRate: wish.rate, latencyHint: "interactive" });
-    if (this.audio.sampleRate !== wish.rate) {
+    // Created in the click handler, since browsers block audio without a user gesture.
+    this.audio ??= new AudioContext({ sampleRate: options.rate, latencyHint: "interactive" });
+    if (this.audio.sampleRate !== options.rate) {
       await this.audio.close();
-      this.audio = new AudioContext({ sampleRate: wish.rate, latencyHint: "interactive" });
+      this.audio = new AudioContext({ sampleRate: options.rate, latencyHint: "interactive" });
       this.node?.port.postMessage({ type: "clear" });
       this.node = null;
     }
@@ -49,7 +49,7 @@ export class Player extends EventTarget {
       this.analyser.fftSize = 1024;
       this.analyser.smoothingTimeConstant = 0;
       this.node.connect(this.analyser).connect(this.audio.destination);
-      this.node.port.onmessage = ({ data }) => this.heard(data);
+      this.node.port.onmessage = ({ data }) => this.update(data);
     }
     this.connect();
   }
@@ -57,17 +57,17 @@ export class Player extends EventTarget {
   connect() {
     this.node.port.postMessage({ type: "clear" });
     this.reset();
-    this.fresh = true;
-    const { rate, ...wish } = this.wish;
-    const query = new URLSearchParams(Object.entries({ ...wish, session: this.session }).filter(([, v]) => v !== "" && v != null));
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}/radio?${query}`);
+    this.waiting = true;
+    const { rate, ...query } = this.options;
+    const parameters = new URLSearchParams(Object.entries({ ...query, session: this.session }).filter(([, v]) => v !== "" && v != null));
+    const socket = new WebSocket(`${location.origin.replace("http", "ws")}/radio?${parameters}`);
     socket.binaryType = "arraybuffer";
-    socket.onmessage = ({ data }) => { if (socket === this.socket) this.take(data); };
+    socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(data); };
     socket.onclose = () => { if (socket === this.socket) this.lost(); };
     this.socket = socket;
   }
 
-  take(data) {
+  receive(data) {
     if (typeof data !== "string") {
       const samples = new Int16Array(data), columns = [];
       for (let c = 0; c < this.channels; c++) {
@@ -76,54 +76,54 @@ export class Player extends EventTarget {
         columns.push(column);
       }
       this.received += columns[0].length;
-      this.say("sound", { samples: columns[0] });
+      this.emit("sound", { samples: columns[0] });
       this.node.port.postMessage({ type: "sound", columns }, columns.map((c) => c.buffer));
-      if (this.fresh && this.received >= Math.min(this.target, 0.15) * this.rate) {
-        this.fresh = false;
+      if (this.waiting && this.received >= Math.min(this.target, 0.15) * this.rate) {
+        this.waiting = false;
         this.node.port.postMessage({ type: "start" });
-        this.first = performance.now() - this.begun;
-        this.say("first", { ms: this.first });
+        this.first = performance.now() - this.startedAt;
+        this.emit("first", { ms: this.first });
       }
       return;
     }
     const message = JSON.parse(data);
     if (message.type === "hello") {
-      const again = this.session && message.session === this.session;
+      const resumed = this.session && message.session === this.session;
       this.session = message.session;
       this.rate = message.sample_rate;
       this.channels = message.channels;
-      this.tries = 0;
-      this.say("hello", { ...message, again });
+      this.retries = 0;
+      this.emit("hello", { ...message, resumed });
       this.pull();
     } else if (message.type === "impossible") {
       this.playing = false;
-      this.say("impossible", message);
-    } else this.say(message.type, message);
+      this.emit("impossible", message);
+    } else this.emit(message.type, message);
   }
 
-  /** Asks for what is missing to the target: what was asked for and has not come counts as there. */
+  /** Requests the samples missing to the target; samples on the way count as buffered. */
   pull() {
-    if (!this.playing || this.frozen || !this.rate || this.socket?.readyState !== WebSocket.OPEN) return;
-    const ahead = this.asked - (this.state.played - this.base.played);
-    const want = Math.round(this.target * this.rate) - ahead;
-    if (want > this.rate * 0.02) {
-      this.asked += want;
-      this.socket.send(JSON.stringify({ type: "more", samples: want }));
+    if (!this.playing || this.paused || !this.rate || this.socket?.readyState !== WebSocket.OPEN) return;
+    const ahead = this.requested - (this.state.played - this.base.played);
+    const missing = Math.round(this.target * this.rate) - ahead;
+    if (missing > this.rate * 0.02) {
+      this.requested += missing;
+      this.socket.send(JSON.stringify({ type: "more", samples: missing }));
     }
   }
 
-  heard(state) {
+  update(state) {
     if (this.received === 0) this.base = { played: state.played, missing: state.missing };
-    // The studio gives whole blocks: more than was asked for may have come.
-    this.asked = Math.max(this.asked, this.received);
+    // The studio sends whole blocks, which may be more samples than requested.
+    this.requested = Math.max(this.requested, this.received);
     this.state = state;
     this.pull();
-    this.say("level", { seconds: state.held / (this.rate || 1), gaps: state.missing - this.base.missing });
+    this.emit("level", { seconds: state.held / (this.rate || 1), gaps: state.missing - this.base.missing });
   }
 
-  /** Stands still: nothing sounds and nothing is made, until it is let go on. */
-  freeze(on) {
-    this.frozen = on;
+  /** Pauses or resumes: while paused, nothing is played or generated. */
+  pause(on) {
+    this.paused = on;
     this.node?.port.postMessage({ type: on ? "hold" : "start" });
     if (!on) this.pull();
   }
@@ -138,9 +138,9 @@ export class Player extends EventTarget {
 
   lost() {
     if (!this.playing) return;
-    this.say("lost", {});
-    const wait = Math.min(5000, 300 * 2 ** this.tries++);
-    this.retry = setTimeout(() => this.playing && this.connect(), wait);
+    this.emit("lost", {});
+    const delay = Math.min(5000, 300 * 2 ** this.retries++);
+    this.retry = setTimeout(() => this.playing && this.connect(), delay);
   }
 
   stop() {
@@ -148,8 +148,8 @@ export class Player extends EventTarget {
     clearTimeout(this.retry);
     const socket = this.socket;
     this.socket = null;
-    socket?.close(FAREWELL);
+    socket?.close(CLOSE_DISCARD);
     this.node?.port.postMessage({ type: "clear" });
-    this.say("stopped", {});
+    this.emit("stopped", {});
   }
 }

@@ -1,18 +1,18 @@
-// Plays what it is given where the browser has no AudioWorklet, which it has with HTTPS or on this computer only.
+// Replaces the AudioWorklet, which browsers have with HTTPS or on the local computer only.
 //
-// It takes and says what the worklet does: blocks become sources that begin one after the other, to the sample.
+// Its messages are those of worklet.js. Blocks become buffer sources that start one after the other, sample-accurately.
 
-const LEAD_S = 0.03; // from "now" to the first block, so that it is not late
+const LEAD_S = 0.03; // from the current time to the first block, so that it is not late
 const TICK_MS = 20;
 
 export class BufferQueue {
   constructor(audio) {
     this.audio = audio;
     this.out = audio.createGain();
-    this.port = { onmessage: null, postMessage: (message) => this.take(message) };
-    this.blocks = []; // not yet begun
-    this.sources = []; // begun: { source, from, until, length }
-    this.done = 0; // samples of what has ended
+    this.port = { onmessage: null, postMessage: (message) => this.receive(message) };
+    this.blocks = []; // not yet scheduled
+    this.sources = []; // scheduled: { source, from, until, length }
+    this.done = 0; // samples of the sources that have ended
     this.missing = 0;
     this.next = 0;
     this.running = false;
@@ -21,7 +21,7 @@ export class BufferQueue {
 
   connect(node) { return this.out.connect(node); }
 
-  take(message) {
+  receive(message) {
     if (message.type === "sound") this.blocks.push(message.columns);
     else if (message.type === "clear") this.clear();
     else if (message.type === "start") this.start();
@@ -61,7 +61,7 @@ export class BufferQueue {
   }
 
   schedule(now) {
-    if (this.next < now && !this.blocks.length) { // nothing lay ready
+    if (this.next < now && !this.blocks.length) { // buffer underrun
       this.missing += 1;
       this.next = now + LEAD_S;
     }
@@ -73,7 +73,7 @@ export class BufferQueue {
       source.buffer = buffer;
       source.connect(this.out);
       const from = Math.max(this.next, now);
-      source.onended = () => this.tick(); // timers are slowed down in a tab that is not seen, this is not
+      source.onended = () => this.tick(); // timers are throttled in a hidden tab, this event is not
       source.start(from);
       this.next = from + length / this.audio.sampleRate;
       this.sources.push({ source, from, until: this.next, length });

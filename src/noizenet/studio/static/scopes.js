@@ -1,9 +1,9 @@
-// What is seen while it plays: waveform, spectrogram, envelope, and what goes on inside the network.
+// Displays during playback: waveform, spectrogram, envelope, and the state of the network.
 
 import { $ } from "./app.js";
 
 const PARTS = ["h", "c", "i", "f", "g", "o"];
-const colours = Array.from({ length: 256 }, (_, v) => {
+const colors = Array.from({ length: 256 }, (_, v) => {
   const t = v / 255; // dark blue, violet, orange, light
   return `rgb(${Math.round(255 * Math.min(1, 1.6 * t))},${Math.round(255 * Math.max(0, 1.5 * t - 0.45))},${Math.round(255 * (0.15 + 0.9 * Math.max(0, t < 0.5 ? t : 1.4 * t - 0.55) * (t < 0.5 ? 1 : 0.7)))})`;
 });
@@ -12,8 +12,8 @@ export class Scopes {
   constructor(player) {
     this.player = player;
     this.loud = [];
-    this.inside = [];
-    player.addEventListener("see", ({ detail }) => { this.inside.push(detail); if (this.inside.length > 150) this.inside.shift(); this.changed = true; });
+    this.states = [];
+    player.addEventListener("see", ({ detail }) => { this.states.push(detail); if (this.states.length > 150) this.states.shift(); this.changed = true; });
     this.tick = this.tick.bind(this);
     this.frame = 0;
     requestAnimationFrame(this.tick);
@@ -21,7 +21,7 @@ export class Scopes {
 
   tick() {
     requestAnimationFrame(this.tick);
-    // Thirty pictures a second are smooth enough, and leave the processor to the music.
+    // Half the frame rate is smooth enough and leaves processor time for the audio.
     if (++this.frame % 2 || document.hidden || $("page-radio").hidden || !this.player.playing || !this.player.analyser) return;
     const analyser = this.player.analyser, style = getComputedStyle(document.documentElement);
     this.ink = style.getPropertyValue("--ink");
@@ -52,7 +52,7 @@ export class Scopes {
     g.drawImage(canvas, -2, 0);
     for (let y = 0; y < height; y += 2) {
       const db = bins[Math.min(bins.length - 1, Math.floor((1 - y / height) * bins.length))];
-      g.fillStyle = colours[Math.max(0, Math.min(255, Math.round(((db + 110) / 90) * 255)))] || colours[0];
+      g.fillStyle = colors[Math.max(0, Math.min(255, Math.round(((db + 110) / 90) * 255)))] || colors[0];
       g.fillRect(width - 2, y, 2, 2);
     }
   }
@@ -74,17 +74,17 @@ export class Scopes {
   gates() {
     const canvas = $("gates"), g = canvas.getContext("2d"), { width, height } = canvas;
     g.clearRect(0, 0, width, height);
-    const names = PARTS.filter((n) => this.inside.some((s) => s[n]));
+    const names = PARTS.filter((n) => this.states.some((s) => s[n]));
     const tall = height / Math.max(1, names.length), step = (width - 20) / 150;
     g.font = "13px system-ui, sans-serif";
     names.forEach((name, n) => {
-      const shut = "ifo".includes(name);
-      this.inside.forEach((seen, t) => {
-        const units = seen[name];
+      const isGate = "ifo".includes(name);
+      this.states.forEach((state, t) => {
+        const units = state[name];
         if (!units) return;
         const cell = (tall - 3) / units.length;
         units.forEach((v, u) => {
-          const value = shut ? 2 * v - 1 : Math.max(-1, Math.min(1, v));
+          const value = isGate ? 2 * v - 1 : Math.max(-1, Math.min(1, v));
           g.fillStyle = value > 0 ? `rgba(217,95,2,${value})` : `rgba(31,120,180,${-value})`;
           g.fillRect(20 + t * step, n * tall + u * cell, step + 0.5, cell + 0.3);
         });

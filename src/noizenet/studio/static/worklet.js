@@ -1,10 +1,10 @@
-// Plays what it is given, sample by sample, and says how much it has played and how much was missing.
+// Plays the samples that it receives; reports the samples played and buffered, and the number of gaps.
 
 class Player extends AudioWorkletProcessor {
   constructor() {
     super();
     this.blocks = [];
-    this.place = 0;
+    this.position = 0;
     this.held = 0;
     this.played = 0;
     this.missing = 0;
@@ -16,7 +16,7 @@ class Player extends AudioWorkletProcessor {
         this.held += data.columns[0].length;
       } else if (data.type === "clear") {
         this.blocks = [];
-        this.place = this.held = 0;
+        this.position = this.held = 0;
         this.running = false;
       } else if (data.type === "start") this.running = true;
       else if (data.type === "hold") this.running = false;
@@ -28,13 +28,13 @@ class Player extends AudioWorkletProcessor {
     let done = 0;
     while (this.running && done < need && this.blocks.length) {
       const block = this.blocks[0];
-      const count = Math.min(need - done, block[0].length - this.place);
-      output.forEach((channel, c) => channel.set((block[c] || block[0]).subarray(this.place, this.place + count), done));
+      const count = Math.min(need - done, block[0].length - this.position);
+      output.forEach((channel, c) => channel.set((block[c] || block[0]).subarray(this.position, this.position + count), done));
       done += count;
-      this.place += count;
-      if (this.place === block[0].length) {
+      this.position += count;
+      if (this.position === block[0].length) {
         this.blocks.shift();
-        this.place = 0;
+        this.position = 0;
       }
     }
     this.held -= done;

@@ -1,4 +1,4 @@
-"""The studio's door: connections that send half of something, bodies without end, addresses of a network."""
+"""Connections to the studio: incomplete requests, request bodies, network addresses and HTTPS."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 import requests
-from studio_server import Server, hello, running, take, told, until
+from studio_server import Server, hello, receive_audio, running, until, wait_for
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
 from noizenet.base.errors import NoizenetError, UsageError
 from noizenet.studio import app as app_module
-from noizenet.studio import door, settings, shield
-from noizenet.studio.server import configured
-from noizenet.studio.settings import Settings, own_addresses
+from noizenet.studio import connections, middleware, settings
+from noizenet.studio.server import uvicorn_config
+from noizenet.studio.settings import Settings, local_addresses
 
 MODEL = "token-lstm"
 SECRET = "long-enough-secret"
@@ -51,37 +51,37 @@ def closed(given: socket.socket) -> bool:
     return True
 
 
-class TestHalfRequests:
+class TestIncompleteRequests:
     @pytest.mark.parametrize("kind", ["nothing", "header", "body", "trickle"])
-    def test_three_hundred_of_them_shut_nobody_out(self, studio: Server, kind: str) -> None:
+    def test_three_hundred_do_not_block_others(self, studio: Server, kind: str) -> None:
         head = f"POST /api/duels HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nOrigin: {studio.home}\r\n".encode()
         data = {"nothing": b"", "header": head, "trickle": b"GET / HT", "body": head + b"Content-Length: 50\r\n\r\n{"}[
             kind
         ]
         with studio.listen(model=MODEL) as listening:
             hello(listening)
-            half = [raw(studio, data) for _ in range(300)]
+            incomplete = [raw(studio, data) for _ in range(300)]
             try:
                 for _ in range(3):
                     begun = time.monotonic()
                     assert studio.ask("GET", "/api/state").ok
                     assert time.monotonic() - begun < 10
                     if kind == "trickle":
-                        for one in half:
+                        for one in incomplete:
                             try:
                                 one.sendall(b"T")
                             except OSError:
-                                continue  # given up already
-                assert take(listening, 9000)[0]
+                                continue  # dropped already
+                assert receive_audio(listening, 9000)[0]
                 with studio.listen(model=MODEL) as another:
                     assert hello(another)["type"] == "hello"
             finally:
-                for one in half:
+                for one in incomplete:
                     one.close()
 
-    def test_each_is_given_up_in_time(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(door, "HEADER_S", 0.3)
-        monkeypatch.setattr(door, "STALLED_S", 0.3)
+    def test_each_is_dropped_after_its_timeout(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connections, "HEADER_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(connections, "BODY_STALL_TIMEOUT_S", 0.3)
         head = f"PUT /api/seeds/a.wav HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nOrigin: {studio.home}\r\n".encode()
         for data in (b"", b"GET /", head, head + b"Content-Length: 90000\r\n\r\nRIFF"):
             one = raw(studio, data)
@@ -89,10 +89,10 @@ class TestHalfRequests:
             one.close()
         until(lambda: not any(studio.studio.settings.folder("incoming").iterdir()))
 
-    def test_a_slow_but_living_upload_is_taken(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_slow_upload_is_accepted(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         from test_studio_files import wav
 
-        monkeypatch.setattr(door, "STALLED_S", 1.5)
+        monkeypatch.setattr(connections, "BODY_STALL_TIMEOUT_S", 1.5)
         data = wav(0.5)
 
         def slowly() -> Iterator[bytes]:
@@ -102,8 +102,8 @@ class TestHalfRequests:
 
         assert studio.ask("PUT", "/api/seeds/slow.wav", data=slowly()).ok
 
-    def test_one_who_takes_no_answer_is_let_go(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(door, "UNREAD_S", 0.3)
+    def test_a_client_that_reads_no_response_is_dropped(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connections, "WRITE_TIMEOUT_S", 0.3)
         folder = studio.studio.settings.folder("recordings")
         (folder / "large.wav").write_bytes(b"\0" * (30 << 20))
         one = raw(studio, f"GET /api/recordings/large.wav HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\n\r\n".encode())
@@ -114,8 +114,8 @@ class TestHalfRequests:
 
 
 class TestBodies:
-    def test_json_has_a_limit(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        large = json.dumps({"a": "x" * shield.MOST_BODY}).encode()
+    def test_json_bodies_are_limited(self, studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        large = json.dumps({"a": "x" * middleware.MAX_BODY_BYTES}).encode()
         for path in ("/api/duels", "/api/trainings", "/api/evaluations", "/api/duels/abc", "/api/jobs/x/stop",
                      "/api/recordings/x/again", "/api/nothing"):  # fmt: skip
             assert studio.ask("POST", path, data=large).status_code == 413, path
@@ -124,7 +124,7 @@ class TestBodies:
                 == 413
             )
         assert studio.ask("DELETE", "/api/collections/x", data=large).status_code == 413
-        monkeypatch.setattr(shield, "BODY_S", 0.3)
+        monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.3)
         head = f"POST /api/duels HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nOrigin: {studio.home}\r\nContent-Length: 50\r\n\r\n{{"
         with raw(studio, head.encode()) as one:
             assert b"408" in one.recv(400)
@@ -138,17 +138,15 @@ class TestBodies:
             ("duels", {"a": "token-lstm"}, "b"), ("duels", {"b": None}, "a"), ("duels/abc", {"choices": "first"}, "choice"),
         ],
     )  # fmt: skip
-    def test_a_field_that_is_missing_is_named(
-        self, studio: Server, path: str, body: dict[str, Any], field: str
-    ) -> None:
+    def test_a_missing_field_is_named(self, studio: Server, path: str, body: dict[str, Any], field: str) -> None:
         answer = studio.ask("POST", f"/api/{path}", json=body)
         assert answer.status_code == 400
         assert answer.json()["problem"].startswith(f"{field}: this field ")
 
-    def test_what_is_not_understood_is_told_in_plain_words(self, studio: Server) -> None:
+    def test_validation_errors_are_described(self, studio: Server) -> None:
         kind = {"Content-Type": "application/json"}
         for path in ("/api/duels", "/api/trainings", "/api/evaluations", "/api/duels/abc"):
-            for body, what in ((b"", "body is missing"), (b"{", "is not valid JSON"), (b"[1]", "is no JSON object")):
+            for body, what in ((b"", "body is missing"), (b"{", "is not valid JSON"), (b"[1]", "is not a JSON object")):
                 answer = studio.ask("POST", path, data=body, headers=kind)
                 assert answer.status_code == 422
                 assert what in answer.json()["problem"]
@@ -157,8 +155,8 @@ class TestBodies:
             answer = studio.ask("GET", f"/api/noise/white?seed={seed}")
             assert (answer.status_code, answer.json()) == (422, {"problem": "seed: expected a whole number"})
 
-    def test_an_encoded_slash_parts_no_name(self, studio: Server) -> None:
-        """Decoded, it would make two names of one: what is asked of a collection would be done in another."""
+    def test_an_encoded_slash_is_refused(self, studio: Server) -> None:
+        """Decoded, it would split a name into two, and the request would apply to another collection."""
         for method, path in (
             ("PUT", "collections/a%2Fb/song.wav"), ("PUT", "collections/a/b%2fsong.wav"), ("DELETE", "collections/a%2Fb"),
             ("PUT", "seeds/a%2Fb.wav"), ("GET", "recordings/a%2fb.wav"), ("POST", "jobs/a%2Fstop/pause"),
@@ -174,7 +172,7 @@ class TestBodies:
         "body", [b"", b"{", b"[]", b"null", b"3", b"[" * 60_000, b'{"a":' * 9_000, b'{"a": NaN}', b"\xff\xfe", b'"\\ud800"',
                  b'{"a":"\\ud800","b":"\\ud800"}', b'{"collection":"\\ud800","model":"\\u0000","name":"x"}',
                  b'{"minutes":1e999,"name":"x","collection":"c"}', b'{"name":{"a":[]},"collection":["x"],"model":7}'])  # fmt: skip
-    def test_strange_json_is_refused_in_one_line(
+    def test_invalid_json_is_refused_in_one_line(
         self, studio: Server, body: bytes, capfd: pytest.CaptureFixture[str]
     ) -> None:
         for path in ("/api/duels", "/api/trainings", "/api/evaluations", "/api/duels/abc"):
@@ -183,30 +181,30 @@ class TestBodies:
             assert 0 < len(answer.json()["problem"] if "problem" in answer.json() else answer.json()["detail"]) < 500
         assert "Traceback" not in capfd.readouterr().err
 
-    def test_binary_frames_are_refused_and_the_radio_plays_on(self, studio: Server) -> None:
+    def test_binary_frames_are_refused_and_playback_continues(self, studio: Server) -> None:
         with studio.listen(model=MODEL) as listening:
             hello(listening)
             for data in (b"", b"\0\1", b'{"type":"more","samples":5}', b"x" * 60_000):
                 listening.send(data)
-                assert "text" in told(listening, "refused")[0]["why"]
-            assert take(listening, 9000)[0]
+                assert "text" in wait_for(listening, "refused")[0]["why"]
+            assert receive_audio(listening, 9000)[0]
 
-    def test_moves_of_any_size_are_bounded(self, studio: Server) -> None:
+    def test_the_size_of_moves_is_limited(self, studio: Server) -> None:
         with studio.listen(model=MODEL) as listening:
             hello(listening)
             for move in ({"mark": "x" * 5000}, {"mark": 7}, {"return": ""}, {"set": {f"k{i}": i for i in range(2000)}},
                          {"set": {"genre": "x" * 30_000}}, {"set": {"temperature": [1] * 5000}}):  # fmt: skip
                 listening.send(json.dumps({"type": "move", **move}))
-                assert told(listening, "refused")[0]["why"]
-            assert take(listening, 9000)[0]
+                assert wait_for(listening, "refused")[0]["why"]
+            assert receive_audio(listening, 9000)[0]
 
-    def test_what_nobody_foresaw_is_one_line_outside_and_whole_in_the_log(
+    def test_unexpected_errors_are_one_line_outside_and_a_traceback_in_the_log(
         self, studio: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
         def broken(*_: object) -> None:
             raise RuntimeError(f"something in {studio.studio.settings.data} broke")
 
-        monkeypatch.setattr(app_module.recordings, "listed", broken)
+        monkeypatch.setattr(app_module.recordings, "list_recordings", broken)
         answer = studio.ask("GET", "/api/recordings")
         assert answer.status_code == 500
         assert set(answer.json()) == {"problem"}
@@ -215,18 +213,18 @@ class TestBodies:
         until(lambda: log.exists() and "something in" in log.read_text())
         assert "Traceback" not in capfd.readouterr().err
 
-    def test_a_farewell_frees_the_instrument_at_once(self, studio: Server) -> None:
+    def test_close_code_4000_discards_the_instrument_at_once(self, studio: Server) -> None:
         for code, kept in ((4000, False), (1000, True)):
             with studio.listen(model=MODEL) as listening:
                 key = hello(listening)["session"]
-                take(listening, 3000)
+                receive_audio(listening, 3000)
                 listening.close(code)
             until(lambda: studio.studio.radio.listeners() == 0)
-            assert (studio.studio.radio.find(key) is not None) == kept
+            assert (studio.studio.radio.find_session(key) is not None) == kept
 
 
 class TestNetwork:
-    def test_any_name_is_answered_to_one_who_knows_the_token(self, tmp_path: Path) -> None:
+    def test_any_host_name_is_accepted_with_the_token(self, tmp_path: Path) -> None:
         with running(Settings(tmp_path, host="0.0.0.0", port=0, token=SECRET)) as server:
             for name in ("127.0.0.1", "localhost", "192.168.1.20", "studio.local", "[fe80::1]", "my-computer"):
                 host = f"{name}:{server.port}"
@@ -239,17 +237,17 @@ class TestNetwork:
                 assert server.ask("GET", "/api/models", headers=foreign).status_code == 403
             with pytest.raises(InvalidHandshake):
                 connect(f"ws://127.0.0.1:{server.port}/radio?model=none", origin=server.home)  # type: ignore[arg-type]
-            said = server.ask(
+            answer = server.ask(
                 "GET",
                 f"/?token={SECRET}",
                 headers={"Host": f"studio.local:{server.port}", "Origin": f"http://studio.local:{server.port}"},
             )
-            assert "cross-origin-opener-policy" not in said.headers
-            for address in own_addresses():
+            assert "cross-origin-opener-policy" not in answer.headers
+            for address in local_addresses():
                 assert requests.get(f"http://{address}:{server.port}/?token={SECRET}", timeout=20).ok
 
-    def test_what_is_printed_can_be_typed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(settings, "own_addresses", lambda six=False: ["10.1.2.3", "fd00::5", "127.0.0.1"])
+    def test_the_printed_urls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(settings, "local_addresses", lambda ipv6=False: ["10.1.2.3", "fd00::5", "127.0.0.1"])
         found = Settings(tmp_path, host="0.0.0.0", token=SECRET).addresses(8765)
         assert found == [f"http://{a}:8765/?token={SECRET}" for a in ("10.1.2.3", "[fd00::5]", "127.0.0.1")]
         assert Settings(tmp_path).addresses(80) == ["http://127.0.0.1:80/"]
@@ -266,7 +264,7 @@ class TestNetwork:
             home = f"https://localhost:{server.port}"
             assert given.addresses(1)[0].startswith("https://127.0.0.1:1/")
             with requests.Session() as session:
-                session.trust_env = False  # a bundle named there would be asked instead
+                session.trust_env = False  # a bundle from the environment would be used instead
                 session.verify = str(pair[0])
                 answer = session.get(f"{home}/?token={SECRET}", timeout=20)
                 assert answer.ok
@@ -278,13 +276,13 @@ class TestNetwork:
                 additional_headers={"Cookie": f"noizenet-token={SECRET}"},
             ) as listening:  # fmt: skip
                 assert hello(listening)["type"] == "hello"
-                assert take(listening, 5000)[0]
+                assert receive_audio(listening, 5000)[0]
 
-    def test_certificates_that_are_none(self, tmp_path: Path) -> None:
+    def test_invalid_certificates_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "x.pem").write_text("no certificate")
         with pytest.raises(UsageError, match="both"):
             Settings(tmp_path, certificate=tmp_path / "x.pem")
         with pytest.raises(UsageError, match="no such file"):
             Settings(tmp_path, certificate=tmp_path / "x.pem", key=tmp_path / "y.pem")
         with pytest.raises(NoizenetError, match="PEM"):
-            configured(None, Settings(tmp_path / "d", certificate=tmp_path / "x.pem", key=tmp_path / "x.pem"))
+            uvicorn_config(None, Settings(tmp_path / "d", certificate=tmp_path / "x.pem", key=tmp_path / "x.pem"))
