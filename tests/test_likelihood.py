@@ -112,4 +112,6 @@ def test_the_beat_conditioning_is_that_of_validation(
     )
     phases_in_training = reader._encoded.phases(tracks[0])  # type: ignore[union-attr]
     expected = phases.phases((np.arange(len(phases_in_training)) + 0.5) / model.representation.frame_rate)
-    np.testing.assert_array_equal(beat_phase_ids(phases_in_training, clock), beat_phase_ids(expected.astype(np.float32), clock))
+    np.testing.assert_array_equal(
+        beat_phase_ids(phases_in_training, clock), beat_phase_ids(expected.astype(np.float32), clock)
+    )
