@@ -14,7 +14,7 @@ from noizenet.cli.main import main
 
 PAGE = Path(__file__).parent.parent / "docs" / "troubleshooting.md"
 CASES = re.findall(r"```text\n\$ noizenet (.+)\n(.+)\n```", PAGE.read_text(encoding="utf-8"))
-NEEDS_NO_CARD = "the sound card cannot be used"
+DEPENDS_ON_MACHINE = "the sound card cannot be used"
 """This message depends on the machine."""
 
 
@@ -28,7 +28,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(exist_ok=True)
         tone = 0.3 * np.sin(2 * np.pi * (220 + 10 * ord(name[-1])) * t) * np.exp(-2 * (t % 0.5))
         noizenet.write(path, noizenet.Waveform(tone.astype(np.float32), 22_050))
-    for name, text in (("damaged/a.wav", "none"), ("papers/letter.txt", "x"), ("notes.txt", "hi")):
+    for name, text in (
+        ("damaged/a.wav", "none"),
+        ("damaged/b.wav", "none"),
+        ("papers/letter.txt", "x"),
+        ("notes.txt", "hi"),
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     noizenet.build_corpus(root / "song", root / "single")
@@ -44,7 +49,7 @@ def test_the_message_is_printed(
     command: str, message: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    if NEEDS_NO_CARD in message:
+    if DEPENDS_ON_MACHINE in message:
         pytest.skip("depends on the sound card of the machine")
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)
