@@ -87,24 +87,23 @@ def test_the_beat_conditioning_is_that_of_validation(
     clock = model.architecture.options.clock
     assert clock
     with torch.no_grad():  # a short training has not yet learned to use the beat
-        model.network.clock.weight[1:].normal_(0, 0.5)
+        model.network.phase_embedding.weight[1:].normal_(0, 0.5)
     found = likelihood(model, corpus)
     rows = [*found["genres"].values(), found["mean"]]
     assert any(row["bits"] != row["bits_without_beat"] for row in rows)
     with torch.no_grad():
-        model.network.clock.weight.zero_()
-        for table in model.network.head.beat:
+        model.network.phase_embedding.weight.zero_()
+        for table in model.network.head.phase_embedding:
             table.weight.zero_()
     still = likelihood(model, corpus)
     assert still["mean"]["bits"] == pytest.approx(still["mean"]["bits_without_beat"])
-    assert still["mean"]["bits"] == pytest.approx(
-        found["mean"]["bits_without_beat"]
-    )  # zero embeddings equal an unknown beat
+    # Zero embeddings equal an unknown beat.
+    assert still["mean"]["bits"] == pytest.approx(found["mean"]["bits_without_beat"])
 
     tracks = corpus.split("train")[:1]
     excerpts = _excerpts(model, corpus, tracks, 1, [])
     phases = find_beats(corpus.mono(tracks[0]), corpus.sample_rate)
-    assert excerpts.beat_phase.shape == (1, excerpts.rows.shape[1] - 1)
+    assert excerpts.beat_phase.shape == (1, excerpts.windows.shape[1] - 1)
     assert set(np.unique(excerpts.beat_phase)) <= set(range(clock + 1))
     # In a track without silence, the conditioning of a frame is the same as in training.
     reader = WindowReader(
