@@ -24,13 +24,13 @@ def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
     bundled = {n: jsons.loads((folder / "model.json").read_bytes()) for n, folder in bundled_models().items()}
     if json:
         keys = ("name", "representation", "network", "head", "description")
-        models = [{"name": n, "genres": a["genres"], "sample_rate": a["representation"]["sample_rate"]}
-                  for n, a in bundled.items()]  # fmt: skip
-        print_json({"models": [dict(zip(keys, r, strict=True)) for r in rows], "bundled": models})
+        entries = [{"name": n, "genres": a["genres"], "sample_rate": a["representation"]["sample_rate"]}
+                   for n, a in bundled.items()]  # fmt: skip
+        print_json({"models": [dict(zip(keys, r, strict=True)) for r in rows], "bundled": entries})
         return
     if bundled:
-        models = [[n, f"{a['representation']['sample_rate']:,} Hz", ", ".join(a["genres"])] for n, a in bundled.items()]
-        print_table("bundled", ["model", "sample rate", "genres"], models)
+        listed = [[n, f"{a['representation']['sample_rate']:,} Hz", ", ".join(a["genres"])] for n, a in bundled.items()]
+        print_table("bundled", ["model", "sample rate", "genres"], listed)
         print_message(f"Try one: noizenet generate {next(iter(bundled))} new.wav --seconds 30")
     print_table("recipes" if bundled else "", ["model", "representation", "network", "head", ""], rows)
     print_message("Any setting can be changed: noizenet train CORPUS OUT --model NAME --set model.hidden=256")
