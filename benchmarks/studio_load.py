@@ -36,7 +36,7 @@ class Listener:
 
     async def run(self, seconds: float) -> None:
         """Listen for `seconds`."""
-        address = f"{self.home.replace('http', 'ws')}radio?model={self.model}&seed={self.seed}"
+        address = f"{self.url.replace('http', 'ws')}radio?model={self.model}&seed={self.seed}"
         begun = time.perf_counter()
         async with connect(address, origin=self.url.rstrip("/"), max_size=None) as socket:
             hello = json.loads(await socket.recv())

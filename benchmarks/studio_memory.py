@@ -53,7 +53,7 @@ class Visitor:
         """Receive `seconds` of audio, with control messages in between; return the server's messages."""
         query = "&".join(f"{k}={requests.utils.quote(str(v))}" for k, v in options.items())
         replies: list[dict[str, Any]] = []
-        address = f"{self.home.replace('http', 'ws')}/radio?{query}"
+        address = f"{self.url.replace('http', 'ws')}/radio?{query}"
         with connect(address, origin=self.url, max_size=None) as socket:  # type: ignore[arg-type]
             received, rate, channels, remaining, requested = 0, RATE, 1, list(moves), 0
             while received < seconds * rate or remaining:
