@@ -228,11 +228,11 @@ class TestNetwork:
         for i, stepper in enumerate(steppers):
             stepper.reset(i)
             stepper.set_pace((0.05, 0.08, 0.0, 0.11)[i], 0.1 * i)
-        alone = []
+        separate = []
         for stepper in steppers:
             fork = stepper.fork()
-            alone.append(np.concatenate([fork.run(n, sampling) for n in (1, 13, 26)]))
-        assert np.array_equal(np.stack(alone), step_batch(steppers, 40, sampling))
+            separate.append(np.concatenate([fork.run(n, sampling) for n in (1, 13, 26)]))
+        assert np.array_equal(np.stack(separate), step_batch(steppers, 40, sampling))
         saved = steppers[0].save()
         after = steppers[0].run(20, sampling)
         steppers[0].restore(saved)

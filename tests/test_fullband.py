@@ -146,8 +146,8 @@ class TestRoundTrip:
         )
         back = round_trip(np.stack(x, 1))
         high = np.fft.rfft(back, axis=0)[round(11_500 * len(back) / RATE) :]
-        together = np.abs((high[:, 0] * high[:, 1].conj()).sum()) / np.sqrt(np.prod(np.square(np.abs(high)).sum(0)))
-        assert together < 0.4
+        coherence = np.abs((high[:, 0] * high[:, 1].conj()).sum()) / np.sqrt(np.prod(np.square(np.abs(high)).sum(0)))
+        assert coherence < 0.4
 
     def test_length_and_timing_are_kept(self, song: Waveform) -> None:
         r = FullbandTokens()
@@ -306,8 +306,8 @@ def test_a_token_network_is_trained_and_generates(corpus: Corpus, tmp_path: Path
     model = load(tmp_path / "model")
     assert (model.representation.name, model.representation.dim) == ("fullband", 10)
     controls = [Controls(seconds=1.0, seed=seed) for seed in (0, 1)]
-    alone = [np.concatenate([w.samples for w in Stream(model, c)]) for c in controls]
+    separate = [np.concatenate([w.samples for w in Stream(model, c)]) for c in controls]
     blocks = [[w.samples for w in pair] for pair in Stream.generate_batch(Stream.many(model, controls))]
-    for a, parts in zip(alone, zip(*blocks, strict=True), strict=True):
+    for a, parts in zip(separate, zip(*blocks, strict=True), strict=True):
         assert a.shape == (44_100, 2)
         assert np.array_equal(a, np.concatenate(parts))

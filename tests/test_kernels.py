@@ -23,16 +23,16 @@ def test_products_agree_with_numpy(precision: str, rows: int) -> None:
         weights, scales, _ = pack.arrays()
         for count in (0, 1, 2, 3, 16, 35):
             x = rng.standard_normal((count, columns)).astype(np.float32)
-            together = np.ones((count, rows + 3), np.float32)
-            alone = together.copy()
-            add_products(weights, scales, row, rows, x, together)
+            batched = np.ones((count, rows + 3), np.float32)
+            separate = batched.copy()
+            add_products(weights, scales, row, rows, x, batched)
             for i in range(count):
-                add_product(weights, scales, row, 0, rows, x[i], alone[i])
-            assert np.array_equal(together, alone), "a vector's product depends on the other vectors"
-            assert (together[:, rows:] == 1).all(), "written beyond the rows"
+                add_product(weights, scales, row, 0, rows, x[i], separate[i])
+            assert np.array_equal(batched, separate), "a vector's product depends on the other vectors"
+            assert (batched[:, rows:] == 1).all(), "written beyond the rows"
             wanted = x.astype(np.float64) @ matrix.T + 1
             scale = np.sqrt(columns)
-            assert np.abs(together[:, :rows] - wanted).max(initial=0) < TOLERANCE[precision] * scale * 4
+            assert np.abs(batched[:, :rows] - wanted).max(initial=0) < TOLERANCE[precision] * scale * 4
 
 
 def test_functions_agree_with_numpy() -> None:

@@ -112,7 +112,7 @@ class TestOptions:
 
 
 class TestSearch:
-    def test_the_frame_so_many_beats_ago(self) -> None:
+    def test_the_frame_a_number_of_beats_ago_is_found(self) -> None:
         steps = steps_of(3.0 + np.arange(100) * 0.13)
         found = frames_before(steps, [4], 100, 100)[:, 0]
         assert (found[:31] == -1).all()  # 31 · 0.13 = 4.03
@@ -140,8 +140,8 @@ class TestSearch:
             assert (here - whole)[whole >= 0].max(initial=0) < reach
             for t in range(0, 400, 7):
                 cut = max(0, t - reach)
-                alone = frames_before(steps[cut : t + 1], [1, 4], 1, reach)[0]
-                assert np.array_equal(np.where(alone >= 0, alone + cut, -1), whole[t])
+                separate = frames_before(steps[cut : t + 1], [1, 4], 1, reach)[0]
+                assert np.array_equal(np.where(separate >= 0, separate + cut, -1), whole[t])
 
 
 class TestNetwork:
@@ -226,13 +226,13 @@ class TestNetwork:
             stepper.set_pace((0.05, 0.08, 0.0, 0.11, 0.3)[i], 0.9 * i)
             if i == 3:
                 stepper.prefill(codes(60, 9))
-        alone = []
+        separate = []
         for stepper in steppers:
             fork = stepper.fork()
-            alone.append(np.concatenate([fork.run(k, sampling) for k in (1, 13, 26, 1, 1, 258)]))
-        together = [step_batch(steppers, k, sampling) for k in (40, 1, 259)]
-        assert np.array_equal(np.stack(alone), np.concatenate(together, 1))
-        assert len(np.unique(np.stack(alone)[:, -50:], axis=0)) == 5
+            separate.append(np.concatenate([fork.run(k, sampling) for k in (1, 13, 26, 1, 1, 258)]))
+        batched = [step_batch(steppers, k, sampling) for k in (40, 1, 259)]
+        assert np.array_equal(np.stack(separate), np.concatenate(batched, 1))
+        assert len(np.unique(np.stack(separate)[:, -50:], axis=0)) == 5
         saved, fork = steppers[3].save(), steppers[3].fork()
         after = steppers[3].run(80, sampling)
         assert np.array_equal(after, fork.run(80, sampling))

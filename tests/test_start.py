@@ -246,7 +246,7 @@ class TestCompiledFunctions:
             import hashlib, sys
             import numpy as np
             from noizenet.kernels.products import Pack, add_product, add_products
-            given = {"one": hashlib.sha256(), "many": hashlib.sha256()}
+            digests = {"one": hashlib.sha256(), "many": hashlib.sha256()}
             for precision in ("bf16", "int8", "fp32"):
                 for rows, columns in ((96, 5), (100, 33), (40, 17), (513, 12)):
                     rng = np.random.default_rng(rows)
@@ -260,8 +260,8 @@ class TestCompiledFunctions:
                             add_products(weights, scales, row, rows, x, y)
                         for i in range(3 * (way == "one")):
                             add_product(weights, scales, row, 0, rows, x[i], y[i])
-                        given[way].update(y.tobytes())
-            print(*{given[way].hexdigest() for way in sys.argv[1:]})
+                        digests[way].update(y.tobytes())
+            print(*{digests[way].hexdigest() for way in sys.argv[1:]})
         """
         env, found = environment(tmp_path), list[str]()
         for ways in (["one"], ["one", "many"], ["many", "one"], ["many"]):
@@ -333,11 +333,12 @@ class TestCompiledFunctions:
             print(before, store().state().count, len(progress))
         """
         env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "numba"), PYTHONPATH=python_path(tmp_path))
-        for order, kept in (("1", "0 3 6"), ("-1", "3 3 0")):  # another order: other counters in the names of functions
+        # Another order gives other counters in the names of functions.
+        for order, counts in (("1", "0 3 6"), ("-1", "3 3 0")):
             command = [sys.executable, "-c", textwrap.dedent(code), order]
             found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
             assert found.returncode == 0, found.stderr
-            assert found.stdout.splitlines() == ["4.0 5.0 6.0 6.0", kept]
+            assert found.stdout.splitlines() == ["4.0 5.0 6.0 6.0", counts]
         assert not (tmp_path / "numba").exists()
 
     def test_assumptions_about_numba(self) -> None:

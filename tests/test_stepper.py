@@ -50,13 +50,13 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, layers: int, kin
     stepper = Stepper(network, start(network))
     mix = np.array([0.5, 0.3, 0.2], np.float32)
     stepper.set_genre(mix)
-    ours = stepper.predict(given_frames)
+    compiled = stepper.predict(given_frames)
     before = torch.from_numpy(np.concatenate([start(network), given_frames[:-1]]).astype(given_frames.dtype))[None]
     with torch.inference_mode():
         whole, _ = network(
             before.int() if kind == "classes" else before, torch.from_numpy(mix)[None], network.start_state(1)
         )
-    assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
+    assert np.abs(compiled - whole[0].numpy()).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["classes", "vectors"])

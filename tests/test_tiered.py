@@ -82,13 +82,13 @@ def test_ten_thousand_forced_steps_equal_the_network(cell: str, variant: str) ->
     frames, start = song(10_240), np.full((1, 1), 128)
     stepper, mix = Stepper(network, start), np.array([0.5, 0.3, 0.2], np.float32)
     stepper.set_genre(mix)
-    ours = np.concatenate([stepper.predict(part) for part in np.split(frames, [4096, 8192])])
+    compiled = np.concatenate([stepper.predict(part) for part in np.split(frames, [4096, 8192])])
     with torch.inference_mode():
         whole, _ = network(
             before(frames, start), torch.from_numpy(mix)[None], network.start_state(1), torch.from_numpy(frames)[None]
         )
         bits = float(network.head.loss(whole[0], torch.from_numpy(frames))) / math.log(2)
-    assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
+    assert np.abs(compiled - whole[0].numpy()).max() < TOLERANCE
     assert stepper.pop_nll() == pytest.approx(bits, rel=0.05)  # measured at every 16th sample
 
 
@@ -97,12 +97,12 @@ def test_sixteen_bits() -> None:
     frames, start = song(640, 65536), np.full((1, 1), 32768)
     stepper = Stepper(network, start)
     stepper.set_genre(np.array([1, 0, 0]))
-    ours = stepper.predict(frames)
+    compiled = stepper.predict(frames)
     with torch.inference_mode():
         whole, _ = network(
             before(frames, start), torch.tensor([[1.0, 0, 0]]), network.start_state(1), torch.from_numpy(frames)[None]
         )
-    assert np.abs(ours - whole[0].numpy()).max() < TOLERANCE
+    assert np.abs(compiled - whole[0].numpy()).max() < TOLERANCE
     assert stepper.run(50).dtype == np.int32
 
 
@@ -241,14 +241,14 @@ def test_a_batch_of_streams_equals_single_streams(cell: str, variant: str) -> No
         stream.reset(i)
         stream.set_genre(np.eye(3)[i % 3])
         streams.append(stream)
-    alone = [s.fork() for s in streams]
-    together = np.concatenate([step_batch(streams, n) for n in (37, 200)], 1)
-    for i, s in enumerate(alone):
+    separate = [s.fork() for s in streams]
+    batched = np.concatenate([step_batch(streams, n) for n in (37, 200)], 1)
+    for i, s in enumerate(separate):
         frames = s.run(237)
-        same = (frames == together[i]).all(-1)
+        same = (frames == batched[i]).all(-1)
         assert same[:50].all()
         assert same.mean() > 0.6  # rounding may make them diverge late, never early
-    assert len({t.tobytes() for t in together}) == 5
+    assert len({t.tobytes() for t in batched}) == 5
     with pytest.raises(UsageError, match="same position"):
         step_batch([streams[0], first], 3)
     with pytest.raises(UsageError, match="share one"):

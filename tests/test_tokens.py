@@ -162,8 +162,8 @@ class TestModel:
         controls = [noizenet.Controls(seconds=1.0, seed=i, temperature=1.0 + i, watch="off") for i in range(2)]
         blocks = list(Stream.generate_batch([Stream(model, c) for c in controls]))
         for i, c in enumerate(controls):
-            alone = np.concatenate([b.samples for b in noizenet.stream(model, c)])
-            assert np.array_equal(np.concatenate([b[i].samples for b in blocks]), alone)
+            separate = np.concatenate([b.samples for b in noizenet.stream(model, c)])
+            assert np.array_equal(np.concatenate([b[i].samples for b in blocks]), separate)
         short = [Stream(model, noizenet.Controls(seconds=1.0 + i, watch="off")) for i in range(2)]
         with pytest.raises(UsageError, match="same length"):
             list(Stream.generate_batch(short))
@@ -338,10 +338,10 @@ def test_a_batch_of_streams_equals_single_streams(cell: str, genre_guidance: flo
         stepper.reset(i)
         stepper.set_genre(np.eye(3, dtype=np.float32)[i % 3])
     sampling = Sampling(top_p=0.95, genre_guidance=genre_guidance)
-    alone = [s.fork().run(50, sampling) for s in steppers]
-    together = step_batch(steppers, 50, sampling)
-    assert np.array_equal(np.stack(alone), together)
-    assert steppers[0].pop_nll() == pytest.approx(_mean_nll(network, alone[0]), rel=0.05)
+    separate = [s.fork().run(50, sampling) for s in steppers]
+    batched = step_batch(steppers, 50, sampling)
+    assert np.array_equal(np.stack(separate), batched)
+    assert steppers[0].pop_nll() == pytest.approx(_mean_nll(network, separate[0]), rel=0.05)
 
 
 def test_sampling_options_per_code() -> None:

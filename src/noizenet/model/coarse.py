@@ -25,13 +25,12 @@ def measure(samples: Tensor) -> Tensor:
     by the level, and rises with the spectral centroid. The sharpness is the mean square of the second differences
     divided by that of the first, and distinguishes hiss from other sounds of the same brightness.
     """
-    first_difference = samples[..., 1:] - samples[..., :-1]
+    first = samples[..., 1:] - samples[..., :-1]
+    second = first[..., 1:] - first[..., :-1]
     power = samples.square().mean(-1) + 1e-9
-    difference_power = first_difference.square().mean(-1) + 1e-12
-    second_difference = (first_difference[..., 1:] - first_difference[..., :-1]).square().sum(-1) / max(
-        1, samples.shape[-1] - 2
-    ) + 1e-12
-    return 10 * torch.log10(torch.stack([power, difference_power / power, second_difference / difference_power], -1))
+    first_power = first.square().mean(-1) + 1e-12
+    second_power = second.square().sum(-1) / max(1, samples.shape[-1] - 2) + 1e-12
+    return 10 * torch.log10(torch.stack([power, first_power / power, second_power / first_power], -1))
 
 
 def classify(measured: Tensor) -> Tensor:

@@ -64,10 +64,8 @@ class TokenEngine(Engine):
         self._genre_projs = [weights[f"head.genre_proj.{k}.weight"] for k in conditioned]  # K of [D, E]
         self._stack_phase, self._head_phase = self._tables(weights, "phase_embedding", o.clock)
         self._stack_phrase, self._head_phrase = self._tables(weights, "phrase_embedding", o.phrase)
-        self._n_lookbacks, self._history_length = (
-            len(o.lookback_beats),
-            FRAMES_PER_BEAT * max(o.lookback_beats, default=0),
-        )
+        self._n_lookbacks = len(o.lookback_beats)
+        self._history_length = FRAMES_PER_BEAT * max(o.lookback_beats, default=0)
         self._head_lookback = np.zeros((0, a.dim, a.levels + 1, o.depth_width), np.float32)
         if self._n_lookbacks:
             tables = [weights[f"head.lookback.{i}.weight"] for i in range(self._n_lookbacks * a.dim)]
