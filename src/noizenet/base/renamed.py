@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from noizenet.base.errors import ConfigError
+from noizenet.base.errors import ConfigError, UsageError
 
 T = TypeVar("T")
 
@@ -58,13 +58,13 @@ TENSORS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 """Tensors of model folders of format 1."""
 
 
-def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
-    """Return values under today's names.
+def renamed(values: Mapping[str, T], names: Mapping[str, str], prefix: str = "") -> dict[str, T]:
+    """Return values under their current names; `prefix` precedes the name in the error.
 
     Raises
     ------
     ConfigError
-        Where one value is given under both of its names.
+        If one value is given under both names.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     """
     for old, new in names.items():
         if old in values and new in values:
-            raise ConfigError(f"{new}: is given twice, also under its earlier name {old}; leave one out")
+            raise ConfigError(f"{prefix}{new}: is given twice, also under its earlier name {old}; remove one")
     return {names.get(name, name): value for name, value in values.items()}
 
 
@@ -100,9 +100,14 @@ def tensor_name(name: str) -> str:
 
 
 def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return command-line arguments with today's options, and a remark for each that had another name.
+    """Return command-line arguments with current option names, and a remark for each that was renamed.
 
-    Only ``generate`` and ``play`` have such options; what follows ``--`` is left as it is.
+    Only ``generate`` and ``play`` have such options; arguments after ``--`` are not changed.
+
+    Raises
+    ------
+    UsageError
+        If an option is given under both names.
 
     Examples
     --------
@@ -113,9 +118,12 @@ def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     options = {f"--{old.replace('_', '-')}": f"--{new.replace('_', '-')}" for old, new in CONTROLS.items()}
     found, remarks = list[str](), dict[str, None]()
-    for number, argument in enumerate(arguments):
-        if argument == "--":
-            return [*found, *arguments[number:]], list(remarks)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given = {argument.partition("=")[0] for argument in arguments[:end]}
+    for old, new in options.items():
+        if old in given and new in given:
+            raise UsageError(f"{new}: is given twice, also under its earlier name {old}; remove one")
+    for argument in arguments[:end]:
         name, equals, value = argument.partition("=")
         new = options.get(name, name)
         if new != name:
@@ -127,4 +135,4 @@ def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
             remarks[f"--watch {argument} is called --watch {WATCHES[argument]} now"] = None
             new = WATCHES[argument]
         found.append(f"{new}{equals}{value}")
-    return found, list(remarks)
+    return [*found, *arguments[end:]], list(remarks)
