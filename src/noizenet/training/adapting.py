@@ -46,8 +46,8 @@ def load_initial_weights(model: Model, network: Network, representation: Represe
     if representation.name != model.representation.name:
         raise UsageError(
             f"training.init_from: the model's representation is {model.representation.name!r}, the configuration's is "
-            f"{representation.name!r}; give --set representation.name={model.representation.name}, or train from random "
-            "weights: --set training.init_from="
+            f"{representation.name!r}; give --set representation.name={model.representation.name}, or train from "
+            "random weights: --set training.init_from="
         )
     if not representation.same_frames(model.representation):
         raise UsageError(

@@ -52,7 +52,7 @@ Means = NDArray[np.float64]
 
 
 class Calibration(NamedTuple):
-    """Logit biases [M, G, L]; distance of the means [G, M] from the target in the first and last round, in dB; rounds."""
+    """Logit biases [M, G, L]; distances of the means [G, M] from the target before and after, in dB; rounds."""
 
     logit_bias: F32
     before_db: Means
@@ -76,8 +76,8 @@ def target_means(
     """Return the mean classes of the training music, [genres, M]; NaN for a genre without tracks."""
     rows = 16
     reader = WindowReader(
-        corpus, tracks, representation,
-        batch=rows, window=step, segment_seconds=step / representation.frame_rate, seed=derive_seed(seed, "heard"),  # labels of seeds stay: they decide the result
+        corpus, tracks, representation, batch=rows, window=step, segment_seconds=step / representation.frame_rate,
+        seed=derive_seed(seed, "heard"),  # the labels of seeds decide the result, so they never change
     )  # fmt: skip
     values = representation.values()
     assert values is not None

@@ -171,7 +171,7 @@ class CodecNetwork(nn.Module):
             self.book[k][unused], self.sums[k][unused], self.uses[k][unused] = replacements, replacements, 1.0
 
     def loss(self, sound: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss over crops [B, N] and its parts, in nepers: of bins (weighted by mel density) and of bands."""
+        """Return the loss over crops [B, N] and its parts, in nepers: of bins (mel-weighted) and of bands."""
         magnitudes = self.spectra(sound)
         latent, _, commitment = self.quantise(self.encode(magnitudes))
         log_magnitudes, spread = self.decode(latent)

@@ -220,8 +220,8 @@ def train_codec(
         raise UsageError("give either minutes or steps")
     if corpus.sample_rate != shape.sample_rate:
         raise UsageError(
-            f"the corpus is at {corpus.sample_rate} Hz, the codec at {shape.sample_rate} Hz; build the corpus again with "
-            f"--sample-rate {shape.sample_rate}"
+            f"the corpus is at {corpus.sample_rate} Hz, the codec at {shape.sample_rate} Hz; build the corpus again "
+            f"with --sample-rate {shape.sample_rate}"
         )
 
     def share(spent: float, step: int) -> float:

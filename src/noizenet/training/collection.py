@@ -47,7 +47,7 @@ def check_collection(corpus: Corpus, tracks: Sequence[Track]) -> str:
             "sound like it; check the recordings"
         )
     if seconds < RECOMMENDED_S:
-        return f"{seconds / 60:.1f} minutes of training audio are little to learn from: the model may repeat fragments of it"
+        return f"{seconds / 60:.1f} minutes of training audio are little to learn from: expect repeated fragments"
     return ""
 
 

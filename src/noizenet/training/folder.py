@@ -31,7 +31,7 @@ def check_run_folder(folder: Path) -> None:
 def run_folder(folder: Path) -> Iterator[None]:
     """Make a run's folder, lock it, and remove partial files that a killed run left in it.
 
-    If the run ends with a :exc:`~noizenet.base.errors.UsageError`, a folder that was made for it and is empty is removed.
+    If the run ends with a :exc:`~noizenet.base.errors.UsageError`, a folder that was made for it is removed if empty.
 
     Raises
     ------

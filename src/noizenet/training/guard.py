@@ -92,7 +92,7 @@ class DivergenceGuard:
         return ""
 
     def _compare_with_chance(self, loss: float, chance: float) -> str:
-        """Add a step's loss and chance; at the end of a block, return the problem with their ratio or an empty string."""
+        """Add a step's loss and chance; at the end of a block, return the problem with their ratio or ""."""
         if self._seen == self._warmup + 1:
             self._initial_ratio = max(1.0, loss / chance)
         self._block_steps, self._losses, self._chances = (
@@ -138,7 +138,8 @@ class DivergenceGuard:
         """Return the numbers for a checkpoint (which stores the weights separately)."""
         return {
             "scale": self.scale, "recoveries": self.recoveries, "seen": self._seen, "first": self._first,
-            "smooth": self._smooth, "began": self._initial_ratio, "block": [self._block_steps, self._losses, self._chances],
+            "smooth": self._smooth, "began": self._initial_ratio,
+            "block": [self._block_steps, self._losses, self._chances],
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -378,7 +378,7 @@ class Trainer:
         self.calibration = calibration.by_genre(self.corpus.genres)
         if calibration.rounds < ROUNDS:
             self._messages.append(
-                f"calibration had time for {calibration.rounds} of {ROUNDS} rounds; give more minutes for accurate levels"
+                f"calibration had time for {calibration.rounds} of {ROUNDS} rounds; more minutes make it more accurate"
             )
             log.add(self.step, {"event": self._messages[-1]})
             self._report_phase(0.999, 0.0, "calibration", "done")
@@ -415,10 +415,10 @@ def train(
 ) -> Model:
     """Train a network on a corpus into a model folder.
 
-    With ``Budget(epochs=…)`` a run that was interrupted or killed and is resumed ends with the same weights, bit for bit,
-    as an uninterrupted one (same machine, same threads). With ``Budget(minutes=…)`` the number of steps and the progress
-    of the schedule depend on the clock, and unless the configuration sets the number of threads, it depends on the load
-    of the machine; so such a run is only nearly repeatable.
+    With ``Budget(epochs=…)`` a run that was interrupted or killed and is resumed ends with bit for bit the weights of
+    an uninterrupted one (same machine, same threads). With ``Budget(minutes=…)`` the number of steps and the progress
+    of the schedule depend on the clock, and the number of threads on the load of the machine unless the configuration
+    sets it; so such a run is only nearly repeatable.
 
     Parameters
     ----------

@@ -54,8 +54,8 @@ class _Depth(nn.Module):
         self.network = network
 
     def forward(
-        self, h: Tensor, codes: Tensor, mix: Tensor, beat_phase: Tensor | None = None, phrase_beat: Tensor | None = None,
-        lookback_codes: Tensor | None = None,
+        self, h: Tensor, codes: Tensor, mix: Tensor, beat_phase: Tensor | None = None,
+        phrase_beat: Tensor | None = None, lookback_codes: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         genre = self.network.embed_genre(mix)
         genre = genre if genre is None else genre[:, 0]
@@ -132,8 +132,8 @@ def _write(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], pat
     with torch.inference_mode(), atomic_path(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about internals of torch
         program = torch.onnx.export(
-            module.eval(), (), kwargs=twice, input_names=[INPUT_NAMES.get(k, k) for k in inputs], output_names=outputs, verbose=False,
-            dynamic_shapes={k: {0: batch} for k in inputs}, dynamo=True,
+            module.eval(), (), kwargs=twice, input_names=[INPUT_NAMES.get(k, k) for k in inputs],
+            output_names=outputs, verbose=False, dynamic_shapes={k: {0: batch} for k in inputs}, dynamo=True,
         )  # fmt: skip
         assert program is not None
         program.save(str(part), external_data=False)

@@ -146,7 +146,7 @@ class Plan:
         return max(self.requested_s, max(self.prepared_s, self._encoding_s) + MIN_SHARE * self.requested_s)
 
     def encoding(self, share: float) -> tuple[float, str]:
-        """Record the share of the tracks that is encoded; return the seconds left to encode, and a plan to report or ""."""
+        """Record the share of the tracks that is encoded; return the seconds left, and a plan to report or ""."""
         now = self.elapsed()
         self._recent.append((now, share))
         if self._measured_from is None:

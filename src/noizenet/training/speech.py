@@ -32,8 +32,8 @@ EXCERPTS = 40
 def features(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the three features of an excerpt of mono samples at 8 kHz.
 
-    They are the share of the envelopes' modulation at syllable rates, the depth of the modulation relative to the level,
-    and the correlation of the spectrum's fine structure with that 0.2 s later.
+    They are the share of the envelopes' modulation at syllable rates, the depth of the modulation relative to the
+    level, and the correlation of the spectrum's fine structure with that 0.2 s later.
     """
     frequencies, _, z = signal.stft(
         samples, RATE_HZ, nperseg=WINDOW, noverlap=WINDOW - HOP, boundary=None, padded=False

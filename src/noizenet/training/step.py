@@ -31,7 +31,7 @@ class StepResult(NamedTuple):
 
 
 def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, Beat]:
-    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and the beat inputs of the targets."""
+    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and the targets' beat inputs."""
     frames = torch.from_numpy(batch.frames)
     if not frames.is_floating_point():
         frames = frames.int()
@@ -100,9 +100,9 @@ def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
 def jitter_gain(network: Network, inputs: Tensor, spread: float) -> Tensor:
     """Apply a random gain to each row's input classes [B, T, 1].
 
-    The gain is log-normal with a standard deviation of `spread`, one for each row and window. As the level of the inputs
-    is then unreliable, the network learns to take it from the coarse features, which keeps the level of generated audio
-    from drifting.
+    The gain is log-normal with a standard deviation of `spread`, one for each row and window. As the level of the
+    inputs is then unreliable, the network learns to take it from the coarse features, which keeps the level of
+    generated audio from drifting.
     """
     values = getattr(network, "values", None)
     if not spread or values is None:
@@ -117,8 +117,8 @@ def scheduled_sampling(
 ) -> Tensor:  # fmt: skip
     """Return inputs of which the first half of the rows holds the network's own samples at random positions.
 
-    This is parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each sample
-    is drawn given the true past. The network learns to continue from inputs with errors like its own.
+    This is parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each
+    sample is drawn given the true past. The network learns to continue from inputs with errors like its own.
     """
     n_rows = len(inputs) // 2
     if probability == 0 or n_rows == 0 or not network.head.distribution:

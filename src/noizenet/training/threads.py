@@ -47,9 +47,9 @@ def measure() -> Cores:
 class ThreadCount:
     """Context manager that sets torch's number of threads during a training.
 
-    Threads of one operation wait for one another. If another process occupies the core of one of them, all wait, and two
-    threads are slower than one. So the number is adapted to the cores that are idle or used by this process. It affects
-    rounding, so a run that must be repeatable keeps its number.
+    Threads of one operation wait for one another. If another process occupies the core of one of them, all wait, and
+    two threads are slower than one. So the number is adapted to the cores that are idle or used by this process. It
+    affects rounding, so a run that must be repeatable keeps its number.
 
     Parameters
     ----------

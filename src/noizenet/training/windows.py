@@ -28,8 +28,8 @@ class Batch(NamedTuple):
     `frames` [B, T + 1, ...] holds the frame before the window and the window: all but the last are inputs, all but the
     first are targets. `genres` [B] are genre numbers; `fresh` [B] is true for rows that start a segment. The others are
     for networks with a clock: `beat_phase` [B, T + 1] from 1 to the clock's number of phases, 0 where there is no clear
-    beat; `phrase_beat` [B, T + 1], the beat of a phrase from 1 to 16, or 0; `lookback_codes` [B, T + 1, L, K], the codes
-    of so many beats before, or -1.
+    beat; `phrase_beat` [B, T + 1], the beat of a phrase from 1 to 16, or 0; `lookback_codes` [B, T + 1, L, K], the
+    codes of so many beats before, or -1.
     """
 
     frames: NDArray[Any]
