@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from noizenet.training.speech import RATE_HZ, SILENT_RMS, STRETCH_S, at_8_khz, features
+from noizenet.training.speech import EXCERPT_S, RATE_HZ, SILENT_RMS, features, to_8_khz
 
 MUSIC_S, MUSIC_START_S, SPEECH_S, PAUSE_S = 30.0, 30.0, 240.0, 0.3
 ENDINGS = (".wav", ".ogg", ".flac", ".mp3", ".opus")
@@ -53,7 +53,7 @@ def fit(speech: list[NDArray[np.float64]], music: list[NDArray[np.float64]]) -> 
 
 
 def stretches(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    n = round(STRETCH_S * RATE_HZ)
+    n = round(EXCERPT_S * RATE_HZ)
     parts = [x[i : i + n] for i in range(0, len(x) - n + 1, n)]
     described = [features(p) for p in parts if np.sqrt(np.mean(np.square(p))) >= SILENT_RMS]
     return np.array(described).reshape(-1, 3)
@@ -67,7 +67,7 @@ def read(path: Path, first_s: float, seconds: float) -> NDArray[np.float32]:
     with soundfile.SoundFile(path) as handle:
         rate = handle.samplerate
         handle.seek(max(0, min(int(first_s * rate), handle.frames - int(seconds * rate))))
-        return at_8_khz(handle.read(int(seconds * rate), dtype="float32", always_2d=True).mean(1), rate)
+        return to_8_khz(handle.read(int(seconds * rate), dtype="float32", always_2d=True).mean(1), rate)
 
 
 def read_speech(folder: Path) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Fixtures: small corpora and small trained models, made once a session from procedural songs."""
+"""Fixtures: small corpora and small trained models, made once per session from procedural songs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from noizenet.base.process import set_openmp_waiting
 
-# Before NumPy and torch are loaded: a suite beside other work must not wait for threads that spin.
+# Before NumPy and torch are loaded: on a busy machine spinning threads would slow the suite down.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 set_openmp_waiting()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -34,7 +34,7 @@ from noizenet.training.loop import train  # noqa: E402
 from noizenet.training.options import configure  # noqa: E402
 from noizenet.training.plan import Budget  # noqa: E402
 
-load_librosa()  # before any test imports it: two runs at once must not race for numba's own cache
+load_librosa()  # before any test imports it: concurrent runs must not race for numba's cache
 # librosa 1.0 gave the argument another name.
 GRIFFIN_LIM_SEED = {"rng" if "rng" in inspect.signature(load_librosa().griffinlim).parameters else "random_state": 0}
 RATE = 8_000
@@ -57,7 +57,7 @@ LONG_FILES = {
     "test_training", "test_metrics", "test_evaluation", "test_evaluation_real", "test_tokens", "test_tiered", "test_cli",
     "test_onnx", "test_fma_baseline", "test_hubcodec", "test_figures", "test_site", "test_studio_page", "test_phrases",
 }  # fmt: skip
-"""Files that hold more than their share of the time, or need more than `noizenet[test]`: not in the fast half."""
+"""Files that take long, or need more than `noizenet[test]`: not in the fast half."""
 NUMERICAL_FILES = {
     "test_training", "test_tokens", "test_tiered", "test_stepper", "test_kernels", "test_codec", "test_representations",
     "test_clock", "test_calibration", "test_likelihood", "test_course", "test_fullband", "test_lookback", "test_phrases",
@@ -67,8 +67,7 @@ NUMERICAL_FILES = {
 
 
 def pytest_configure() -> None:
-    # A shell that starts this in the background ignores SIGINT for it and all its children, and nohup SIGHUP: tests send
-    # those signals.
+    # Tests send SIGINT and SIGHUP, which shells (in the background) and nohup make processes ignore.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
@@ -76,7 +75,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the fast half and the numerical tests by their files; slow tests have a time limit of their own."""
+    """Mark the fast half and the numerical tests by their files; give slow tests a longer time limit."""
     for item in items:
         if item.get_closest_marker("slow"):
             if not item.get_closest_marker("timeout"):
@@ -90,7 +89,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_leftovers(request: pytest.FixtureRequest) -> object:
-    """No test may leave a temporary file of ours behind."""
+    """Check that no test leaves temporary files of noizenet."""
     folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
     if folder is not None:
@@ -116,7 +115,7 @@ def quick_train(corpus: Corpus, folder: Path, recipe: str, *extra: str, epochs: 
 
 @pytest.fixture(scope="session")
 def sample_model(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `sample-lstm` trained for a moment."""
+    """A briefly trained `sample-lstm`."""
     folder = tmp_path_factory.mktemp("models") / "sample-lstm"
     quick_train(corpus, folder, "sample-lstm")
     return folder
@@ -124,7 +123,7 @@ def sample_model(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def paper_model(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `paper-lstm` trained for a moment."""
+    """A briefly trained `paper-lstm`."""
     folder = tmp_path_factory.mktemp("models") / "paper-lstm"
     quick_train(corpus, folder, "paper-lstm")
     return folder
@@ -140,7 +139,7 @@ TOKENS = ("model.embedding=24", "model.depth_width=24", "training.init_from=")
 
 @pytest.fixture(scope="session")
 def codec(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A codec trained for a moment."""
+    """A briefly trained codec."""
     folder = tmp_path_factory.mktemp("codecs") / "small"
     train_codec(corpus, folder, CodecShape(**SMALL_CODEC), steps=CODEC_STEPS)
     return folder
@@ -148,7 +147,7 @@ def codec(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def token_model(corpus: Corpus, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `token-lstm` trained for a moment."""
+    """A briefly trained `token-lstm`."""
     folder = tmp_path_factory.mktemp("models") / "token-lstm"
     quick_train(corpus, folder, "token-lstm", f"representation.codec={codec}", epochs=20)
     return folder
@@ -170,7 +169,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]
 
 
 def noizenet(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+    """Run the command line in a separate process."""
     command = [sys.executable, "-m", "noizenet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload]
 
@@ -179,19 +178,19 @@ def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-def check_batch_is_alone(representation: Representation, codes: np.ndarray) -> None:
-    """Decode the codes [S, n, K] of S streams together, in unequal pieces: each sounds as it does alone."""
-    together, alone = ([representation.decoder() for _ in codes] for _ in range(2))
+def check_batch_equals_single(representation: Representation, codes: np.ndarray) -> None:
+    """Decode the codes [S, n, K] of S streams in a batch, in unequal chunks; compare with each stream alone."""
+    batched, single = ([representation.decoder() for _ in codes] for _ in range(2))
     for first, last in ((0, 1), (1, 19), (19, codes.shape[1])):
-        made = type(together[0]).push_batch(together, codes[:, first:last])
-        for decoder, part, sound in zip(alone, codes, made, strict=True):
+        made = type(batched[0]).push_batch(batched, codes[:, first:last])
+        for decoder, part, sound in zip(single, codes, made, strict=True):
             assert np.array_equal(decoder.push(part[first:last]), sound)
-    for a, b in zip(alone, together, strict=True):
+    for a, b in zip(single, batched, strict=True):
         assert np.array_equal(a.finish(), b.finish())
 
 
 def die_while_writing(path: Path) -> None:
-    """Let a process be killed that has written half of a file: its temporary file stays."""
+    """Kill a process that has written half of a file: its temporary file stays."""
     code = (
         "import os, sys; from pathlib import Path; from noizenet.base.files import temporary_name; "
         "temporary_name(Path(sys.argv[1])).write_text('half'); os._exit(9)"
@@ -200,7 +199,7 @@ def die_while_writing(path: Path) -> None:
 
 
 def tone(seconds: float, rate: int = RATE, hz: float = 220.0) -> np.ndarray:
-    """Three decaying harmonics, repeated twice a second: enough to pass for music."""
+    """Three decaying harmonics, repeated twice a second, as a stand-in for music."""
     t = np.arange(int(seconds * rate)) / rate
     wave = sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3))
     return (0.3 * wave * np.exp(-3 * (t % 0.5)) * (1 + 0.2 * np.sin(t))).astype(np.float32)

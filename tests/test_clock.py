@@ -33,7 +33,7 @@ from noizenet.model.tokens import TokenNetwork
 from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import Model, load
-from noizenet.training.adapting import begin_from
+from noizenet.training.adapting import load_initial_weights
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.step import drop_beat
 from noizenet.training.windows import WindowReader
@@ -242,7 +242,7 @@ class TestNetwork:
         model = load(clockless)
         options = dataclasses.replace(model.architecture.options, clock=8)
         network = make_network(dataclasses.replace(model.architecture, options=options)).eval()
-        begin_from(model, network, model.representation, model.genres)
+        load_initial_weights(model, network, model.representation, model.genres)
         a = model.architecture
         x, mix = torch.randint(a.levels, (1, 9, a.dim)), torch.full((1, a.genres), 1 / a.genres)
         with torch.inference_mode():

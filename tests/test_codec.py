@@ -1,4 +1,4 @@
-"""The codec: what torch learns NumPy plays; phases; two channels from one; what is damaged is refused."""
+"""The codec: NumPy equals torch; phases; stereo panning; damaged folders are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, check_batch_is_alone, tone
+from conftest import CODEC_STEPS, GRIFFIN_LIM_SEED, SMALL_CODEC, check_batch_equals_single, tone
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -36,7 +36,7 @@ from noizenet.training.codec_training import Crops, train_codec
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """A codec is trained by one thread; two that wait for one another would spend its minutes on waiting."""
+    """Train with one thread: with two, waiting would take most of the CPU time of the budget."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -58,17 +58,17 @@ class TestPhases:
         parts = [found.push(p) for p in np.split(magnitudes.T.astype(np.float32), cuts)]
         return np.concatenate([*parts, found.finish()])
 
-    def test_they_fit_better_than_thrice_the_projections_from_random_phases(self, song: Waveform) -> None:
+    def test_phases_are_better_than_three_times_the_griffin_lim_iterations(self, song: Waveform) -> None:
         magnitudes = np.abs(librosa.stft(song.samples[:110_250], n_fft=self.N, hop_length=self.HOP))
         theirs = librosa.griffinlim(magnitudes, n_iter=12, hop_length=self.HOP, **GRIFFIN_LIM_SEED)
         ours = self.search(magnitudes, iterations=4)
         assert convergence_db(magnitudes, ours, self.N, self.HOP) < convergence_db(magnitudes, theirs, self.N, self.HOP)
 
-    def test_integrated_gradients_alone_are_a_good_guess(self, song: Waveform) -> None:
+    def test_integrated_gradients_are_a_good_initial_guess(self, song: Waveform) -> None:
         magnitudes = np.abs(librosa.stft(song.samples[:110_250], n_fft=self.N, hop_length=self.HOP))
         assert convergence_db(magnitudes, self.search(magnitudes, iterations=0), self.N, self.HOP) < -10
 
-    def test_the_cut_into_calls_changes_nothing(self, song: Waveform) -> None:
+    def test_chunks_do_not_change_the_result(self, song: Waveform) -> None:
         magnitudes = np.abs(librosa.stft(song.samples[:44_100], n_fft=self.N, hop_length=self.HOP))
         assert np.array_equal(self.search(magnitudes), self.search(magnitudes, (1, 2, 50, 51, 90)))
 
@@ -86,7 +86,7 @@ class TestPhases:
 
 
 class TestNumbers:
-    def test_numpy_hears_and_says_what_torch_does(self, codec: Path, corpus: Corpus) -> None:
+    def test_numpy_encodes_and_decodes_like_torch(self, codec: Path, corpus: Corpus) -> None:
         weights = load_codec(str(codec))
         network = CodecNetwork.of(weights)
         sound = corpus.mono(corpus.tracks[0], 0, 24_000)
@@ -97,12 +97,12 @@ class TestNumbers:
             latent, codes, _ = network.quantise(network.encode(torch.from_numpy(magnitudes)[None]))
             middle, _ = network.decode(latent)
         ours = encode(sound, weights)
-        assert (codes[0].numpy() == ours).mean() > 0.995  # a tie may fall either way
+        assert (codes[0].numpy() == ours).mean() > 0.995  # ties may differ
         decoder = CodecDecoder(weights, noise_fill=0.0)
-        heard = np.concatenate([decoder.push(codes[0].numpy()), decoder.finish()])[:, 0]
+        output = np.concatenate([decoder.push(codes[0].numpy()), decoder.finish()])[:, 0]
         wanted = np.maximum(np.exp(middle[0].numpy()) - weights.shape.floor, 0) * weights.shape.n_fft / 4
-        assert convergence_db(wanted.T, heard, weights.shape.n_fft, weights.shape.hop) < -3
-        assert len(heard) == len(codes[0]) * weights.shape.samples
+        assert convergence_db(wanted.T, output, weights.shape.n_fft, weights.shape.hop) < -3
+        assert len(output) == len(codes[0]) * weights.shape.samples
 
     @pytest.mark.parametrize("quantiser", ["product", "residual"])
     def test_it_learns(self, corpus: Corpus, tmp_path: Path, quantiser: str) -> None:
@@ -136,22 +136,22 @@ class TestCodecRun:
         assert set(one) == set(two)
         assert all(torch.equal(v, two[k]) for k, v in one.items())
 
-    def test_a_stopped_run_ends_as_one_that_was_not(self, corpus: Corpus, tmp_path: Path) -> None:
-        whole, cut = tmp_path / "whole", tmp_path / "cut"
-        train_codec(corpus, whole, self.SHAPE, steps=120)
+    def test_a_stopped_run_resumes_bit_for_bit(self, corpus: Corpus, tmp_path: Path) -> None:
+        uninterrupted, stopped = tmp_path / "whole", tmp_path / "cut"
+        train_codec(corpus, uninterrupted, self.SHAPE, steps=120)
         with pytest.raises(KeyboardInterrupt):
-            train_codec(corpus, cut, self.SHAPE, steps=120, on_progress=self.stop_at(50))
-        assert not (cut / ARRAYS).exists()
-        train_codec(corpus, cut, self.SHAPE, steps=120)
-        self.same(whole, cut)
-        first = json.loads((cut / ABOUT).read_text())["training"]
+            train_codec(corpus, stopped, self.SHAPE, steps=120, on_progress=self.stop_at(50))
+        assert not (stopped / ARRAYS).exists()
+        train_codec(corpus, stopped, self.SHAPE, steps=120)
+        self.same(uninterrupted, stopped)
+        first = json.loads((stopped / ABOUT).read_text())["training"]
         assert first["steps"] == 120
-        train_codec(corpus, cut, self.SHAPE, steps=122)  # more of it may be asked for
-        assert json.loads((cut / ABOUT).read_text())["training"]["steps"] == 122
+        train_codec(corpus, stopped, self.SHAPE, steps=122)  # a longer run may follow
+        assert json.loads((stopped / ABOUT).read_text())["training"]["steps"] == 122
 
-    def test_a_killed_run_ends_as_one_that_was_not(self, corpus: Corpus, tmp_path: Path) -> None:
-        whole, cut = tmp_path / "whole", tmp_path / "cut"
-        train_codec(corpus, whole, self.SHAPE, steps=30)
+    def test_a_killed_run_resumes_bit_for_bit(self, corpus: Corpus, tmp_path: Path) -> None:
+        uninterrupted, stopped = tmp_path / "whole", tmp_path / "cut"
+        train_codec(corpus, uninterrupted, self.SHAPE, steps=30)
         code = f"""
 import os, signal, torch
 import noizenet.base.files as files
@@ -166,14 +166,14 @@ def fsync(handle):
         os.kill(os.getpid(), signal.SIGKILL)
     real(handle)
 files.os.fsync = fsync
-train_codec(Corpus({str(corpus.folder)!r}), {str(cut)!r}, CodecShape(**{SMALL_CODEC!r}), steps=30, checkpoint_seconds=0)
+train_codec(Corpus({str(corpus.folder)!r}), {str(stopped)!r}, CodecShape(**{SMALL_CODEC!r}), steps=30, checkpoint_seconds=0)
 """
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
-        assert list(cut.glob(".*.part*"))
-        train_codec(corpus, cut, self.SHAPE, steps=30)
-        self.same(whole, cut)
-        assert not list(cut.glob(".*.part*"))
+        assert list(stopped.glob(".*.part*"))
+        train_codec(corpus, stopped, self.SHAPE, steps=30)
+        self.same(uninterrupted, stopped)
+        assert not list(stopped.glob(".*.part*"))
 
     def test_minutes_are_counted_over_resumes(self, corpus: Corpus, tmp_path: Path) -> None:
         train_codec(corpus, tmp_path, self.SHAPE, minutes=0.005)
@@ -198,7 +198,7 @@ train_codec(Corpus({str(corpus.folder)!r}), {str(cut)!r}, CodecShape(**{SMALL_CO
     def test_bad_numbers_are_recovered_from(
         self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real, calls, told = CodecNetwork.loss, [], []
+        real, calls, messages = CodecNetwork.loss, [], []
 
         def loss(self: CodecNetwork, sound: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
             calls.append(1)
@@ -206,15 +206,15 @@ train_codec(Corpus({str(corpus.folder)!r}), {str(cut)!r}, CodecShape(**{SMALL_CO
             return total * (float("nan") if len(calls) == 30 else 1.0), parts
 
         monkeypatch.setattr(CodecNetwork, "loss", loss)
-        network = train_codec(corpus, tmp_path, self.SHAPE, steps=50, on_progress=lambda text, _: told.append(text))
-        assert any("step 30: the loss is nan" in text for text in told)
+        network = train_codec(corpus, tmp_path, self.SHAPE, steps=50, on_progress=lambda text, _: messages.append(text))
+        assert any("step 30: the loss is nan" in text for text in messages)
         assert all(torch.isfinite(v).all() for v in network.parameters())
 
 
 class TestTokens:
-    def test_chunks_are_the_whole_and_as_long(self, codec: Path) -> None:
+    def test_chunks_decode_like_the_whole(self, codec: Path) -> None:
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=44_100, channels=2)
-        assert r.sample_rate == 8_000  # the codec's own; other sound is converted
+        assert r.sample_rate == 8_000  # that of the codec; other audio is resampled
         x = np.stack([tone(3.0), 0.2 * tone(3.0)], 1)
         codes = r.encode(Waveform(x, 8_000))
         decoder = r.decoder()
@@ -229,7 +229,7 @@ class TestTokens:
             CodecTokens(sample_rate=8_000, codec=str(codec), digest="0" * 64)
 
     @pytest.mark.parametrize("what", ["missing", "cut", "json", "shape", "newer"])
-    def test_what_is_damaged_is_refused(self, codec: Path, tmp_path: Path, what: str) -> None:
+    def test_damaged_codecs_are_refused(self, codec: Path, tmp_path: Path, what: str) -> None:
         folder = tmp_path / what
         folder.mkdir()
         about = json.loads((codec / ABOUT).read_text())
@@ -244,8 +244,8 @@ class TestTokens:
         with pytest.raises((ModelError, UsageError), match=str(folder)):
             load_codec(str(folder))
 
-    def test_noise_gets_its_texture_back(self, codec: Path) -> None:
-        """Where the decoder is unsure magnitudes scatter as noise's do; a sure one stays as it is."""
+    def test_noise_fill_restores_the_spread_of_noise(self, codec: Path) -> None:
+        """With a large spread the magnitudes are distributed like noise; with none they do not change."""
         weights = load_codec(str(codec))
         decoder, frames = PackedDecoder(weights), np.arange(40)
         middle = np.full((40, weights.shape.bins), -2.0, np.float32)
@@ -255,15 +255,15 @@ class TestTokens:
         for spread, noise_fill in ((np.zeros_like(unsure), 1.0), (unsure, 0.0)):
             assert np.ptp(decoder.magnitudes(middle, spread, frames, noise_fill)) < 1e-6
 
-    def test_streams_decoded_together_are_those_alone(self, codec: Path) -> None:
+    def test_batched_decoding_equals_single_streams(self, codec: Path) -> None:
         r = create({"name": "codec", "codec": str(codec)}, sample_rate=22_050, channels=1)
         codes = np.random.default_rng(1).integers(0, r.levels, (3, 50, r.dim)).astype(np.int16)
-        check_batch_is_alone(r, codes)
+        check_batch_equals_single(r, codes)
 
 
 class TestTwoChannels:
     @pytest.mark.parametrize(("left", "right"), [(1.0, 1.0), (1.0, 0.0), (0.3, 0.9)])
-    def test_place_comes_back(self, left: float, right: float) -> None:
+    def test_panning_is_reproduced(self, left: float, right: float) -> None:
         x = tone(2.0)
         both = np.stack([left * x, right * x], 1).astype(np.float32)
         panner = panning.Panner(512, 256)
@@ -272,7 +272,7 @@ class TestTwoChannels:
         level = np.sqrt(np.square(back).mean(0)) / np.sqrt(np.square(both).mean(0).max())
         assert np.abs(level - np.array([left, right]) / max(left, right)).max() < 0.1
 
-    def test_width_comes_back(self) -> None:
+    def test_width_is_reproduced(self) -> None:
         both = np.random.default_rng(0).normal(0, 0.1, (40_000, 2)).astype(np.float32)
         panner = panning.Panner(512, 256)
         panner.push_codes(panning.encode(both, 512, 256))
@@ -285,15 +285,15 @@ class TestTwoChannels:
         top = np.zeros(delay + 1)
         top[0], top[-1] = -panning.FEEDBACK, 1
         ours = panning.AllPass(delay)
-        pieces = [ours.push(part) for part in np.split(x, [1, 36, 500])]
-        assert np.array_equal(np.concatenate(pieces), scipy.signal.lfilter(top, top[::-1], x))
+        chunks = [ours.push(part) for part in np.split(x, [1, 36, 500])]
+        assert np.array_equal(np.concatenate(chunks), scipy.signal.lfilter(top, top[::-1], x))
 
-    def test_its_delays_are_times(self) -> None:
+    def test_delays_are_in_seconds(self) -> None:
         click = np.zeros(4_000, np.float32)
         click[0] = 1
         first = []
         for rate in (22_050, 44_100):
             panner = panning.Panner(512, 256, rate)
-            panner.push_codes(np.full(9, 7 * 15 + 14))  # in the middle, as wide as can be
+            panner.push_codes(np.full(9, 7 * 15 + 14))  # centred, with the largest width
             first.append(np.flatnonzero(np.abs(np.diff(panner.push(click), axis=1)[1:]) > 1e-4)[0] + 1)
         assert first[1] == 2 * first[0] == 2 * panning.DELAYS[0]

@@ -1,4 +1,4 @@
-"""Weights that were trained by benchmarks/accelerator become a model that says what they said there."""
+"""Weights that were trained by benchmarks/accelerator are converted to a model with the same logits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COUNT = 260
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[dict[str, ModuleType]]:
-    """The benchmark's modules, which are scripts beside one another."""
+    """The benchmark's modules, which are scripts in one folder."""
     sys.path.insert(0, str(FOLDER))
     yield {name: importlib.import_module(name) for name in ("network", "data", "convert")}
     sys.path.remove(str(FOLDER))
@@ -33,7 +33,7 @@ def modules() -> Iterator[dict[str, ModuleType]]:
 
 
 def saved(modules: dict[str, ModuleType], folder: Path, **options: object) -> torch.nn.Module:
-    """Save a small random network as train.py does; return it with the weights as they were saved."""
+    """Save a small random network as train.py does; return it with the saved weights."""
     torch.manual_seed(0)
     o = {**modules["network"].DEFAULT, **SMALL, **options}
     network: torch.nn.Module = modules["network"].Network(o, 9).eval()
@@ -56,7 +56,7 @@ def saved(modules: dict[str, ModuleType], folder: Path, **options: object) -> to
     {}, {"bar": 1, "lookback": 2, "share": 1, "head": "mlp", "stack": "lstm,lstm,lstm"}, {"bar": 1}, {"lookback": 1},
     {"head": "mlp"}, {"share": 1, "lookback": 2},
 ])  # fmt: skip
-def test_it_says_the_same(modules: dict[str, ModuleType], tmp_path: Path, options: dict[str, object]) -> None:
+def test_the_logits_are_the_same(modules: dict[str, ModuleType], tmp_path: Path, options: dict[str, object]) -> None:
     network = saved(modules, tmp_path, **options)
     save(modules["convert"].convert(tmp_path / "n.pt", {"jazz": [120]}), tmp_path / "m", half=True)
     model = load(tmp_path / "m")
@@ -74,17 +74,17 @@ def test_it_says_the_same(modules: dict[str, ModuleType], tmp_path: Path, option
     beats = (np.arange(COUNT) + 0.5) * pace
     beat_phase = 1 + np.floor(beats % 1 * 32).astype(int)
     places, ago = modules["data"].beats_of(beat_phase, np.floor(beats))
-    back = np.where(ago[..., None] >= 0, codes[1:][np.maximum(ago, 0)], -1)
-    told = [torch.from_numpy(np.asarray(x, np.int64))[None] for x in (beat_phase, places, back)]
+    lookback_codes = np.where(ago[..., None] >= 0, codes[1:][np.maximum(ago, 0)], -1)
+    conditions = [torch.from_numpy(np.asarray(x, np.int64))[None] for x in (beat_phase, places, lookback_codes)]
     x = torch.from_numpy(codes)[None]
     with torch.inference_mode():
         state = network.start[None]  # type: ignore[index]
-        logits, _ = network(x[:, :-1], *told, torch.from_numpy(mix)[None], state, x[:, 1:])
-    assert (back >= 0).any() or COUNT * pace < 4
+        logits, _ = network(x[:, :-1], *conditions, torch.from_numpy(mix)[None], state, x[:, 1:])
+    assert (lookback_codes >= 0).any() or COUNT * pace < 4
     assert np.abs(ours - logits[0].flatten(1).numpy()).max() < 1e-3
 
 
-def test_what_has_no_counterpart_is_refused(modules: dict[str, ModuleType], tmp_path: Path) -> None:
+def test_options_without_a_counterpart_are_refused(modules: dict[str, ModuleType], tmp_path: Path) -> None:
     saved(modules, tmp_path, stack="lstm,mlstm")
     with pytest.raises(UsageError, match="mlstm"):
         modules["convert"].convert(tmp_path / "n.pt", {})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import check_batch_is_alone, quick_train, tone
+from conftest import check_batch_equals_single, quick_train, tone
 
 from noizenet.audio.resample import resample
 from noizenet.audio.waveform import Waveform
@@ -192,7 +192,7 @@ class TestStreams:
 
     def test_a_batch_equals_single_streams(self) -> None:
         r, codes = FullbandTokens(), self.codes(3)
-        check_batch_is_alone(r, codes)
+        check_batch_equals_single(r, codes)
 
     def test_no_frames_decode_to_no_samples(self) -> None:
         decoder = FullbandTokens().decoder()

@@ -31,7 +31,7 @@ from noizenet.model.stepper import Stepper
 from noizenet.model.tokens import TokenNetwork
 from noizenet.representation.base import create
 from noizenet.store.model import Model, load, save
-from noizenet.training.adapting import begin_from
+from noizenet.training.adapting import load_initial_weights
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.loop import train
 from noizenet.training.options import TrainingOptions, configure
@@ -254,7 +254,7 @@ class TestLearning:
         model = load(token_model)
         options = dataclasses.replace(model.architecture.options, phrase=16, lookback_beats=(4, 8))
         network = make_network(dataclasses.replace(model.architecture, options=options)).eval()
-        begin_from(model, network, model.representation, model.genres)
+        load_initial_weights(model, network, model.representation, model.genres)
         a = model.architecture
         x, mix = torch.randint(a.levels, (1, 9, a.dim)), torch.full((1, a.genres), 1 / a.genres)
         beat = torch.arange(1, 9)[None], torch.arange(1, 9)[None], torch.zeros(1, 8, 2, a.dim, dtype=torch.int64)

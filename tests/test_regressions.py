@@ -1,4 +1,4 @@
-"""Faults that the harness found (make robust), each as small as it could be made; the inputs are made by code."""
+"""Faults that the harness found (make robust), each minimised; the inputs are made by code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from noizenet.training import checkpoint
 from robustness import fuzz_audio, sounds
 
 RECORDINGS: list[tuple[str, list[Any]]] = [
-    ("flac", [["lie", 32355, 4, 2147483647, "big"]]),  # FFmpeg's parser left out the frame without a word
+    ("flac", [["lie", 32355, 4, 2147483647, "big"]]),  # FFmpeg's parser dropped the frame silently
     ("flac", [["flip", [[27870, 0]]]]),
-    ("aifc", [["drop", 56, 193], ["splice", "w64", 47]]),  # a size of 2**63 was sought
-    ("ac3", [["set", [[1449, 157], [180, 98]]]]),  # what was lost before the first good frame was not told
+    ("aifc", [["drop", 56, 193], ["splice", "w64", 47]]),  # a chunk claimed a size of 2**63
+    ("ac3", [["set", [[1449, 157], [180, 98]]]]),  # loss before the first good frame was not reported
 ]
 
 
@@ -35,21 +35,21 @@ def test_recordings(name: str, operations: list[Any]) -> None:
     assert kind == "refused" or "lost" in text, text
 
 
-def test_what_a_killed_process_left_goes_when_another_writes_there(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     die_while_writing(tmp_path / "a.wav")
     assert len(list(tmp_path.iterdir())) == 1
-    mine = temporary_name(tmp_path / "b.wav")
+    ours = temporary_name(tmp_path / "b.wav")
     assert list(tmp_path.iterdir()) == []
-    mine.touch()
+    ours.touch()
     again = "import sys; from pathlib import Path; from noizenet.base.files import write_text; write_text(Path(sys.argv[1]), 'x')"
     subprocess.run([sys.executable, "-c", again, str(tmp_path / "c.wav")], check=True)
-    assert mine.exists(), "what a process that lives is writing stays"
-    mine.unlink()
+    assert ours.exists(), "partial files of a running process stay"
+    ours.unlink()
 
 
 Change = Callable[[dict[str, Any]], object]
 DESCRIPTIONS: dict[str, Change] = {
-    "options are no section": lambda d: d["architecture"].update(options=7),
+    "options are no mapping": lambda d: d["architecture"].update(options=7),
     "tempi are no lists": lambda d: d["training"].update(tempi={"a": [[1.0]]}),
     "tempi are no mapping": lambda d: d["training"].update(tempi=[1.0]),
     "metrics are no mapping": lambda d: d["training"].update(metrics=3),
@@ -67,7 +67,7 @@ def test_model_descriptions(what: str, paper_model: Path, tmp_path: Path) -> Non
         load(tmp_path)
 
 
-def test_a_description_that_is_nested_without_end(paper_model: Path, tmp_path: Path) -> None:
+def test_a_deeply_nested_description(paper_model: Path, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("[" * 200_000)
     (tmp_path / "model.safetensors").write_bytes((paper_model / "model.safetensors").read_bytes())
     with pytest.raises(ModelError, match="damaged"):
@@ -87,7 +87,7 @@ def test_a_damaged_zip(paper_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda t, n: t["w"].add_(1e-3), lambda t, n: n.update(step=4)])
-def test_a_checkpoint_whose_numbers_were_changed(change: Callable[[Any, Any], object], tmp_path: Path) -> None:
+def test_a_changed_checkpoint(change: Callable[[Any, Any], object], tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     checkpoint.write(tmp_path, {"w": torch.ones(3), "e": torch.zeros(0), "s": torch.tensor(2.0)}, {"step": 3})

@@ -29,11 +29,11 @@ from noizenet.model.stepper import Stepper
 from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import load
-from noizenet.training.adapting import begin_from
+from noizenet.training.adapting import load_initial_weights
 from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.log import read_metrics
-from noizenet.training.speech import speech_in
+from noizenet.training.speech import count_speech
 from noizenet.training.step import corrupt_codes, drop_condition
 from noizenet.training.windows import WindowReader
 
@@ -256,7 +256,7 @@ class TestInitialWeights:
         model = load(token_model)
         genres = [model.genres[2], "new", model.genres[0]]
         network = make_network(dataclasses.replace(model.architecture, genres=3))
-        begin_from(model, network, model.representation, genres)
+        load_initial_weights(model, network, model.representation, genres)
         old, new = model.weights["genre.weight"], network.state_dict()["genre.weight"].numpy()
         assert np.array_equal(new[0], old[2])
         assert np.array_equal(new[2], old[0])
@@ -267,14 +267,16 @@ class TestInitialWeights:
         model = load(token_model)
         network = make_network(model.architecture)
         with pytest.raises(UsageError, match=r"stereo.*--channels 1"):
-            begin_from(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
-        begin_from(model, network, dataclasses.replace(model.representation, noise_fill=0.5), model.genres)
+            load_initial_weights(model, network, dataclasses.replace(model.representation, channels=2), model.genres)
+        load_initial_weights(model, network, dataclasses.replace(model.representation, noise_fill=0.5), model.genres)
         spectra = create({"name": "log-magnitude"}, sample_rate=22_050, channels=1)
-        with pytest.raises(UsageError, match=r"is 'codec', this one's is 'log-magnitude'.*representation.name=codec"):
-            begin_from(model, network, spectra, model.genres)
+        with pytest.raises(
+            UsageError, match=r"is 'codec', the configuration's is 'log-magnitude'.*representation.name=codec"
+        ):
+            load_initial_weights(model, network, spectra, model.genres)
         options = dataclasses.replace(model.architecture.options, hidden=32)
         with pytest.raises(UsageError, match=f"shape.*--set model.hidden={model.architecture.options.hidden},"):
-            begin_from(
+            load_initial_weights(
                 model, make_network(dataclasses.replace(model.architecture, options=options)), model.representation,
                 model.genres,
             )  # fmt: skip
@@ -439,9 +441,9 @@ class TestCollections:
         corpus = noizenet.build_corpus(tmp_path / "in", tmp_path / "corpus", sample_rate=RATE, min_seconds=1.0)
         assert "sounds like speech" in check_collection(corpus, corpus.tracks)
         demo = noizenet.demo_corpus(tmp_path / "demo", minutes=3.0, seed=1)
-        speech, total = speech_in(demo, demo.tracks)
-        assert total > 20
-        assert speech < total / 2
+        spoken, heard = count_speech(demo, demo.tracks)
+        assert heard > 20
+        assert spoken < heard / 2
 
 
 def babble(seconds: float, seed: int) -> np.ndarray:

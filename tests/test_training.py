@@ -1,4 +1,4 @@
-"""Training: it learns, it resumes bit for bit, it survives bad numbers, it reads everything once."""
+"""Training: progress, bit-exact resume, recovery from non-finite numbers, and the order of reading."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from noizenet.model.network import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
 from noizenet.training import OPTIMIZERS, checkpoint, loop
-from noizenet.training.adapting import begin_from
+from noizenet.training.adapting import load_initial_weights
 from noizenet.training.fitting import fitted
-from noizenet.training.guard import BETTER, MAX_RECOVERIES, DivergenceGuard
+from noizenet.training.guard import MAX_RATIO_RECOVERED, MAX_RECOVERIES, DivergenceGuard
 from noizenet.training.log import read_metrics
 from noizenet.training.loop import Trainer, train
 from noizenet.training.options import configure
@@ -40,7 +40,7 @@ from noizenet.training.step import chance
 from noizenet.training.windows import WindowReader
 
 
-def test_constants_are_fitted_to_all_tracks(tmp_path: Path) -> None:
+def test_statistics_are_fitted_to_all_tracks(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for i, level in enumerate((0.05, 0.2, 0.8)):
@@ -49,9 +49,9 @@ def test_constants_are_fitted_to_all_tracks(tmp_path: Path) -> None:
     corpus = build(source, tmp_path / "corpus", sample_rate=RATE, workers=1)
     spreads = REPRESENTATIONS.load("z-score")(sample_rate=RATE), REPRESENTATIONS.load("min-max")(sample_rate=RATE)
     score, limits = (fitted(r, corpus, corpus.tracks) for r in spreads)
-    kept = np.concatenate([corpus.mono(t) for t in corpus.tracks])
-    assert score.std == pytest.approx(kept.std(), rel=0.1)
-    assert (limits.low, limits.high) == pytest.approx((kept.min(), kept.max()), rel=0.01)
+    samples = np.concatenate([corpus.mono(t) for t in corpus.tracks])
+    assert score.std == pytest.approx(samples.std(), rel=0.1)
+    assert (limits.low, limits.high) == pytest.approx((samples.min(), samples.max()), rel=0.01)
 
 
 class TestReader:
@@ -69,7 +69,7 @@ class TestReader:
             expected += [frames[i : i + 200].tobytes() for i in range(0, len(frames) - 199, 200)]
         assert sorted(seen) == sorted(expected)
 
-    def test_rare_genres_are_read_as_often_where_it_is_asked_for(self, corpus: Corpus) -> None:
+    def test_balance_equalises_genres(self, corpus: Corpus) -> None:
         tracks = corpus.split("train")
         rare = tracks[0].genre
         few = tracks[:1] + 3 * [t for t in tracks if t.genre != rare]
@@ -92,13 +92,13 @@ class TestReader:
         assert last.fresh.all()
         for _ in range(20):
             batch = reader.next()
-            for lane in range(3):
-                if not batch.fresh[lane]:
-                    assert np.array_equal(batch.frames[lane, 0], last.frames[lane, -1])
-                    assert batch.genres[lane] == last.genres[lane]
+            for row in range(3):
+                if not batch.fresh[row]:
+                    assert np.array_equal(batch.frames[row, 0], last.frames[row, -1])
+                    assert batch.genres[row] == last.genres[row]
             last = batch
 
-    def test_restoring_reads_the_same(self, corpus: Corpus) -> None:
+    def test_a_restored_reader_reads_the_same_windows(self, corpus: Corpus) -> None:
         reader = self.make(corpus)
         for _ in range(137):
             reader.next()
@@ -115,7 +115,7 @@ class TestReader:
         with pytest.raises(TrainingError, match="shorter than one window"):
             self.make(corpus, window=100_000_000)
 
-    def test_a_track_starts_from_silence(self, corpus: Corpus) -> None:
+    def test_a_track_is_preceded_by_silence(self, corpus: Corpus) -> None:
         reader = self.make(corpus, batch=8)
         silence = REPRESENTATIONS.load("mu-law")(sample_rate=corpus.sample_rate).silence()
         starts = [s for s in reader._shuffled(0) if s.start == 0]
@@ -150,9 +150,9 @@ def test_optimizers_resume_bit_for_bit(optimizer: str, corpus: Corpus, tmp_path:
     )  # fmt: skip
     quick_train(corpus, tmp_path / "whole", "sample-lstm", *sets, epochs=0.2)
     config = configure("sample-lstm", None, (*QUICK, *sets))
-    train(corpus, tmp_path / "cut", config, Budget(epochs=0.064))  # 40 steps: a look was due there anyway
-    train(corpus, tmp_path / "cut", config, Budget(epochs=0.2), resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    train(corpus, tmp_path / "stopped", config, Budget(epochs=0.064))  # 40 steps: a validation is due in both runs
+    train(corpus, tmp_path / "stopped", config, Budget(epochs=0.2), resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def assert_same_run(a: Path, b: Path) -> None:
@@ -167,8 +167,8 @@ def assert_same_run(a: Path, b: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_loses_nothing(number: int, corpus: Corpus, tmp_path: Path) -> None:
-    """Stopped in the middle and resumed, a run ends with the same bytes as one that was left alone."""
+def test_a_run_stopped_by_a_signal_resumes_bit_for_bit(number: int, corpus: Corpus, tmp_path: Path) -> None:
+    """A run that is stopped and resumed ends with the same bytes as an uninterrupted one."""
     sets = [*QUICK, *PLAIN, "training.checkpoint_seconds=0.05", "training.threads=1", "model.hidden=48"]
     command = [
         sys.executable, "-m", "noizenet", "train", str(corpus.folder), "OUT", "--model", "sample-lstm", "--epochs", "0.3",
@@ -182,28 +182,28 @@ def test_a_signal_loses_nothing(number: int, corpus: Corpus, tmp_path: Path) -> 
     whole = start("whole")
     _, err = whole.communicate(timeout=200)
     assert whole.returncode == 0, err
-    cut = start("cut")
+    stopped = start("stopped")
     deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and not (tmp_path / "cut" / checkpoint.NAME).exists():
+    while time.monotonic() < deadline and not (tmp_path / "stopped" / checkpoint.NAME).exists():
         time.sleep(0.01)
     time.sleep(0.1)
-    cut.send_signal(number)
-    _, err = cut.communicate(timeout=60)
+    stopped.send_signal(number)
+    _, err = stopped.communicate(timeout=60)
     if number == signal.SIGKILL:
-        assert cut.returncode == -signal.SIGKILL
+        assert stopped.returncode == -signal.SIGKILL
     else:
-        assert cut.returncode == 130, err
+        assert stopped.returncode == 130, err
         assert "--resume" in err.strip().splitlines()[-1]
-        assert (tmp_path / "cut" / "model.safetensors").exists()
+        assert (tmp_path / "stopped" / "model.safetensors").exists()
     assert "Traceback" not in err
     total = json.loads((tmp_path / "whole" / "model.json").read_text())["training"]["metrics"]["steps"]
-    _, numbers = checkpoint.read(tmp_path / "cut") or ({}, {"step": total})
-    assert numbers["step"] < total, "the run ended before the signal came: nothing was tested"
-    again = start("cut", "--resume")
+    _, numbers = checkpoint.read(tmp_path / "stopped") or ({}, {"step": total})
+    assert numbers["step"] < total, "the run ended before the signal: nothing was tested"
+    again = start("stopped", "--resume")
     _, err = again.communicate(timeout=200)
     assert again.returncode == 0, err
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
-    assert not list((tmp_path / "cut").glob(".*.part*"))
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert not list((tmp_path / "stopped").glob(".*.part*"))
 
 
 KILLED = """
@@ -217,8 +217,8 @@ corpus, folder, where, *sets = sys.argv[1:]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if where == "calibration":
-    loop.settle = die
-else:  # between a resume point's bytes and its name
+    loop.calibrate = die
+else:  # between writing a checkpoint and renaming it
     real, calls = os.fsync, []
     def fsync(handle):
         calls.append(1)
@@ -228,18 +228,18 @@ loop.train(Corpus(corpus), folder, configure("sample-lstm", None, tuple(sets)), 
 """
 
 
-def test_killed_while_writing_and_while_calibrating(corpus: Corpus, tmp_path: Path) -> None:
-    """Killed at the worst moments one after another, a run ends with the bytes of one that was left alone."""
+def test_a_run_killed_while_writing_or_calibrating_resumes_bit_for_bit(corpus: Corpus, tmp_path: Path) -> None:
+    """A run that is killed at both of these moments ends with the same bytes as an uninterrupted one."""
     config = configure("sample-lstm", None, (*QUICK, *TIERS))
     sets = (*QUICK, *TIERS, "training.checkpoint_seconds=0")
     train(corpus, tmp_path / "whole", config, Budget(epochs=0.03))
     for where in ("8", "calibration"):
-        command = [sys.executable, "-c", KILLED, str(corpus.folder), str(tmp_path / "cut"), where, *sets]
+        command = [sys.executable, "-c", KILLED, str(corpus.folder), str(tmp_path / "stopped"), where, *sets]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
-    train(corpus, tmp_path / "cut", config, Budget(epochs=0.03), resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "cut")
-    assert not list((tmp_path / "cut").glob(".*.part*"))
+    train(corpus, tmp_path / "stopped", config, Budget(epochs=0.03), resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert not list((tmp_path / "stopped").glob(".*.part*"))
 
 
 class TestGuard:
@@ -260,10 +260,10 @@ class TestGuard:
         assert model.training["metrics"]["recoveries"] == len(events)
         assert all(torch.isfinite(p).all() for p in model.network.parameters())
 
-    def test_a_hopeless_run_ends_with_advice(
+    def test_a_run_that_always_fails_ends_with_advice(
         self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whatever the processor makes of it, a step that always fails ends the run, after a few steps."""
+        """A step that always fails ends the run after a few recoveries."""
         from noizenet.model.heads import CategoricalHead
 
         real, calls = CategoricalHead.loss, {"n": 0}
@@ -280,7 +280,7 @@ class TestGuard:
     def test_a_learning_rate_far_too_high_is_brought_down_or_ends_the_run(
         self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The network saturates at a finite loss about that of guessing; no such run goes on to its end."""
+        """The network saturates at a finite loss near that of guessing; such a run recovers or ends with an error."""
         monkeypatch.setattr("noizenet.training.guard.BLOCK", 60)
         sets = (
             *PLAIN, "training.optimizer=sgd", "training.learning_rate=10", "training.clip=0", "training.momentum=0.99",
@@ -294,9 +294,9 @@ class TestGuard:
             events = [r["event"] for r in read_metrics(tmp_path / "m") if "event" in r]
             held = [r["validation_loss"] for r in read_metrics(tmp_path / "m") if "validation_loss" in r]
             assert events
-            assert held[-1] < BETTER * np.log(256)
+            assert held[-1] < MAX_RATIO_RECOVERED * np.log(256)
 
-    def test_getting_nowhere_is_told_from_learning(self) -> None:
+    def test_no_progress_is_distinguished_from_learning(self) -> None:
         network = make_network(configure_architecture())
         optimizer = torch.optim.Adam(network.parameters(), 0.1)
 
@@ -304,24 +304,24 @@ class TestGuard:
             guard = DivergenceGuard(network, optimizer, warmup)
             if recovered:
                 guard.recover(network, optimizer, "x")
-            return [p for loss in losses if (p := guard.verdict(loss, 1.0, 2.0))]
+            return [p for loss in losses if (p := guard.check(loss, 1.0, 2.0))]
 
         saturated, learning, slow = [2.01] + 1000 * [2.2], [2.3] + 1000 * [1.5], 2000 * [2.01]
         assert len(problems(saturated)) == 2
         assert "guessing gives 2" in problems(saturated)[0]
         assert not problems(learning)
-        assert not problems(slow)  # a tiny learning rate is no divergence
-        assert problems(slow, recovered=True)  # a second chance has to show something
+        assert not problems(slow)  # slow learning is no divergence
+        assert problems(slow, recovered=True)  # after a recovery, progress is required
         assert not problems(learning, recovered=True)
         assert not problems(saturated, warmup=2000)
-        assert not problems([2.8] + 1000 * [2.7])  # a head may begin above chance
+        assert not problems([2.8] + 1000 * [2.7])  # the initial loss may be above chance
 
-    def test_weights_worse_than_guessing_are_not_remembered(self) -> None:
+    def test_weights_worse_than_guessing_are_not_kept(self) -> None:
         network = make_network(configure_architecture())
         guard = DivergenceGuard(network, torch.optim.Adam(network.parameters(), 0.1))
         good = {k: v.clone() for k, v in network.state_dict().items()}
         for loss in [2.0] + 100 * [2.5]:
-            guard.verdict(loss, 1.0, 2.0)
+            guard.check(loss, 1.0, 2.0)
         with torch.no_grad():
             for p in network.parameters():
                 p.add_(1)
@@ -329,7 +329,7 @@ class TestGuard:
         assert all(torch.equal(v, good[k]) for k, v in guard.weights.items())
 
     def test_chance_is_the_loss_of_guessing(self, corpus: Corpus) -> None:
-        """For classes all alike; for numbers zeros, on the same targets."""
+        """For classes a uniform distribution, for numbers zeros, on the same targets."""
         plain = make_network(configure_architecture())
         with torch.no_grad():
             for p in plain.head.parameters():
@@ -341,21 +341,21 @@ class TestGuard:
         assert chance(numbers, targets) == pytest.approx(float(targets.square().mean()))
         assert chance(numbers, torch.zeros(3, 5, 4)) == float("inf")
 
-    def test_divergence_goes_back_to_good_weights(self) -> None:
+    def test_divergence_restores_good_weights(self) -> None:
         network = make_network(configure_architecture())
         optimizer = torch.optim.Adam(network.parameters(), 0.1)
         guard = DivergenceGuard(network, optimizer)
         good = {k: v.clone() for k, v in network.state_dict().items()}
         for _ in range(30):
-            assert guard.verdict(1.0, 1.0) == ""
+            assert guard.check(1.0, 1.0) == ""
         with torch.no_grad():
             for p in network.parameters():
                 p.add_(1)
-        assert "diverged" in guard.verdict(100.0, 1.0)
+        assert "diverged" in guard.check(100.0, 1.0)
         guard.recover(network, optimizer, "x")
         assert guard.scale == 0.5
         assert all(torch.equal(v, good[k]) for k, v in network.state_dict().items())
-        assert "gradient is inf" in guard.verdict(1.0, float("inf"))
+        assert "gradient is inf" in guard.check(1.0, float("inf"))
         with pytest.raises(TrainingError, match="did not help"):
             for _ in range(MAX_RECOVERIES + 1):
                 guard.recover(network, optimizer, "x")
@@ -381,11 +381,9 @@ def test_early_stopping(corpus: Corpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.02, 1.0])
-def test_the_best_weights_are_kept_or_the_latest_about_as_good(
-    corpus: Corpus, tmp_path: Path, tolerance: float
-) -> None:
-    wish = "training.learning_rate=0.05", f"training.tolerance={tolerance}"
-    quick_train(corpus, tmp_path / "m", "sample-lstm", *wish, epochs=0.4)
+def test_the_latest_weights_within_the_tolerance_are_kept(corpus: Corpus, tmp_path: Path, tolerance: float) -> None:
+    options = "training.learning_rate=0.05", f"training.tolerance={tolerance}"
+    quick_train(corpus, tmp_path / "m", "sample-lstm", *options, epochs=0.4)
     rows = [r for r in read_metrics(tmp_path / "m") if "validation_loss" in r]
     metrics = load(tmp_path / "m").training["metrics"]
     best = min(r["validation_loss"] for r in rows)
@@ -403,7 +401,7 @@ def test_nesterov_and_bf16_run(corpus: Corpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("cap", "runs"), [({"ONEDNN_MAX_CPU_ISA": "AVX2"}, False), ({}, None)])
-def test_auto_never_chooses_what_the_processor_lacks(cap: dict[str, str], runs: bool | None) -> None:
+def test_auto_precision_chooses_only_what_the_processor_supports(cap: dict[str, str], runs: bool | None) -> None:
     code = (
         "from noizenet.training.precision import has_bf16, runs_bf16, use_bf16\n"
         "from noizenet.training.options import configure\n"
@@ -452,7 +450,7 @@ def test_sixteen_bits_train_and_play(corpus: Corpus, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "option", ["training.scheduled_sampling=0.5", "training.input_noise=1.0", "training.gain_jitter=0.2"]
 )
-def test_what_is_done_to_inputs_is_learned_with_and_repeats(corpus: Corpus, tmp_path: Path, option: str) -> None:
+def test_changes_of_the_inputs_affect_training_and_are_repeatable(corpus: Corpus, tmp_path: Path, option: str) -> None:
     plain, *twice = (
         quick_train(corpus, tmp_path / name, "sample-lstm", *sets, epochs=0.05)
         for name, sets in (("plain", ("training.gain_jitter=0",)), ("a", (option,)), ("b", (option,)))
@@ -474,18 +472,18 @@ class TestWrongUse:
             with pytest.raises(UsageError, match=f"the {what} is not"):
                 train(corpus, sample_model, config, Budget(epochs=1), seed=seed, resume=True)
 
-    def test_resuming_nothing_is_told(self, corpus: Corpus, tmp_path: Path) -> None:
+    def test_resuming_without_a_run_is_reported(self, corpus: Corpus, tmp_path: Path) -> None:
         seen: list[Progress] = []
         config = configure("sample-lstm", None, (*QUICK, *TIERS))
         train(corpus, tmp_path / "m", config, Budget(epochs=0.01), resume=True, on_progress=seen.append)
-        assert "holds no run to go on with" in "".join(p.message for p in seen)
+        assert "holds no run to resume" in "".join(p.message for p in seen)
 
     def test_weights_of_another_channel_count(self, sample_model: Path) -> None:
         model = load(sample_model)
         stereo = dataclasses.replace(model.representation, channels=2)
         network = make_network(model.weights.architecture, stereo.values())
-        with pytest.raises(UsageError, match=r"corpus is stereo, the weights to begin with are mono.*--channels 1"):
-            begin_from(model, network, stereo, model.genres)
+        with pytest.raises(UsageError, match=r"corpus is stereo, the model is mono.*--channels 1"):
+            load_initial_weights(model, network, stereo, model.genres)
 
     def test_a_refused_run_leaves_no_folder(self, corpus: Corpus, tmp_path: Path) -> None:
         config = configure("sample-lstm", None, (*QUICK, *TIERS, "training.transpose=1"))
@@ -554,7 +552,7 @@ class TestWrongUse:
             configure("sampel-lstm")
 
 
-def test_training_leaves_torch_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
+def test_training_restores_the_state_of_torch(corpus: Corpus, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.manual_seed(11)
     before = torch.get_rng_state()
@@ -564,8 +562,8 @@ def test_training_leaves_torch_as_it_was(corpus: Corpus, tmp_path: Path) -> None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_validation_measures_what_it_says(corpus: Corpus, tmp_path: Path) -> None:
-    """A network that says nothing scores log V nats; persistence is the mean square of differences."""
+def test_validation_losses_are_correct(corpus: Corpus, tmp_path: Path) -> None:
+    """A uniform distribution over V classes has a loss of log V nats."""
     config = configure("sample-lstm", None, (*QUICK, *PLAIN))
     trainer = Trainer(corpus, tmp_path, config, Budget(epochs=1), 0)
     with torch.no_grad():

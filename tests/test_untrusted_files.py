@@ -249,7 +249,7 @@ def test_a_forged_resume_point_is_an_error_of_one_line(corpus: Corpus, tmp_path:
         folder.mkdir()
         numbers.pop("format")
         checkpoint.write(folder, tensors, numbers)  # with the right digest
-        with pytest.raises(TrainingError, match="resume point"):
+        with pytest.raises(TrainingError, match="checkpoint"):
             train(corpus, folder, configure("paper-lstm", None, QUICK), Budget(epochs=0.1), resume=True)
 
 

@@ -83,7 +83,7 @@ def from_dict(cls: type[C], values: Mapping[str, Any], section: str) -> C:
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}
-    for key, value in renamed(values, KEYS.get(section, {})).items():
+    for key, value in renamed(values, KEYS.get(section, {}), f"{section}.").items():
         if key not in names:
             raise ConfigError(f"{section}.{key}: unknown key; {suggest(key, names)}")
         wants_float = _matches(0.5, hints[key])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from noizenet.base.errors import ConfigError
+from noizenet.base.errors import ConfigError, UsageError
 
 T = TypeVar("T")
 
@@ -61,8 +61,8 @@ TENSORS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 """Tensor names of model folders of format 1."""
 
 
-def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
-    """Return values under their current names.
+def renamed(values: Mapping[str, T], names: Mapping[str, str], prefix: str = "") -> dict[str, T]:
+    """Return values under their current names; `prefix` precedes the name in the error.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def renamed(values: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
     """
     for old, new in names.items():
         if old in values and new in values:
-            raise ConfigError(f"{new}: is given twice, also under its earlier name {old}; remove one")
+            raise ConfigError(f"{prefix}{new}: is given twice, also under its earlier name {old}; remove one")
     return {names.get(name, name): value for name, value in values.items()}
 
 
@@ -107,6 +107,11 @@ def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
     Only ``generate`` and ``play`` have such options; arguments after ``--`` are not changed.
 
+    Raises
+    ------
+    UsageError
+        If an option is given under both names.
+
     Examples
     --------
     >>> modern_arguments(["play", "m", "--pulse=2", "--watch", "mend"])[0]
@@ -116,9 +121,12 @@ def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     options = {f"--{old.replace('_', '-')}": f"--{new.replace('_', '-')}" for old, new in CONTROLS.items()}
     found, remarks = list[str](), dict[str, None]()
-    for number, argument in enumerate(arguments):
-        if argument == "--":
-            return [*found, *arguments[number:]], list(remarks)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given = {argument.partition("=")[0] for argument in arguments[:end]}
+    for old, new in options.items():
+        if old in given and new in given:
+            raise UsageError(f"{new}: is given twice, also under its earlier name {old}; remove one")
+    for argument in arguments[:end]:
         name, equals, value = argument.partition("=")
         new = options.get(name, name)
         if new != name:
@@ -130,4 +138,4 @@ def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
             remarks[f"--watch {argument} is called --watch {WATCHES[argument]} now"] = None
             new = WATCHES[argument]
         found.append(f"{new}{equals}{value}")
-    return found, list(remarks)
+    return [*found, *arguments[end:]], list(remarks)

@@ -1,1 +1,1 @@
-"""Rung 5: a model on disk. Weights are safetensors, everything else JSON; loading never executes code."""
+"""Rung 5: models on disk, as safetensors and JSON; loading executes no code."""

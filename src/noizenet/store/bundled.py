@@ -1,4 +1,4 @@
-"""Models that come with the package, by name."""
+"""Models bundled with the package, by name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def bundled_models() -> dict[str, Path]:
 
 
 def files_of(source: Path | str) -> list[Path]:
-    """Return what is read of a model: its folder and the files in it, or its zip."""
+    """Return the paths that are read of a model: its folder and the files in it, or its zip."""
     found = locate(source)
     return [found, *(found / name for name in PARTS)] if found.is_dir() else [found]
 
 
 def locate(source: Path | str) -> Path:
-    """Return where a model lies: a path as it is, or a bundled model's folder where no such path is there."""
+    """Return the path of a model: `source` if it exists, or the folder of the bundled model of that name."""
     path = Path(source)
     return path if path.exists() else bundled_models().get(str(source), path)

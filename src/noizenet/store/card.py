@@ -1,4 +1,4 @@
-"""The model card: what a person must know before using a model."""
+"""The model card: a description of a model and its training for its users."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def render(about: Mapping[str, Any], parameters: int) -> str:
         lines.append(
             f"| {key.replace('_', ' ')} | {value:.5g} |" if isinstance(value, float) else f"| {key} | {value} |"
         )
-    settled = about.get("settled", {})
-    if settled:
-        lines += ["", "Level, brightness and sharpness of what it plays, against the training music's, in dB:", ""]
-        lines += ["| genre | as trained | settled |", "|---|---|---|"]
-        for genre, one in settled.items():
-            before, after = (", ".join(f"{v:+.1f}" for v in one[k]) for k in ("before_db", "after_db"))
+    calibration = about.get("settled", {})
+    if calibration:
+        lines += ["", "Level, brightness and sharpness of generated audio relative to the training music, in dB:", ""]
+        lines += ["| genre | as trained | calibrated |", "|---|---|---|"]
+        for genre, distances in calibration.items():
+            before, after = (", ".join(f"{v:+.1f}" for v in distances[k]) for k in ("before_db", "after_db"))
             lines.append(f"| {genre} | {before} | {after} |")
     lines += ["", "Made by", "", "```", str(about.get("command", "noizenet.train(...)")), "```", ""]
     lines += ["Configuration:", "", "```toml", str(about.get("config", "")).strip(), "```", ""]

@@ -1,11 +1,11 @@
-"""A model folder (or one zip of it), written and read with suspicion.
+"""Model folders and zips of them; everything that is read is validated.
 
 ::
 
     model.safetensors   the weights
     model.json          format version, architecture, representation, genres, digest of the weights, training
-    card.md             for people: what it learned from, how, and how well
-    codec/              the codec of a token model, where it is not a bundled one
+    card.md             the model card: recordings, training and metrics
+    codec/              the codec of a token model, unless it is bundled
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ if TYPE_CHECKING:
     from noizenet.model.network import Network
 
 FORMAT = 2
-"""Of model folders; 1 has other names of tensors and options (:mod:`noizenet.base.renamed`)."""
+"""Format version of model folders; version 1 has other names of tensors and options (:mod:`noizenet.base.renamed`)."""
 WEIGHTS, ABOUT, CARD = PARTS
 MAX_WEIGHT_BYTES = 4 << 30
 MAX_ABOUT_BYTES = 16 << 20
 MAX_HEADER_BYTES = 1 << 20
 MAX_RATIO = 50
-"""Of a zip's bytes unpacked and packed."""
+"""Largest ratio of unpacked to packed bytes of a zip."""
 MAX_NUMBERS = 1 << 30
 
 
 @dataclass
 class Model:
-    """A trained network with all that is needed to hear it.
+    """A trained network with all that is needed to generate audio.
 
     Parameters
     ----------
     weights : Weights
-        Numbers, and the architecture that they belong to.
+        Tensors and their architecture.
     representation : Representation
     genres : list of str
-        Position = genre number.
+        The position of a name is the genre number.
     training : dict
-        How it was made: recipe, options, corpus, seed, metrics. Plain JSON data.
+        Description of the training: recipe, options, corpus, seed, metrics. Plain JSON data.
     """
 
     weights: Weights
@@ -73,12 +73,12 @@ class Model:
 
     @property
     def architecture(self) -> Architecture:
-        """The network's shape."""
+        """The architecture of the network."""
         return self.weights.architecture
 
     @cached_property
     def network(self) -> Network:
-        """The network itself, in torch; made when it is first asked for (playing never does)."""
+        """The network in torch, made at the first access (generation does not need it)."""
         import torch
 
         from noizenet.model.network import make_network
@@ -89,14 +89,14 @@ class Model:
 
 
 def save(model: Model, folder: Path | str, card: str = "", *, half: bool = False) -> None:
-    """Write a model folder: weights, description, card; each file whole or as it was before.
+    """Write a model folder: weights, description, card; each file atomically.
 
-    With `half` the weights are kept as float16, in half the space: what is shipped.
+    With `half` the weights are stored as float16, as in bundled models.
 
     Raises
     ------
     DiskFullError
-        When it does not fit.
+        If the disk is full.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -127,17 +127,17 @@ def describe(model: Model, digest: str) -> dict[str, Any]:
 def load(source: Path | str) -> Model:
     """Read a model folder, a zip file of one, or a bundled model by its name.
 
-    The description is validated field by field, the digest of the weights compared, and every tensor's name,
-    shape and type checked against the description, before any memory is taken for the network.
+    The description is validated field by field, the digest of the weights is compared, and the name, shape and type of
+    every tensor are checked against the description before memory is allocated for the network.
 
     Raises
     ------
     UsageError
         If there is no such model.
     ModelError
-        If a file is missing, damaged, tampered with or from a newer version; the message names it.
+        If a file is missing, damaged, changed or from a newer version; the message names it.
     """
-    import noizenet.kernels  # noqa: F401 - says so where numba cannot be used, before a part of the model asks for it
+    import noizenet.kernels  # noqa: F401 - reports first if numba cannot be used
 
     source = locate(source)
     with _parts(source) as read:
@@ -150,8 +150,8 @@ def load(source: Path | str) -> Model:
             architecture, representation, genres = _parse(about, source)
             training = _training(about)
         except (ConfigError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{source / ABOUT}: damaged ({_spell(error)}); copy the model again") from error
-        weights = read(WEIGHTS, _most_bytes(architecture))
+            raise ModelError(f"{source / ABOUT}: damaged ({_format_error(error)}); copy the model again") from error
+        weights = read(WEIGHTS, _max_weight_bytes(architecture))
     if hashlib.sha256(weights).hexdigest() != about.get("weights_sha256"):
         raise ModelError(
             f"{source / WEIGHTS}: does not match model.json (damaged, truncated or changed); copy the model again"
@@ -160,8 +160,8 @@ def load(source: Path | str) -> Model:
     return Model(_weights(source, architecture, arrays), representation, genres, training)
 
 
-def _most_bytes(architecture: Architecture) -> int:
-    """Return the most that the file of an architecture's weights may take: no more is read."""
+def _max_weight_bytes(architecture: Architecture) -> int:
+    """Return the largest size of the weights file of an architecture; no more is read."""
     return min(MAX_WEIGHT_BYTES, MAX_HEADER_BYTES + 4 * sum(map(math.prod, expected_shapes(architecture).values())))
 
 
@@ -194,7 +194,7 @@ def _parse(about: dict[str, Any], source: Path) -> tuple[Architecture, Represent
 
 
 def _training(about: dict[str, Any]) -> dict[str, Any]:
-    """Return how a model was made; what playing reads of it (tempi, the held-out loss) is checked."""
+    """Return the description of the training; the parts that generation uses (tempi, validation loss) are checked."""
     training = about.get("training", {})
     if not isinstance(training, dict):
         raise ConfigError("training: expected an object")
@@ -214,7 +214,7 @@ def _finite(value: Any) -> bool:
 
 
 def _arrays(source: Path, data: bytes, version: int) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a file of weights, under today's names."""
+    """Return the tensors of a weights file under their current names."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
@@ -231,7 +231,7 @@ def _weights(source: Path, architecture: Architecture, arrays: dict[str, NDArray
         wrong = sorted(set(found.items()) ^ set(shapes.items()))[0]
         raise ModelError(
             f"{source / WEIGHTS}: does not fit the architecture in model.json (first at {wrong[0]!r}); "
-            "copy the model again, or train it anew if an earlier version made it"
+            "copy the model again, or train it again if an earlier version made it"
         )
     for name, values in arrays.items():
         if values.dtype not in (np.float32, np.float16) or not np.isfinite(values).all():
@@ -240,7 +240,7 @@ def _weights(source: Path, architecture: Architecture, arrays: dict[str, NDArray
 
 
 Read = Callable[[str, int], bytes]
-"""Return a part of a model by its name, of so many bytes or fewer."""
+"""Function that returns a part of a model by its name, of at most so many bytes."""
 
 
 @contextlib.contextmanager
@@ -259,12 +259,12 @@ def _parts(source: Path) -> Iterator[Read]:
         raise UsageError(
             f"{source}: not a model folder (neither {ABOUT} nor {WEIGHTS}); train one with 'noizenet train'"
         )
-    yield lambda name, most: _read_part(source / name, most)
+    yield lambda name, max_bytes: _read_part(source / name, max_bytes)
 
 
-def _read_part(path: Path, most: int) -> bytes:
+def _read_part(path: Path, max_bytes: int) -> bytes:
     try:
-        return read_regular(path, most)
+        return read_regular(path, max_bytes)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: the file is missing; copy the model again") from error
     except OSError as error:
@@ -273,15 +273,15 @@ def _read_part(path: Path, most: int) -> bytes:
 
 @contextlib.contextmanager
 def _zip_parts(source: Path) -> Iterator[Read]:
-    """Give the two members of a zip; never more than asked for, whatever its directory claims."""
+    """Yield a reader of the two members of a zip, limited in size regardless of the zip's directory."""
     try:
         with open_regular(source) as file, zipfile.ZipFile(file) as bundle:
             for name in (ABOUT, WEIGHTS):
                 if len(_members(bundle, name)) != 1:
                     raise ModelError(f"{source}: holds {len(_members(bundle, name))} files named {name}, expected one")
-            yield lambda name, most: _unpack(source, bundle, name, most)
+            yield lambda name, max_bytes: _unpack(source, bundle, name, max_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise ModelError(f"{source}: neither a model folder nor a sound zip of one ({error})") from error
+        raise ModelError(f"{source}: neither a model folder nor a valid zip of one ({error})") from error
     except OSError as error:
         raise ModelError(f"{source}: cannot be read ({error.strerror})") from error
 
@@ -290,17 +290,17 @@ def _members(bundle: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     return [m for m in bundle.infolist() if m.filename.rsplit("/", 1)[-1] == name]
 
 
-def _unpack(source: Path, bundle: zipfile.ZipFile, name: str, most: int) -> bytes:
+def _unpack(source: Path, bundle: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
     member = _members(bundle, name)[0]
-    too_large = ModelError(f"{source}: {name} is larger than any noizenet model of its kind ({most:,} bytes)")
-    if member.file_size > max(MAX_HEADER_BYTES, MAX_RATIO * member.compress_size) or member.file_size > most:
-        raise too_large  # numbers do not shrink to a fiftieth
+    too_large = ModelError(f"{source}: {name} is larger than any noizenet model of its kind ({max_bytes:,} bytes)")
+    if member.file_size > max(MAX_HEADER_BYTES, MAX_RATIO * member.compress_size) or member.file_size > max_bytes:
+        raise too_large  # weights cannot be compressed that much
     with bundle.open(member) as handle:
-        data = handle.read(most + 1)
-    if len(data) > most:
+        data = handle.read(max_bytes + 1)
+    if len(data) > max_bytes:
         raise too_large
     return data
 
 
-def _spell(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else str(error)

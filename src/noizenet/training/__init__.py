@@ -1,6 +1,6 @@
-"""Rung 6: windows of frames in, a trained network out.
+"""Rung 6: training of a network on windows of frames.
 
-A new recipe is one TOML file in ``recipes/`` and one line here.
+To add a recipe, add a TOML file to ``recipes/`` and a line to :data:`RECIPES`.
 """
 
 from noizenet.base.registry import Registry
@@ -8,14 +8,14 @@ from noizenet.base.registry import Registry
 RECIPES = {
     "paper-rnn": "the paper's plain recurrent network, regression",
     "paper-lstm": "the paper's LSTM, regression",
-    "paper-gru": "the same with a gated recurrent unit",
+    "paper-gru": "the paper's model with a gated recurrent unit",
     "paper-fft-rnn": "the paper's FFT frames",
     "paper-fft-lstm": "the paper's FFT frames, LSTM",
     "paper-fft-gru": "the paper's FFT frames, gated recurrent unit",
-    "sample-lstm": "a distribution, sampled: it lives",
-    "token-lstm": "the codes of a learned codec: hears seconds, plays many times faster than real time",
+    "sample-lstm": "LSTM tiers over samples; each sample is drawn from a predicted distribution",
+    "token-lstm": "LSTM over the codes of a learned codec; many times faster than real time",
 }
-"""Name → what it is; the file is ``recipes/NAME.toml``."""
+"""Name → description; the file is ``recipes/NAME.toml``."""
 
 OPTIMIZERS = Registry(
     "optimizer",

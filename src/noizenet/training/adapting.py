@@ -1,4 +1,4 @@
-"""Beginning from another model's weights: what it knows of music goes over, its genres by name."""
+"""Initialise a network from another model's weights; genre embeddings are matched by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from noizenet.model.network import Network
 from noizenet.representation.base import Representation
 from noizenet.store.model import Model
 
-_SPOKEN = {1: "mono", 2: "stereo"}
+_CHANNEL_NAMES = {1: "mono", 2: "stereo"}
 BEAT_PARTS = (
     "phase_embedding.",
     "head.phase_embedding.",
@@ -22,54 +22,55 @@ BEAT_PARTS = (
     "lookback.",
     "head.lookback.",
 )
-"""Parts that hear of time, and add nothing before they are trained."""
+"""Parts conditioned on the beat. They are initialised to zero, so a model without them can be loaded."""
 
 
-def begin_from(model: Model, network: Network, representation: Representation, genres: list[str]) -> None:
-    """Copy a model's weights into a fresh network.
+def load_initial_weights(model: Model, network: Network, representation: Representation, genres: list[str]) -> None:
+    """Copy a model's weights into a new network.
 
-    A genre that the model does not know begins as the mean of those it knows; a clock, a phrase or lookbacks that
-    it has not begin unheard.
+    The embedding of a genre that the model was not trained on is the mean of its genre embeddings. A clock, a phrase
+    embedding or lookbacks that the model lacks stay at their initial zeros.
 
     Raises
     ------
     UsageError
-        If the model hears other frames than the network, or has another shape.
+        If the model has another representation or another shape than the network.
     """
-    mine, theirs = representation.channels, model.representation.channels
-    if mine != theirs:
+    channels, model_channels = representation.channels, model.representation.channels
+    if channels != model_channels:
         raise UsageError(
-            f"training.init_from: this corpus is {_SPOKEN[mine]}, the weights to begin with are {_SPOKEN[theirs]}; "
-            f"build it again with --channels {theirs}, or begin without weights: --set training.init_from="
+            f"training.init_from: this corpus is {_CHANNEL_NAMES[channels]}, the model is "
+            f"{_CHANNEL_NAMES[model_channels]}; build the corpus again with --channels {model_channels}, or train from "
+            "random weights: --set training.init_from="
         )
     if representation.name != model.representation.name:
         raise UsageError(
-            f"training.init_from: that model's representation is {model.representation.name!r}, this one's is "
-            f"{representation.name!r}; give --set representation.name={model.representation.name}, or leave the model "
-            "out with --set training.init_from="
+            f"training.init_from: the model's representation is {model.representation.name!r}, the configuration's is "
+            f"{representation.name!r}; give --set representation.name={model.representation.name}, or train from "
+            "random weights: --set training.init_from="
         )
     if not representation.same_frames(model.representation):
         raise UsageError(
-            f"training.init_from: that model's representation is {model.representation.name!r} with other settings "
-            "than this one's: its weights mean something else; leave it out with --set training.init_from="
+            f"training.init_from: the model's representation is {model.representation.name!r} with other settings than "
+            "the configuration's, so its weights do not fit; train from random weights: --set training.init_from="
         )
     arrays = {k: torch.from_numpy(v) for k, v in model.weights.arrays.items()}
-    if (known := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
-        rows = [known[model.genres.index(g)] if g in model.genres else known.mean(0) for g in genres]
+    if (genre_rows := arrays.pop("genre.weight", None)) is not None and "genre.weight" in network.state_dict():
+        rows = [genre_rows[model.genres.index(g)] if g in model.genres else genre_rows.mean(0) for g in genres]
         arrays["genre.weight"] = torch.stack(rows)
     arrays = {k: v for k, v in network.state_dict().items() if k.startswith(BEAT_PARTS)} | arrays
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     if {k: v.shape for k, v in arrays.items()} != shapes:
         raise UsageError(
-            "training.init_from: that model has another shape than the one to be trained; give "
-            f"{_settings(network.architecture.options, model.architecture.options)}, or leave it out with "
+            "training.init_from: the model has another shape than the network to train; give "
+            f"{_assignments(network.architecture.options, model.architecture.options)}, or train from random weights: "
             "--set training.init_from="
         )
     network.load_state_dict(arrays)
 
 
-def _settings(mine: ModelOptions, theirs: ModelOptions) -> str:
-    """Return the assignments that make options of a network those of another."""
-    changed = [f.name for f in fields(mine) if getattr(mine, f.name) != getattr(theirs, f.name)]
-    values = {name: json.dumps(getattr(theirs, name)) for name in changed}
-    return " ".join(f"--set model.{name}={value}" for name, value in values.items()) or "a corpus of as many genres"
+def _assignments(own: ModelOptions, given: ModelOptions) -> str:
+    """Return the ``--set`` assignments that turn the options `own` into `given`."""
+    changed = [f.name for f in fields(own) if getattr(own, f.name) != getattr(given, f.name)]
+    values = {name: json.dumps(getattr(given, name)) for name in changed}
+    return " ".join(f"--set model.{name}={value}" for name, value in values.items()) or "a corpus with as many genres"

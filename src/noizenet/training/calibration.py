@@ -1,13 +1,14 @@
-"""Settling: a network plays to itself, and its sketch is pulled to where training's music lies.
+"""Calibration of the coarse features: logit biases that match generated audio to the training music.
 
-Trained on one step after another, a sketch is right at every step and yet, fed back, comes to rest where music does
-not: several dB too soft, say, since falling back is worth next to nothing to the likelihood of a step. So after
-training each genre is played; each measure's mean is compared with that of the genre's own music, and the logits of
-each measure are tilted, v ↦ a · v, until both agree. Of all changes of a distribution that move its mean, a tilt moves
-it with the least divergence (I. Csiszár, 1975), so it costs the likelihood of real music next to nothing.
+A prior over coarse features that is trained with teacher forcing predicts each step well, but in free running its mean
+can drift from that of music, for instance to a level several dB too low: the likelihood of one step hardly depends on
+such a drift. So after training, audio is generated for each genre; each feature's mean is compared with that of the
+genre's training music, and the feature's logits are tilted, v ↦ a · v, until both agree. Of all changes of a
+distribution that move its mean, a tilt has the least divergence (I. Csiszár, 1975), so it hardly changes the likelihood
+of real music.
 
-The step of each round is Newton's for a first-order autoregression with a memory far longer than its step: there a tilt
-of `a` moves the mean by 2 · a · the variance.
+Each round takes a Newton step for a first-order autoregression whose memory is far longer than one step: there a tilt
+of `a` moves the mean by 2 · a · variance.
 """
 
 from __future__ import annotations
@@ -32,26 +33,26 @@ from noizenet.model.weights import F32, Weights
 from noizenet.representation.base import Representation
 from noizenet.training.windows import WindowReader
 
-ROUNDS, KEPT, STREAMS = 7, 3, 2
-"""Rounds of playing; the last whose tilts are averaged; streams of each genre."""
+ROUNDS, AVERAGED_ROUNDS, STREAMS = 7, 3, 2
+"""Rounds of generation; number of last rounds whose tilts are averaged; streams of each genre."""
 
 WINDOWS = 8000
-"""Stretches of training's music that are measured (one step of the sketch each); a minute or two."""
+"""Segments of the training music that are measured (one coarse step each); a minute or two."""
 
-FIRM = 1.0
-"""Variance assumed at least, in classes squared: a sketch that never moves is not to be tilted without limit."""
+MIN_VARIANCE = 1.0
+"""Lower limit of the variance, in classes squared: bounds the tilt of features that never change."""
 
-CHUNK, LEAST_SHARE = 8, 0.1
-"""Steps of the sketch that are played at a time; the share of what is asked for that a round needs to tell anything."""
+CHUNK, MIN_SHARE = 8, 0.1
+"""Coarse steps generated at a time; least share of the requested length for a useful round."""
 
-MOST = 0.5
-"""Largest tilt, in nats a class: what a network plays need not follow its sketch, as long as it has learned little."""
+MAX_TILT = 0.5
+"""Largest tilt, in nats a class: the audio of a barely trained network need not follow its coarse features."""
 
 Means = NDArray[np.float64]
 
 
 class Calibration(NamedTuple):
-    """The pull [M, G, L]; how far the means [G, M] lay from the target in the first and last round, in dB; rounds."""
+    """Logit biases [M, G, L]; distances of the means [G, M] from the target before and after, in dB; rounds."""
 
     logit_bias: F32
     before_db: Means
@@ -59,7 +60,7 @@ class Calibration(NamedTuple):
     rounds: int = ROUNDS
 
     def by_genre(self, genres: Sequence[str]) -> dict[str, dict[str, list[float]]]:
-        """Return the distances as plain data; under "all" where genres are not told apart; empty without a round."""
+        """Return the distances as plain data; key "all" for models without genres; empty without a round."""
         if not self.rounds:
             return {}
         names = genres if len(genres) == len(self.before_db) else ["all"]
@@ -72,11 +73,11 @@ class Calibration(NamedTuple):
 def target_means(
     corpus: Corpus, tracks: Sequence[Track], representation: Representation, step: int, seed: int
 ) -> Means:
-    """Return the mean classes of training's music, [genres, M]; NaN for a genre that is not among it."""
+    """Return the mean classes of the training music, [genres, M]; NaN for a genre without tracks."""
     rows = 16
     reader = WindowReader(
-        corpus, tracks, representation,
-        batch=rows, window=step, segment_seconds=step / representation.frame_rate, seed=derive_seed(seed, "heard"),
+        corpus, tracks, representation, batch=rows, window=step, segment_seconds=step / representation.frame_rate,
+        seed=derive_seed(seed, "heard"),  # the labels of seeds decide the result, so they never change
     )  # fmt: skip
     values = representation.values()
     assert values is not None
@@ -97,47 +98,46 @@ def calibrate(
     on_progress: Callable[[float, str], None] = lambda *_: None,
     time_left: Callable[[], float] | None = None,
 ) -> Calibration:
-    """Find the pull that brings what a network plays to a target.
+    """Find logit biases that move the mean coarse features of generated audio to a target.
 
     Parameters
     ----------
     weights : Weights
-        Of a network with tiers and a sketch.
+        Of a network with tiers and coarse features.
     start : ndarray
         The frame [1, 1] that precedes every track.
     target : ndarray
-        Mean classes [genres, M]; NaN where there is none, and nothing is pulled.
+        Mean classes [genres, M]; where NaN, the bias is zero.
     samples : int
-        That each of a genre's streams plays in each round.
+        Samples that each stream generates in each round.
     seed : int
     on_progress : callable, optional
-        Called with the share that is done and what is done now, some times a round; may raise to stop.
+        Called several times a round with the share done and a description of the current work; may raise to stop.
     time_left : callable, optional
-        Returns the seconds that are left. Rounds are then as long as their part of that time lets them be, `samples` at
-        most, and what the rounds so far have found is taken when none is left. Without it a seed settles the same way
-        every time.
+        Returns the seconds left. It limits the length of the rounds, and calibration ends with the rounds so far when
+        none is left. Without it the result depends only on the other parameters.
 
     Returns
     -------
-    Settled
-        Where not one round fitted, nothing is pulled and the distances are NaN.
+    Calibration
+        If there was no time for a single round, the biases are zero and the distances NaN.
     """
     a = weights.architecture
     step = a.options.tiers[-1][0]
     if not a.genre_size:
         target = np.nanmean(target, 0, keepdims=True)
-    owner = np.arange(a.n_bias_rows).repeat(STREAMS)
+    genre_of = np.arange(a.n_bias_rows).repeat(STREAMS)
     tilts = [np.zeros((a.n_bias_rows, len(COARSE)))]
     errors: list[Means] = []
     states: list[StepperState] = []
     length = max(2, samples // step)
-    least = max(2, math.ceil(LEAST_SHARE * length))
+    least = max(2, math.ceil(MIN_SHARE * length))
     for number in range(ROUNDS):
         first = Stepper(
             replace(weights, arrays={**weights.arrays, "coarse.logit_bias": _logit_bias(tilts[-1], target)}), start
         )
-        streams = [first.fork() for _ in owner]
-        for i, (stream, genre) in enumerate(zip(streams, owner, strict=True)):
+        streams = [first.fork() for _ in genre_of]
+        for i, (stream, genre) in enumerate(zip(streams, genre_of, strict=True)):
             if states:
                 stream.restore(states[i])
             else:
@@ -149,19 +149,19 @@ def calibrate(
             break
         length = found.shape[1]
         states = [stream.save() for stream in streams]
-        if number == 0:  # a stream rises from the silence before it
+        if number == 0:  # a stream starts from silence
             found = found[:, found.shape[1] // 2 :]
-        mean, variance = _moments(found.reshape(-1, len(COARSE)), owner.repeat(found.shape[1]), a.n_bias_rows)
+        mean, variance = _moments(found.reshape(-1, len(COARSE)), genre_of.repeat(found.shape[1]), a.n_bias_rows)
         errors.append(np.nan_to_num(mean - target))
-        tilts.append(np.clip(tilts[-1] - errors[-1] / (2 * np.maximum(variance, FIRM)), -MOST, MOST))
-    logit_bias = _logit_bias(np.mean((tilts[1:] or tilts)[-KEPT:], 0), target)
+        tilts.append(np.clip(tilts[-1] - errors[-1] / (2 * np.maximum(variance, MIN_VARIANCE)), -MAX_TILT, MAX_TILT))
+    logit_bias = _logit_bias(np.mean((tilts[1:] or tilts)[-AVERAGED_ROUNDS:], 0), target)
     step_db = np.asarray([scale.step_db for scale in COARSE])
     first_error, last_error = (errors[0], errors[-1]) if errors else 2 * (np.full_like(target, np.nan),)
     return Calibration(logit_bias, first_error * step_db, last_error * step_db, len(errors))
 
 
 def expected_seconds(weights: Weights, start: NDArray[Any], samples: int, clock: Callable[[], float]) -> float:
-    """Return about how long :func:`calibrate` will take for so many samples a round, from playing a little of it."""
+    """Return about how long :func:`calibrate` takes for `samples` a round, in seconds of `clock`, from a short run."""
     a = weights.architecture
     step = a.options.tiers[-1][0]
     first = Stepper(weights, start)
@@ -173,7 +173,7 @@ def expected_seconds(weights: Weights, start: NDArray[Any], samples: int, clock:
 
 
 class _Round(NamedTuple):
-    """Which round is played, how many steps of the sketch at most, whom to tell, and how much time there is."""
+    """Number of a round, its largest and smallest length in coarse steps, and the callbacks of :func:`calibrate`."""
 
     number: int
     length: int
@@ -182,46 +182,48 @@ class _Round(NamedTuple):
     time_left: Callable[[], float] | None
 
 
-def _play(streams: Sequence[Stepper], weights: Weights, now: _Round) -> NDArray[np.int64] | None:
-    """Play a round; return the sketches [streams, n, M], or None where time ran out.
+def _play(streams: Sequence[Stepper], weights: Weights, current: _Round) -> NDArray[np.int64] | None:
+    """Generate a round; return its coarse features [streams, n, M], or None if time ran out.
 
-    The first round sets the length of the others: it ends when its part of the time is spent. Its first chunk is not
-    counted, since loops may have to be compiled for it.
+    The first round sets the length of the others: it ends when its share of the time is spent. Its first chunk does not
+    count, since loops may have to be compiled for it.
     """
     a = weights.architecture
     step, parts, played = a.options.tiers[-1][0], list[NDArray[Any]](), 0
     part_ends = -np.inf
-    while played < now.length:
-        left = now.time_left() if now.time_left is not None else np.inf
+    while played < current.length:
+        left = current.time_left() if current.time_left is not None else np.inf
         if played and left <= 0:
             return None
-        if now.number == 0 and played and part_ends == -np.inf:
+        if current.number == 0 and played and part_ends == -np.inf:
             part_ends = left - left / ROUNDS
-        if played >= now.least and left <= part_ends:
+        if played >= current.least and left <= part_ends:
             break
-        now.on_progress((now.number + played / now.length) / ROUNDS, f"playing round {now.number + 1} of {ROUNDS}")
-        count = min(CHUNK, now.length - played)
+        current.on_progress(
+            (current.number + played / current.length) / ROUNDS, f"playing round {current.number + 1} of {ROUNDS}"
+        )
+        count = min(CHUNK, current.length - played)
         parts.append(step_batch(streams, count * step, Sampling(a.temperature))[..., 0])
         played += count
     return _coarse(weights["values"], np.concatenate(parts, 1), step)
 
 
 def _logit_bias(tilts: Means, target: Means) -> F32:
-    """Return logits [M, G, L] that rise by a tilt [G, M] a class, 0 at the target."""
+    """Return logits [M, G, L] that rise by a tilt [G, M] per class and are 0 at the target."""
     rise = np.arange(COARSE[0].classes) - np.nan_to_num(target.T)[..., None]
     return (tilts.T[..., None] * rise).astype(np.float32)
 
 
 def _coarse(values: F32, classes: NDArray[Any], step: int) -> NDArray[np.int64]:
-    """Return the sketches [B, n, M] of sound in classes [B, n · step]."""
+    """Return the coarse features [B, n, M] of samples in classes [B, n · step]."""
     found: NDArray[np.int64] = coarse_classes(torch.from_numpy(values[classes.astype(np.int64)]), step).numpy()
     return found
 
 
-def _moments(found: NDArray[np.int64], owner: NDArray[np.int64], owners: int) -> tuple[Means, Means]:
-    """Return mean and variance [owners, M] of sketches [N, M]; NaN where an owner has none."""
-    mean, variance = (np.full((owners, len(COARSE)), np.nan) for _ in range(2))
-    for one in np.unique(owner):
-        mine = found[owner == one].astype(np.float64)
-        mean[one], variance[one] = mine.mean(0), mine.var(0)
+def _moments(found: NDArray[np.int64], genre_of: NDArray[np.int64], n_genres: int) -> tuple[Means, Means]:
+    """Return mean and variance [n_genres, M] of coarse features [N, M]; NaN for a genre without any."""
+    mean, variance = (np.full((n_genres, len(COARSE)), np.nan) for _ in range(2))
+    for genre in np.unique(genre_of):
+        rows = found[genre_of == genre].astype(np.float64)
+        mean[genre], variance[genre] = rows.mean(0), rows.var(0)
     return mean, variance

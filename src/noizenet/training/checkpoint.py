@@ -1,8 +1,8 @@
-"""The resume point: one file, ``resume.safetensors``, whole or absent, with no code in it.
+"""The training checkpoint: one file, ``resume.safetensors``, written atomically and free of code.
 
-Tensors (weights, optimizer moments, carried state, best and last good weights, torch's random state) are
-stored by name; numbers and positions are JSON in the file's metadata. A digest of both tells a damaged file from a
-whole one: a number that is wrong but of the right type would be trained with in silence.
+Tensors (weights, optimizer moments, recurrent state, best and last good weights, torch's random state) are stored by
+name; numbers and positions are JSON in the file's metadata. A digest covers both, since a changed number of the right
+type would go unnoticed otherwise.
 """
 
 from __future__ import annotations
@@ -50,32 +50,32 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def check_identity(folder: Path, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """See that a resume point is of the run that is asked for.
+def check_identity(folder: Path, expected: dict[str, Any], found: dict[str, Any]) -> None:
+    """Check that a checkpoint belongs to the requested run.
 
     Raises
     ------
     UsageError
-        If it is not; the message names what differs.
+        If it does not; the message names what differs.
     """
-    if not isinstance(theirs, dict):
+    if not isinstance(found, dict):
         raise ValueError("identity: expected an object")
-    for key, value in mine.items():
-        if theirs.get(key) != value:
+    for key, value in expected.items():
+        if found.get(key) != value:
             raise UsageError(
-                f"{folder}: cannot resume, the {key} is not what the run began with; "
+                f"{folder}: cannot resume, the {key} is not what the run started with; "
                 "give the same corpus, seed and configuration, or choose another folder"
             )
 
 
 @contextlib.contextmanager
 def restoring(folder: Path) -> Iterator[None]:
-    """Tell in one line that a resume point, whole as it is, does not hold what a run needs.
+    """Turn the errors of restoring an undamaged checkpoint that lacks something into one line.
 
     Raises
     ------
     TrainingError
-        Instead of what taking it in raises.
+        In place of the original error.
     """
     try:
         yield
@@ -83,29 +83,29 @@ def restoring(folder: Path) -> Iterator[None]:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         text = f"no {first}" if isinstance(error, KeyError) else first
         raise TrainingError(
-            f"{folder / NAME}: the resume point does not fit ({text[:120]}); remove it to start again"
+            f"{folder / NAME}: the checkpoint does not fit ({text[:120]}); remove it to start again"
         ) from error
 
 
-def check_tensors(what: str, mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors that have the names, shapes and types of others; ValueError otherwise."""
-    if mine.keys() != theirs.keys():
-        raise ValueError(f"{what}: other tensors than this network's")
-    for name, value in mine.items():
-        if value.shape != theirs[name].shape or value.dtype != theirs[name].dtype:
+def check_tensors(what: str, expected: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `found`, checked for the names, shapes and types of `expected`; ValueError if they differ."""
+    if expected.keys() != found.keys():
+        raise ValueError(f"{what}: not the tensors of this network")
+    for name, value in expected.items():
+        if value.shape != found[name].shape or value.dtype != found[name].dtype:
             raise ValueError(f"{what}: {name} has another shape or type")
-    return theirs
+    return found
 
 
 def restored_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: Any, prefix: str
 ) -> dict[str, Any]:
-    """Return :func:`unflatten_optimizer`'s, checked against an optimizer; ValueError where it is not of one like it."""
-    mine = optimizer.state_dict()["param_groups"]
-    if not isinstance(groups, list) or not _alike(json.loads(json.dumps(mine)), groups):
-        raise ValueError(f"{prefix}groups: not those of this optimizer")
-    if [g["params"] for g in mine] != [g["params"] for g in groups]:
-        raise ValueError(f"{prefix}groups: not those of this network")
+    """Return the result of :func:`unflatten_optimizer`, checked against an optimizer; ValueError if it does not fit."""
+    expected = optimizer.state_dict()["param_groups"]
+    if not isinstance(groups, list) or not _alike(json.loads(json.dumps(expected)), groups):
+        raise ValueError(f"{prefix}groups: not of this optimizer")
+    if [g["params"] for g in expected] != [g["params"] for g in groups]:
+        raise ValueError(f"{prefix}groups: not of this network")
     parameters = [p for g in optimizer.param_groups for p in g["params"]]
     state = unflatten_optimizer(tensors, groups, prefix)
     for index, values in state["state"].items():
@@ -116,27 +116,29 @@ def restored_optimizer(
 
 
 def number(value: Any, low: float = -math.inf) -> float:
-    """Return a finite number of a resume point; ValueError otherwise."""
+    """Return a finite number of at least `low`; ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < math.inf:
-        raise ValueError(f"{str(value)[:40]!r} is not a number that can be")
+        raise ValueError(f"{str(value)[:40]!r} is not a finite number of at least {low:g}")
     return value
 
 
-def _alike(mine: Any, theirs: Any) -> bool:
+def _alike(expected: Any, found: Any) -> bool:
     """Whether plain data has the same keys, lengths and kinds of values."""
-    if isinstance(mine, dict):
+    if isinstance(expected, dict):
         return (
-            isinstance(theirs, dict) and mine.keys() == theirs.keys() and all(_alike(mine[k], theirs[k]) for k in mine)
+            isinstance(found, dict)
+            and expected.keys() == found.keys()
+            and all(_alike(expected[k], found[k]) for k in expected)
         )
-    if isinstance(mine, list):
-        return isinstance(theirs, list) and len(mine) == len(theirs) and all(map(_alike, mine, theirs))
-    if isinstance(mine, (int, float)) and not isinstance(mine, bool):
-        return isinstance(theirs, (int, float)) and not isinstance(theirs, bool)
-    return type(mine) is type(theirs)
+    if isinstance(expected, list):
+        return isinstance(found, list) and len(expected) == len(found) and all(map(_alike, expected, found))
+    if isinstance(expected, (int, float)) and not isinstance(expected, bool):
+        return isinstance(found, (int, float)) and not isinstance(found, bool)
+    return type(expected) is type(found)
 
 
 def write(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Write the resume point of a run folder."""
+    """Write the checkpoint of a run folder."""
     from safetensors.torch import save
 
     clean = {k: v.detach().clone().contiguous() for k, v in tensors.items()}
@@ -145,7 +147,7 @@ def write(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> 
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read a run folder's resume point; None where there is none.
+    """Read a run folder's checkpoint; None if there is none.
 
     Raises
     ------
@@ -164,9 +166,9 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             tensors = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118 - not a dict
         numbers = json.loads(text)
         if not isinstance(numbers, dict) or (numbers.get("format") == FORMAT and digest != _digest(tensors, text)):
-            raise ValueError("its digest is another")
+            raise ValueError("its digest does not match")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TrainingError(f"{path}: the resume point is damaged ({error}); remove it to start again") from error
+        raise TrainingError(f"{path}: the checkpoint is damaged ({error}); remove it to start again") from error
     if numbers.get("format") != FORMAT:
         raise TrainingError(f"{path}: made by another version of noizenet; remove it to start again")
     return tensors, numbers

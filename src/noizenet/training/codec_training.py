@@ -1,4 +1,4 @@
-"""Training of the codec: random crops, a budget in CPU time or steps, and the resume point that every training has."""
+"""Training of the codec: random crops, a budget in CPU time or steps, and a checkpoint."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from noizenet.training.stopping import Interrupted, stop_requests
 CROP_S = 1.5
 WARMUP_STEPS, CLIP = 50, 1.0
 GOOD_EVERY = 200
-"""Steps between copies of the last good weights."""
+"""Steps between snapshots of the last good weights."""
 
 
 class Crops:
-    """Random crops of tracks, genres weighted by the square root of their length, each at a level of its own."""
+    """Random crops of tracks with a random gain; genres are weighted by the square root of their length."""
 
     def __init__(self, corpus: Corpus, tracks: list[Track], seed: int) -> None:
         self._corpus, self._rng = corpus, np.random.default_rng(seed)
         self.length = round(CROP_S * corpus.sample_rate)
         self._tracks = [t for t in tracks if t.frames > self.length]
         if not self._tracks:
-            raise TrainingError(f"no track is as long as a crop of {CROP_S} s; add longer recordings")
+            raise TrainingError(f"no track is longer than a crop of {CROP_S} s; add longer recordings")
         frames = {g: sum(t.frames for t in self._tracks if t.genre == g) for g in corpus.genres}
         weights = np.array([t.frames / math.sqrt(frames[t.genre]) for t in self._tracks])
         self._weights = weights / weights.sum()
@@ -56,16 +56,16 @@ class Crops:
         return torch.from_numpy(np.clip(np.stack(rows) * gains, -1, 1))
 
     def state(self) -> dict[str, Any]:
-        """Return where the random numbers stand."""
+        """Return the state of the random number generator."""
         return dict(self._rng.bit_generator.state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to it."""
+        """Restore what :meth:`state` returned."""
         self._rng.bit_generator.state = state
 
 
 class CodecTrainer:
-    """One training of a codec in one folder; parameters as for :func:`train_codec`."""
+    """Training of a codec in a folder; parameters as for :func:`train_codec`."""
 
     def __init__(
         self, corpus: Corpus, folder: Path, network: CodecNetwork, *, batch: int, learning_rate: float, seed: int
@@ -80,7 +80,7 @@ class CodecTrainer:
         self.messages: list[str] = []
 
     def step(self, done: float) -> None:
-        """Learn from one batch of crops, or go back where it went wrong."""
+        """Train on one batch of crops; on a problem, restore the last good weights."""
         rate = self.learning_rate * min(1, (self.steps + 1) / WARMUP_STEPS) * (0.51 + 0.49 * math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.guard.scale
@@ -91,7 +91,7 @@ class CodecTrainer:
         self.steps += 1
         if problem := self.guard.check(float(loss.detach()), norm):
             self.guard.recover(self.network, self.optimizer, problem)
-            self.messages.append(f"step {self.steps}: {problem}; back to the last good weights")
+            self.messages.append(f"step {self.steps}: {problem}; restored the last good weights")
             return
         self.optimizer.step()
         self.recent = {k: 0.98 * self.recent[k] + 0.02 * v for k, v in parts.items()} if self.steps > 50 else parts
@@ -106,7 +106,7 @@ class CodecTrainer:
         }  # fmt: skip
 
     def save(self) -> None:
-        """Write the resume point."""
+        """Write the checkpoint."""
         moments, groups = checkpoint.flatten_optimizer(self.optimizer.state_dict(), "optimizer.")
         good, good_groups = checkpoint.flatten_optimizer(self.guard.moments, "good_optimizer.")
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
@@ -119,19 +119,19 @@ class CodecTrainer:
         checkpoint.write(self.folder, tensors, numbers)
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Go on from a resume point.
+        """Resume from a checkpoint.
 
         Raises
         ------
         UsageError
-            If it is of another run.
+            If it belongs to another run.
         """
         checkpoint.check_identity(self.folder, self._identity(), numbers.get("identity", {}))
-        mine = self.network.state_dict()
+        own = self.network.state_dict()
         moments = checkpoint.restored_optimizer(self.optimizer, tensors, numbers["groups"], "optimizer.")
         good = checkpoint.restored_optimizer(self.optimizer, tensors, numbers["good_groups"], "good_optimizer.")
-        self.guard.weights = checkpoint.check_tensors("good", mine, checkpoint.part(tensors, "good."))
-        self.network.load_state_dict(checkpoint.check_tensors("network", mine, checkpoint.part(tensors, "network.")))
+        self.guard.weights = checkpoint.check_tensors("good", own, checkpoint.part(tensors, "good."))
+        self.network.load_state_dict(checkpoint.check_tensors("network", own, checkpoint.part(tensors, "network.")))
         self.optimizer.load_state_dict(moments)
         self.guard.moments = good
         self.guard.restore(numbers["guard"])
@@ -146,8 +146,8 @@ class CodecTrainer:
         checkpoint_seconds: float,
         on_progress: Callable[[str, float], None] | None,
     ) -> None:
-        """Train until `share` of the seconds and steps spent says 1."""
-        begun, kept, done = time.process_time() - self.spent, self.spent, share(self.spent, self.steps)
+        """Train until `share` of the seconds and steps spent reaches 1."""
+        begun, saved_at, done = time.process_time() - self.spent, self.spent, share(self.spent, self.steps)
         while done < 1:
             self.step(done)
             self.spent = time.process_time() - begun
@@ -155,8 +155,8 @@ class CodecTrainer:
             if stop.is_set():
                 self.save()
                 raise Interrupted
-            if self.spent - kept >= checkpoint_seconds or done >= 1:
-                kept = self.spent
+            if self.spent - saved_at >= checkpoint_seconds or done >= 1:
+                saved_at = self.spent
                 self.save()
             if on_progress is not None and (self.messages or self.steps % 50 == 0):
                 bins, bands = self.recent["bins"], self.recent["bands"]
@@ -182,8 +182,8 @@ def train_codec(
 ) -> CodecNetwork:
     """Train a codec and write its folder.
 
-    A run that was stopped or killed goes on from its last resume point; with `steps` it ends with the bytes of one that
-    was not (same machine, same threads).
+    A run that was stopped or killed resumes from its last checkpoint; with `steps` it ends with the same bytes as an
+    uninterrupted run (same machine, same threads).
 
     Parameters
     ----------
@@ -193,32 +193,36 @@ def train_codec(
         The codec's folder.
     shape : CodecShape
     minutes : float, optional
-        CPU time to train, meant for one thread; `steps` instead of it count batches. Exactly one is given, and counts
-        from the run's beginning.
+        CPU time to train, meant for one thread. Give exactly one of `minutes` and `steps`; both count from the start of
+        the run, over all resumes.
     steps : int, optional
+        Batches to train.
     batch : int
-        Crops of 1.5 s a step.
+        Crops of 1.5 s per step.
     learning_rate : float
     seed : int
     command : str
         For the card.
     checkpoint_seconds : float
-        CPU time between resume points.
+        CPU time between checkpoints.
     on_progress : callable, optional
-        Told a line (or several) and the share that is done.
+        Called with a line of text (or several) and the share done.
     make : type
-        The network to train: variants of it are tried in ``examples/codecs.py``.
+        The class of the network; ``examples/codecs.py`` compares variants.
 
     Raises
     ------
     UsageError
-        If the corpus has another rate than the codec, or the folder holds another run.
+        If the sample rates of corpus and codec differ, or the folder holds another run.
     TrainingError, LockedError, DiskFullError, Interrupted
     """
     if (minutes is None) == (steps is None):
         raise UsageError("give either minutes or steps")
     if corpus.sample_rate != shape.sample_rate:
-        raise UsageError(f"the corpus is at {corpus.sample_rate} Hz, the codec for {shape.sample_rate}")
+        raise UsageError(
+            f"the corpus is at {corpus.sample_rate} Hz, the codec at {shape.sample_rate} Hz; build the corpus again "
+            f"with --sample-rate {shape.sample_rate}"
+        )
 
     def share(spent: float, step: int) -> float:
         return step / steps if steps is not None else spent / (60 * (minutes or 1e-9))

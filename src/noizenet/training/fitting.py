@@ -1,4 +1,4 @@
-"""What a representation learns of a corpus before the network does: its range, its mean and deviation."""
+"""Statistics of a corpus that a representation needs before training: range, mean and deviation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ FIT_SECONDS, FIT_EACH = 300.0, 5.0
 
 
 def fitted(representation: Representation, corpus: Corpus, tracks: Sequence[Track]) -> Representation:
-    """Return the representation fitted to pieces of 5 s, of together 5 minutes at most, spread over the tracks."""
+    """Return the representation fitted to excerpts of 5 s, at most 5 minutes in all, spread evenly over the tracks."""
     count = max(1, round(min(FIT_SECONDS, sum(t.seconds for t in tracks)) / FIT_EACH))
     rate = corpus.sample_rate
-    phrase_beat = excerpt_starts(tracks, count, FIT_EACH)
-    return representation.fit([corpus.waveform(t, round(at * rate), round(FIT_EACH * rate)) for t, at in phrase_beat])
+    excerpts = excerpt_starts(tracks, count, FIT_EACH)
+    return representation.fit(
+        [corpus.waveform(t, round(start * rate), round(FIT_EACH * rate)) for t, start in excerpts]
+    )

@@ -1,4 +1,4 @@
-"""The folder of a run: locked while it trains, and gone again where the run was refused before it began."""
+"""The folder of a run: locked while it trains, and removed if the run is refused before it starts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from noizenet.training import checkpoint
 
 
 def check_run_folder(folder: Path) -> None:
-    """Make sure that a run can be in a folder: see :func:`~noizenet.base.files.check_own_folder`.
+    """Check that a folder is suitable for a run: see :func:`~noizenet.base.files.check_own_folder`.
 
     Raises
     ------
     UsageError
+        If it holds other files.
     """
     check_own_folder(
         folder, "model", [ABOUT, checkpoint.NAME, "metrics.jsonl"],
@@ -28,9 +29,9 @@ def check_run_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def run_folder(folder: Path) -> Iterator[None]:
-    """Make a run's folder, hold it for this process, and remove what a killed run has left half-written in it.
+    """Make a run's folder, lock it, and remove partial files that a killed run left in it.
 
-    A folder that was made for a run that is wrong use is removed, unless there is something in it.
+    If the run ends with a :exc:`~noizenet.base.errors.UsageError`, a folder that was made for it is removed if empty.
 
     Raises
     ------

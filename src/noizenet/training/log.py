@@ -1,4 +1,4 @@
-"""What a training measures, line by line: ``metrics.jsonl`` while it runs, ``metrics.csv`` and a picture after."""
+"""Log of a training: ``metrics.jsonl`` while it runs, ``metrics.csv`` and a figure of the curves at its end."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from noizenet.base.plain import to_json
 
 
 class MetricsLog:
-    """Append-only measurements of one run.
+    """Append-only log of the metrics of one run.
 
     Parameters
     ----------
     folder : Path
         The run folder.
-    upto : int
-        On resume: later lines, of steps that will be made again, are dropped. -1: keep nothing.
+    last_step : int
+        On resume: lines of later steps, which will be repeated, are removed. -1: start a new log.
     tensorboard : bool
         Also write TensorBoard events (needs the ``tensorboard`` extra).
     """
 
-    def __init__(self, folder: Path, upto: int = -1, *, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, last_step: int = -1, *, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
-        kept = [r for r in read_metrics(folder) if r["step"] <= upto] if upto >= 0 else []
-        write_text(self.path, "".join(to_json(r) + "\n" for r in kept))
+        rows = [r for r in read_metrics(folder) if r["step"] <= last_step] if last_step >= 0 else []
+        write_text(self.path, "".join(to_json(r) + "\n" for r in rows))
         self._folder = folder
-        self._board: Any = None
+        self._writer: Any = None
         if tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise UsageError(
-                    "training.tensorboard needs its package: pip install 'noizenet[tensorboard]'"
+                    "training.tensorboard needs TensorBoard: pip install 'noizenet[tensorboard]'"
                 ) from error
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=upto + 1)
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=last_step + 1)
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
         """Append one line."""
@@ -47,18 +47,18 @@ class MetricsLog:
                 handle.write(to_json({"step": step, **values}) + "\n")
         except OSError as error:
             raise explain_os_error(error, self.path) from error
-        if self._board is not None:
+        if self._writer is not None:
             for key, value in values.items():
                 if isinstance(value, float):
-                    self._board.add_scalar(key, value, step)
+                    self._writer.add_scalar(key, value, step)
 
     def finish(self) -> None:
         """Write ``metrics.csv`` and ``curves.png`` from all lines."""
         rows = read_metrics(self._folder)
         columns = list(dict.fromkeys(k for r in rows for k in r))
         write_csv(self._folder / "metrics.csv", columns or ["step"], rows)
-        if self._board is not None:
-            self._board.close()
+        if self._writer is not None:
+            self._writer.close()
         if any("loss" in r for r in rows):
             from noizenet.views.curves import draw_curves
             from noizenet.views.render import save_figure
@@ -67,7 +67,7 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's ``metrics.jsonl``; a line cut short by a killed process is left out."""
+    """Return the lines of a run's ``metrics.jsonl`` without truncated ones."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""The training loop: read, step, watch, measure, keep the best, be ready to go on after any end."""
+"""The training loop: steps, divergence checks, validation, checkpoints, best weights and calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
 from noizenet.store.model import ABOUT, Model, load
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
-from noizenet.training.adapting import begin_from
+from noizenet.training.adapting import load_initial_weights
 from noizenet.training.calibration import ROUNDS, STREAMS, calibrate, expected_seconds, target_means
 from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.fitting import fitted
@@ -29,7 +29,7 @@ from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
 from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
-from noizenet.training.resume import check_resume_point, restore, write_resume_point
+from noizenet.training.resume import has_checkpoint, restore, write_checkpoint
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
 from noizenet.training.storing import store
@@ -40,15 +40,15 @@ from noizenet.training.windows import WindowReader
 LOG_EVERY_S = 0.5
 NOTE_EVERY_S = 2.0
 FORWARD_COST = 0.4
-"""Of reading frames without learning from them, in costs of learning from them."""
-SLACK, HEARD_S = 1.2, 1.5
-"""What calibration may take beyond what is expected, and for what is read of the corpus."""
-FIT_AT = 3
-"""The step that says how fast this machine is today; the first ones are slower than those that follow."""
+"""Cost of a forward pass without training, relative to a training step."""
+MARGIN, CORPUS_READ_S = 1.2, 1.5
+"""Calibration: factor on its expected duration, and seconds for reading the corpus."""
+FIT_STEP = 3
+"""The step whose duration is used to fit validation and calibration to the budget; the first steps are slower."""
 
 
 class Trainer:
-    """One run in one folder.
+    """One training run in a folder.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class Trainer:
     on_progress : callable, optional
         Called with :class:`Progress` about twice a second.
     stop : threading.Event, optional
-        Set where the run is asked to stop.
+        Set to stop the run.
     resumes : bool
-        Whether the folder's run is to go on: one that is another is refused before anything is encoded.
+        Whether to resume the folder's run; another run is refused before anything is encoded.
     threads : ThreadCount, optional
-        Asked at each step how many threads train.
+        Adapts the number of threads at each step.
     """
 
     def __init__(
@@ -94,31 +94,31 @@ class Trainer:
         o, m = config.training, config.model
         self.calibrates = bool(o.calibration_seconds and config.model.tiers and config.model.coarse_features)
         self.plan = Plan(budget, calibrates=self.calibrates)
-        train, held = corpus.split("train"), corpus.split("validation")
+        train, held_out = corpus.split("train"), corpus.split("validation")
         if not train:
             raise TrainingError(f"{corpus.folder}: no track to train on; add recordings and build the corpus again")
-        if o.validate and not held:
+        if o.validate and not held_out:
             raise UsageError(
-                f"{corpus.folder}: with {len(corpus.tracks)} track(s) none can be held out to validate on; "
-                "add recordings, or train without: --set training.validate=false"
+                f"{corpus.folder}: with {len(corpus.tracks)} track(s) none can be held out for validation; "
+                "add recordings, or train without validation: --set training.validate=false"
             )
         base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
         self.representation: Representation = fitted(base, corpus, train)
         self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
-        if resumes and not check_resume_point(self):
-            self._messages.append(f"{folder}: holds no run to go on with; a new one begins")
+        if resumes and not has_checkpoint(self):
+            self._messages.append(f"{folder}: holds no run to resume; a new run starts")
         if self.architecture.tokens and (remark := check_collection(corpus, train)):
-            self._messages.append(remark)  # before the reader, which would call silent tracks short
+            self._messages.append(remark)  # before the reader, which would report silent tracks as too short
         if remark := check_sound(corpus, self.representation):
             self._messages.append(remark)
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = make_network(self.architecture, self.representation.values()).train()
         if o.init_from:
-            begin_from(load(o.init_from), self.network, self.representation, corpus.genres)
+            load_initial_weights(load(o.init_from), self.network, self.representation, corpus.genres)
         if o.window % self.network.frame_multiple:
             raise UsageError(
                 f"training.window: {o.window} is not a multiple of "
-                f"{self.network.frame_multiple}, the slowest tier's step"
+                f"{self.network.frame_multiple}, the frames per step of the slowest tier"
             )
         read = corpus.seconds("train") * (2 * o.transpose + 1)
         of_all = read / (read + corpus.seconds("validation") * o.validate)
@@ -126,13 +126,13 @@ class Trainer:
             corpus, train, self.representation,
             batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
             transpose=o.transpose, clock=m.clock, phrase=m.phrase, lookback=m.lookback_beats,
-            on_track=lambda share: self._tell_encoding(share * of_all),
+            on_track=lambda share: self._report_encoding(share * of_all),
         )  # fmt: skip
         self.validation = (
             Validation(
-                corpus, held, self.representation, window=o.window, seconds=o.validation_seconds,
+                corpus, held_out, self.representation, window=o.window, seconds=o.validation_seconds,
                 seed=derive_seed(seed, "validation"), clock=m.clock, phrase=m.phrase, lookback=m.lookback_beats,
-                on_track=lambda share: self._tell_encoding(of_all + share * (1 - of_all)),
+                on_track=lambda share: self._report_encoding(of_all + share * (1 - of_all)),
             )
             if o.validate
             else None
@@ -140,60 +140,60 @@ class Trainer:
         self.optimizer: torch.optim.Optimizer = OPTIMIZERS.load(o.optimizer)(self.network.parameters(), o)
         self.guard = DivergenceGuard(self.network, self.optimizer, o.warmup_steps)
         self.bf16 = use_bf16(o.precision, config)
-        self.every = o.validate_every or self.validations_every()
+        self.validate_every = o.validate_every or self.validation_interval()
         self.state = self.network.start_state(o.batch).detach()
         self.best: dict[str, Tensor] = {}
-        self.best_measures: dict[str, float] = {}
+        self.best_metrics: dict[str, float] = {}
         self.calibration: dict[str, dict[str, list[float]]] = {}
-        self.calibrated_measures: dict[str, float] = {}
+        self.calibrated_metrics: dict[str, float] = {}
         self.elapsed = self.calibrated_s = 0.0
-        self._shown = 0.0
-        self._saved = 0.0
-        self._stored: float | None = None
+        self._reported_at = 0.0
+        self._saved_at = 0.0
+        self._stored_step: float | None = None
         if o.gain_jitter and not config.model.tiers:
-            self._messages.append("training.gain_jitter does nothing: only networks with tiers heed it")
+            self._messages.append("training.gain_jitter has no effect: only networks with tiers use it")
 
     def run(self, *, resume: bool) -> Model:
-        """Train until the budget is spent, and return the best network.
+        """Train until the budget is spent and return the best model.
 
         Raises
         ------
         Interrupted
             After SIGINT or SIGTERM; the run can be resumed.
         TrainingError
-            If the loss cannot be brought under control.
+            If the loss still diverges after several recoveries.
         """
-        found = checkpoint.read(self.folder) if resume else None
-        if found is not None:
-            restore(self, *found)
+        saved = checkpoint.read(self.folder) if resume else None
+        if saved is not None:
+            restore(self, *saved)
         else:
             self.plan.start_training()
-        log = MetricsLog(self.folder, self.step if found else -1, tensorboard=self.config.training.tensorboard)
-        self.elapsed = self._saved = self._shown = self.plan.elapsed()
+        log = MetricsLog(self.folder, self.step if saved else -1, tensorboard=self.config.training.tensorboard)
+        self.elapsed = self._saved_at = self._reported_at = self.plan.elapsed()
         recent: list[float] = []
         shown_step = self.step
-        while (self._done() < 1.0 or not self.step) and not self._early():
+        while (self._training_done() < 1.0 or not self.step) and not self._stops_early():
             if self._stop.is_set():
-                self._write_resume_point()
+                self._write_checkpoint()
                 self._store()
                 log.finish()
                 raise Interrupted
             self._step(recent, log)
-            if self.step % self.every == 0:
+            if self.step % self.validate_every == 0:
                 self._validate(log)
             self.elapsed = self.plan.elapsed()
-            if recent and self.elapsed - self._shown >= LOG_EVERY_S:
-                self._show(recent, self.step - shown_step, log)
+            if recent and self.elapsed - self._reported_at >= LOG_EVERY_S:
+                self._report_steps(recent, self.step - shown_step, log)
                 recent, shown_step = [], self.step
-            if self.elapsed - self._saved >= self.config.training.checkpoint_seconds:
-                self._write_resume_point()
+            if self.elapsed - self._saved_at >= self.config.training.checkpoint_seconds:
+                self._write_checkpoint()
                 self._store_best()
         if recent:
-            self._show(recent, self.step - shown_step, log)
-        if self.step % self.every or not self.history:
+            self._report_steps(recent, self.step - shown_step, log)
+        if self.step % self.validate_every or not self.history:
             self._validate(log)
         self.elapsed = self.plan.elapsed()
-        self._write_resume_point()
+        self._write_checkpoint()
         if self.calibrates:
             self._calibrate(log)
         model = self._store()
@@ -201,9 +201,9 @@ class Trainer:
         return model
 
     def _step(self, recent: list[float], log: MetricsLog) -> None:
-        """Learn from one batch, or go back where it went wrong."""
-        self._set_rate()
-        begun = self.plan.elapsed()
+        """Train on one batch; on a problem, restore the last good weights."""
+        self._set_learning_rate()
+        started = self.plan.elapsed()
         if self._threads is not None:
             self._threads.adapt()
         result = self.learn()
@@ -215,86 +215,90 @@ class Trainer:
             self.state = result.state
             recent.append(result.loss)
         self.elapsed = self.plan.elapsed()
-        took = self.elapsed - begun
-        self.plan.step_s += (0.2 if self.plan.step_s else 1.0) * (took - self.plan.step_s)
-        if self.step == FIT_AT and self.plan.asked < math.inf:
-            self._fit_validation(took)
+        duration = self.elapsed - started
+        self.plan.step_s += (0.2 if self.plan.step_s else 1.0) * (duration - self.plan.step_s)
+        if self.step == FIT_STEP and self.plan.requested_s < math.inf:
+            self._fit_validation(duration)
             self._fit_calibration()
 
     def _fit_validation(self, step_s: float) -> None:
-        """Let a validation cost no more than its share of the minutes; it then reads less of each stretch."""
+        """Limit validations to their share of the minutes, by reading less of each segment."""
         if self.validation is None:
             return
         o = self.config.training
-        whole = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
-        fits = VALIDATION_SHARE * self.plan.asked / whole
+        cost = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
+        fits = VALIDATION_SHARE * self.plan.requested_s / cost
         self.validation.limit(math.floor(min(1.0, fits) * self.validation.batches))
-        self.every = o.validate_every or self.validations_every()
+        self.validate_every = o.validate_every or self.validation_interval()
         self.plan.validation_s = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
 
     def _fit_calibration(self) -> None:
-        """Find out how long calibration will take here, so that training gets all of the rest."""
+        """Measure how long calibration will take, so that training gets the rest of the time."""
         if self.calibrates:
             weights = Weights.of_state(self.architecture, self.network.state_dict())
             seconds = expected_seconds(
-                weights, self.representation.silence(), self._settling_samples(), self.plan.elapsed
+                weights, self.representation.silence(), self._calibration_samples(), self.plan.elapsed
             )
-            self.plan.fit_calibration(SLACK * seconds + HEARD_S)
+            self.plan.fit_calibration(MARGIN * seconds + CORPUS_READ_S)
 
-    def _settling_samples(self) -> int:
+    def _calibration_samples(self) -> int:
         return round(self.config.training.calibration_seconds / STREAMS * self.representation.frame_rate)
 
-    def _tell_encoding(self, share: float) -> None:
+    def _report_encoding(self, share: float) -> None:
         if self._stop.is_set():
             raise Interrupted
         left, plan = self.plan.encoding(share)
-        done, whole_left = self.plan.whole(0.0)
-        left = whole_left if self.plan.total < math.inf else left
-        self._tell(done, left, "encoding", f"{share:.0%} of the tracks", plan)
+        done, whole_left = self.plan.run_share(0.0)
+        left = whole_left if self.plan.total_s < math.inf else left
+        self._report_phase(done, left, "encoding", f"{share:.0%} of the tracks", plan)
 
-    def _tell(self, done: float, left: float, phase: str, note: str, plan: str = "") -> None:
+    def _report_phase(self, done: float, left: float, phase: str, note: str, plan: str = "") -> None:
         """Report on a phase other than training."""
         if self._on_progress is not None:
-            held = self.history[-1] if self.history else None
+            validation_loss = self.history[-1] if self.history else None
             message = "\n".join(self._messages)
             self._messages.clear()
-            self._on_progress(Progress(self.step, done, math.nan, held, 0.0, left, message, note, phase, plan))
+            self._on_progress(
+                Progress(self.step, done, math.nan, validation_loss, 0.0, left, message, note, phase, plan)
+            )
 
     def learn(self) -> StepResult:
-        """Take one step from the reader's next windows; the state to carry is the caller's to take over."""
+        """Train on the reader's next batch; the caller has to take over the state of the result."""
         return train_step(
             self.network, self.optimizer, self.reader.next(), self.state, self.config.training, bf16=self.bf16
         )
 
-    def validations_every(self) -> int:
-        """Return the steps between validations such that they cost about a twentieth of the time."""
+    def validation_interval(self) -> int:
+        """Return the steps between validations for which they take about a twentieth of the time."""
         if self.validation is None:
             return 1000
         o = self.config.training
         return max(10, round(20 * FORWARD_COST * self.validation.frames / (o.batch * o.window)))
 
-    def _done(self) -> float:
+    def _training_done(self) -> float:
         if self.budget.minutes is not None:
-            return self.plan.trained(self.elapsed)
+            return self.plan.training_share(self.elapsed)
         return self.step / max(1, round((self.budget.epochs or 0) * self.reader.steps_per_epoch))
 
-    def _early(self) -> bool:
+    def _stops_early(self) -> bool:
         patience = self.config.training.patience
         if not patience or len(self.history) <= patience:
             return False
         return min(self.history[-patience:]) >= min(self.history[:-patience])
 
-    def _set_rate(self) -> None:
+    def _set_learning_rate(self) -> None:
         o = self.config.training
-        factor = SCHEDULES.load(o.schedule)(self._done(), self.history)
-        warm = min(1.0, (self.step + 1) / (o.warmup_steps + 1))
+        factor = SCHEDULES.load(o.schedule)(self._training_done(), self.history)
+        warmup = min(1.0, (self.step + 1) / (o.warmup_steps + 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = o.learning_rate * (o.init_lr_scale if o.init_from else 1.0) * factor * warm * self.guard.scale
+            group["lr"] = (
+                o.learning_rate * (o.init_lr_scale if o.init_from else 1.0) * factor * warmup * self.guard.scale
+            )
 
     def _recover(self, problem: str, log: MetricsLog) -> None:
         self.guard.recover(self.network, self.optimizer, problem)
         self.state = self.network.start_state(len(self.state)).detach()
-        message = f"step {self.step}: {problem}; back to the last good weights, learning rate × {self.guard.scale:g}"
+        message = f"step {self.step}: {problem}; restored the last good weights, learning rate × {self.guard.scale:g}"
         self._messages.append(message)
         log.add(self.step, {"event": message})
 
@@ -302,25 +306,25 @@ class Trainer:
         self.guard.snapshot(self.network, self.optimizer)
         if self.validation is None:
             return
-        begun = self.plan.elapsed()
-        self._tell(*self.plan.whole(self._done()), "validation", f"step {self.step:,}")
-        measures = self.validation.measure(self.network, bf16=self.bf16)
-        self.plan.validation_s = self.plan.elapsed() - begun
-        self.history.append(measures["loss"])
+        started = self.plan.elapsed()
+        self._report_phase(*self.plan.run_share(self._training_done()), "validation", f"step {self.step:,}")
+        metrics = self.validation.measure(self.network, bf16=self.bf16)
+        self.plan.validation_s = self.plan.elapsed() - started
+        self.history.append(metrics["loss"])
         log.add(
             self.step,
-            {f"validation_{k}": v for k, v in measures.items()} | {"seconds": round(self.elapsed, 3)},
+            {f"validation_{k}": v for k, v in metrics.items()} | {"seconds": round(self.elapsed, 3)},
         )
         best = min(self.history)
-        if measures["loss"] <= best + self.config.training.tolerance * abs(best):
+        if metrics["loss"] <= best + self.config.training.tolerance * abs(best):
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-            self.best_measures = {**measures, "step": self.step}
+            self.best_metrics = {**metrics, "step": self.step}
 
-    def _show(self, recent: list[float], steps: int, log: MetricsLog) -> None:
+    def _report_steps(self, recent: list[float], steps: int, log: MetricsLog) -> None:
         o = self.config.training
         loss = sum(recent) / len(recent)
-        rate = steps * o.batch * o.window / self.representation.frame_rate / max(1e-9, self.elapsed - self._shown)
-        self._shown = self.elapsed
+        rate = steps * o.batch * o.window / self.representation.frame_rate / max(1e-9, self.elapsed - self._reported_at)
+        self._reported_at = self.elapsed
         log.add(
             self.step,
             {
@@ -330,15 +334,15 @@ class Trainer:
         )  # fmt: skip
         if self._on_progress is None:
             return
-        done, left = self.plan.whole(min(1.0, self._done()))
+        done, left = self.plan.run_share(min(1.0, self._training_done()))
         message = "\n".join(self._messages)
         self._messages.clear()
-        held = self.history[-1] if self.history else None
-        self._on_progress(Progress(self.step, done, loss, held, rate, left, message))
+        validation_loss = self.history[-1] if self.history else None
+        self._on_progress(Progress(self.step, done, loss, validation_loss, rate, left, message))
 
     def _calibrate(self, log: MetricsLog) -> None:
-        """Pull what the best network plays to training's music; a run stopped meanwhile settles when it is resumed."""
-        begun, deadline = self.plan.elapsed(), self.plan.deadline()
+        """Calibrate the best weights; a run that is stopped meanwhile calibrates when it is resumed."""
+        started, deadline = self.plan.elapsed(), self.plan.deadline()
         noted = -math.inf
 
         def show(share: float, note: str) -> None:
@@ -347,55 +351,55 @@ class Trainer:
                 self._store()
                 raise Interrupted
             now = self.plan.elapsed()
-            spent = now - begun
+            spent = now - started
             if now - noted >= NOTE_EVERY_S:
                 noted = now
                 log.add(self.step, {"phase": "calibration", "seconds": round(now, 3)})
             if deadline < math.inf:
-                done, left = self.plan.whole(1.0)
+                done, left = self.plan.run_share(1.0)
             else:
                 done = 1 - CALIBRATION_SHARE * (1 - share)
                 left = spent * (1 - share) / share if share else math.nan
-            self._tell(min(0.999, done), left, "calibration", note)
+            self._report_phase(min(0.999, done), left, "calibration", note)
 
-        show(0.0, "listening to the corpus")
+        show(0.0, "measuring the corpus")
         target = target_means(
             self.corpus, self.corpus.split("train"), self.representation, self.network.frame_multiple, self.seed
         )
-        weights = Weights.of_state(self.architecture, self._kept())
+        weights = Weights.of_state(self.architecture, self._best_weights())
         time_left = None if deadline == math.inf else lambda: deadline - self.plan.elapsed()
         calibration = calibrate(
-            weights, self.representation.silence(), target, self._settling_samples(), self.seed, show, time_left
+            weights, self.representation.silence(), target, self._calibration_samples(), self.seed, show, time_left
         )
-        self.best = {**self._kept(), "coarse.logit_bias": torch.from_numpy(calibration.logit_bias)}
+        self.best = {**self._best_weights(), "coarse.logit_bias": torch.from_numpy(calibration.logit_bias)}
         self.network.load_state_dict(self.best)
         if self.validation is not None:
-            self.calibrated_measures = self.validation.measure(self.network, bf16=self.bf16)
+            self.calibrated_metrics = self.validation.measure(self.network, bf16=self.bf16)
         self.calibration = calibration.by_genre(self.corpus.genres)
         if calibration.rounds < ROUNDS:
             self._messages.append(
-                f"calibration had time for {calibration.rounds} of {ROUNDS} rounds; more minutes make levels truer"
+                f"calibration had time for {calibration.rounds} of {ROUNDS} rounds; more minutes make it more accurate"
             )
             log.add(self.step, {"event": self._messages[-1]})
-            self._tell(0.999, 0.0, "calibration", "done")
-        self.calibrated_s = self.plan.elapsed() - begun
+            self._report_phase(0.999, 0.0, "calibration", "done")
+        self.calibrated_s = self.plan.elapsed() - started
 
-    def _kept(self) -> dict[str, Tensor]:
-        """Return the best weights so far, or the latest where nothing was measured."""
+    def _best_weights(self) -> dict[str, Tensor]:
+        """Return the best weights so far, or the latest without a validation."""
         return self.best or self.network.state_dict()
 
-    def _write_resume_point(self) -> None:
-        write_resume_point(self)
-        self._saved = self.elapsed
+    def _write_checkpoint(self) -> None:
+        write_checkpoint(self)
+        self._saved_at = self.elapsed
 
     def _store_best(self) -> None:
-        """Write the model folder while training goes on, where there is something better: it can be heard."""
-        if self.best_measures and self.best_measures["step"] != self._stored:
-            self._stored = self.best_measures["step"]
+        """Write the model folder during training if there are better weights, so that the model can be used."""
+        if self.best_metrics and self.best_metrics["step"] != self._stored_step:
+            self._stored_step = self.best_metrics["step"]
             self._store()
 
     def _store(self) -> Model:
-        return store(self, self._kept(), self._command)
+        return store(self, self._best_weights(), self._command)
 
 
 def train(
@@ -411,10 +415,10 @@ def train(
 ) -> Model:
     """Train a network on a corpus into a model folder.
 
-    With ``Budget(epochs=…)`` a run that was interrupted or killed and is resumed ends with bit for bit the
-    weights of one that was not (same machine, same threads). With ``Budget(minutes=…)`` the clock decides how
-    many steps there are and how far a schedule has come; and unless the configuration says how many threads train,
-    there are as many as other programs leave cores, so only nearly the same steps repeat.
+    With ``Budget(epochs=…)`` a run that was interrupted or killed and is resumed ends with bit for bit the weights of
+    an uninterrupted one (same machine, same threads). With ``Budget(minutes=…)`` the number of steps and the progress
+    of the schedule depend on the clock, and the number of threads on the load of the machine unless the configuration
+    sets it; so such a run is only nearly repeatable.
 
     Parameters
     ----------
@@ -423,10 +427,10 @@ def train(
         Must not hold a model yet, unless `resume`.
     config : Config
     budget : Budget
-        Time and epochs count from the run's beginning, over all resumes. Minutes include encoding and calibration.
+        Time and epochs count from the start of the run, over all resumes. Minutes include encoding and calibration.
     seed : int
     resume : bool
-        Go on from the folder's resume point; without one, begin.
+        Resume from the folder's checkpoint; without one, start a new run.
     command : str
         For the model card.
     on_progress : callable, optional
@@ -439,16 +443,16 @@ def train(
     Raises
     ------
     UsageError
-        If the folder holds a model already, or the run to resume is another.
+        If the folder holds a model already, or belongs to another run.
     TrainingError, LockedError, DiskFullError, Interrupted
     """
     folder = Path(folder)
     taken = next((n for n in (ABOUT, checkpoint.NAME) if (folder / n).exists()), None)
     if taken and not resume:
-        raise UsageError(f"{folder}: holds a model already ({taken}); go on with --resume or choose another folder")
+        raise UsageError(f"{folder}: holds a model already ({taken}); continue with --resume or choose another folder")
     check_run_folder(folder)
-    asked = config.training.threads
-    threads = ThreadCount(asked, adaptive=not asked and budget.minutes is not None)
+    n_threads = config.training.threads
+    threads = ThreadCount(n_threads, adaptive=not n_threads and budget.minutes is not None)
     with run_folder(folder), torch.random.fork_rng(devices=[]), stop_requests() as stop, threads:
         try:
             trainer = Trainer(

@@ -1,4 +1,4 @@
-"""What a budget is spent on: encoding, training and calibration; and how much of it is left."""
+"""Division of a budget between encoding, training and calibration, and the time left."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from noizenet.audio.units import format_seconds
 from noizenet.base.errors import UsageError
 
 CALIBRATION_SHARE = 0.15
-"""Of the minutes that are asked for."""
-LEAST_SHARE = 0.5
-"""Of the minutes, left for training and calibration whatever encoding takes: the whole may take longer, and is told."""
+"""Share of the minutes for calibration."""
+MIN_SHARE = 0.5
+"""Least share of the minutes for training and calibration: after a long encoding the run takes longer than asked."""
 VALIDATION_SHARE = 0.05
-"""Of the minutes, for one validation at most."""
+"""Largest share of the minutes for one validation."""
 CLOSING_S, CLOSING_SHARE = 2.0, 0.03
-"""For the model folder and the picture of the curves: so many seconds, but no more than this share."""
+"""Time for writing the model folder and the figure of the curves, in seconds, and its largest share of the minutes."""
 CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
-"""Neither goes back when the computer's time is set."""
-TELL_AFTER_S, RECENT_S = 3.0, 15.0
-ENOUGH_SHARE, ENOUGH_S = 0.02, 10.0
-"""What encoding takes is told when so much of the corpus was measured, or for so many seconds."""
-WRONG = 1.5
-"""What was told is corrected where it is wrong by this factor."""
+"""Monotonic clocks, by name."""
+REPORT_AFTER_S, RECENT_S = 3.0, 15.0
+MEASURED_SHARE, MEASURED_S = 0.02, 10.0
+"""The duration of encoding is reported when so much of the corpus, or so many seconds, were measured."""
+CORRECTION_FACTOR = 1.5
+"""A reported duration is corrected if it is wrong by this factor."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop: after `minutes` in all, or after `epochs`; exactly one is given.
+    """When to stop: after `minutes` in all or after `epochs`. Give exactly one.
 
-    Minutes include encoding the corpus and calibration; epochs are of training. `clock` says which minutes: those on
-    the wall, or those of this process on all cores ("cpu").
+    Minutes include encoding and calibration; epochs are of training. `clock` is "wall", or "cpu" for the CPU time of
+    this process on all cores.
     """
 
     minutes: float | None = None
@@ -52,29 +52,29 @@ class Budget:
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run stands.
+    """State of a run.
 
     Attributes
     ----------
     step : int
     done : float
-        Share of the whole run, 0 … 1: of minutes what is spent; of epochs as far as it can be known.
+        Share of the run, 0 … 1: of the minutes, or of the epochs as far as known.
     loss : float
-        Mean since the last report; NaN in other phases than training.
+        Mean training loss since the last report; NaN in other phases than training.
     validation : float or None
-        The latest held-out loss.
+        The latest validation loss.
     audio_rate : float
-        Seconds of sound read per second.
+        Seconds of audio read per second.
     seconds_left : float
-        Until the run ends; of epochs until the phase ends. NaN where it is not known.
+        Until the run ends, or with epochs until the phase ends. NaN if unknown.
     message : str
-        What happened and should be seen: a line each.
+        Remarks for the user, one per line.
     note : str
-        What is done now, where it is not a step of training.
+        The current work in other phases than training.
     phase : str
         ``encoding``, ``training``, ``validation`` or ``calibration``.
     plan : str
-        How long the run will take, told where that is not what was asked for, and again where it proves wrong.
+        Expected durations, if they differ from the budget; repeated if they prove wrong.
     """
 
     step: int
@@ -90,7 +90,7 @@ class Progress:
 
 
 class Plan:
-    """The clock of one run, and what it still has to be spent on.
+    """Clock of a run, and the division of its time.
 
     Parameters
     ----------
@@ -102,51 +102,51 @@ class Plan:
 
     Attributes
     ----------
-    prepared : float
+    prepared_s : float
         Seconds spent before the first step, over all resumes.
     validation_s, step_s : float
-        What a validation and a step take.
+        Durations of a validation and a step.
     calibration_s : float
-        What calibration may take; its share of the minutes until it is known to take less.
+        Time for calibration: its share of the minutes, or less once its duration is known.
     """
 
     def __init__(self, budget: Budget, *, calibrates: bool, clock: Callable[[], float] | None = None) -> None:
         self._budget, self._calibrates = budget, calibrates
         self._clock = clock or CLOCKS[budget.clock]
-        self._begun = self._clock()
-        self._encoding = 0.0
+        self._start_s = self._clock()
+        self._encoding_s = 0.0
         self._recent: deque[tuple[float, float]] = deque()
         self._measured_from: tuple[float, float] | None = None
-        self._told_s = 0.0  # what was told that encoding takes; 0: nothing yet
-        self.prepared = self.validation_s = self.step_s = 0.0
-        self.calibration_s = CALIBRATION_SHARE * self.asked if calibrates and self.asked < math.inf else 0.0
+        self._reported_s = 0.0  # the reported duration of encoding; 0: none yet
+        self.prepared_s = self.validation_s = self.step_s = 0.0
+        self.calibration_s = CALIBRATION_SHARE * self.requested_s if calibrates and self.requested_s < math.inf else 0.0
 
     def fit_calibration(self, seconds: float) -> None:
-        """Keep no more for calibration than it is expected to take."""
+        """Limit the time for calibration to its expected duration."""
         self.calibration_s = min(self.calibration_s, seconds)
 
     def elapsed(self) -> float:
-        """Return the seconds spent since the run began, over all resumes."""
-        return self._clock() - self._begun
+        """Return the seconds spent since the run started, over all resumes."""
+        return self._clock() - self._start_s
 
-    def start_training(self, elapsed: float = 0.0, prepared: float = 0.0) -> None:
-        """Take what this process has spent until now for preparation, and count what earlier ones spent."""
-        self.prepared = prepared + self.elapsed()
-        self._begun -= elapsed
-        self._encoding = 0.0
+    def start_training(self, elapsed: float = 0.0, prepared_s: float = 0.0) -> None:
+        """End the preparation, and add the `elapsed` and `prepared_s` seconds of earlier processes of this run."""
+        self.prepared_s = prepared_s + self.elapsed()
+        self._start_s -= elapsed
+        self._encoding_s = 0.0
 
     @property
-    def asked(self) -> float:
-        """The seconds asked for; infinite for epochs."""
+    def requested_s(self) -> float:
+        """The seconds of the budget; infinite for epochs."""
         return 60 * self._budget.minutes if self._budget.minutes is not None else math.inf
 
     @property
-    def total(self) -> float:
-        """The seconds that the run takes; infinite for epochs."""
-        return max(self.asked, max(self.prepared, self._encoding) + LEAST_SHARE * self.asked)
+    def total_s(self) -> float:
+        """The seconds that the run takes in all; infinite for epochs."""
+        return max(self.requested_s, max(self.prepared_s, self._encoding_s) + MIN_SHARE * self.requested_s)
 
     def encoding(self, share: float) -> tuple[float, str]:
-        """Take in the share of the tracks that is encoded; return the seconds left for the rest, and a plan to tell."""
+        """Record the share of the tracks that is encoded; return the seconds left, and a plan to report or ""."""
         now = self.elapsed()
         self._recent.append((now, share))
         if self._measured_from is None:
@@ -157,54 +157,58 @@ class Plan:
         if share <= before or now <= then:
             return (0.0 if share >= 1 else math.nan), ""
         left = (1 - share) * (now - then) / (share - before)
-        self._encoding = now + left
-        return left, self._news(now - self._measured_from[0], share - self._measured_from[1])
+        self._encoding_s = now + left
+        return left, self._plan_update(now - self._measured_from[0], share - self._measured_from[1])
 
-    def _news(self, seconds: float, share: float) -> str:
-        """Return the plan where it has to be told: `seconds` and a `share` of the work were measured."""
-        if self.asked == math.inf or self.elapsed() < TELL_AFTER_S or (share < ENOUGH_SHARE and seconds < ENOUGH_S):
+    def _plan_update(self, seconds: float, share: float) -> str:
+        """Return the plan if it has to be reported, after `seconds` and a `share` of the work were measured."""
+        if (
+            self.requested_s == math.inf
+            or self.elapsed() < REPORT_AFTER_S
+            or (share < MEASURED_SHARE and seconds < MEASURED_S)
+        ):
             return ""
-        if self._told_s:
-            if self._told_s / WRONG < self._encoding < self._told_s * WRONG:
+        if self._reported_s:
+            if self._reported_s / CORRECTION_FACTOR < self._encoding_s < self._reported_s * CORRECTION_FACTOR:
                 return ""
-            how = "longer" if self._encoding > self._told_s else "less"
-            self._told_s = self._encoding
-            return self._spoken(f"encoding takes {how} than was said, about")
-        if self._encoding < CALIBRATION_SHARE * self.asked:
+            how = "longer" if self._encoding_s > self._reported_s else "less"
+            self._reported_s = self._encoding_s
+            return self._format_plan(f"encoding takes {how} than reported, about")
+        if self._encoding_s < CALIBRATION_SHARE * self.requested_s:
             return ""
-        self._told_s = self._encoding
-        return self._spoken("encoding takes about")
+        self._reported_s = self._encoding_s
+        return self._format_plan("encoding takes about")
 
-    def _spoken(self, opening: str) -> str:
-        training = self.total - self._encoding - self.calibration_s
-        parts = f"{opening} {format_seconds(self._encoding)}, training {format_seconds(training)}"
+    def _format_plan(self, opening: str) -> str:
+        training = self.total_s - self._encoding_s - self.calibration_s
+        parts = f"{opening} {format_seconds(self._encoding_s)}, training {format_seconds(training)}"
         if self._calibrates:
             parts += f", calibration {format_seconds(self.calibration_s)}"
-        whole = f"; {format_seconds(self.total)} in all" if self.total > self.asked else ""
-        return f"{parts}{whole} (what is encoded is kept for the next training)"
+        whole = f"; {format_seconds(self.total_s)} in all" if self.total_s > self.requested_s else ""
+        return f"{parts}{whole} (encoded tracks are kept for the next training)"
 
     def deadline(self) -> float:
-        """Return the second at which calibration has to end; infinite for epochs."""
-        end = self.total - self._closing()
-        if self._calibrates:  # its result is measured once more
+        """Return the time in seconds at which calibration has to end; infinite for epochs."""
+        end = self.total_s - self._closing()
+        if self._calibrates:  # another validation follows it
             end -= self.validation_s
-        # Steps that took longer than they should do not leave calibration without any time.
-        return max(end, self.elapsed() + LEAST_SHARE * self.calibration_s) if self._calibrates else end
+        # If training took too long, some time is left for calibration.
+        return max(end, self.elapsed() + MIN_SHARE * self.calibration_s) if self._calibrates else end
 
     def _closing(self) -> float:
-        return min(CLOSING_S, CLOSING_SHARE * self.asked)
+        return min(CLOSING_S, CLOSING_SHARE * self.requested_s)
 
-    def trained(self, elapsed: float) -> float:
-        """Return the share of training's minutes that is spent, 0 …; 1 where another step would not fit."""
+    def training_share(self, elapsed: float) -> float:
+        """Return the share of the training time that is spent, 0 … 1; 1 if another step would not fit."""
         after = self._closing() + self.validation_s * (2 if self._calibrates else 1) + self.calibration_s
-        whole = max(LEAST_SHARE**2 * self.asked, self.total - self.prepared - after)
-        spent = elapsed - self.prepared
+        whole = max(MIN_SHARE**2 * self.requested_s, self.total_s - self.prepared_s - after)
+        spent = elapsed - self.prepared_s
         return 1.0 if spent + self.step_s / 2 >= whole else max(0.0, spent / whole)
 
-    def whole(self, share: float) -> tuple[float, float]:
-        """Return the share of the whole run that is done and the seconds left, while a share of training is done."""
+    def run_share(self, share: float) -> tuple[float, float]:
+        """Return the share of the run that is done and the seconds left, from the share of training that is done."""
         elapsed = self.elapsed()
-        if self.asked < math.inf:
-            return min(0.999, elapsed / self.total), max(0.0, self.total - elapsed)
-        left = (elapsed - self.prepared) * (1 - share) / share if share > 0 else math.nan
+        if self.requested_s < math.inf:
+            return min(0.999, elapsed / self.total_s), max(0.0, self.total_s - elapsed)
+        left = (elapsed - self.prepared_s) * (1 - share) / share if share > 0 else math.nan
         return share * (1 - CALIBRATION_SHARE if self._calibrates else 1.0), max(0.0, left)

@@ -1,4 +1,4 @@
-"""Which numbers a training computes with."""
+"""Numeric precision of a training."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from noizenet.training.options import Config
 
 
 def use_bf16(precision: str, config: Config) -> bool:
-    """Decide whether to run in bfloat16: "auto" takes it for LSTMs of 64 units or more on processors that have it.
+    """Return whether to train in bfloat16; "auto" chooses it for LSTMs of 64 units or more on processors that have it.
 
     Raises
     ------
     UsageError
-        If bfloat16 is asked for and the network's cells do not run in it here.
+        If bfloat16 is requested and this processor does not support it for the cell.
     """
     m = config.model
     if precision == "bf16" and not runs_bf16(m.cell):
@@ -32,7 +32,7 @@ def use_bf16(precision: str, config: Config) -> bool:
 
 
 def has_bf16() -> bool:
-    """Tell whether this processor multiplies bfloat16 natively, and the libraries are allowed to."""
+    """Return whether this processor multiplies bfloat16 natively and no environment variable disables it."""
     checks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     native = any(bool(check()) for check in checks if check is not None)
     allowed = (os.environ.get(f"{name}_MAX_CPU_ISA", "").upper() for name in ("ONEDNN", "DNNL"))
@@ -45,9 +45,9 @@ _WITH_BF16 = ("BF16", "AMX", "FP16", "AVX10")
 
 @functools.cache
 def runs_bf16(cell: str) -> bool:
-    """Tell whether one step of a cell, forward and backward, runs in bfloat16, by running one of it.
+    """Return whether a cell runs in bfloat16 forward and backward, found by trying.
 
-    oneDNN's LSTM refuses it on processors without AVX-512, and no flag of torch says so.
+    oneDNN's LSTM refuses it on processors without AVX-512, and no flag of torch reports that.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         layer = getattr(torch.nn, cell.upper())(16, 16, batch_first=True)

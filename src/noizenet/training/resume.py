@@ -1,4 +1,4 @@
-"""What a resume point of a training holds, and how a run goes back to it."""
+"""Content of a training's checkpoint, and how a run is restored from it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 def identity(run: Trainer) -> dict[str, Any]:
-    """Return what must be the same when a run is resumed."""
+    """Return what must not change when a run is resumed."""
     content = hashlib.sha256("".join(sorted(t.content + t.split for t in run.corpus.tracks)).encode()).hexdigest()
     training = asdict(run.config.training)
-    for key in ("checkpoint_seconds", "tensorboard", "patience"):  # these do not change a step
+    for key in ("checkpoint_seconds", "tensorboard", "patience"):  # these do not affect a step
         training.pop(key)
     shape = run.architecture.to_dict()
     return {"seed": run.seed, "corpus": content, "architecture": shape, "training": training}
 
 
-def check_resume_point(run: Trainer) -> bool:
-    """Tell whether a run's folder holds a resume point, and see that it is of this run.
+def has_checkpoint(run: Trainer) -> bool:
+    """Return whether a run's folder holds a checkpoint; check that it belongs to this run.
 
     Raises
     ------
     UsageError
-        If it is of another run.
+        If it belongs to another run.
     TrainingError
         If it is damaged.
     """
@@ -44,8 +44,8 @@ def check_resume_point(run: Trainer) -> bool:
     return found is not None
 
 
-def write_resume_point(run: Trainer) -> None:
-    """Write where a run stands."""
+def write_checkpoint(run: Trainer) -> None:
+    """Write the checkpoint of a run."""
     tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in run.best.items()}
     tensors |= {f"good.{k}": v for k, v in run.guard.weights.items()}
@@ -61,7 +61,7 @@ def write_resume_point(run: Trainer) -> None:
             "representation": run.representation.to_dict(),
             "step": run.step,
             "elapsed": run.elapsed,
-            "prepared": run.plan.prepared,
+            "prepared": run.plan.prepared_s,
             "calibration_s": run.plan.calibration_s,
             "validation_batches": run.validation.batches if run.validation is not None else 0,
             "reader": run.reader.state(),
@@ -69,20 +69,20 @@ def write_resume_point(run: Trainer) -> None:
             "groups": groups,
             "good_groups": good_groups,
             "history": run.history,
-            "best_measures": run.best_measures,
+            "best_measures": run.best_metrics,
         },
     )
 
 
 def restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Take a run to where a resume point was written.
+    """Restore a run from a checkpoint.
 
     Raises
     ------
     UsageError
-        If it is of another run.
+        If it belongs to another run.
     TrainingError
-        If it lacks something, or what it holds does not fit.
+        If something is missing or does not fit.
     """
     with checkpoint.restoring(run.folder):
         _restore(run, tensors, numbers)
@@ -91,12 +91,12 @@ def restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -
 def _restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     part = partial(checkpoint.part, tensors)
     checkpoint.check_identity(run.folder, identity(run), numbers["identity"])
-    mine, best = run.network.state_dict(), part("best.")
+    expected, best = run.network.state_dict(), part("best.")
     moments = checkpoint.restored_optimizer(run.optimizer, tensors, numbers["groups"], "optimizer.")
     good = checkpoint.restored_optimizer(run.optimizer, tensors, numbers["good_groups"], "good_optimizer.")
-    run.guard.weights = checkpoint.check_tensors("good", mine, part("good."))
-    run.best = checkpoint.check_tensors("best", mine, best) if best else {}
-    run.network.load_state_dict(checkpoint.check_tensors("network", mine, part("network.")))
+    run.guard.weights = checkpoint.check_tensors("good", expected, part("good."))
+    run.best = checkpoint.check_tensors("best", expected, best) if best else {}
+    run.network.load_state_dict(checkpoint.check_tensors("network", expected, part("network.")))
     run.optimizer.load_state_dict(moments)
     run.guard.moments = good
     run.guard.restore(numbers["guard"])
@@ -106,10 +106,10 @@ def _restore(run: Trainer, tensors: dict[str, Tensor], numbers: dict[str, Any]) 
     run.step = int(checkpoint.number(numbers["step"], 0))
     if run.validation is not None and "validation_batches" in numbers:
         run.validation.limit(int(numbers["validation_batches"]))
-        run.every = run.config.training.validate_every or run.validations_every()
+        run.validate_every = run.config.training.validate_every or run.validation_interval()
     run.plan.fit_calibration(float(numbers.get("calibration_s") or math.inf))
     run.plan.start_training(checkpoint.number(numbers["elapsed"], 0), checkpoint.number(numbers.get("prepared", 0), 0))
     run.history = [float(v) for v in numbers["history"]]
-    run.best_measures = {str(k): float(v) for k, v in numbers["best_measures"].items() if k != "step"}
+    run.best_metrics = {str(k): float(v) for k, v in numbers["best_measures"].items() if k != "step"}
     if numbers["best_measures"]:
-        run.best_measures["step"] = int(numbers["best_measures"]["step"])
+        run.best_metrics["step"] = int(numbers["best_measures"]["step"])

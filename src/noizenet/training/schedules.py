@@ -1,4 +1,4 @@
-"""Learning-rate schedules: progress in [0, 1] and the validation history → a factor in (0, 1]."""
+"""Learning-rate schedules: progress in [0, 1] and past validation losses → a factor in (0, 1]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PLATEAU_PATIENCE = 3
 
 
 def constant(progress: float, history: Sequence[float]) -> float:
-    """Return 1 always."""
+    """Return 1."""
     return 1.0
 
 
@@ -31,7 +31,7 @@ def step(progress: float, history: Sequence[float]) -> float:
 
 
 def plateau(progress: float, history: Sequence[float]) -> float:
-    """Halve whenever three validations in a row brought no gain.
+    """Halve after three validations in a row without improvement.
 
     Examples
     --------

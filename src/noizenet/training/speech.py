@@ -1,8 +1,8 @@
-"""Whether recordings sound like speech: nobody should wait ten minutes to hear that music was not learned from a talk.
+"""Speech detector: warns before a training on recordings of talk.
 
-Speech comes in syllables, three to eight a second, deeply cut by pauses and consonants, and no pitch lasts; music's
-envelopes are flatter and its partials stay (E. Scheirer and M. Slaney, "Construction and evaluation of a robust
-multifeature speech/music discriminator", ICASSP 1997, of whose thirteen features these are relatives of three).
+Speech has three to eight syllables a second, separated by pauses and consonants, and no steady pitch; music has flatter
+envelopes and steady partials. The three features are related to three of the thirteen of E. Scheirer and M. Slaney,
+"Construction and evaluation of a robust multifeature speech/music discriminator", ICASSP 1997.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from noizenet.audio.resample import resample
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.corpus.excerpts import excerpt_starts
 
-RATE_HZ, STRETCH_S, HOP, WINDOW = 8_000, 3.0, 80, 256
+RATE_HZ, EXCERPT_S, HOP, WINDOW = 8_000, 3.0, 80, 256
 BANDS = np.geomspace(120, 3600, 19)
 SYLLABLES_HZ, ENVELOPE_HZ = (2.5, 8.0), (0.3, 25.0)
-LATER = 20
-"""Frames (0.2 s) after which a spectrum is compared with itself."""
+LAG = 20
+"""Frames (0.2 s) between two spectra that are compared."""
 SILENT_RMS = 1e-3
 WEIGHTS, BIAS = (14.3, 9.1, -9.7), -9.5
-"""Logistic regression of the three features; ``examples/speech.py`` finds them."""
-STRETCHES = 40
+"""Logistic regression on the three features; fitted by ``examples/speech.py``."""
+EXCERPTS = 40
 
 
 def features(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return three numbers of a stretch of mono samples at 8 kHz.
+    """Return the three features of an excerpt of mono samples at 8 kHz.
 
-    Share of the envelopes' movement at the rate of syllables; depth of that movement, relative to the level; likeness
-    of the spectrum's fine structure to that 0.2 s later.
+    They are the share of the envelopes' modulation at syllable rates, the depth of the modulation relative to the
+    level, and the correlation of the spectrum's fine structure with that 0.2 s later.
     """
     frequencies, _, z = signal.stft(
         samples, RATE_HZ, nperseg=WINDOW, noverlap=WINDOW - HOP, boundary=None, padded=False
@@ -53,31 +53,31 @@ def features(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     log = np.log(power + 1e-8 * power.max() + 1e-20)
     fine = log - signal.fftconvolve(log, np.full((9, 1), 1 / 9), mode="same")
     loudness = np.sqrt(power.sum(0))
-    now, later = fine[:, :-LATER], fine[:, LATER:]
-    heard = (loudness[:-LATER] > 0.3 * loudness.mean()) & (loudness[LATER:] > 0.3 * loudness.mean())
+    now, later = fine[:, :-LAG], fine[:, LAG:]
+    audible = (loudness[:-LAG] > 0.3 * loudness.mean()) & (loudness[LAG:] > 0.3 * loudness.mean())
     likeness = (now * later).sum(0) / np.sqrt((now**2).sum(0) * (later**2).sum(0) + 1e-9)
-    return np.array([share, depth, float(np.median(likeness[heard])) if heard.any() else 0.0])
+    return np.array([share, depth, float(np.median(likeness[audible])) if audible.any() else 0.0])
 
 
 def sounds_like_speech(samples: NDArray[np.float32]) -> bool | None:
-    """Return whether a stretch of mono samples at 8 kHz sounds like speech; None where it is silent."""
+    """Return whether an excerpt of mono samples at 8 kHz sounds like speech; None if it is silent."""
     if np.sqrt(np.mean(np.square(samples))) < SILENT_RMS:
         return None
     return bool(features(samples) @ np.asarray(WEIGHTS) + BIAS > 0)
 
 
-def speech_in(corpus: Corpus, tracks: Sequence[Track]) -> tuple[int, int]:
-    """Return in how many of some stretches of 3 s, spread evenly over the tracks, there is speech, and of how many."""
-    count = round(STRETCH_S * corpus.sample_rate)
-    long, found = [t for t in tracks if t.frames >= count], list[bool]()
-    for track, start in excerpt_starts(long, STRETCHES if long else 0, STRETCH_S):
+def count_speech(corpus: Corpus, tracks: Sequence[Track]) -> tuple[int, int]:
+    """Return how many of some evenly spaced excerpts of 3 s sound like speech, and the number of excerpts."""
+    count = round(EXCERPT_S * corpus.sample_rate)
+    long, results = [t for t in tracks if t.frames >= count], list[bool]()
+    for track, start in excerpt_starts(long, EXCERPTS if long else 0, EXCERPT_S):
         samples = corpus.mono(track, round(start * corpus.sample_rate), count)
-        verdict = sounds_like_speech(at_8_khz(samples, corpus.sample_rate))
-        if verdict is not None:
-            found.append(verdict)
-    return sum(found), len(found)
+        is_speech = sounds_like_speech(to_8_khz(samples, corpus.sample_rate))
+        if is_speech is not None:
+            results.append(is_speech)
+    return sum(results), len(results)
 
 
-def at_8_khz(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+def to_8_khz(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Return mono samples at 8 kHz."""
     return resample(samples[:, None], rate, RATE_HZ)[:, 0]

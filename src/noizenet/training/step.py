@@ -1,4 +1,4 @@
-"""One step of training: forward, backward, clip, update."""
+"""One training step: forward, backward, clipping, update."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTHING = BeatInputs()
 
 
 class StepResult(NamedTuple):
-    """Loss and gradient norm as numbers, the state to carry [B, N], the loss of guessing the same targets."""
+    """Loss, gradient norm, the state to carry [B, N], and the loss of guessing the same targets."""
 
     loss: float
     gradient_norm: float
@@ -31,27 +31,23 @@ class StepResult(NamedTuple):
 
 
 def to_tensors(batch: Batch, genres: int) -> tuple[Tensor, Tensor, Tensor, BeatInputs]:
-    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and what is told of the targets."""
+    """Return inputs [B, T, ...], targets [B, T, ...], the one-hot genre mix [B, G] and the targets' beat inputs."""
     frames = torch.from_numpy(batch.frames)
     if not frames.is_floating_point():
         frames = frames.int()
     mix = torch.nn.functional.one_hot(torch.from_numpy(batch.genres), max(1, genres)).float()
-    told = (batch.beat_phase, batch.phrase_beat, batch.lookback_codes)
-    return (
-        frames[:, :-1],
-        frames[:, 1:],
-        mix,
-        BeatInputs(*(None if x is None else torch.from_numpy(x[:, 1:]) for x in told)),
-    )
+    conditions = (batch.beat_phase, batch.phrase_beat, batch.lookback_codes)
+    beat = BeatInputs(*(None if x is None else torch.from_numpy(x[:, 1:]) for x in conditions))
+    return frames[:, :-1], frames[:, 1:], mix, beat
 
 
 def detach_state(network: Network, state: Tensor, fresh: NDArray[np.bool_]) -> Tensor:
-    """Cut the gradient, and send the lanes that begin a new segment to the (learned) start."""
+    """Detach the state from the graph; rows that start a segment get the (learned) start state."""
     return torch.where(torch.from_numpy(fresh)[:, None], network.start_state(len(state)), state.detach().float())
 
 
 def add_noise(inputs: Tensor, noise: float, levels: int) -> Tensor:
-    """Add Gaussian noise to inputs: its standard deviation is `noise` for numbers, `noise` classes for classes."""
+    """Add Gaussian noise with a standard deviation of `noise`, in classes if the inputs are classes."""
     if not noise:
         return inputs
     if inputs.is_floating_point():
@@ -60,29 +56,29 @@ def add_noise(inputs: Tensor, noise: float, levels: int) -> Tensor:
 
 
 def corrupt_codes(inputs: Tensor, share: float) -> Tensor:
-    """Replace codes [B, T, K] by codes of the same book from elsewhere in the batch: errors are met in training.
+    """Replace codes [B, T, K] by random codes of the same codebook from the batch, as errors to learn from.
 
-    Each lane has a share of its own, uniform from 0 to twice `share`.
+    The share of each row is uniform between 0 and twice `share`.
     """
     if not share:
         return inputs
-    hit = torch.rand(inputs.shape) < 2 * share * torch.rand(len(inputs), 1, 1)
-    elsewhere = inputs.flatten(0, 1)[torch.randperm(len(inputs) * inputs.shape[1])].view_as(inputs)
-    return torch.where(hit, elsewhere, inputs)
+    replaced = torch.rand(inputs.shape) < 2 * share * torch.rand(len(inputs), 1, 1)
+    others = inputs.flatten(0, 1)[torch.randperm(len(inputs) * inputs.shape[1])].view_as(inputs)
+    return torch.where(replaced, others, inputs)
 
 
-def drop_condition(told: Tensor, share: float) -> Tensor:
-    """Turn a share of the rows [B, N] of what is told to zeros: of genre mixes they stand for any genre."""
-    return told * (torch.rand(len(told), 1) >= share) if share else told
+def drop_condition(condition: Tensor, share: float) -> Tensor:
+    """Set a share of the rows of a condition [B, N] to zero, which means unconditional."""
+    return condition * (torch.rand(len(condition), 1) >= share) if share else condition
 
 
 def drop_beat(beat_phase: Tensor | None, share: float) -> Tensor | None:
-    """Keep the beat [B, T] from a share of the lanes."""
+    """Set the beat phase [B, T] of a share of the rows to 0 (none)."""
     return None if beat_phase is None else drop_condition(beat_phase, share)
 
 
 def corrupt_lookback(lookback_codes: Tensor | None, share: float) -> Tensor | None:
-    """Replace codes of some beats ago [B, T, L, K] as :func:`corrupt_codes` does inputs; -1 stays -1."""
+    """Replace lookback codes [B, T, L, K] as :func:`corrupt_codes` replaces inputs; -1 stays -1."""
     if lookback_codes is None or not share:
         return lookback_codes
     changed = corrupt_codes(lookback_codes.flatten(2), share).view_as(lookback_codes)
@@ -90,22 +86,23 @@ def corrupt_lookback(lookback_codes: Tensor | None, share: float) -> Tensor | No
 
 
 def drop_lookback(lookback_codes: Tensor | None, share: float) -> Tensor | None:
-    """Keep the codes of some beats ago [B, T, L, K] from a share of the lanes."""
+    """Set the lookback codes [B, T, L, K] of a share of the rows to -1 (none)."""
     if lookback_codes is None or not share:
         return lookback_codes
     return torch.where(torch.rand(len(lookback_codes), 1, 1, 1) >= share, lookback_codes, -1)
 
 
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[object]:
-    """Return the context that runs matrix products in bfloat16 where `bf16`."""
+    """Return a context that runs matrix products in bfloat16 if `bf16`."""
     return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
 def jitter_gain(network: Network, inputs: Tensor, spread: float) -> Tensor:
-    """Play each lane's input classes [B, T, 1] a little louder or softer than they are.
+    """Apply a random gain to each row's input classes [B, T, 1].
 
-    The gain is log-normal with a standard deviation of `spread`, one for each lane and window. A network that cannot
-    trust the level of its past takes it from what else it knows (the sketch), and so finds back to it when it plays.
+    The gain is log-normal with a standard deviation of `spread`, one for each row and window. As the level of the
+    inputs is then unreliable, the network learns to take it from the coarse features, which keeps the level of
+    generated audio from drifting.
     """
     values = getattr(network, "values", None)
     if not spread or values is None:
@@ -118,35 +115,35 @@ def scheduled_sampling(
     network: Network, inputs: Tensor, targets: Tensor, mix: Tensor, state: Tensor, probability: float, *, bf16: bool,
     beat: BeatInputs = NOTHING,
 ) -> Tensor:  # fmt: skip
-    """Return inputs of which the first half of the lanes holds the network's own draws at random places.
+    """Return inputs of which the first half of the rows holds the network's own samples at random positions.
 
-    Parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each draw is made
-    from the true past. The network so learns to go on from histories that are as wrong as its own will be.
+    This is parallel scheduled sampling in one pass (D. Duckworth et al., 2019, after S. Bengio et al., 2015): each
+    sample is drawn given the true past. The network learns to continue from inputs with errors like its own.
     """
-    rows = len(inputs) // 2
-    if probability == 0 or rows == 0 or not network.head.distribution:
+    n_rows = len(inputs) // 2
+    if probability == 0 or n_rows == 0 or not network.head.distribution:
         return inputs
     with torch.no_grad(), autocast(bf16):
-        told = (None if x is None else x[:rows] for x in beat)
-        _, output, _ = network.compute_loss(inputs[:rows], targets[:rows], mix[:rows], state[:rows], *told)
+        first = (None if x is None else x[:n_rows] for x in beat)
+        _, output, _ = network.compute_loss(inputs[:n_rows], targets[:n_rows], mix[:n_rows], state[:n_rows], *first)
     drawn = network.head.sample(output.flatten(0, 1), torch.default_generator, PLAIN)
-    drawn = drawn.reshape(rows, -1, drawn.shape[-1])[:, :-1]  # the draw for a frame is the input of the next
-    chosen = torch.rand(rows, drawn.shape[1], 1) < probability
+    drawn = drawn.reshape(n_rows, -1, drawn.shape[-1])[:, :-1]  # the sample of a frame is the input of the next
+    chosen = torch.rand(n_rows, drawn.shape[1], 1) < probability
     changed = inputs.clone()
-    changed[:rows, 1:] = torch.where(chosen, drawn.to(inputs.dtype), inputs[:rows, 1:])
+    changed[:n_rows, 1:] = torch.where(chosen, drawn.to(inputs.dtype), inputs[:n_rows, 1:])
     return changed
 
 
 def chance(network: Network, targets: Tensor) -> float:
-    """Return the loss of guessing targets [B, T, ...]: of all classes alike, or of zeros for numbers; above 0.
+    """Return the loss of guessing targets [B, T, ...]: of a uniform distribution over classes, or of zeros; above 0.
 
-    For networks over classes a cost in nats (with tiers: of the samples and of the sketch, per sample), for networks
-    over numbers a mean square or absolute error. Infinite where the targets are silent.
+    For networks over classes it is in nats (with tiers: of samples and coarse features, per sample), for networks over
+    numbers a mean square or absolute error. It is infinite if the targets are silent.
     """
     a = network.architecture
     if a.kind == "classes":
-        sketch = sum(math.log(s.classes) for s in COARSE) / network.frame_multiple if a.has_coarse else 0.0
-        return a.dim * math.log(a.levels) + sketch
+        coarse = sum(math.log(s.classes) for s in COARSE) / network.frame_multiple if a.has_coarse else 0.0
+        return a.dim * math.log(a.levels) + coarse
     error = targets.square().mean() if a.options.loss == "mse" else targets.abs().mean()
     return float(error) or math.inf
 
@@ -160,7 +157,7 @@ def train_step(
     *,
     bf16: bool,
 ) -> StepResult:
-    """Learn from one window of every lane.
+    """Train on one window of every row.
 
     Parameters
     ----------
@@ -168,7 +165,7 @@ def train_step(
     optimizer : torch.optim.Optimizer
     batch : Batch
     state : Tensor
-        As left by the window before, [B, N].
+        State after the previous window, [B, N].
     options : TrainingOptions
         Its ``clip``, ``input_noise``, ``code_noise``, ``genre_dropout``, ``clock_dropout``, ``lookback_dropout``,
         ``gain_jitter`` and ``scheduled_sampling``.
@@ -177,7 +174,7 @@ def train_step(
     Returns
     -------
     StepResult
-        Where loss or gradient is not finite, no update was made.
+        If the loss or the gradient is not finite, no update is made.
     """
     inputs, targets, mix, beat = to_tensors(batch, network.architecture.genres)
     inputs = add_noise(inputs, options.input_noise, network.architecture.levels)
@@ -185,7 +182,7 @@ def train_step(
     mix, beat_phase = drop_condition(mix, options.genre_dropout), drop_beat(beat.beat_phase, options.clock_dropout)
     phrase_beat = (
         beat.phrase_beat if beat.phrase_beat is None or beat_phase is None else beat.phrase_beat * (beat_phase > 0)
-    )  # of the same lanes
+    )  # dropped in the same rows
     beat = BeatInputs(
         beat_phase,
         phrase_beat,

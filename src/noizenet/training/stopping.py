@@ -1,4 +1,4 @@
-"""Being asked to stop: signals as an event that the loop reads between steps."""
+"""Requests to stop: signals set an event that the training loop checks between steps."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user (or the system) asked the training to stop; its resume point is written."""
+    """A signal stopped the training; its checkpoint is written."""
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGINT, SIGTERM and SIGHUP into an event that the loop reads between steps (main thread only)."""
+    """Let SIGINT, SIGTERM and SIGHUP set an event that the training loop checks between steps (main thread only)."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
 
-    def ask(number: int, _: object) -> None:
-        if event.is_set() and number == signal.SIGINT:  # asked again: at once
+    def request_stop(number: int, _: object) -> None:
+        if event.is_set() and number == signal.SIGINT:  # a second Ctrl-C stops at once
             raise Interrupted
         event.set()
 
@@ -31,7 +31,7 @@ def stop_requests() -> Iterator[threading.Event]:
         numbers.append(hangup)
     before = {s: signal.getsignal(s) for s in numbers}
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, request_stop)
     try:
         yield event
     finally:

@@ -1,4 +1,4 @@
-"""A training's result: the model folder, with what the run was."""
+"""Writing of a run's result: the model folder with a description of the training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from noizenet.training.loop import Trainer
 
 
-def store(run: Trainer, kept: dict[str, Tensor], command: str) -> Model:
+def store(run: Trainer, state: dict[str, Tensor], command: str) -> Model:
     """Write a model folder.
 
     Parameters
     ----------
     run : Trainer
-    kept : dict of str to Tensor
+    state : dict of str to Tensor
         The weights.
     command : str
         For the model card.
@@ -29,10 +29,10 @@ def store(run: Trainer, kept: dict[str, Tensor], command: str) -> Model:
     -------
     Model
     """
-    weights = Weights.of_state(run.architecture, kept)
+    weights = Weights.of_state(run.architecture, state)
     o = run.config.training
     train = run.corpus.split("train")
-    about: dict[str, Any] = {
+    training: dict[str, Any] = {
         "recipe": run.config.recipe,
         "seed": run.seed,
         "command": command,
@@ -49,17 +49,17 @@ def store(run: Trainer, kept: dict[str, Tensor], command: str) -> Model:
         },
         "metrics": {
             "steps": run.step,
-            "minutes": (run.elapsed - run.plan.prepared) / 60,
-            "encoding_minutes": run.plan.prepared / 60,
+            "minutes": (run.elapsed - run.plan.prepared_s) / 60,
+            "encoding_minutes": run.plan.prepared_s / 60,
             "calibration_minutes": run.calibrated_s / 60,
             "audio_hours": run.step * o.batch * o.window / run.representation.frame_rate / 3600,
             "recoveries": run.guard.recoveries,
-            **{f"best_validation_{k}": v for k, v in run.best_measures.items()},
-            **{f"settled_validation_{k}": v for k, v in run.calibrated_measures.items()},
+            **{f"best_validation_{k}": v for k, v in run.best_metrics.items()},
+            **{f"settled_validation_{k}": v for k, v in run.calibrated_metrics.items()},
         },
         "settled": run.calibration,
         "tempi": run.reader.tempi(),
     }
-    model = Model(weights, run.representation, list(run.corpus.genres), about)
-    save(model, run.folder, card.render(about, run.network.parameter_count()))
+    model = Model(weights, run.representation, list(run.corpus.genres), training)
+    save(model, run.folder, card.render(training, run.network.parameter_count()))
     return model

@@ -1,4 +1,4 @@
-"""Held-out measures during training, on the same stretches every time."""
+"""Validation during training, on the same segments every time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from noizenet.representation.base import Representation
 from noizenet.training.step import autocast, detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
-LANES = 32
+MAX_ROWS = 32
 
 
 class Validation:
@@ -27,13 +27,13 @@ class Validation:
     window : int
         Frames per window.
     seconds : float
-        Sound to read.
+        Audio to read.
     seed : int
-        Fixes the stretches.
+        Selects the segments.
     clock, phrase, lookback
-        As for the reader: the network is told the beat as in training.
+        As for :class:`WindowReader`.
     on_track : callable, optional
-        As for the reader.
+        As for :class:`WindowReader`.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Validation:
         ratio = 0.8 * representation.sample_rate / corpus.sample_rate  # silences are left out
         ratio = ratio if representation.cache_key else 1.0
         possible = sum(representation.frames_for(int(t.frames * ratio)) // window for t in tracks)
-        rows = max(1, min(LANES, windows, possible))
-        steps = max(1, windows // rows)
+        n_rows = max(1, min(MAX_ROWS, windows, possible))
+        steps = max(1, windows // n_rows)
         segment = steps * window / representation.frame_rate
         reader = WindowReader(
             corpus,
             tracks,
             representation,
-            batch=rows,
+            batch=n_rows,
             window=window,
             segment_seconds=segment,
             seed=seed,
@@ -71,34 +71,34 @@ class Validation:
             on_track=on_track,
         )
         self._batches: list[Batch] = [reader.next() for _ in range(steps)]
-        self._used, self._frames_each = steps, rows * window
+        self._n_used, self._frames_each = steps, n_rows * window
         self._per_second = representation.frame_rate
 
     @property
     def frames(self) -> int:
-        """Frames that one measurement reads."""
-        return self._used * self._frames_each
+        """Number of frames that one validation reads."""
+        return self._n_used * self._frames_each
 
     @property
     def batches(self) -> int:
-        """How many of the windows in a row are read."""
-        return self._used
+        """Number of batches that one validation reads."""
+        return self._n_used
 
     def limit(self, batches: int) -> None:
-        """Read no more than so many windows in a row from now on, of all tracks; one at least."""
-        self._used = max(1, min(batches, len(self._batches)))
+        """Limit further validations to so many batches; at least one."""
+        self._n_used = max(1, min(batches, len(self._batches)))
 
     def measure(self, network: Network, *, bf16: bool) -> dict[str, float]:
-        """Return the loss and what it means.
+        """Return the metrics of a network.
 
-        Classes: ``loss`` in nats per frame, ``bits_per_frame``, ``bits_per_second``. Numbers: ``loss``, ``mse``,
-        ``mae``, ``mbe`` (mean bias) and ``persistence_mse``, the error of repeating the last frame.
+        Of classes: ``loss`` in nats per frame, ``bits_per_frame``, ``bits_per_second``. Of numbers: ``loss``, ``mse``,
+        ``mae``, ``mbe`` (mean bias error) and ``persistence_mse``, the error of repeating the last frame.
         """
         network.eval()
         sums: dict[str, float] = {}
         state = network.start_state(len(self._batches[0].genres))
         with torch.inference_mode():
-            for batch in self._batches[: self._used]:
+            for batch in self._batches[: self._n_used]:
                 inputs, targets, mix, beat = to_tensors(batch, network.architecture.genres)
                 with autocast(bf16):
                     before = detach_state(network, state, batch.fresh)
@@ -111,7 +111,7 @@ class Validation:
                     values["mbe"] = float(error.mean())
                     values["persistence_mse"] = float((inputs - targets).square().mean())
                 for key, value in values.items():
-                    sums[key] = sums.get(key, 0.0) + value / self._used
+                    sums[key] = sums.get(key, 0.0) + value / self._n_used
         network.train()
         if network.architecture.kind == "classes":
             sums["bits_per_frame"] = sums["loss"] / math.log(2)

@@ -1,8 +1,8 @@
-"""Windows for truncated back-propagation through time: B lanes, each walking along a stretch of a track.
+"""Windows for truncated back-propagation through time: each of the B rows of a batch reads consecutive windows.
 
-Every epoch cuts the tracks into segments of some seconds, shuffles them and deals them to the lanes. A lane
-reads its segment window by window with its state carried; at a segment's start the state is reset. What is
-read depends only on the seed and on the number of windows read, so that a resumed run reads the same.
+In each epoch the tracks are cut into segments of some seconds, which are shuffled and assigned to rows. A row reads its
+segment window by window and carries its state; the state is reset at the start of a segment. The windows depend only on
+the seed and on the number of windows read, so a resumed run reads the same ones.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from noizenet.training.encoded import EncodedTracks
 
 
 class Batch(NamedTuple):
-    """One window of every lane.
+    """One window of every row.
 
-    `frames` [B, T + 1, ...] holds the frame before the window, then the window: inputs are all but the last, targets
-    all but the first. `genres` [B] are genre numbers, `fresh` [B] tells which lanes begin a segment. `beat_phase` [B, T
-    + 1], of networks with a clock, tell where between two beats each frame is: 1 to the clock's number of phases, 0
-    where no beat is clear. `phrase_beat` [B, T + 1] tell in which beat of a phrase, 1 to 16, and `lookback_codes` [B, T
-    + 1, L, K] the codes of so many beats before; 0 and -1 where there is nothing to tell.
+    `frames` [B, T + 1, ...] holds the frame before the window and the window: all but the last are inputs, all but the
+    first are targets. `genres` [B] are genre numbers; `fresh` [B] is true for rows that start a segment. The others are
+    for networks with a clock: `beat_phase` [B, T + 1] from 1 to the clock's number of phases, 0 where there is no clear
+    beat; `phrase_beat` [B, T + 1], the beat of a phrase from 1 to 16, or 0; `lookback_codes` [B, T + 1, L, K], the
+    codes of so many beats before, or -1.
     """
 
     frames: NDArray[Any]
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A stretch of a track: first frame and number of windows."""
+    """Part of a track: number of the track, first frame and number of windows."""
 
     track: int
     start: int
@@ -49,31 +49,31 @@ class Segment(NamedTuple):
 
 
 class WindowReader:
-    """Deals windows of a corpus's tracks.
+    """Reads batches of windows of a corpus's tracks.
 
     Parameters
     ----------
     corpus : Corpus
     tracks : sequence of Track
-        Those to read.
+        The tracks to read.
     representation : Representation
     batch, window : int
-        Lanes, and frames per window.
+        Number of rows, and of frames per window.
     segment_seconds : float
-        About how long a lane stays with one stretch.
+        Approximate length of a segment.
     seed : int
     balance : float
-        0: every stretch is read once an epoch; 1: stretches of short genres are read again until genres are alike.
+        0: every segment is read once per epoch; 1: segments of short genres are repeated until all genres are equal.
     transpose : int
-        Of representations whose frames are kept: every track is also read up to so many semitones higher and lower.
+        Every track is also read up to so many semitones higher and lower; only of representations with cached frames.
     clock : int
-        Phases of a beat that a network with a clock tells apart; 0: it has none.
+        Number of beat phases of the network's clock; 0: no clock.
     phrase : int
-        Beats of a phrase that it tells apart; 0: none.
+        Number of beats of a phrase; 0: no phrases.
     lookback : sequence of int
-        Beats ago of which it is told the codes, of the whole track and not only of the stretch that is read.
+        Distances in beats of the lookback codes, which may lie before the segment.
     on_track : callable, optional
-        Told the share of the tracks that is encoded, where they are encoded once and kept.
+        Called with the share of the tracks that is encoded, of representations with cached frames.
 
     Attributes
     ----------
@@ -107,19 +107,19 @@ class WindowReader:
         self._corpus, self._r, self._seed = corpus, representation, seed
         self._batch, self._window = batch, window
         if window % representation.frame_multiple:
-            raise UsageError(f"training.window: {window} is odd; stereo samples come in pairs, choose an even number")
+            raise UsageError(f"training.window: {window} is odd; stereo samples are interleaved, choose an even number")
         self._encoded = EncodedTracks(corpus, representation) if representation.cache_key else None
         if transpose and self._encoded is None:
-            raise UsageError("training.transpose: only representations of codes are read transposed; leave it at 0")
+            raise UsageError("training.transpose: only representations over codes can be transposed; set it to 0")
         if clock and self._encoded is None:
-            raise UsageError("model.clock: only networks over codes have one; leave it at 0")
+            raise UsageError("model.clock: only networks over codes have a clock; set it to 0")
         self._clock, self._phrase, self._lookback = clock, phrase, tuple(lookback)
-        self._before = dict[int, NDArray[np.int32]]()
+        self._lookback_frames = dict[int, NDArray[np.int32]]()
         if self._encoded is None:
             versions = [(t, 0) for t in tracks]
             lengths = [representation.frames_for(t.frames) for t in tracks]
         else:
-            shifts = sorted(range(-transpose, transpose + 1), key=abs)  # as it is first
+            shifts = sorted(range(-transpose, transpose + 1), key=abs)  # untransposed first
             versions = [(t, shift) for shift in shifts for t in tracks]
             self._encoded.prepare(versions, on_track, beats=clock > 0, phrases=bool(phrase or lookback))
             lengths = [len(self._encoded.frames(t, shift)) for t, shift in versions]
@@ -135,50 +135,50 @@ class WindowReader:
         self._genres = [corpus.genres.index(t.genre) for t, _ in self._tracks]
         per_genre = np.zeros(len(corpus.genres))
         np.add.at(per_genre, self._genres, self._lengths)
-        often = np.maximum(per_genre, 1) ** -balance
-        self._repeats = (often / often[per_genre > 0].min())[self._genres]
+        genre_weights = np.maximum(per_genre, 1) ** -balance
+        self._repeats = (genre_weights / genre_weights[per_genre > 0].min())[self._genres]
         self._segment_windows = max(1, round(segment_seconds * representation.frame_rate / window))
         self.windows_per_epoch = sum(n // window for n in self._lengths)
-        self._next_segment = 0  # segments dealt so far, over all epochs
+        self._next_segment = 0  # segments assigned so far, over all epochs
         self._epoch, self._order = -1, list[Segment]()
-        self._dealt_before = 0  # segments in the epochs before the current one
-        self._lanes: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the deal, window within it)
-        self._held: list[tuple[int, Segment, Frames] | None] = [None] * batch
+        self._segments_before = 0  # segments in the epochs before the current one
+        self._rows: list[tuple[int, int]] = [(-1, 0)] * batch  # (number of the segment, window within it)
+        self._current: list[tuple[int, Segment, Frames] | None] = [None] * batch
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which about every window was read once."""
+        """Steps in which about every window is read once."""
         return max(1, self.windows_per_epoch // self._batch)
 
     def next(self) -> Batch:
-        """Return the next window of every lane."""
+        """Return the next window of every row."""
         frames, beat_phase, phrase_beat, lookback_codes, genres = [], [], [], [], np.zeros(self._batch, np.int64)
         fresh = np.zeros(self._batch, bool)
         for row in range(self._batch):
-            number, at = self._lanes[row]
-            held = self._held[row]
-            if held is None and number >= 0:
-                held = self._held[row] = self._load(number)
-            if held is None or at >= held[1].windows:
-                number, at = self._next_segment, 0
+            number, index = self._rows[row]
+            current = self._current[row]
+            if current is None and number >= 0:
+                current = self._current[row] = self._load(number)
+            if current is None or index >= current[1].windows:
+                number, index = self._next_segment, 0
                 self._next_segment += 1
-                held = self._held[row] = self._load(number)
-            first = at * self._window
-            frames.append(held[2][first : first + self._window + 1])
+                current = self._current[row] = self._load(number)
+            first = index * self._window
+            frames.append(current[2][first : first + self._window + 1])
             if self._clock:
-                beat_phase.append(self._beat_phase(held[1], first))
+                beat_phase.append(self._beat_phase(current[1], first))
             if self._phrase:
-                phrase_beat.append(self._phrase_beat(held[1], first))
+                phrase_beat.append(self._phrase_beat(current[1], first))
             if self._lookback:
-                lookback_codes.append(self._lookback_codes(held[1], first))
-            genres[row] = self._genres[held[1].track]
-            fresh[row] = at == 0
-            self._lanes[row] = (number, at + 1)
-        told = [np.stack(x) if x else None for x in (beat_phase, phrase_beat, lookback_codes)]
-        return Batch(np.stack(frames), genres, fresh, *told)
+                lookback_codes.append(self._lookback_codes(current[1], first))
+            genres[row] = self._genres[current[1].track]
+            fresh[row] = index == 0
+            self._rows[row] = (number, index + 1)
+        beat = [np.stack(x) if x else None for x in (beat_phase, phrase_beat, lookback_codes)]
+        return Batch(np.stack(frames), genres, fresh, *beat)
 
     def tempi(self) -> dict[str, list[float]]:
-        """Return the tempi of each genre's tracks in beats a minute, 0 where no beat is clear; none without a clock."""
+        """Return the tempi of each genre's tracks in beats a minute, 0 without a clear beat; empty without a clock."""
         found: dict[str, list[float]] = {}
         if self._clock and self._encoded is not None:
             for track, shift in self._tracks:
@@ -187,71 +187,73 @@ class WindowReader:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return where the reader stands, as plain data."""
-        return {"deal": self._next_segment, "lanes": [list(row) for row in self._lanes]}
+        """Return the position of the reader as plain data."""
+        return {"deal": self._next_segment, "lanes": [list(row) for row in self._rows]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to where :meth:`state` was taken."""
+        """Restore a position that :meth:`state` returned."""
         self._next_segment = int(state["deal"])
-        rows = [(int(n), int(at)) for n, at in state["lanes"]]
-        if len(rows) != self._batch or not all(-1 <= n < self._next_segment and at >= 0 for n, at in rows):
-            raise ValueError("reader: not a place in these tracks")
-        self._lanes = rows
-        self._held = [None] * self._batch
+        rows = [(int(n), int(index)) for n, index in state["lanes"]]
+        if len(rows) != self._batch or not all(-1 <= n < self._next_segment and index >= 0 for n, index in rows):
+            raise ValueError("reader: not a position in these tracks")
+        self._rows = rows
+        self._current = [None] * self._batch
 
     def _beat_phase(self, segment: Segment, first: int) -> NDArray[np.int64]:
-        """Return the ticks of the window of a segment that begins with its `first` frame, which is the one before."""
+        """Return the beat phases [T + 1] of a segment's window, of which `first` is the frame before it."""
         assert self._encoded is not None
         phases = self._encoded.phases(*self._tracks[segment.track])
-        return self._aligned(beat_phase_ids(self._cut(phases, segment, first), self._clock), segment, first, 0)
+        return self._aligned(beat_phase_ids(self._slice(phases, segment, first), self._clock), segment, first, 0)
 
     def _phrase_beat(self, segment: Segment, first: int) -> NDArray[np.int64]:
-        """Return the places in a phrase of such a window."""
+        """Return the beats of the phrase [T + 1] of a window."""
         assert self._encoded is not None
         positions = self._encoded.positions(*self._tracks[segment.track])
-        return self._aligned(phrase_beat_ids(self._cut(positions, segment, first), self._phrase), segment, first, 0)
+        return self._aligned(phrase_beat_ids(self._slice(positions, segment, first), self._phrase), segment, first, 0)
 
     def _lookback_codes(self, segment: Segment, first: int) -> NDArray[np.int64]:
-        """Return the codes of so many beats before such a window, [T + 1, L, K]."""
+        """Return the lookback codes [T + 1, L, K] of a window."""
         assert self._encoded is not None
         track = self._tracks[segment.track]
-        if segment.track not in self._before:
+        if segment.track not in self._lookback_frames:
             steps = steps_of(self._encoded.positions(*track))
-            self._before[segment.track] = frames_before(steps, self._lookback, len(steps), len(steps)).astype(np.int32)
-        before = self._cut(self._before[segment.track], segment, first)[..., None]
+            self._lookback_frames[segment.track] = frames_before(steps, self._lookback, len(steps), len(steps)).astype(
+                np.int32
+            )
+        before = self._slice(self._lookback_frames[segment.track], segment, first)[..., None]
         codes = np.where(before >= 0, self._encoded.frames(*track)[before[..., 0].clip(min=0)], -1)
         return self._aligned(codes.astype(np.int64), segment, first, -1)
 
-    def _cut(self, whole: NDArray[Any], segment: Segment, first: int) -> NDArray[Any]:
-        """Return what a window of a segment has of a track, but for what comes before the track."""
+    def _slice(self, whole: NDArray[Any], segment: Segment, first: int) -> NDArray[Any]:
+        """Return the values of a window from those of its track, without frames before the track."""
         begin = segment.start + first - 1
         return whole[max(0, begin) : begin + self._window + 1]
 
-    def _aligned(self, told: NDArray[np.int64], segment: Segment, first: int, none: int) -> NDArray[np.int64]:
-        """Return what a window is told; every stretch begins from silence, of which there is nothing to tell."""
+    def _aligned(self, values: NDArray[np.int64], segment: Segment, first: int, none: int) -> NDArray[np.int64]:
+        """Return the values of a window; the silence before a segment has the value `none`."""
         if first:
-            return told
-        return np.concatenate([np.full_like(told[-1:], none), told[-self._window :]])
+            return values
+        return np.concatenate([np.full_like(values[-1:], none), values[-self._window :]])
 
     def _load(self, number: int) -> tuple[int, Segment, Frames]:
         segment = self._segment(number)
         return number, segment, self._read(segment)
 
     def _segment(self, number: int) -> Segment:
-        """Return the segment of a deal; epochs are laid out as they are reached (or, on resume, again)."""
-        if number < self._dealt_before:
-            self._epoch, self._order, self._dealt_before = -1, [], 0
-        while number >= self._dealt_before + len(self._order):
-            self._dealt_before += len(self._order)
+        """Return a segment by its number; epochs are shuffled when they are reached, or again after a resume."""
+        if number < self._segments_before:
+            self._epoch, self._order, self._segments_before = -1, [], 0
+        while number >= self._segments_before + len(self._order):
+            self._segments_before += len(self._order)
             self._epoch += 1
             self._order = self._shuffled(self._epoch)
-        return self._order[number - self._dealt_before]
+        return self._order[number - self._segments_before]
 
     def _shuffled(self, epoch: int) -> list[Segment]:
         rng = np.random.default_rng(derive_seed(self._seed, "windows", epoch))
         segments = list[Segment]()
         for index, length in enumerate(self._lengths):
-            # Another offset in each epoch, so that windows do not always end at the same sounds.
+            # Another offset in each epoch, so that windows do not always end at the same frames.
             offset = int(rng.integers(0, min(self._window, length - self._window) + 1)) if epoch else 0
             offset -= offset % self._r.frame_multiple
             windows = (length - offset) // self._window
@@ -267,12 +269,12 @@ class WindowReader:
         count = segment.windows * self._window
         if self._encoded is not None:
             whole = self._encoded.frames(*self._tracks[segment.track])
-            # Every stretch begins as a stream does, from silence: a stream then begins amid music, not as tracks do.
+            # Like a stream, every segment starts from silence; so streams start within music and not like tracks.
             return np.concatenate([r.silence(), whole[segment.start : segment.start + count]])
-        lead = min(r.left_context, segment.start)
-        first = r.samples_for(segment.start - lead)
+        context = min(r.left_context, segment.start)
+        first = r.samples_for(segment.start - context)
         track, _ = self._tracks[segment.track]
-        frames = r.encode(self._corpus.waveform(track, first, r.samples_for(lead + count)))
-        if lead:
-            return frames[lead - 1 : lead + count]
+        frames = r.encode(self._corpus.waveform(track, first, r.samples_for(context + count)))
+        if context:
+            return frames[context - 1 : context + count]
         return np.concatenate([r.silence(), frames[:count]])
