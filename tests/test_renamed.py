@@ -86,24 +86,27 @@ def audio_of(model: Model, **controls: Any) -> np.ndarray:
     return np.concatenate([b.samples for b in Stream(model, Controls(**{"seconds": 1.0, "seed": 5, **controls}))])
 
 
+CODEC = ("representation.codec=noizenet-1", "model.phrase=16", "model.lookback_beats=[4]")
+"""A bundled codec, since zips hold no other; all parts that a token model can have."""
+
+
+def sets_of(recipe: str) -> tuple[str, ...]:
+    return CODEC if recipe == "token-lstm" else ()
+
+
+@pytest.fixture(scope="module", params=["token-lstm", "sample-lstm"])
+def formats(
+    request: pytest.FixtureRequest, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, Path]:
+    """A recipe, a newly trained model of it, and that model in format 1."""
+    folder = tmp_path_factory.mktemp("format") / "new"
+    quick_train(corpus, folder, request.param, *sets_of(request.param), epochs=0.1)
+    return request.param, folder, to_format_1(folder, folder.parent / "old")
+
+
 class TestFormat1:
-    CODEC = ("representation.codec=noizenet-1", "model.phrase=16", "model.lookback_beats=[4]")
-    """A bundled codec, since zips hold no other; all parts that a token model can have."""
-
-    @pytest.fixture(scope="class", params=["token-lstm", "sample-lstm"])
-    def model(
-        self, request: pytest.FixtureRequest, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
-    ) -> tuple[str, Path, Path]:
-        """A recipe, a newly trained model of it, and that model in format 1."""
-        folder = tmp_path_factory.mktemp("format") / "new"
-        quick_train(corpus, folder, request.param, *self.sets(request.param), epochs=0.1)
-        return request.param, folder, to_format_1(folder, folder.parent / "old")
-
-    def sets(self, recipe: str) -> tuple[str, ...]:
-        return self.CODEC if recipe == "token-lstm" else ()
-
-    def test_names_differ(self, model: tuple[str, Path, Path]) -> None:
-        recipe, new, old = model
+    def test_names_differ(self, formats: tuple[str, Path, Path]) -> None:
+        recipe, new, old = formats
         names = [set(load_file(folder / "model.safetensors")) for folder in (new, old)]
         parts = {"head.say", "head.given", "head.colour", "head.beat", "head.phrase", "head.out", "clock", "phrase"}
         parts = (
@@ -118,8 +121,8 @@ class TestFormat1:
         assert ('"texture"' if recipe == "token-lstm" else '"mishearing"') in text
 
     @pytest.mark.parametrize("zipped", [False, True])
-    def test_the_samples_are_the_same(self, model: tuple[str, Path, Path], tmp_path: Path, zipped: bool) -> None:
-        _, new, old = model
+    def test_the_samples_are_the_same(self, formats: tuple[str, Path, Path], tmp_path: Path, zipped: bool) -> None:
+        _, new, old = formats
         source = Path(shutil.make_archive(str(tmp_path / "old"), "zip", old)) if zipped else old
         loaded, expected = load(source), load(new)
         assert loaded.architecture == expected.architecture
@@ -129,13 +132,13 @@ class TestFormat1:
         assert np.ptp(audio) > 0
         assert np.array_equal(audio_of(loaded), audio)
 
-    def test_training_starts_from_it(self, model: tuple[str, Path, Path], corpus: Corpus, tmp_path: Path) -> None:
-        recipe, new, old = model
+    def test_training_starts_from_it(self, formats: tuple[str, Path, Path], corpus: Corpus, tmp_path: Path) -> None:
+        recipe, new, old = formats
         zipped = Path(shutil.make_archive(str(tmp_path / "old"), "zip", old))
         starts = {"new": str(new), "old": str(old), "zip": str(zipped), "none": ""}
         weights = {}
         for name, start in starts.items():
-            sets = (*self.sets(recipe), f"training.init_from={start}")
+            sets = (*sets_of(recipe), f"training.init_from={start}")
             weights[name] = quick_train(corpus, tmp_path / name, recipe, *sets, epochs=0.05).weights.arrays
         differences = {
             name: sum(not np.array_equal(values, weights["new"][k]) for k, values in arrays.items())
@@ -144,15 +147,17 @@ class TestFormat1:
         assert differences["old"] == differences["zip"] == 0
         assert differences["none"]
 
-    def test_a_newly_written_model_has_only_current_names(self, model: tuple[str, Path, Path], tmp_path: Path) -> None:
-        _, new, old = model
+    def test_a_newly_written_model_has_only_current_names(
+        self, formats: tuple[str, Path, Path], tmp_path: Path
+    ) -> None:
+        _, new, old = formats
         save(load(old), tmp_path / "again")
         assert (tmp_path / "again" / "model.safetensors").read_bytes() == (new / "model.safetensors").read_bytes()
         about, expected = (json.loads((f / "model.json").read_text()) for f in (tmp_path / "again", new))
         assert about == expected
 
-    def test_both_names_in_a_description_are_refused(self, model: tuple[str, Path, Path], tmp_path: Path) -> None:
-        recipe, _, old = model
+    def test_both_names_in_a_description_are_refused(self, formats: tuple[str, Path, Path], tmp_path: Path) -> None:
+        recipe, _, old = formats
         folder = Path(shutil.copytree(old, tmp_path / "both"))
         about = json.loads((folder / "model.json").read_text())
         options, pair = (
@@ -401,10 +406,10 @@ class TestRecipes:
             prompt_seconds=0.5, include_prompt=True, watch="recover",
         )  # fmt: skip
         instrument = Instrument(model, controls)
-        parts = [next(instrument).samples for _ in range(3)]
+        parts = [next(instrument).samples.reshape(-1) for _ in range(3)]
         instrument.set(genre_guidance=4.0, beat_guidance=3.0, temperature=2.0)
-        parts += [next(instrument).samples for _ in range(3)]
-        parts.append(instrument.made())
+        parts += [next(instrument).samples.reshape(-1) for _ in range(3)]
+        parts.append(instrument.made().reshape(-1))
         return json.loads(json.dumps(instrument.recipe())), np.concatenate(parts)
 
     def test_a_recipe_with_earlier_names_replays_the_same(self, token_model: Path, tmp_path: Path) -> None:
@@ -421,7 +426,7 @@ class TestRecipes:
         assert CONTROLS.keys() <= earlier["controls"].keys()
         assert any("pulse" in move.get("set", {}) for move in earlier["moves"])
         for one in (recipe, earlier):
-            assert np.array_equal(np.concatenate([b.samples for b in replay(model, one)]), samples)
+            assert np.array_equal(np.concatenate([b.samples.reshape(-1) for b in replay(model, one)]), samples)
 
     def test_both_names_are_refused(self, token_model: Path, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "p.wav", tone(1.0), RATE)
