@@ -14,7 +14,7 @@ from noizenet.model.coarse import classify, measure
 from noizenet.model.features import COARSE
 from noizenet.model.weights import Weights
 from noizenet.representation.mulaw import MuLaw
-from noizenet.training.calibration import MOST, calibrate, target_means
+from noizenet.training.calibration import MAX_TILT, calibrate, target_means
 
 START = np.full((1, 1), 128)
 
@@ -33,7 +33,7 @@ def test_it_brings_every_genre_to_its_own_target() -> None:
     assert np.abs(calibration.after_db[:2]).max() < 3
     assert calibration.logit_bias.shape == (3, 3, 48)
     assert not calibration.logit_bias[:, 2].any()  # no music of it, nothing to pull to
-    assert np.abs(calibration.logit_bias).max() <= 48 * MOST
+    assert np.abs(calibration.logit_bias).max() <= 48 * MAX_TILT
     # Settled again, there is nothing left to recover; the same seed finds the same.
     weights.arrays["coarse.logit_bias"] = calibration.logit_bias
     again = calibrate(replace(weights, arrays=weights.arrays), START, target, 6000, 1)
