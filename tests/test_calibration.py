@@ -14,7 +14,7 @@ from noizenet.model.coarse import classify, measure
 from noizenet.model.features import COARSE
 from noizenet.model.weights import Weights
 from noizenet.representation.mulaw import MuLaw
-from noizenet.training.calibration import MOST, calibrate, target_means
+from noizenet.training.calibration import MAX_TILT, calibrate, target_means
 
 START = np.full((1, 1), 128)
 
@@ -33,7 +33,7 @@ def test_every_genre_reaches_its_target() -> None:
     assert np.abs(calibration.after_db[:2]).max() < 3
     assert calibration.logit_bias.shape == (3, 3, 48)
     assert not calibration.logit_bias[:, 2].any()  # no music of this genre, so no target
-    assert np.abs(calibration.logit_bias).max() <= 48 * MOST
+    assert np.abs(calibration.logit_bias).max() <= 48 * MAX_TILT
     # A second calibration has nothing left to correct; the same seed gives the same result.
     weights.arrays["coarse.logit_bias"] = calibration.logit_bias
     again = calibrate(replace(weights, arrays=weights.arrays), START, target, 6000, 1)
