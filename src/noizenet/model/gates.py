@@ -39,9 +39,9 @@ def _gates(weights: Weights, memory: dict[str, NDArray[Any]], coming: BeatSchedu
     rows = (np.arange(4)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
     x = _embedded(weights, memory["current"])
     if options.clock:
-        x = x + weights["phase_embedding.weight"][coming.beat_phase[0]]
+        x = x + weights["clock.weight"][coming.beat_phase[0]]
     if options.phrase:
-        x = x + weights["phrase_embedding.weight"][coming.phrase_beat[0]]
+        x = x + weights["phrase.weight"][coming.phrase_beat[0]]
     if options.lookback_beats:
         none = np.zeros_like(x)
         then = [none if row < 0 else _embedded(weights, memory["history"][row]) for row in coming.lookback_codes[0]]
