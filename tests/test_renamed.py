@@ -409,7 +409,7 @@ class TestRecipes:
         parts = [next(instrument).samples.reshape(-1) for _ in range(3)]
         instrument.set(genre_guidance=4.0, beat_guidance=3.0, temperature=2.0)
         parts += [next(instrument).samples.reshape(-1) for _ in range(3)]
-        parts.append(instrument.made().reshape(-1))
+        parts.append(instrument.take_ready().reshape(-1))
         return json.loads(json.dumps(instrument.recipe())), np.concatenate(parts)
 
     def test_a_recipe_with_earlier_names_replays_the_same(self, token_model: Path, tmp_path: Path) -> None:

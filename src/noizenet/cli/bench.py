@@ -25,7 +25,7 @@ def bench(
     memory: Annotated[bool, typer.Option("--memory", help="Also measure peak memory (half an hour).")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure the speed of noizenet against that of the libraries alone."""
+    """Measure the speed of noizenet against the libraries alone."""
     if only and only not in (*PARTS, "memory"):
         raise UsageError(f"--only {only}: expected {', '.join(PARTS)} or memory")
     if rounds < 1:

@@ -22,7 +22,10 @@ def evaluate(
     seed: c.Seed = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare generated music with real music: failures, distances, genre, copying, structure."""
+    """Compare generated music with real music.
+
+    The report covers degenerate output, distances, genre accuracy, copying and changes over time.
+    """
     from noizenet import api
 
     expected = 2 if audio is not None else 3

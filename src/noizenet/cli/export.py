@@ -15,7 +15,10 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder for the graphs.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Export a token model as ONNX graphs: recurrent layers, output head, decoder."""
+    """Export a token model as ONNX graphs.
+
+    They are the recurrent layers, the output head and the decoder.
+    """
     from noizenet import api
 
     files = api.export_onnx(model, out)

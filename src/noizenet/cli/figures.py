@@ -19,7 +19,10 @@ def figures(
     seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same figures.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Draw the paper's figures: perceptron to LSTM, and three views of generated music."""
+    """Draw the paper's figures.
+
+    They show networks from the perceptron to the LSTM, and three views of generated music.
+    """
     from noizenet import api
 
     files = api.figures(out, model, seed=seed)

@@ -11,7 +11,7 @@ from noizenet.cli.output import print_json, print_message, print_table
 
 
 def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """List the bundled models, and the recipes for 'noizenet train --model'."""
+    """List the bundled models and the recipes for training."""
     from noizenet.api import bundled_models
     from noizenet.training import RECIPES
     from noizenet.training.options import configure

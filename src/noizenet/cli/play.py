@@ -37,7 +37,7 @@ def play(
     precision: c.Precision = "fp32",
     seed: c.Seed = 0,
 ) -> None:
-    """Play in real time, on the sound card or as PCM on standard output."""
+    """Play in real time, on the sound card or as a stream of PCM."""
     from noizenet import api
 
     if out not in ("", "-"):

@@ -18,7 +18,10 @@ def reproduce(
     genre: c.Genre = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Predict a recording one step ahead, with teacher forcing, and compare with persistence (the last frame)."""
+    """Predict a recording one step ahead, with teacher forcing.
+
+    The baseline is persistence, which repeats the last frame.
+    """
     from noizenet import api
 
     result, baseline = api.reproduce(model, song, out, genre=genre)

@@ -21,7 +21,7 @@ def studio(
     key: Annotated[Path | None, typer.Option(help="For HTTPS: the certificate's private key (PEM).")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of collections, models and recordings.")] = None,
 ) -> None:
-    """Start the studio, a web page to play, control, train and evaluate models."""
+    """Start the studio, where models are played, trained and evaluated."""
     from noizenet.studio.server import serve
     from noizenet.studio.settings import Settings, default_data
 

@@ -18,7 +18,10 @@ def view(
     compare: Annotated[Path | None, typer.Option(help="A second recording, drawn next to the first.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Draw one recording or two side by side: waveform, envelope with ADSR, spectrogram."""
+    """Draw one recording, or two side by side.
+
+    The views are waveform, envelope with ADSR, and spectrogram.
+    """
     from noizenet import api
 
     notes: list[str] = []
