@@ -255,7 +255,7 @@ def test_error_messages_give_the_remedy(cli: Run, sample_model: Path, corpus: Co
     assert "all" in cli("view", tmp_path / "a.wav", tmp_path / "a.png", "--kind", "foo")[2]
     assert cli("generate", sample_model, tmp_path / "o.wav", "--genre", "xyz")[2].count("xyz") == 1
     (tmp_path / "loop.wav").symlink_to("loop.wav")
-    assert "leads to itself" in cli("view", tmp_path / "loop.wav", tmp_path / "a.png")[2]
+    assert "points to itself" in cli("view", tmp_path / "loop.wav", tmp_path / "a.png")[2]
     _, out, _ = cli("generate", sample_model, tmp_path / "o.wav", "--seconds", 0.0002)
     assert "too short to judge" in out
     assert "100" not in out
