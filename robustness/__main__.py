@@ -37,6 +37,8 @@ LONG = {
 }
 SHORT = {"audio": 1_200, "state": 150, "studio": 100, "differential": 60, "kills": 12, "places": 0, "endurance": 1}
 """Inputs, files, kills; of ``places`` whether all or few; minutes of endurance."""
+EARLIER = 2
+"""Earlier runs of endurance that are kept: they differ in length and in how busy the machine was."""
 
 
 class Run:
@@ -202,9 +204,12 @@ def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Pat
     if stage in ("state", "studio", "kills", "places"):
         material.make(run.made)
     begun = time.monotonic() - before.get("took_s", 0)
+    earlier = _earlier(results.get(stage, {})) if stage == "endurance" else []
 
     def keep(found: dict[str, Any], *, ended: bool = False) -> None:
         took = round(time.monotonic() - begun)
+        if earlier:
+            found = {**found, "earlier": earlier}
         results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -215,6 +220,13 @@ def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Pat
         ended=True,
     )
     print(f"{stage}: {results[stage]['faults']} faults in {results[stage]['took_s']} s", file=sys.stderr, flush=True)
+
+
+def _earlier(last: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return runs before the next one, the latest first: how long a run was and how busy the machine differ."""
+    if not last.get("ended"):
+        return list(last.get("earlier", []))
+    return [{k: v for k, v in last.items() if k != "earlier"}, *last.get("earlier", [])][:EARLIER]
 
 
 def _verdict(results: dict[str, Any], stages: Any) -> int:

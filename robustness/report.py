@@ -143,8 +143,10 @@ def _places(found: dict[str, Any] | None) -> str:
 
 
 def _endurance(found: dict[str, Any] | None) -> str:
-    if not found:
-        return NOT_YET
+    return "\n\n".join(map(_endurance_run, [found, *found.get("earlier", [])])) if found else NOT_YET
+
+
+def _endurance_run(found: dict[str, Any]) -> str:
     rows = [
         [name, f"{found[f'{k}_MB']:.0f} MB", f"{found[f'{k}_growth_MB']:+.1f} MB", f"{found[f'{k}_MB_an_hour']:+.0f} MB",
          f"{found[f'{k}_most_MB']:.0f} MB", "not counted" if found[f"{k}_gaps"] is None else found[f"{k}_gaps"]]
@@ -152,7 +154,7 @@ def _endurance(found: dict[str, Any] | None) -> str:
     ]  # fmt: skip
     text = (
         f"{found['minutes']:g} minutes of both at once on a machine whose load was {found['load']:g} "
-        f"(other work included); the studio was visited {found['visits']} times."
+        f"(other work included), at commit `{found['key']['commit']}`; the studio was visited {found['visits']} times."
     )
     head = ["", "memory at the end", "growth after settling", "growth an hour", "most", "gaps"]
     return text + "\n\n" + table(head, rows)
