@@ -37,6 +37,8 @@ LONG = {
 }
 SHORT = {"audio": 1_200, "state": 150, "studio": 100, "differential": 60, "kills": 12, "places": 0, "endurance": 1}
 """Number of inputs, files or kills; for ``places`` 1 for all groups, 0 for few; minutes for ``endurance``."""
+EARLIER = 2
+"""Number of earlier endurance runs that are kept; they differ in length and in the load of the machine."""
 
 
 class Run:
@@ -205,10 +207,13 @@ def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out:
     print(f"{stage} …", file=sys.stderr, flush=True)
     if stage in ("state", "studio", "kills", "places"):
         material.make(run.fixtures)
+    earlier = _earlier_runs(results.get(stage, {})) if stage == "endurance" else []
     started = time.monotonic() - previous.get("took_s", 0)
 
     def save(found: dict[str, Any], *, ended: bool = False) -> None:
         took = round(time.monotonic() - started)
+        if earlier:
+            found = {**found, "earlier": earlier}
         results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -219,6 +224,13 @@ def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out:
         ended=True,
     )
     print(f"{stage}: {results[stage]['faults']} faults in {results[stage]['took_s']} s", file=sys.stderr, flush=True)
+
+
+def _earlier_runs(last: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the finished runs of a stage, the latest first."""
+    if not last.get("ended"):
+        return list(last.get("earlier", []))
+    return [{k: v for k, v in last.items() if k != "earlier"}, *last.get("earlier", [])][:EARLIER]
 
 
 def _exit_code(results: dict[str, Any], stages: Any) -> int:

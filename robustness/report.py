@@ -145,8 +145,10 @@ def _places(found: dict[str, Any] | None) -> str:
 
 
 def _endurance(found: dict[str, Any] | None) -> str:
-    if not found:
-        return NOT_YET
+    return "\n\n".join(map(_endurance_run, [found, *found.get("earlier", [])])) if found else NOT_YET
+
+
+def _endurance_run(found: dict[str, Any]) -> str:
     rows = [
         [name, f"{found[f'{k}_MB']:.0f} MB", f"{found[f'{k}_growth_MB']:+.1f} MB", f"{found[f'{k}_MB_an_hour']:+.0f} MB",
          f"{found[f'{k}_most_MB']:.0f} MB", "not counted" if found[f"{k}_gaps"] is None else found[f"{k}_gaps"]]
@@ -154,7 +156,8 @@ def _endurance(found: dict[str, Any] | None) -> str:
     ]  # fmt: skip
     text = (
         f"Both ran at the same time for {found['minutes']:g} minutes on a machine with a load average of "
-        f"{found['load']:g} (including other work); the studio was visited {found['visits']} times."
+        f"{found['load']:g} (including other work), at commit `{found['key']['commit']}`; the studio was visited "
+        f"{found['visits']} times."
     )
     head = ["", "memory at the end", "growth after warm-up", "growth per hour", "peak", "gaps"]
     return text + "\n\n" + table(head, rows)

@@ -103,3 +103,23 @@ def test_the_page_matches_the_results(tmp_path: Path) -> None:
     results = root / "results" / "reliability.json"
     report.write(json.loads(results.read_text()) if results.exists() else {}, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text() == (root / "docs" / "reliability.md").read_text()
+
+
+def test_earlier_runs_of_endurance_stay_on_the_page(tmp_path: Path) -> None:
+    from robustness.__main__ import EARLIER, _earlier_runs
+
+    def run(minutes: float) -> dict[str, object]:
+        figures = {f"{k}_{f}": 1.0 for k in ("play", "studio") for f in ("MB", "growth_MB", "MB_an_hour", "most_MB")}
+        return {"key": {"commit": f"c{minutes:g}", "seed": 0, "count": minutes}, "ended": True, "minutes": minutes,
+                "load": 1.0, "visits": 3, "visitor": "Chromium", "play_gaps": 0, "studio_gaps": None, "took_s": 9,
+                "machine": {"cpu": "x", "cores": 2, "memory_GB": 9, "system": "Linux", "python": "3.11"},
+                "faults": 0, **figures}  # fmt: skip
+
+    last: dict[str, object] = {}
+    for minutes in (10.0, 20.0, 30.0, 40.0):
+        last = {**run(minutes), "earlier": _earlier_runs(last)}
+    report.write({"endurance": last}, tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert EARLIER == 2
+    assert [f"for {m} minutes on" in page for m in (40, 30, 20, 10)] == [True, True, True, False]
+    assert _earlier_runs({**last, "ended": False}) == last["earlier"]  # an unfinished run is not one
