@@ -32,7 +32,7 @@ class TrainingOptions:
     learning_rate: float = option(0.002, "largest learning rate of the schedule", low=1e-8, high=10)
     momentum: float = option(0.9, "of sgd", low=0, high=0.999)
     nesterov: bool = option(True, "of sgd: Nesterov momentum")
-    weight_decay: float = option(0.0, "weight decay (of adamw decoupled)", low=0, high=1)
+    weight_decay: float = option(0.0, "L2 penalty; with adamw decoupled weight decay", low=0, high=1)
     schedule: str = option("constant", "of the learning rate", choices=tuple(SCHEDULES))
     warmup_steps: int = option(20, "steps in which the learning rate rises from zero", low=0, high=1_000_000)
     clip: float = option(1.0, "gradient clipping: largest norm; 0: none", low=0, high=1e6)
