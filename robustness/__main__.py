@@ -204,13 +204,11 @@ def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Pat
     if stage in ("state", "studio", "kills", "places"):
         material.make(run.made)
     begun = time.monotonic() - before.get("took_s", 0)
-    earlier = _earlier(results.get(stage, {})) if stage == "endurance" else []
+    earlier = {"earlier": _earlier(results.get(stage, {}))} if stage == "endurance" else {}
 
     def keep(found: dict[str, Any], *, ended: bool = False) -> None:
         took = round(time.monotonic() - begun)
-        if earlier:
-            found = {**found, "earlier": earlier}
-        results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
+        results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found, **earlier}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
@@ -223,10 +221,9 @@ def _stage(run: Run, stage: str, count: float, results: dict[str, Any], out: Pat
 
 
 def _earlier(last: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return runs before the next one, the latest first: how long a run was and how busy the machine differ."""
-    if not last.get("ended"):
-        return list(last.get("earlier", []))
-    return [{k: v for k, v in last.items() if k != "earlier"}, *last.get("earlier", [])][:EARLIER]
+    """Return the runs that ended before the next one, the latest first."""
+    run = {k: v for k, v in last.items() if k != "earlier"}
+    return [*([run] if run.get("ended") else []), *last.get("earlier", [])][:EARLIER]
 
 
 def _verdict(results: dict[str, Any], stages: Any) -> int:

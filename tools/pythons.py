@@ -34,7 +34,11 @@ def main() -> int:
     tests = parser.add_mutually_exclusive_group()
     tests.add_argument("--no-tests", dest="tests", action="store_const", const="", help="only play, train and serve")
     tests.add_argument(
-        "--all-tests", dest="tests", action="store_const", const="not slow", help="not the fast half only"
+        "--all-tests",
+        dest="tests",
+        action="store_const",
+        const="not slow",
+        help="all tests but the slow ones, not only the fast half",
     )
     parser.set_defaults(tests="fast")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin none that would not end by then")
