@@ -207,14 +207,12 @@ def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out:
     print(f"{stage} …", file=sys.stderr, flush=True)
     if stage in ("state", "studio", "kills", "places"):
         material.make(run.fixtures)
-    earlier = _earlier_runs(results.get(stage, {})) if stage == "endurance" else []
     started = time.monotonic() - previous.get("took_s", 0)
+    earlier = {"earlier": _earlier_runs(results.get(stage, {}))} if stage == "endurance" else {}
 
     def save(found: dict[str, Any], *, ended: bool = False) -> None:
         took = round(time.monotonic() - started)
-        if earlier:
-            found = {**found, "earlier": earlier}
-        results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found}
+        results[stage] = {"key": key, "machine": machine(), "took_s": took, "ended": ended, **found, **earlier}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
@@ -227,10 +225,9 @@ def _run_stage(run: Run, stage: str, count: float, results: dict[str, Any], out:
 
 
 def _earlier_runs(last: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the finished runs of a stage, the latest first."""
-    if not last.get("ended"):
-        return list(last.get("earlier", []))
-    return [{k: v for k, v in last.items() if k != "earlier"}, *last.get("earlier", [])][:EARLIER]
+    """Return the finished runs before the next one, the latest first."""
+    run = {k: v for k, v in last.items() if k != "earlier"}
+    return [*([run] if run.get("ended") else []), *last.get("earlier", [])][:EARLIER]
 
 
 def _exit_code(results: dict[str, Any], stages: Any) -> int:

@@ -145,7 +145,9 @@ def _places(found: dict[str, Any] | None) -> str:
 
 
 def _endurance(found: dict[str, Any] | None) -> str:
-    return "\n\n".join(map(_endurance_run, [found, *found.get("earlier", [])])) if found else NOT_YET
+    if not found:
+        return NOT_YET
+    return "\n\n".join(_endurance_run(run) for run in (found, *found.get("earlier", [])))
 
 
 def _endurance_run(found: dict[str, Any]) -> str:

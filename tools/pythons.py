@@ -40,7 +40,11 @@ def main() -> int:
         help="skip the tests: only generate, train and serve",
     )
     tests.add_argument(
-        "--all-tests", dest="tests", action="store_const", const="not slow", help="run more than the fast half"
+        "--all-tests",
+        dest="tests",
+        action="store_const",
+        const="not slow",
+        help="run all tests except the slow ones, not only the fast half",
     )
     parser.set_defaults(tests="fast")
     parser.add_argument(
