@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, quick_train, tone
+from conftest import QUICK, RATE, TIERS, TOKENS, quick_train, tone
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save as torch_bytes
 
 from noizenet import api
 from noizenet.base.config import from_dict
@@ -32,7 +34,10 @@ from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.weights import expected_shapes
 from noizenet.representation.base import create
 from noizenet.store.model import FORMAT, Model, load, save
+from noizenet.training import checkpoint
+from noizenet.training.loop import train
 from noizenet.training.options import configure
+from noizenet.training.plan import Budget
 
 Run = Callable[..., tuple[int, str, str]]
 EARLIER_TENSORS = (
@@ -80,6 +85,23 @@ def to_format_1(folder: Path, target: Path) -> Path:
     about["weights_sha256"] = hashlib.sha256((target / "model.safetensors").read_bytes()).hexdigest()
     (target / "model.json").write_text(json.dumps(about))
     return target
+
+
+def checkpoint_to_format_2(path: Path) -> None:
+    """Rewrite a checkpoint as an earlier version wrote it."""
+    with safe_open(str(path), "pt") as handle:
+        numbers = json.loads(handle.metadata()["noizenet"])
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
+    for name in list(tensors):
+        group, _, rest = name.partition(".")
+        if group in ("network", "best", "good"):
+            tensors[f"{group}.{earlier_tensor(rest)}"] = tensors.pop(name)
+    shape, training = numbers["identity"]["architecture"], numbers["identity"]["training"]
+    numbers["identity"]["architecture"] = {**shape, "options": earlier_keys(shape["options"], KEYS["model"])}
+    numbers["identity"]["training"] = earlier_keys(training, KEYS["training"])
+    assert numbers["format"] == checkpoint.FORMAT == 3
+    text = json.dumps({**numbers, "format": 2})
+    path.write_bytes(torch_bytes(tensors, {"noizenet": text, "sha256": checkpoint._digest(tensors, text)}))
 
 
 def audio_of(model: Model, **controls: Any) -> np.ndarray:
@@ -169,6 +191,29 @@ class TestFormat1:
         (folder / "model.json").write_text(json.dumps(about))
         with pytest.raises(ModelError, match=rf"model\.json.*\.{pair[1]}: is given twice.*{pair[0]}"):
             load(folder)
+
+
+@pytest.mark.parametrize("recipe", ["token-lstm", "sample-lstm"])
+def test_a_run_of_an_earlier_version_is_resumed_bit_for_bit(corpus: Corpus, tmp_path: Path, recipe: str) -> None:
+    sets = (*sets_of(recipe), "training.schedule=constant", "training.threads=1")
+    small = {"sample-lstm": TIERS, "token-lstm": TOKENS}[recipe]
+    config = configure(recipe, None, (*QUICK, *small, *sets))
+    train(corpus, tmp_path / "new", config, Budget(epochs=0.02))
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    checkpoint_to_format_2(tmp_path / "old" / checkpoint.NAME)
+    earlier, current = (set(load_file(tmp_path / name / checkpoint.NAME)) for name in ("old", "new"))
+    assert earlier - current
+    for name in ("old", "new"):
+        train(corpus, tmp_path / name, config, Budget(epochs=0.04), resume=True)
+    one, two = (load_file(tmp_path / name / checkpoint.NAME) for name in ("old", "new"))
+    assert one.keys() == two.keys()
+    for key, values in one.items():
+        assert np.array_equal(values, two[key]), key
+    steps = [
+        json.loads((tmp_path / name / "model.json").read_text())["training"]["metrics"]["steps"]
+        for name in ("old", "new")
+    ]
+    assert steps[0] == steps[1] > 0
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from noizenet.base import renamed
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.files import write_bytes
 from noizenet.base.regular import check_regular
 
 NAME = "resume.safetensors"
-FORMAT = 2
+FORMAT = 3
+"""Format 2 has the names of earlier versions (:mod:`noizenet.base.renamed`)."""
 
 
 def flatten_optimizer(state: dict[str, Any], prefix: str) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -165,13 +167,38 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             text, digest = handle.metadata()["noizenet"], handle.metadata().get("sha256")
             tensors = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118 - not a dict
         numbers = json.loads(text)
-        if not isinstance(numbers, dict) or (numbers.get("format") == FORMAT and digest != _digest(tensors, text)):
+        if not isinstance(numbers, dict) or (numbers.get("format") in (2, FORMAT) and digest != _digest(tensors, text)):
             raise ValueError("its digest does not match")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(f"{path}: the checkpoint is damaged ({error}); remove it to start again") from error
+    if numbers.get("format") == 2:
+        return _with_current_names(tensors, numbers)
     if numbers.get("format") != FORMAT:
         raise TrainingError(f"{path}: made by another version of noizenet; remove it to start again")
     return tensors, numbers
+
+
+def _with_current_names(
+    tensors: dict[str, Tensor], numbers: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the content of a checkpoint of format 2 under the current names."""
+
+    def current(name: str) -> str:
+        group, _, rest = name.partition(".")
+        return f"{group}.{renamed.tensor_name(rest)}" if group in ("network", "best", "good") else name
+
+    def section(values: Any, name: str) -> Any:
+        return renamed.renamed(values, renamed.KEYS[name]) if isinstance(values, dict) else values
+
+    identity = numbers.get("identity")
+    if isinstance(identity, dict):
+        identity = dict(identity)
+        if "training" in identity:
+            identity["training"] = section(identity["training"], "training")
+        if isinstance(shape := identity.get("architecture"), dict) and "options" in shape:
+            identity["architecture"] = {**shape, "options": section(shape["options"], "model")}
+        numbers = {**numbers, "identity": identity}
+    return {current(k): v for k, v in tensors.items()}, numbers
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:
