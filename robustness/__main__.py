@@ -94,7 +94,23 @@ class Run:
 
     def kills(self, count: int) -> dict[str, Any]:
         """Kills at random moments, in a process of their own: it forks."""
-        return self._apart("kills", str(count), str(self.seed))
+        code = (
+            "import json, sys; from pathlib import Path; from robustness import kills; a = json.loads(sys.argv[1]); "
+            "show = lambda found: print(json.dumps(found), flush=True); "
+            "show(kills.run(Path(a['made']), a['count'], a['seed'], a['begun'], show))"
+        )
+        given = {"made": str(self.made), "count": count, "seed": self.seed, "begun": self.begun}
+        command = [sys.executable, "-c", code, json.dumps(given)]
+        found: dict[str, Any] = {}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=material.environment()) as process:
+            assert process.stdout is not None
+            for line in process.stdout:  # the figures after each kill
+                found = dict(json.loads(line))
+                self.keep(found)
+                self.tell(f"{found['total']} kills")
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command[:2])
+        return found
 
     def places(self, whole: int) -> dict[str, Any]:
         """Full disks, read-only folders, and so on."""
@@ -120,18 +136,6 @@ class Run:
             done = findings.merge(done, found)
             self.keep(_judged(done))
         return _judged(done)
-
-    def _apart(self, stage: str, *arguments: str) -> dict[str, Any]:
-        code = (
-            f"import json, sys; from pathlib import Path; from robustness import {stage}; "
-            f"print(json.dumps({stage}.run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "
-            "lambda n, k: print(' ', n, k, file=sys.stderr))))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(self.made), *arguments], stdout=subprocess.PIPE, text=True,
-            env=material.environment(), check=True,
-        )  # fmt: skip
-        return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 STAGES = ("audio", "state", "studio", "differential", "kills", "places", "endurance")

@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,48 +26,67 @@ OWN_PROCESS = 10
 FEW = 50
 """Of fewer kills one undisturbed run is enough; of more, a second one shows that runs are equal at all."""
 LIMIT_S = 300.0
+"""A command that has not ended by then hangs; a restart may also take :data:`SLOWER` times an undisturbed run's time."""
+SLOWER = 5.0
 
 
-def run(made: Path, count: int, seed: int, on: Callable[[str, int], None] | None = None) -> dict[str, Any]:
-    """Kill `count` commands; return counts and findings."""
+def run(
+    made: Path,
+    count: int,
+    seed: int,
+    begun: dict[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Kill `count` commands; return counts and findings.
+
+    Parameters
+    ----------
+    made : Path
+        Where the models and corpora lie.
+    count, seed : int
+    begun : dict, optional
+        The figures of a run that was ended early: it goes on there.
+    keep : callable
+        Is given the figures after each kill.
+    """
     import torch
 
     import noizenet.api
     import noizenet.cli.main  # noqa: F401 - loaded once, before commands are forked
 
     torch.set_num_threads(1)
-    findings: list[dict[str, Any]] = []
-    kills: dict[str, int] = {}
+    found = _figures(dict((begun or {}).get("kills", {})), list((begun or {}).get("findings", [])))
+    kills, findings = found["kills"], found["findings"]
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as place, archives(made) as server:
         album = material.album(Path(place) / "album")
-        every = trials(made, album, server)
-        for name, trial in every.items():
+        for name, trial in trials(made, album, server).items():
             wanted = max(1, round(count * SHARES[name] / sum(SHARES.values())))
-            problem = _undisturbed(name, trial, Path(place), 2 if count >= FEW else 1)
+            if kills.get(name, 0) >= wanted:
+                continue
+            problem = _undisturbed(trial, Path(place) / f"{name} undisturbed", 2 if count >= FEW else 1)
             if problem:
                 findings.append({"command": name, "text": f"undisturbed: {problem}"})
                 continue
-            for k in range(wanted):
-                rng = random.Random(f"{seed} kill {name} {k}")
-                found = _kill(trial, Path(place) / f"{name} {k}", rng)
-                kills[name] = kills.get(name, 0) + 1
-                findings += [{"command": name, "moment_s": found[1], "text": text} for text in found[0]]
-                if on is not None:
-                    on(name, kills[name])
-    kinds: dict[str, int] = {}
-    for f in findings:
-        kinds[f["command"]] = kinds.get(f["command"], 0) + 1
-    return {"kills": kills, "total": sum(kills.values()), "faults": len(findings), "faults_by_command": kinds,
-            "findings": findings[:30]}  # fmt: skip
+            for k in range(kills.get(name, 0), wanted):
+                problems, moment = _kill(trial, Path(place) / f"{name} {k}", random.Random(f"{seed} kill {name} {k}"))
+                kills[name] = k + 1
+                findings += [{"command": name, "moment_s": moment, "text": text} for text in problems]
+                keep(_figures(kills, findings))
+    return _figures(kills, findings)
 
 
-def _undisturbed(name: str, trial: Trial, place: Path, times: int) -> str:
+def _figures(kills: dict[str, int], findings: list[dict[str, Any]]) -> dict[str, Any]:
+    by_command = Counter(f["command"] for f in findings)
+    return {"kills": kills, "total": sum(kills.values()), "faults": len(findings),
+            "faults_by_command": dict(by_command), "findings": findings}  # fmt: skip
+
+
+def _undisturbed(trial: Trial, folder: Path, times: int) -> str:
     for attempt in range(1, times + 1):  # the first may compile; the second tells how long it takes
-        folder = place / f"{name} undisturbed {attempt}"
         folder.mkdir()
         trial.prepare(folder)
         begun = time.monotonic()
-        said = _finish(trial.start(folder, False, False))
+        said = _finish(trial.start(folder, False, False), SLOWER * LIMIT_S)
         trial.seconds = time.monotonic() - begun
         if said:
             return said
@@ -89,7 +109,7 @@ def _kill(trial: Trial, folder: Path, rng: random.Random) -> tuple[list[str], fl
         time.sleep(moment)
         running.kill()
     problems = [f"half-written and visible: {p}" for p in _torn(folder)]
-    said = _finish(trial.start(folder, True, False))
+    said = _finish(trial.start(folder, True, False), max(LIMIT_S, SLOWER * trial.seconds))
     if said:
         problems.append(f"the restart fails: {said}")
     else:
@@ -133,9 +153,9 @@ def _differ(expected: dict[str, str], found: dict[str, str]) -> str:
     return f"{wrong[0][0]} (and {len(wrong) - 1} more)" if wrong else ""
 
 
-def _finish(running: Any) -> str:
+def _finish(running: Any, limit: float) -> str:
     """Wait for a command; return what it said if it failed."""
-    code = running.wait(LIMIT_S)
+    code = running.wait(limit)
     said = running.said()
     running.kill()
     return "" if code == 0 else f"exit code {code}: {said[-300:].strip()}"

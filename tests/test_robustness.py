@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from robustness import differential, findings, fuzz_audio, mutations, report, sounds, workers
+from robustness import commands, differential, findings, fuzz_audio, kills, mutations, report, sounds, workers
 
 
 def misbehave() -> Any:
@@ -123,3 +125,63 @@ def test_earlier_runs_of_endurance_stay_on_the_page(tmp_path: Path) -> None:
     assert EARLIER == 2
     assert [f"{m} minutes of both" in page for m in (40, 30, 20, 10)] == [True, True, True, False]
     assert _earlier({**last, "ended": False}) == last["earlier"]  # an unfinished run is not one
+
+
+class _Writes:
+    """A command that writes its result at once, and a wrong one when it is begun again after a kill in `breaks`."""
+
+    def __init__(self, folder: Path, again: bool, breaks: bool) -> None:
+        (folder / "result.txt").write_text("wrong" if again and breaks else "right")
+
+    def wait(self, limit: float) -> int:
+        assert limit >= kills.LIMIT_S
+        return 0
+
+    def said(self) -> str:
+        return ""
+
+    def kill(self) -> None:
+        pass
+
+
+def test_kills_go_on_where_they_were_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def made(*_: object) -> dict[str, commands.Trial]:
+        def trial(name: str) -> commands.Trial:
+            def start(folder: Path, again: bool, own: bool) -> _Writes:
+                begun.append(folder.name)
+                return _Writes(folder, again, breaks=folder.name == "train 1")
+
+            return commands.Trial(start, lambda folder: {"result": (folder / "result.txt").read_text()})
+
+        return {name: trial(name) for name in kills.SHARES}
+
+    @contextlib.contextmanager
+    def server(_: Path) -> Iterator[tuple[dict[str, str], str]]:
+        yield {}, ""
+
+    monkeypatch.setattr(kills, "trials", made)
+    monkeypatch.setattr(kills, "archives", server)
+    monkeypatch.setattr(kills.material, "album", lambda folder: folder)
+    monkeypatch.setattr(kills, "SLOWER", 1.0)
+    whole = kills.run(tmp_path, 12, 0)
+    assert whole["total"] == 12
+    assert whole["faults_by_command"] == {"train": 1}
+
+    kept: list[str] = []
+
+    def ended_early(found: dict[str, Any]) -> None:
+        kept.append(json.dumps(found))
+        if len(kept) == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kills.run(tmp_path, 12, 0, None, ended_early)
+    first = json.loads(kept[-1])
+    assert first["total"] == 9
+    begun.clear()
+    second = kills.run(tmp_path, 12, 0, first)
+    assert {k: v for k, v in second.items() if k != "findings"} == {k: v for k, v in whole.items() if k != "findings"}
+    assert [f["text"] for f in second["findings"]] == [f["text"] for f in whole["findings"]]
+    assert not [name for name in begun if name.startswith(("corpus", "generate"))]
