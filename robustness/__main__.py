@@ -95,7 +95,25 @@ class Run:
 
     def kills(self, count: int) -> dict[str, Any]:
         """Kill commands at random moments, in a separate process, because this stage forks."""
-        return self._run_in_subprocess("kills", str(count), str(self.seed))
+        code = (
+            "import json, sys; from pathlib import Path; from robustness import kills; a = json.loads(sys.argv[1]); "
+            "show = lambda found: print(json.dumps(found), flush=True); "
+            "show(kills.run(Path(a['fixtures']), a['count'], a['seed'], a['partial_results'], show))"
+        )
+        given = {
+            "fixtures": str(self.fixtures), "count": count, "seed": self.seed, "partial_results": self.partial_results,
+        }  # fmt: skip
+        command = [sys.executable, "-c", code, json.dumps(given)]
+        found: dict[str, Any] = {}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=material.environment()) as process:
+            assert process.stdout is not None
+            for line in process.stdout:  # the figures after each kill
+                found = dict(json.loads(line))
+                self.save(found)
+                self.report_progress(f"{found['total']} kills")
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command[:2])
+        return found
 
     def places(self, complete: int) -> dict[str, Any]:
         """Test under full disks, read-only folders and other adverse environments."""
@@ -121,18 +139,6 @@ class Run:
             done = findings.merge(done, found)
             self.save(_with_fault_count(done))
         return _with_fault_count(done)
-
-    def _run_in_subprocess(self, stage: str, *arguments: str) -> dict[str, Any]:
-        code = (
-            f"import json, sys; from pathlib import Path; from robustness import {stage}; "
-            f"print(json.dumps({stage}.run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "
-            "lambda n, k: print(' ', n, k, file=sys.stderr))))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(self.fixtures), *arguments], stdout=subprocess.PIPE, text=True,
-            env=material.environment(), check=True,
-        )  # fmt: skip
-        return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 STAGES = ("audio", "state", "studio", "differential", "kills", "places", "endurance")

@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,48 +26,67 @@ SEPARATE_EVERY = 10
 FEW = 50
 """From this number of kills on, a second reference run checks that uninterrupted runs are equal."""
 LIMIT_S = 300.0
+"""Time limit of a command; of a restart, also :data:`SLOWER` times the reference run's time."""
+SLOWER = 5.0
 
 
-def run(fixtures: Path, count: int, seed: int, on_progress: Callable[[str, int], None] | None = None) -> dict[str, Any]:
-    """Kill `count` commands; return counts and findings."""
+def run(
+    fixtures: Path,
+    count: int,
+    seed: int,
+    partial_results: dict[str, Any] | None = None,
+    save: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Kill `count` commands; return counts and findings.
+
+    Parameters
+    ----------
+    fixtures : Path
+        Folder of the models and corpora.
+    count, seed : int
+    partial_results : dict, optional
+        Figures of an interrupted run, which is continued.
+    save : callable
+        Called with the figures after each kill.
+    """
     import torch
 
     import noizenet.api
     import noizenet.cli.main  # noqa: F401 - loaded once, before commands are forked
 
     torch.set_num_threads(1)
-    findings: list[dict[str, Any]] = []
-    kills: dict[str, int] = {}
+    previous = partial_results or {}
+    kills, findings = dict(previous.get("kills", {})), list(previous.get("findings", []))
     with tempfile.TemporaryDirectory(prefix="noizenet-robust-") as scratch, archives(fixtures) as server:
         album = material.album(Path(scratch) / "album")
-        all_trials = trials(fixtures, album, server)
-        for name, trial in all_trials.items():
+        for name, trial in trials(fixtures, album, server).items():
             n_kills = max(1, round(count * SHARES[name] / sum(SHARES.values())))
-            problem = _reference_run(name, trial, Path(scratch), 2 if count >= FEW else 1)
+            if kills.get(name, 0) >= n_kills:
+                continue
+            problem = _reference_run(trial, Path(scratch) / f"{name} reference", 2 if count >= FEW else 1)
             if problem:
                 findings.append({"command": name, "text": f"reference run: {problem}"})
                 continue
-            for k in range(n_kills):
-                rng = random.Random(f"{seed} kill {name} {k}")
-                found = _kill(trial, Path(scratch) / f"{name} {k}", rng)
-                kills[name] = kills.get(name, 0) + 1
-                findings += [{"command": name, "moment_s": found[1], "text": text} for text in found[0]]
-                if on_progress is not None:
-                    on_progress(name, kills[name])
-    kinds: dict[str, int] = {}
-    for f in findings:
-        kinds[f["command"]] = kinds.get(f["command"], 0) + 1
-    return {"kills": kills, "total": sum(kills.values()), "faults": len(findings), "faults_by_command": kinds,
-            "findings": findings[:30]}  # fmt: skip
+            for k in range(kills.get(name, 0), n_kills):
+                problems, moment = _kill(trial, Path(scratch) / f"{name} {k}", random.Random(f"{seed} kill {name} {k}"))
+                kills[name] = k + 1
+                findings += [{"command": name, "moment_s": moment, "text": text} for text in problems]
+                save(_figures(kills, findings))
+    return _figures(kills, findings)
 
 
-def _reference_run(name: str, trial: Trial, scratch: Path, times: int) -> str:
+def _figures(kills: dict[str, int], findings: list[dict[str, Any]]) -> dict[str, Any]:
+    by_command = Counter(f["command"] for f in findings)
+    return {"kills": kills, "total": sum(kills.values()), "faults": len(findings),
+            "faults_by_command": dict(by_command), "findings": findings}  # fmt: skip
+
+
+def _reference_run(trial: Trial, folder: Path, times: int) -> str:
     for attempt in range(1, times + 1):  # the first run may compile; the second is timed
-        folder = scratch / f"{name} reference {attempt}"
         folder.mkdir()
         trial.prepare(folder)
         started = time.monotonic()
-        output = _finish(trial.start(folder, False, False))
+        output = _finish(trial.start(folder, False, False), SLOWER * LIMIT_S)
         trial.seconds = time.monotonic() - started
         if output:
             return output
@@ -89,7 +109,7 @@ def _kill(trial: Trial, folder: Path, rng: random.Random) -> tuple[list[str], fl
         time.sleep(moment)
         running.kill()
     problems = [f"visible but incomplete: {p}" for p in _incomplete_files(folder)]
-    output = _finish(trial.start(folder, True, False))
+    output = _finish(trial.start(folder, True, False), max(LIMIT_S, SLOWER * trial.seconds))
     if output:
         problems.append(f"the restart fails: {output}")
     else:
@@ -133,9 +153,9 @@ def _first_difference(expected: dict[str, str], found: dict[str, str]) -> str:
     return f"{differences[0][0]} (and {len(differences) - 1} more)" if differences else ""
 
 
-def _finish(running: Any) -> str:
+def _finish(running: Any, limit: float) -> str:
     """Wait for a command; return its output if it failed."""
-    code = running.wait(LIMIT_S)
+    code = running.wait(limit)
     output = running.output()
     running.kill()
     return "" if code == 0 else f"exit code {code}: {output[-300:].strip()}"

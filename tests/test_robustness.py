@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from robustness import differential, findings, fuzz_audio, mutations, report, sounds, workers
+from robustness import commands, differential, findings, fuzz_audio, kills, mutations, report, sounds, workers
 
 
 def make_faulty_attempt() -> Any:
@@ -123,3 +125,65 @@ def test_earlier_runs_of_endurance_stay_on_the_page(tmp_path: Path) -> None:
     assert EARLIER == 2
     assert [f"for {m} minutes on" in page for m in (40, 30, 20, 10)] == [True, True, True, False]
     assert _earlier_runs({**last, "ended": False}) == last["earlier"]  # an unfinished run is not one
+
+
+class _FakeCommand:
+    """A command that writes its result at once; a wrong one when it is restarted and `breaks`."""
+
+    def __init__(self, folder: Path, again: bool, breaks: bool) -> None:
+        (folder / "result.txt").write_text("wrong" if again and breaks else "right")
+
+    def wait(self, limit: float) -> int:
+        assert limit >= kills.LIMIT_S
+        return 0
+
+    def output(self) -> str:
+        return ""
+
+    def kill(self) -> None:
+        pass
+
+
+def test_interrupted_kills_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    def make_trials(*_: object) -> dict[str, commands.Trial]:
+        def trial(name: str) -> commands.Trial:
+            def start(folder: Path, again: bool, own: bool) -> _FakeCommand:
+                started.append(folder.name)
+                return _FakeCommand(folder, again, breaks=folder.name == "train 1")
+
+            return commands.Trial(start, lambda folder: {"result": (folder / "result.txt").read_text()})
+
+        return {name: trial(name) for name in kills.SHARES}
+
+    @contextlib.contextmanager
+    def server(_: Path) -> Iterator[tuple[dict[str, str], str]]:
+        yield {}, ""
+
+    monkeypatch.setattr(kills, "trials", make_trials)
+    monkeypatch.setattr(kills, "archives", server)
+    monkeypatch.setattr(kills.material, "album", lambda folder: folder)
+    monkeypatch.setattr(kills, "SLOWER", 1.0)
+    complete = kills.run(tmp_path, 12, 0)
+    assert complete["total"] == 12
+    assert complete["faults_by_command"] == {"train": 1}
+
+    saved: list[str] = []
+
+    def interrupt(found: dict[str, Any]) -> None:
+        saved.append(json.dumps(found))
+        if len(saved) == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kills.run(tmp_path, 12, 0, None, interrupt)
+    first = json.loads(saved[-1])
+    assert first["total"] == 9
+    started.clear()
+    second = kills.run(tmp_path, 12, 0, first)
+    assert {k: v for k, v in second.items() if k != "findings"} == {
+        k: v for k, v in complete.items() if k != "findings"
+    }
+    assert [f["text"] for f in second["findings"]] == [f["text"] for f in complete["findings"]]
+    assert not [name for name in started if name.startswith(("corpus", "generate"))]
