@@ -56,7 +56,7 @@ TIERS = ("model.tiers=[[4, 16], [16, 24]]", "model.tier_inputs=16", "model.width
 LONG_FILES = {
     "test_training", "test_metrics", "test_evaluation", "test_evaluation_real", "test_tokens", "test_tiered", "test_cli",
     "test_onnx", "test_fma_baseline", "test_hubcodec", "test_figures", "test_site", "test_studio_page", "test_phrases",
-    "test_generation", "test_studio", "test_studio_files", "test_studio_door", "test_studio_attacks", "test_start",
+    "test_generation", "test_studio", "test_studio_files", "test_studio_connections", "test_studio_attacks", "test_start",
     "test_honest_figures", "test_untrusted_files", "test_robustness", "test_fullband", "test_stepper", "test_codec",
     "test_outputs", "test_clock", "test_views", "test_live", "test_budget", "test_threads", "test_instrument",
 }  # fmt: skip

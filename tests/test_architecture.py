@@ -94,3 +94,9 @@ def test_one_version() -> None:
     import importlib.metadata
 
     assert importlib.metadata.version("noizenet") == noizenet.__version__
+
+
+def test_the_lists_of_test_files_name_files_that_exist() -> None:
+    from conftest import LONG_FILES, NUMERICAL_FILES
+
+    assert not (LONG_FILES | NUMERICAL_FILES) - {p.stem for p in Path(__file__).parent.glob("test_*.py")}
