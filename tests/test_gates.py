@@ -11,8 +11,11 @@ from test_clock import PHASES, make
 from test_stepper import make as make_plain
 from test_stepper import start
 from test_tokens import BOOKS
+from test_tokens import make as make_tokens
 
-from noizenet.model.gates import SHOWN, visible
+from noizenet.model import CELLS
+from noizenet.model.cells.description import Cell
+from noizenet.model.gates import OPS, SHOWN, visible
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import Weights
 
@@ -82,6 +85,22 @@ def test_the_gates_equal_those_of_the_torch_network() -> None:
         }
     for name, part in whole.items():
         assert np.abs(np.array(shown[name]) - part[:SHOWN].numpy()).max() < ROUNDED, name
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_gates_of_every_cell_give_its_next_state(name: str) -> None:
+    cell: Cell = CELLS.load(name)
+    network = make_tokens(name, 2)
+    weights = Weights.of(network)
+    stepper = Stepper(weights, np.zeros((1, BOOKS)), seed=4)
+    stepper.run(25)
+    shown = {part: np.array(values) for part, values in visible(stepper, weights).items()}
+    assert set(shown) == {*cell.states, *cell.gates}
+    before = [stepper.engine.memory[state][0][:SHOWN].copy() for state in cell.states]
+    expected = cell.next_states([shown[gate] for gate in cell.gates], before, OPS)
+    stepper.run(1)
+    for state, wanted in zip(cell.states, expected, strict=True):
+        assert np.abs(stepper.engine.memory[state][0][:SHOWN] - wanted).max() < 6 * ROUNDED, state
 
 
 @pytest.mark.parametrize("kind", ["classes", "vectors"])

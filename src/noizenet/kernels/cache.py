@@ -48,8 +48,8 @@ def source_digest() -> str:
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for folder in SOURCES:
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -249,21 +249,20 @@ def _redirect_numba_caches() -> Iterator[None]:
 
 def _reachable(function: Any) -> set[Any]:
     """Return a function and all cached numba functions that it calls, directly or indirectly."""
-    found, left = set[Any](), [function]
+    found, calls, left = set[Any](), set[Any](), [function]
     while left:
         current = left.pop()
         if current in found:
             continue
         found.add(current)
-        for name in current.__code__.co_names:
-            inner = getattr(current.__globals__.get(name), "py_func", None)
-            if (
-                inner is not None
-                and hasattr(current.__globals__[name], "_cache")
-                and _is_persisted(current.__globals__[name])
-            ):
+        named = [current.__globals__.get(name) for name in current.__code__.co_names]
+        closed_over = [cell.cell_contents for cell in current.__closure__ or ()]
+        for loop in (*named, *closed_over):
+            inner = getattr(loop, "py_func", None)
+            if inner is not None:
+                calls.add(loop)
                 left.append(inner)
-    return found
+    return {loop.py_func for loop in calls if _is_persisted(loop)} | {function}
 
 
 def _is_ours(function: Any) -> bool:
@@ -271,7 +270,7 @@ def _is_ours(function: Any) -> bool:
 
 
 def _is_persisted(loop: Any) -> bool:
-    return isinstance(loop._cache, FunctionCache)
+    return isinstance(getattr(loop, "_cache", None), FunctionCache)
 
 
 @functools.cache

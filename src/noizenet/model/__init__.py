@@ -1,7 +1,7 @@
 """Rung 4: recurrent networks over frames. This package does not handle audio.
 
-A new cell is one module with a :class:`~noizenet.model.cells.Cell` and one line here; generation with it also needs a
-branch in :mod:`noizenet.model.numeric`. The contract tests compare it with ``torch.nn``.
+A new cell is one file with a :class:`~noizenet.model.cells.description.Cell`, and one line here. The contract tests run
+over all cells.
 """
 
 from noizenet.base.registry import Registry
@@ -9,9 +9,10 @@ from noizenet.base.registry import Registry
 CELLS = Registry(
     "cell",
     {
-        "rnn": "noizenet.model.cells:RnnCell",
-        "lstm": "noizenet.model.cells:LstmCell",
-        "gru": "noizenet.model.cells:GruCell",
+        "rnn": "noizenet.model.cells.rnn:RNN",
+        "lstm": "noizenet.model.cells.lstm:LSTM",
+        "gru": "noizenet.model.cells.gru:GRU",
+        "mingru": "noizenet.model.cells.mingru:MINGRU",
     },
 )
 

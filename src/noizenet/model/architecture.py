@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
+from noizenet.model import CELLS
 from noizenet.model.features import COARSE, LPC_HOP, LPC_WINDOW
 
 RMS_EPS = 1.1920929e-07
@@ -19,7 +20,7 @@ RMS_EPS = 1.1920929e-07
 class ModelOptions:
     """Options that a user chooses: the ``[model]`` section of a configuration."""
 
-    cell: str = option("lstm", "recurrent cell", choices=("rnn", "lstm", "gru"))
+    cell: str = option("lstm", "recurrent cell", choices=tuple(CELLS))
     layers: int = option(1, "recurrent layers of a plain or token network", low=1, high=10)
     hidden: int = option(128, "units per layer of a plain or token network", low=1, high=4096)
     dropout: float = option(0.0, "dropout between layers", low=0, high=0.95)

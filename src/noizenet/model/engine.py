@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.model.numeric import CELL_NUMBERS, GRU
+from noizenet.model import CELLS
+from noizenet.model.cells.description import Cell
+from noizenet.model.numeric import cell_kind
 from noizenet.model.sampling import Sampling
-from noizenet.model.weights import F32, GATES, PRECISIONS, Weights
+from noizenet.model.weights import F32, PRECISIONS, Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -44,8 +46,7 @@ class Engine(ABC):
         if precision not in PRECISIONS:
             raise UsageError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
         self._a = weights.architecture
-        self._cell = CELL_NUMBERS[self._a.options.cell]
-        self._gates = GATES[self._a.options.cell]
+        self._cell = cell_kind(self._a.options.cell)
         self._start = np.asarray(start)
         self.nll_sum = np.zeros(2)
 
@@ -92,10 +93,17 @@ class Engine(ABC):
         return other
 
 
-def biases(weights: Weights, cell: str, kind: int) -> tuple[F32, F32]:
-    """Return a cell's input and recurrent biases. Except for a GRU the first is the sum of both."""
-    b_ih, b_hh = weights[f"{cell}.kernel.bias_ih_l0"], weights[f"{cell}.kernel.bias_hh_l0"]
-    return (b_ih, b_hh) if kind == GRU else (b_ih + b_hh, b_hh)
+def layer_arrays(weights: Weights, layer: str) -> tuple[F32, F32, F32, F32]:
+    """Return a layer's W_ih, W_hh and the biases of both parts, as the compiled loops take them.
+
+    Unless the cell needs its parts apart, the first bias is the sum of both. Without a recurrent part W_hh has no rows.
+    """
+    cell: Cell = CELLS.load(weights.architecture.options.cell)
+    w_ih, b_ih = weights[f"{layer}.kernel.weight_ih_l0"], weights[f"{layer}.kernel.bias_ih_l0"]
+    if not cell.recurrent:
+        return w_ih, np.zeros((0, len(b_ih) // len(cell.gates)), np.float32), b_ih, np.zeros(0, np.float32)
+    w_hh, b_hh = weights[f"{layer}.kernel.weight_hh_l0"], weights[f"{layer}.kernel.bias_hh_l0"]
+    return w_ih, w_hh, b_ih if cell.separate else b_ih + b_hh, b_hh
 
 
 def class_inputs(forced: NDArray[Any] | None, noise: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

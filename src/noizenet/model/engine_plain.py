@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.kernels.products import Pack
-from noizenet.model.engine import Engine, biases, class_frames, class_inputs
+from noizenet.model.engine import Engine, class_frames, class_inputs, layer_arrays
 from noizenet.model.kernel import run_classes, run_vectors
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
@@ -24,9 +24,7 @@ class PlainEngine(Engine):
         pack, layout = Pack(precision), []
         self._table, self._genre_weights = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
         for number in range(a.options.layers):
-            cell = f"stack.cells.{number}"
-            w_ih, w_hh = weights[f"{cell}.kernel.weight_ih_l0"], weights[f"{cell}.kernel.weight_hh_l0"]
-            b_ih, b_hh = biases(weights, cell, self._cell)
+            w_ih, w_hh, b_ih, b_hh = layer_arrays(weights, f"stack.cells.{number}")
             if number == 0:
                 self._bias0 = b_ih
                 if a.genre_size:
@@ -40,7 +38,7 @@ class PlainEngine(Engine):
         self._genres = weights.get("genre.weight")
         self._layout = np.asarray(layout, np.int64)
         self._weights, self._scales, self._biases = pack.arrays()
-        width = self._gates * a.options.hidden
+        width = self._cell.gates * a.options.hidden
         self.scratch = {
             "z": np.zeros(width, np.float32), "zh": np.zeros(width, np.float32),
             "output": np.zeros(a.outputs, np.float32), "raw": np.zeros(a.outputs, np.float32),
@@ -76,7 +74,7 @@ class PlainEngine(Engine):
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` frames."""
         m, s = self.memory, self.scratch
-        packed = (self._cell, self._gates, self._weights, self._scales, self._biases, self._layout)
+        packed = (self._cell, self._weights, self._scales, self._biases, self._layout)
         if self._a.kind == "classes":
             forced_classes, class_noise = class_inputs(forced, noise)
             classes = np.zeros(count, np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.kernels.products import COLUMNS, ROWS, Pack, W
-from noizenet.model.engine import Engine, biases, class_frames, class_inputs
+from noizenet.model.engine import Engine, class_frames, class_inputs, layer_arrays
 from noizenet.model.features import COARSE, LPC_WINDOW, edges_of, features_of, lpc_taper
 from noizenet.model.kernel_tiered import ADAPT, COARSE_PROJ, OUT_PROJ, TIER, run_tiered
 from noizenet.model.sampling import Sampling
@@ -23,12 +23,11 @@ class TieredEngine(Engine):
         a, o = self._a, self._a.options
         pack, layout = Pack(precision), []
         for k in range(len(o.tiers)):
-            cell = f"tiers.{k}.cell"
-            b_ih, b_hh = biases(weights, cell, self._cell)
+            w_ih, w_hh, b_ih, b_hh = layer_arrays(weights, f"tiers.{k}.cell")
             layout += [
                 pack.add(weights[f"tiers.{k}.frame.weight"]),
-                pack.add(weights[f"{cell}.kernel.weight_ih_l0"], b_ih),
-                pack.add(weights[f"{cell}.kernel.weight_hh_l0"], b_hh),
+                pack.add(w_ih, b_ih),
+                pack.add(w_hh, b_hh),
                 pack.add(weights[f"tiers.{k}.out_proj.weight"], weights[f"tiers.{k}.out_proj.bias"], a.tiers[k].ratio),
             ]
         fastest, slowest = o.tiers[0][1], o.tiers[-1][1]
@@ -62,7 +61,9 @@ class TieredEngine(Engine):
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
         most_inputs = max(a.latest_size, *(tier.input_size for tier in a.tiers))
-        widest = max(o.width, o.tier_inputs, self._gates * units, 3 * o.mixtures, o.prediction_order, most_inputs, 64)
+        widest = max(
+            o.width, o.tier_inputs, self._cell.gates * units, 3 * o.mixtures, o.prediction_order, most_inputs, 64
+        )
         wide = {k: np.zeros(widest, np.float32) for k in ("x", "z", "zh", "a", "b")}
         narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "raw")}
         self.scratch = {**wide, **narrow, "lpc_work": np.zeros(LPC_WINDOW + 2 * a.lpc + 1)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.kernels.products import Pack
-from noizenet.model.engine import Engine, as_frame_type, biases
+from noizenet.model.engine import Engine, as_frame_type, layer_arrays
 from noizenet.model.kernel_tokens import run_tokens
 from noizenet.model.lookback import FRAMES_PER_BEAT, UNKNOWN, frames_before, steps_of
 from noizenet.model.sampling import Sampling
@@ -43,9 +43,7 @@ class TokenEngine(Engine):
         o = a.options
         pack, layout = Pack(precision), []
         for number in range(o.layers):
-            cell = f"stack.cells.{number}"
-            w_ih, w_hh = weights[f"{cell}.kernel.weight_ih_l0"], weights[f"{cell}.kernel.weight_hh_l0"]
-            b_ih, b_hh = biases(weights, cell, self._cell)
+            w_ih, w_hh, b_ih, b_hh = layer_arrays(weights, f"stack.cells.{number}")
             layout += [pack.add(w_ih, b_ih), pack.add(w_hh, b_hh)]
         for k in range(a.dim):
             for part in ("in_proj", "out_proj"):
@@ -190,7 +188,7 @@ class TokenEngine(Engine):
         history_before = memory.get("history", np.zeros((streams, 0, codebooks), np.int16))
         history = np.concatenate([history_before, np.zeros((streams, count, codebooks), np.int16)], 1)
         nll_sum, (temperatures, top_p) = np.zeros((streams, 2)), sampling.by_code(codebooks)
-        width, depth = self._gates * o.hidden, o.depth_width
+        width, depth = self._cell.gates * o.hidden, o.depth_width
         x, lookback_embedding, layer_output, z, zh, hidden, y, wide, logits, raw_logits = (
             np.zeros(shape, np.float32)
             for shape in (
@@ -200,7 +198,7 @@ class TokenEngine(Engine):
             )
         )  # fmt: skip
         run_tokens(
-            self._cell, self._gates, o.residual, np.asarray(self._a.dilations),
+            self._cell, o.residual, np.asarray(self._a.dilations),
             self._weights, self._scales, self._biases, self._layout, self._codes, self._code_embeddings, o.depth_shared,
             np.stack([e.genre_projs for e in engines]), self._stack_phase, self._head_phase,
             np.stack([c.beat_phase for c in schedules]),

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from noizenet.model import CELLS
+from noizenet.model.cells.description import Cell
 from noizenet.model.engine_tokens import BeatSchedule, TokenEngine
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import F32, Weights
 
 SHOWN = 32
+OPS = SimpleNamespace(sigmoid=expit, tanh=np.tanh)
 
 
 def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
-    """Return up to 32 rounded values each of ``h``, ``c`` and, for LSTM token networks, ``i``, ``f``, ``g``, ``o``.
+    """Return up to 32 rounded values each of ``h``, ``c`` and, for token networks, of every gate of their cell.
 
     States are the top layer's. Gates are the bottom layer's, computed for the next frame.
     """
-    memory = stepper.engine.memory
+    memory, cell = stepper.engine.memory, CELLS.load(weights.architecture.options.cell)
     parts: dict[str, NDArray[Any]] = {"h": _top(memory.get("h")), "c": _top(memory.get("c"))}
-    if isinstance(stepper.engine, TokenEngine) and weights.architecture.options.cell == "lstm":
-        parts |= _gates(weights, memory, stepper.engine.beat_schedule(1))
+    if len(cell.states) == 1:
+        del parts["c"]
+    if isinstance(stepper.engine, TokenEngine):
+        parts |= _gates(cell, weights, memory, stepper.engine.beat_schedule(1))
     return {name: [round(float(v), 3) for v in part[:SHOWN]] for name, part in parts.items() if len(part)}
 
 
@@ -34,9 +40,12 @@ def _top(state: NDArray[Any] | None) -> NDArray[Any]:
     return state[-1] if state.ndim > 1 else state[-SHOWN:]
 
 
-def _gates(weights: Weights, memory: dict[str, NDArray[Any]], schedule: BeatSchedule) -> dict[str, F32]:
+def _gates(
+    cell: Cell, weights: Weights, memory: dict[str, NDArray[Any]], schedule: BeatSchedule
+) -> dict[str, NDArray[Any]]:
     options = weights.architecture.options
-    rows = (np.arange(4)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
+    count = len(cell.gates)
+    rows = (np.arange(count)[:, None] * options.hidden + np.arange(min(SHOWN, options.hidden))).reshape(-1)
     x = _embedded(weights, memory["current"])
     if options.clock:
         x = x + weights["phase_embedding.weight"][schedule.beat_phase[0]]
@@ -49,10 +58,12 @@ def _gates(weights: Weights, memory: dict[str, NDArray[Any]], schedule: BeatSche
         ]
         x = x + weights["lookback.weight"] @ np.concatenate(lookback)
     name = "stack.cells.0.kernel"
-    z = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
-    z += weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]
-    i, f, g, o = np.split(z, 4)
-    return {"i": expit(i), "f": expit(f), "g": np.tanh(g), "o": expit(o)}
+    input_part = weights[f"{name}.weight_ih_l0"][rows] @ x + weights[f"{name}.bias_ih_l0"][rows]
+    recurrent_part = np.zeros_like(input_part)
+    if cell.recurrent:
+        recurrent_part = weights[f"{name}.weight_hh_l0"][rows] @ memory["h"][0] + weights[f"{name}.bias_hh_l0"][rows]
+    gates = cell.activations(np.split(input_part, count), np.split(recurrent_part, count), OPS)
+    return dict(zip(cell.gates, gates, strict=True))
 
 
 def _embedded(weights: Weights, codes: NDArray[Any]) -> F32:

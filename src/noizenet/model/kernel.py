@@ -14,10 +14,10 @@ W_IH, W_HH = 0, 1
 
 @compiled
 def _upper_layers(
-    cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, h: Any, c: Any, z: Any, zh: Any
+    cell: Any, weights: Any, scales: Any, biases: Any, layout: Any, h: Any, c: Any, z: Any, zh: Any
 ) -> None:
     """Finish the bottom layer's step (z holds its input part), then run every layer above it."""
-    width = gates * h.shape[1]
+    width = cell.gates * h.shape[1]
     recur(cell, weights, scales, biases, layout[W_HH], h[0], c[0], z, zh)
     for layer in range(1, h.shape[0]):
         begin(biases, layout[2 * layer + W_IH], 0, width, z)
@@ -27,7 +27,7 @@ def _upper_layers(
 
 @compiled
 def run_classes(
-    cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, table: Any, genre: Any,
+    cell: Any, weights: Any, scales: Any, biases: Any, layout: Any, table: Any, genre: Any,
     h: Any, c: Any, current: Any, forced: Any, uniforms: Any, noise: Any,
     temperature: Any, top_k: Any, top_p: Any, z: Any, zh: Any, logits: Any, raw_logits: Any, nll_sum: Any,
     out: Any, record: Any,
@@ -39,12 +39,12 @@ def run_classes(
     empty. `record` [n, V] receives the logits, or is empty. `nll_sum` accumulates nats and the number of their terms.
     """
     V, top = table.shape[0], h.shape[0] - 1
-    width, head = gates * h.shape[1], layout[2 * h.shape[0]]
+    width, head = cell.gates * h.shape[1], layout[2 * h.shape[0]]
     for t in range(out.shape[0]):
         row = current[0]
         for j in range(width):
             z[j] = table[row, j] + genre[j]
-        _upper_layers(cell, gates, weights, scales, biases, layout, h, c, z, zh)
+        _upper_layers(cell, weights, scales, biases, layout, h, c, z, zh)
         begin(biases, head, 0, V, logits)
         add_product(weights, scales, head, 0, V, h[top], logits)
         if record.shape[0] > 0:
@@ -66,17 +66,17 @@ def run_classes(
 
 @compiled
 def run_vectors(
-    cell: Any, gates: Any, weights: Any, scales: Any, biases: Any, layout: Any, genre: Any,
+    cell: Any, weights: Any, scales: Any, biases: Any, layout: Any, genre: Any,
     h: Any, c: Any, current: Any, forced: Any, noise: Any, z: Any, zh: Any, prediction: Any, out: Any, record: Any,
 ) -> None:  # fmt: skip
     """Run ``len(out)`` steps over vectors [D]; the prediction (or `forced`) is the next input."""
     D, top = out.shape[1], h.shape[0] - 1
-    width, head = gates * h.shape[1], layout[2 * h.shape[0]]
+    width, head = cell.gates * h.shape[1], layout[2 * h.shape[0]]
     for t in range(out.shape[0]):
         for j in range(width):
             z[j] = genre[j]
         add_product(weights, scales, layout[W_IH], 0, width, current, z)
-        _upper_layers(cell, gates, weights, scales, biases, layout, h, c, z, zh)
+        _upper_layers(cell, weights, scales, biases, layout, h, c, z, zh)
         begin(biases, head, 0, D, prediction)
         add_product(weights, scales, head, 0, D, h[top], prediction)
         for j in range(D):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import float32
 
-from noizenet.kernels.functions import compiled, sigmoid, tanh
+from noizenet.kernels.functions import compiled
 from noizenet.kernels.panel import TILE
 from noizenet.kernels.products import COLUMNS, ROWS, TALL, B, W
 from noizenet.model.features import GAIN
@@ -37,7 +37,7 @@ from noizenet.model.kernel_tiered import (
     mixture_params,
     push,
 )
-from noizenet.model.numeric import GRU, LSTM, draw_class
+from noizenet.model.numeric import apply_gates, draw_class
 
 
 @compiled
@@ -69,27 +69,15 @@ def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, p
 def _recur(
     cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any, product_buffer: Any
 ) -> None:
-    H, S = h.shape
-    if cell == GRU:
-        _begin(biases, row, 0, 3 * H, zh)
-        _add_product(weights, row, 0, 3 * H, h, zh, product_buffer)
-        for j in range(H):
-            for s in range(S):
-                r = sigmoid(z[j, s] + zh[j, s])
-                u = sigmoid(z[H + j, s] + zh[H + j, s])
-                n = tanh(z[2 * H + j, s] + r * zh[2 * H + j, s])
-                h[j, s] = (float32(1.0) - u) * n + u * h[j, s]
-    elif cell == LSTM:
-        _add_product(weights, row, 0, 4 * H, h, z, product_buffer)
-        for j in range(H):
-            for s in range(S):
-                c[j, s] = sigmoid(z[H + j, s]) * c[j, s] + sigmoid(z[j, s]) * tanh(z[2 * H + j, s])
-                h[j, s] = sigmoid(z[3 * H + j, s]) * tanh(c[j, s])
-    else:
-        _add_product(weights, row, 0, H, h, z, product_buffer)
-        for j in range(H):
-            for s in range(S):
-                h[j, s] = tanh(z[j, s])
+    width = row[ROWS]
+    if cell.separate:
+        _begin(biases, row, 0, width, zh)
+        _add_product(weights, row, 0, width, h, zh, product_buffer)
+    elif cell.recurrent:
+        _add_product(weights, row, 0, width, h, z, product_buffer)
+    # The gates of all streams are those of one vector, since each unit of each stream is computed on its own.
+    size = cell.gates * h.shape[0]
+    apply_gates(cell, h.reshape(-1), c.reshape(-1), z[:size].reshape(-1), zh[:size].reshape(-1))
 
 
 @compiled

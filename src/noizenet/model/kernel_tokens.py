@@ -13,7 +13,7 @@ from numba import float32
 from noizenet.kernels.functions import compiled, compiled_as_written, sigmoid
 from noizenet.kernels.products import add_products, begin_all
 from noizenet.model.architecture import RMS_EPS
-from noizenet.model.numeric import GRU, apply_gates, draw_class, nll
+from noizenet.model.numeric import apply_gates, draw_class, nll
 
 # Rows of the layout: each layer's input and recurrent matrices; each code's input and output projections; with
 # lookbacks their matrix; with gated layers the two matrices of each code.
@@ -61,7 +61,7 @@ def embed_lookbacks(codes: Any, history: Any, lookback_codes: Any, lookback_embe
 
 @compiled
 def run_tokens(
-    cell: Any, gates: Any, residual: Any, dilations: Any,
+    cell: Any, residual: Any, dilations: Any,
     weights: Any, scales: Any, biases: Any, layout: Any, codes: Any, code_embeddings: Any, shared: Any,
     genre_projs: Any, stack_phase: Any, head_phase: Any, beat_phase: Any,
     stack_phrase: Any, head_phrase: Any, phrase_beat: Any, head_lookback: Any,
@@ -95,7 +95,7 @@ def run_tokens(
     streams, count, K = out.shape
     V, E = codes.shape[1:]
     layers, H, D = dilations.shape[0], h.shape[2], hidden.shape[1]
-    width = gates * H
+    width = cell.gates * H
     # First rows of the logits without the genre and of those without the beat.
     uncond_genre_at = streams if genre_guidance > 0.0 else 0
     uncond_beat_at = (uncond_genre_at + streams) if beat_guidance > 0.0 else 0
@@ -129,9 +129,10 @@ def run_tokens(
             last = first + dilations[layer] - 1
             begin_all(biases, inputs, z)
             add_products(weights, scales, inputs, width, x if layer == 0 else layer_output, z)
-            if cell == GRU:
+            if cell.separate:
                 begin_all(biases, recurrent, zh)
-            add_products(weights, scales, recurrent, width, h[first], zh if cell == GRU else z)
+            if cell.recurrent:
+                add_products(weights, scales, recurrent, width, h[first], zh if cell.separate else z)
             for s in range(streams):
                 h_oldest, c_oldest = h[first, s], c[first, s]
                 apply_gates(cell, h_oldest, c_oldest, z[s], zh[s])

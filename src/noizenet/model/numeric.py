@@ -3,54 +3,84 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import numba
 from numba import float32
 
-from noizenet.kernels.functions import compiled, exp, sigmoid, tanh
+from noizenet.kernels.functions import compiled, exp
 from noizenet.kernels.products import ROWS, add_product, begin
+from noizenet.model import CELLS
+from noizenet.model.cells.description import Cell
 
-RNN, LSTM, GRU = 0, 1, 2
-CELL_NUMBERS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 NLL_EVERY = 16
 """The NLL is computed once in this number of samples: enough for monitoring, at almost no cost."""
+
+
+class CellKind(NamedTuple):
+    """What a compiled loop knows of a cell: its place in CELLS, and facts of its description."""
+
+    number: int
+    gates: int
+    separate: bool
+    recurrent: bool
+
+
+def cell_kind(name: str) -> CellKind:
+    """Return the kind of a registered cell.
+
+    Raises
+    ------
+    UsageError
+        If there is no such cell.
+    """
+    cell: Cell = CELLS.load(name)
+    return CellKind(list(CELLS).index(name), len(cell.gates), cell.separate, cell.recurrent)
+
+
+def _dispatch() -> Any:
+    """Return one compiled function that calls the update of the cell with a given number."""
+
+    @numba.njit(nogil=True)
+    def none(number: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
+        raise ValueError("no such cell")
+
+    update = none
+    for number, name in reversed(list(enumerate(CELLS))):
+        update = _either(number, CELLS.load(name).update, update)
+    return update
+
+
+def _either(this: int, update: Any, otherwise: Any) -> Any:
+    @numba.njit(fastmath=True, nogil=True, error_model="numpy")
+    def either(number: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
+        if number == this:
+            update(h, c, z, zh)
+        else:
+            otherwise(number, h, c, z, zh)
+
+    return either
+
+
+_update_cell = _dispatch()
 
 
 @compiled
 def recur(cell: Any, weights: Any, scales: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
     """Finish a cell's step: add the recurrent product to the input part in z, and update h and c."""
     rows = row[ROWS]
-    if cell == GRU:
+    if cell.separate:
         begin(biases, row, 0, rows, zh)
         add_product(weights, scales, row, 0, rows, h, zh)
-    else:
+    elif cell.recurrent:
         add_product(weights, scales, row, 0, rows, h, z)
     apply_gates(cell, h, c, z, zh)
 
 
 @compiled
 def apply_gates(cell: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
-    """Update h and c. z holds the input part and, except for a GRU, the recurrent part, which a GRU has in zh."""
-    H = h.shape[0]
-    if cell == GRU:
-        for j in range(H):
-            r = sigmoid(z[j] + zh[j])
-            u = sigmoid(z[H + j] + zh[H + j])
-            n = tanh(z[2 * H + j] + r * zh[2 * H + j])
-            h[j] = (float32(1.0) - u) * n + u * h[j]
-    elif cell == LSTM:
-        for j in range(2 * H):
-            z[j] = sigmoid(z[j])
-        for j in range(2 * H, 3 * H):
-            z[j] = tanh(z[j])
-        for j in range(3 * H, 4 * H):
-            z[j] = sigmoid(z[j])
-        for j in range(H):
-            c[j] = z[H + j] * c[j] + z[j] * z[2 * H + j]
-            h[j] = z[3 * H + j] * tanh(c[j])
-    else:
-        for j in range(H):
-            h[j] = tanh(z[j])
+    """Update h and c. z holds both parts of the gates; for a separate cell the input part, and zh the recurrent one."""
+    _update_cell(cell.number, h, c, z, zh)
 
 
 @compiled

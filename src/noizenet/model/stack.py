@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from noizenet.model import CELLS
-from noizenet.model.cells import Cell
+from noizenet.model.recurrent import RecurrentLayer
 
 
 class Stack(nn.Module):
@@ -43,14 +42,13 @@ class Stack(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
-        make: type[Cell] = CELLS.load(cell)
-        self.cells = nn.ModuleList(make(inputs if i == 0 else hidden, hidden) for i in range(layers))
+        self.cells = nn.ModuleList(RecurrentLayer(cell, hidden if i else inputs, hidden) for i in range(layers))
         self.dropout = nn.Dropout(dropout)
         self.dilations, self.residual = tuple(dilations) or (1,) * layers, residual
 
-    def layers(self) -> list[Cell]:
-        """Return the cells from bottom to top."""
-        return [c for c in self.cells if isinstance(c, Cell)]
+    def layers(self) -> list[RecurrentLayer]:
+        """Return the layers from bottom to top."""
+        return [layer for layer in self.cells if isinstance(layer, RecurrentLayer)]
 
     def zero_state(self, batch: int) -> Tensor:
         """Return zeros [R, S, B, H]."""
@@ -90,7 +88,7 @@ class Stack(nn.Module):
         return [state[end - d : end] for end, d in zip(ends, self.dilations, strict=True)]
 
 
-def _dilated(cell: Cell, x: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
+def _dilated(cell: RecurrentLayer, x: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
     """Run a cell over x [B, T, I]; each frame continues from the state d frames ago. queue [d, S, B, H]."""
     d, (batch, length) = len(queue), x.shape[:2]
     if d == 1:

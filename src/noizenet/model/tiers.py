@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from noizenet.model import CELLS
 from noizenet.model.architecture import TierShape
-from noizenet.model.cells import Cell
+from noizenet.model.recurrent import RecurrentLayer
 
 
 class Tier(nn.Module):
@@ -33,8 +32,7 @@ class Tier(nn.Module):
         self.samples, self.lower = shape.samples, shape.lower
         self.frame = nn.Linear(shape.input_size, inputs)
         self.genre = nn.Linear(genre, inputs, bias=False) if genre else None
-        make: type[Cell] = CELLS.load(cell)
-        self.cell = make(inputs, shape.hidden)
+        self.cell = RecurrentLayer(cell, inputs, shape.hidden)
         self.start = nn.Parameter(torch.zeros(self.cell.states, shape.hidden))
         self.out_proj = nn.Linear(shape.hidden, shape.ratio * shape.lower)
 

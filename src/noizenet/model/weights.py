@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture
+from noizenet.model.cells.description import Cell
 from noizenet.model.features import COARSE
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 PRECISIONS = ("fp32", "bf16", "int8")
 """Precisions of the packed matrices in generation."""
 
@@ -55,21 +56,22 @@ def expected_shapes(architecture: Architecture) -> Shapes:
     return _tiered(architecture) if architecture.options.tiers else _plain(architecture)
 
 
+def _cell(a: Architecture) -> Cell:
+    cell: Cell = CELLS.load(a.options.cell)
+    return cell
+
+
 def _linear(name: str, outputs: int, inputs: int, *, bias: bool = True) -> Shapes:
     weight: Shapes = {f"{name}.weight": (outputs, inputs)}
     return weight | {f"{name}.bias": (outputs,)} if bias else weight
 
 
-def _cell(name: str, gates: int, inputs: int, hidden: int) -> Shapes:
-    rows = gates * hidden
-    return {
-        f"{name}.kernel.weight_ih_l0": (rows, inputs), f"{name}.kernel.weight_hh_l0": (rows, hidden),
-        f"{name}.kernel.bias_ih_l0": (rows,), f"{name}.kernel.bias_hh_l0": (rows,),
-    }  # fmt: skip
+def _layer(name: str, cell: Cell, inputs: int, hidden: int) -> Shapes:
+    return {f"{name}.kernel.{part}": shape for part, shape in cell.arrays(inputs, hidden).items()}
 
 
 def _plain(a: Architecture) -> Shapes:
-    o = a.options
+    o, cell = a.options, _cell(a)
     shapes: Shapes = {}
     if a.kind == "classes":
         shapes["frame.weight"] = (a.levels, o.embedding)
@@ -77,12 +79,12 @@ def _plain(a: Architecture) -> Shapes:
         shapes["genre.weight"] = (a.genres, a.genre_size)
     for i in range(o.layers):
         inputs = o.hidden if i else a.frame_size + a.genre_size
-        shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], inputs, o.hidden)
+        shapes |= _layer(f"stack.cells.{i}", cell, inputs, o.hidden)
     return shapes | _linear("head.linear", a.outputs, o.hidden)
 
 
 def _tokens(a: Architecture) -> Shapes:
-    o = a.options
+    o, cell = a.options, _cell(a)
     shapes: Shapes = {f"codes.{k}.weight": (a.levels, o.embedding) for k in range(a.dim)}
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
@@ -97,8 +99,8 @@ def _tokens(a: Architecture) -> Shapes:
         tables = len(o.lookback_beats) * a.dim
         shapes |= {f"head.lookback.{i}.weight": (a.levels + 1, o.depth_width) for i in range(tables)}
     for i in range(o.layers):
-        shapes |= _cell(f"stack.cells.{i}", GATES[o.cell], o.hidden if i else o.embedding, o.hidden)
-    shapes["start"] = (o.layers, 2 if o.cell == "lstm" else 1, o.hidden)
+        shapes |= _layer(f"stack.cells.{i}", cell, o.hidden if i else o.embedding, o.hidden)
+    shapes["start"] = (o.layers, len(cell.states), o.hidden)
     for k in range(a.dim):
         shapes |= _linear(f"head.in_proj.{k}", o.depth_width, o.hidden) | _linear(
             f"head.out_proj.{k}", a.levels, o.depth_width
@@ -113,7 +115,7 @@ def _tokens(a: Architecture) -> Shapes:
 
 
 def _tiered(a: Architecture) -> Shapes:
-    o = a.options
+    o, cell = a.options, _cell(a)
     shapes: Shapes = {"values": (a.levels,)}
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
@@ -122,8 +124,8 @@ def _tiered(a: Architecture) -> Shapes:
         shapes |= _linear(f"{name}.frame", o.tier_inputs, tier.input_size)
         if a.genre_size:
             shapes |= _linear(f"{name}.genre", o.tier_inputs, a.genre_size, bias=False)
-        shapes |= _cell(f"{name}.cell", GATES[o.cell], o.tier_inputs, tier.hidden)
-        shapes[f"{name}.start"] = (2 if o.cell == "lstm" else 1, tier.hidden)
+        shapes |= _layer(f"{name}.cell", cell, o.tier_inputs, tier.hidden)
+        shapes[f"{name}.start"] = (len(cell.states), tier.hidden)
         shapes |= _linear(f"{name}.out_proj", tier.ratio * tier.lower, tier.hidden)
     if o.coarse_features:
         shapes["coarse.logit_bias"] = (len(COARSE), a.n_bias_rows, COARSE[0].classes)

@@ -8,11 +8,14 @@ import os
 import torch
 
 from noizenet.base.errors import UsageError
+from noizenet.model import CELLS
+from noizenet.model.cells.description import Cell
+from noizenet.model.recurrent import RecurrentLayer
 from noizenet.training.options import Config
 
 
 def use_bf16(precision: str, config: Config) -> bool:
-    """Return whether to train in bfloat16; "auto" chooses it for LSTMs of 64 units or more on processors that have it.
+    """Return whether to train in bfloat16; "auto" chooses it for layers of 64 units or more of cells that gain by it.
 
     Raises
     ------
@@ -20,6 +23,7 @@ def use_bf16(precision: str, config: Config) -> bool:
         If bfloat16 is requested and this processor does not support it for the cell.
     """
     m = config.model
+    cell: Cell = CELLS.load(m.cell)
     if precision == "bf16" and not runs_bf16(m.cell):
         raise UsageError(
             f"training.precision: an {m.cell.upper()} does not run in bf16 on this processor; "
@@ -28,7 +32,7 @@ def use_bf16(precision: str, config: Config) -> bool:
     if precision != "auto":
         return precision == "bf16"
     units = min((h for _, h in m.tiers), default=m.hidden)
-    return m.cell == "lstm" and units >= 64 and m.head != "point" and has_bf16() and runs_bf16(m.cell)
+    return cell.bf16 and units >= 64 and m.head != "point" and has_bf16() and runs_bf16(m.cell)
 
 
 def has_bf16() -> bool:
@@ -50,10 +54,10 @@ def runs_bf16(cell: str) -> bool:
     oneDNN's LSTM refuses it on processors without AVX-512, and no flag of torch reports that.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        layer = getattr(torch.nn, cell.upper())(16, 16, batch_first=True)
+        layer = RecurrentLayer(cell, 16, 16)
         try:
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                y, _ = layer(torch.zeros(2, 4, 16))
+                y, _ = layer(torch.zeros(2, 4, 16), layer.zero_state(2))
             y.float().sum().backward()
         except RuntimeError:
             return False

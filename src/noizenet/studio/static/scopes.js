@@ -2,7 +2,6 @@
 
 import { $ } from "./app.js";
 
-const PARTS = ["h", "c", "i", "f", "g", "o"];
 const colors = Array.from({ length: 256 }, (_, v) => {
   const t = v / 255; // dark blue, violet, orange, light
   return `rgb(${Math.round(255 * Math.min(1, 1.6 * t))},${Math.round(255 * Math.max(0, 1.5 * t - 0.45))},${Math.round(255 * (0.15 + 0.9 * Math.max(0, t < 0.5 ? t : 1.4 * t - 0.55) * (t < 0.5 ? 1 : 0.7)))})`;
@@ -74,11 +73,12 @@ export class Scopes {
   gates() {
     const canvas = $("gates"), g = canvas.getContext("2d"), { width, height } = canvas;
     g.clearRect(0, 0, width, height);
-    const names = PARTS.filter((n) => this.states.some((s) => s[n]));
+    const names = Object.keys(this.states.at(-1) ?? {}); // states, then the gates of the model's cell
     const tall = height / Math.max(1, names.length), step = (width - 20) / 150;
     g.font = "13px system-ui, sans-serif";
     names.forEach((name, n) => {
-      const isGate = "ifo".includes(name);
+      // Sigmoid gates, from 0 to 1, are spread over the colours; states and candidates also have negative values.
+      const isGate = !["h", "c"].includes(name) && this.states.every((state) => (state[name] ?? []).every((v) => v >= 0));
       this.states.forEach((state, t) => {
         const units = state[name];
         if (!units) return;
