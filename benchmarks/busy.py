@@ -94,7 +94,7 @@ def work(recipe: str, changes: list[str], seconds: float, *, adapts: bool) -> fl
     import torch
 
     from noizenet.model.architecture import Architecture
-    from noizenet.model.network import make_network
+    from noizenet.model.factory import make_network
     from noizenet.representation.base import create
     from noizenet.training import OPTIMIZERS
     from noizenet.training.options import configure

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,76 @@ def test_the_lists_of_test_files_name_files_that_exist() -> None:
     from conftest import LONG_FILES, NUMERICAL_FILES
 
     assert not (LONG_FILES | NUMERICAL_FILES) - {p.stem for p in Path(__file__).parent.glob("test_*.py")}
+
+
+MOST_LINES, MOST_PARAMETERS = 60, 12
+LONGER = re.compile(r"# Over 60 lines: \S")
+
+
+def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    text = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno]), node
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count a body's lines without the docstring and without nested functions and classes."""
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    nested = [n for n in ast.walk(node) if n is not node and isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    outermost = [n for n in nested if not any(m is not n and n in ast.walk(m) for m in nested)]
+    lines = {i for part in body for i in range(part.lineno, (part.end_lineno or 0) + 1)}
+    return len(lines - {i for n in outermost for i in range(n.lineno, (n.end_lineno or 0) + 1)})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_functions_stay_short(path: Path) -> None:
+    """At most 60 lines (longer ones give the reason), and 12 parameters but for commands, where each is an option."""
+    command = path.relative_to(PACKAGE).parts[0] == "cli"
+    for text, node in functions(path):
+        assert body_lines(node) <= MOST_LINES or LONGER.search(text), node.name
+        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+        assert command or len([n for n in names if n != "self"]) <= MOST_PARAMETERS, node.name
+
+
+def test_no_import_cycle() -> None:
+    """Imports inside functions count, those for type checkers do not."""
+    graph: dict[str, set[str]] = {}
+    names = {
+        ".".join(("noizenet", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): p
+        for p in FILES
+    }
+    for name, path in names.items():
+        found = set[str]()
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {m for a in node.names if (m := f"{node.module}.{a.name}") in names} or {node.module}
+            elif isinstance(node, ast.Import):
+                found |= {a.name for a in node.names}
+        graph[name] = (found & names.keys()) - {name}
+    assert not cycle(graph)
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the names of one cycle, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(graph[name]):
+            if found := visit(other, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert not cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()})

@@ -26,7 +26,7 @@ from noizenet.generation.stream import Stream
 from noizenet.generation.tempo import beat_of_song, tempo_of_genre
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.tokens import TokenNetwork

@@ -25,7 +25,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.likelihood import likelihood
 from noizenet.generation.stream import Stream
 from noizenet.generation.tempo import beat_of_song
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.tokens import TokenNetwork

@@ -12,7 +12,8 @@ from scipy import stats
 from noizenet.base.errors import ConfigError, UsageError
 from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import Network, make_network
+from noizenet.model.factory import make_network
+from noizenet.model.network import Network
 from noizenet.model.numeric import draw_class
 from noizenet.model.plain import ordinal_code
 from noizenet.model.sampling import Sampling, probabilities

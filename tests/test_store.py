@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from noizenet.base.bundled import bundled
 from noizenet.base.errors import ModelError, UsageError
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.model.weights import expected_shapes
 from noizenet.store.model import FORMAT, load, save
 

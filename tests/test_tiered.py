@@ -21,11 +21,11 @@ from noizenet.generation.stream import Stream
 from noizenet.model import CELLS, coarse
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
+from noizenet.model.factory import make_network
 from noizenet.model.features import LPC_FLOOR, LPC_WINDOW, lpc_taper
 from noizenet.model.kernel_tiered import class_of, draw_mixture
 from noizenet.model.lpc import predictors
 from noizenet.model.mixture import MixtureHead, draw
-from noizenet.model.network import make_network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.tiered import TieredNetwork, random_tilt

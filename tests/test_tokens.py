@@ -22,7 +22,8 @@ from noizenet.generation.stream import Stream
 from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
-from noizenet.model.network import Network, make_network
+from noizenet.model.factory import make_network
+from noizenet.model.network import Network
 from noizenet.model.sampling import Sampling
 from noizenet.model.stack import Stack
 from noizenet.model.stepper import Stepper

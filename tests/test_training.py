@@ -24,7 +24,7 @@ from noizenet.corpus.corpus import Corpus
 from noizenet.generation.controls import Controls
 from noizenet.generation.stream import Stream
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.representation import REPRESENTATIONS
 from noizenet.store.model import load
 from noizenet.training import OPTIMIZERS, checkpoint, loop

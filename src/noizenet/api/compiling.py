@@ -52,7 +52,7 @@ def _compile_networks() -> None:
     """Generate with networks of random weights; their sizes do not matter."""
     from noizenet.model.architecture import Architecture
     from noizenet.model.batch import step_batch
-    from noizenet.model.network import make_network
+    from noizenet.model.factory import make_network
     from noizenet.model.stepper import Stepper
     from noizenet.model.weights import Weights
     from noizenet.representation.base import create

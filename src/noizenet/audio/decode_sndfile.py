@@ -8,8 +8,8 @@ from typing import Any
 from noizenet.audio.decode_av import reason
 from noizenet.audio.fold import default_layout, vorbis_layout
 from noizenet.audio.frames import DecodedBlock, Gap
+from noizenet.audio.link import RawFormat
 from noizenet.audio.source import Section, StalledError
-from noizenet.audio.structure import RawFormat
 from noizenet.base.errors import AudioError
 
 UNKNOWN_FRAMES = 2**62

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from noizenet.audio.frames import Gap
 from noizenet.audio.issue import Issue, lost, repaired
-from noizenet.audio.structure import Link, Structure
+from noizenet.audio.link import Link, Structure
 from noizenet.base.errors import AudioError
 
 MAX_SAMPLE = 1e10

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from noizenet.audio.link import MAX_CHUNKS
 from noizenet.audio.source import Section, Source
-from noizenet.audio.structure import MAX_CHUNKS, SEGMENT_PARTS, element
+from noizenet.audio.structure import SEGMENT_PARTS, element
 
 _CLUSTER = 0x1F43B675
 _GROUP = 0xA0

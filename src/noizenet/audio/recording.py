@@ -14,6 +14,7 @@ from noizenet.audio.findings import Findings
 from noizenet.audio.fold import Layout, convert_layout
 from noizenet.audio.frames import DecodedBlock, Gap
 from noizenet.audio.issue import Issue, lost, repaired
+from noizenet.audio.link import Link, Structure
 from noizenet.audio.resample import StreamResampler
 from noizenet.audio.seams import faded
 from noizenet.audio.sniff import (
@@ -29,7 +30,7 @@ from noizenet.audio.sniff import (
     unsupported_video,
 )
 from noizenet.audio.source import Source
-from noizenet.audio.structure import Link, Structure, examine
+from noizenet.audio.structure import examine
 from noizenet.audio.waveform import MAX_RATE_HZ, MIN_RATE_HZ
 from noizenet.base.errors import AudioError
 

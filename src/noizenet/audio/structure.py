@@ -3,82 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
 
-from noizenet.audio.issue import Issue, lost
+from noizenet.audio import structure_chunks, structure_frames, structure_voc
+from noizenet.audio.issue import lost
+from noizenet.audio.link import MAX_CHUNKS, MAX_LINKS, Link, Structure
 from noizenet.audio.sniff import SYNCED, Container, find_following, find_next_file
 from noizenet.audio.source import Source
-
-MAX_CHUNKS = 100_000
-"""Maximum chunks at one level in a valid file."""
-MAX_LINKS = 1000
-
-
-class RawFormat(NamedTuple):
-    """Format of samples without a header: libsndfile's subtype, sample rate in Hz, channels, byte order."""
-
-    subtype: str
-    rate: int
-    channels: int
-    order: str
-
-
-@dataclass(frozen=True)
-class Link:
-    """A part of a file that is a separate recording: its first byte, and the byte after its last.
-
-    `end_s` is the time stamp of its end in seconds, if its last bytes declare it. A link that continues a recording
-    after damage has the time of its start in seconds, `resumes_s`. `raw` is the format of a link without a header.
-    """
-
-    start: int
-    stop: int
-    end_s: float | None = None
-    resumes_s: float | None = None
-    raw: RawFormat | None = None
-
-
-def continuation(start: int, stop: int, raw: RawFormat | None) -> Link:
-    """Return a link without a header that continues the previous one."""
-    return Link(start, stop, resumes_s=0.0, raw=raw)
-
-
-@dataclass
-class Structure:
-    """The parsed structure of a file.
-
-    Attributes
-    ----------
-    links : list of Link
-        Consecutive recordings in the file; most files have one.
-    cut : bool or None
-        Whether bytes are missing at the end; None if unknown.
-    seconds : float or None
-        Declared length of the whole file.
-    length_from_decoder : bool
-        Whether the decoder reports the declared length instead.
-    checked_end : bool
-        Whether truncation shows as a broken last frame where `cut` is None.
-    options : dict
-        Options of FFmpeg's demuxer.
-    problem : str
-        Why the file cannot contain audio, as the message after the path; empty otherwise.
-    suspicion : str
-        Likely cause if the decoder cannot open the file.
-    issues : list of Issue
-        Issues found by parsing.
-    """
-
-    links: list[Link]
-    cut: bool | None = None
-    seconds: float | None = None
-    length_from_decoder: bool = False
-    checked_end: bool = False
-    options: dict[str, str] = field(default_factory=dict)
-    problem: str = ""
-    suspicion: str = ""
-    issues: list[Issue] = field(default_factory=list)
 
 
 def examine(source: Source, kind: Container, start: int) -> Structure:
@@ -328,27 +259,6 @@ def element(head: bytes) -> tuple[int, int | None, int]:
     return ident, None if size == (1 << (7 * more)) - 1 else size, width + more
 
 
-def _imported(name: str) -> Callable[[Source, int], Structure]:
-    """Import a longer look only when it is needed."""
-
-    def parse(source: Source, start: int) -> Structure:
-        from noizenet.audio import structure_chunks, structure_frames, structure_voc
-
-        found: Structure = {
-            "wav": structure_chunks.riff,
-            "rifx": structure_chunks.riff,
-            "w64": structure_chunks.w64,
-            "aiff": structure_chunks.aiff,
-            "caf": structure_chunks.caf,
-            "mp3": structure_frames.mp3,
-            "ogg": structure_frames.ogg,
-            "voc": structure_voc.voc,
-        }[name](source, start)
-        return found
-
-    return parse
-
-
 _PARSERS: dict[str, Callable[[Source, int], Structure]] = {
     "flac": _flac,
     "au": _au,
@@ -357,5 +267,11 @@ _PARSERS: dict[str, Callable[[Source, int], Structure]] = {
     "mp4": _mp4,
     "matroska": _matroska,
     **dict.fromkeys(("aac", "ac3", "eac3", "dts", "amr", "shorten"), _frames_only),
-    **{name: _imported(name) for name in ("wav", "rifx", "w64", "aiff", "caf", "mp3", "ogg", "voc")},
+    **dict.fromkeys(("wav", "rifx"), structure_chunks.riff),
+    "w64": structure_chunks.w64,
+    "aiff": structure_chunks.aiff,
+    "caf": structure_chunks.caf,
+    "mp3": structure_frames.mp3,
+    "ogg": structure_frames.ogg,
+    "voc": structure_voc.voc,
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from noizenet.audio.issue import lost, repaired
+from noizenet.audio.link import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 from noizenet.audio.sniff import ADVICE, find_following
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 
 STREAMING_SIZES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """Sizes that programs write while the length is unknown, up to the size of a header."""

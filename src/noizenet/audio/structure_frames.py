@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from noizenet.audio.issue import Issue, lost
+from noizenet.audio.link import Link, Structure
 from noizenet.audio.sniff import tag_size
 from noizenet.audio.source import Source
-from noizenet.audio.structure import Link, Structure
 from noizenet.audio.sync import Sync, sync_at
 
 SEARCH = 1 << 16

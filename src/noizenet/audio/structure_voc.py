@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from noizenet.audio.issue import lost
+from noizenet.audio.link import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 from noizenet.audio.source import Source
-from noizenet.audio.structure import MAX_CHUNKS, MAX_LINKS, Link, RawFormat, Structure, continuation
 
 _END, _SOUND, _MORE, _SILENCE, _REPEAT, _REPEAT_END, _EXTENDED, _NEW = 0, 1, 2, 3, 6, 7, 8, 9
 _CODINGS = {0: ("PCM_U8", 1), 4: ("PCM_16", 2), 6: ("ALAW", 1), 7: ("ULAW", 1)}

@@ -17,7 +17,7 @@ from noizenet.bench.bandwidth import read_schedule
 from noizenet.bench.figure import Measurement, time_alternately, time_call
 from noizenet.model.architecture import Architecture
 from noizenet.model.engine_tiered import TieredEngine
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import Weights
 from noizenet.representation.base import create
@@ -50,7 +50,7 @@ def measure(rounds: int) -> list[Measurement]:
         if precision == "fp32":
             engine = stepper.engine
             assert isinstance(engine, TieredEngine)
-            weights, blocks = engine._weights, engine.schedule()
+            weights, blocks = engine.packed.weights, engine.schedule()
             read_schedule(weights, blocks, 1000)
             ours, limit, ratio = time_alternately(
                 partial(stepper.run, SAMPLES), partial(read_schedule, weights, blocks, SAMPLES), rounds

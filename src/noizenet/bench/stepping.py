@@ -8,7 +8,7 @@ from torch import nn
 
 from noizenet.bench.figure import Measurement, time_alternately
 from noizenet.model.architecture import Architecture, ModelOptions
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.model.stepper import Stepper
 
 EAGER_STEPS, OUR_STEPS = 1_500, 30_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,24 +144,11 @@ def evaluate(
         reference = reference_set(
             corpus, options, lambda name, share: report_progress(f"analysing {name}", 0.6 * share)
         )
-    sounds, players = list[AnalyzedRecording](), dict[str, str]()
-    spectrograms = dict[str, tuple[Recording, NDArray[np.float32]]]()  # the first of each genre
-    for i, recording in enumerate(made):
-        recorder = _Recorder(round(PLAYER_S * recording.sample_rate))
-        recorded = replace(
-            recording,
-            blocks=lambda r=recording, recorder=recorder: recorder.record(r.blocks()),  # type: ignore[misc]
-        )
-        sounds.append(analyze(recorded, reference.tagger))
-        if len(samples := recorder.samples()):
-            players[recording.name] = report.data_url(samples, recording.sample_rate)
-            if len(spectrograms) < MAX_SPECTROGRAMS:
-                spectrograms.setdefault(
-                    recording.genre, (recording, samples[: round(SPECTROGRAM_S * recording.sample_rate)])
-                )
-        report_progress(f"analysing {recording.name}", 0.6 + 0.2 * (i + 1) / len(made))
+    analyzed = _analyze_made(
+        made, reference.tagger, lambda name, share: report_progress(f"analysing {name}", 0.6 + 0.2 * share)
+    )
     inputs = MetricInputs(
-        reference.train, reference.held_out, sounds, reference.controls, corpus, model, cost or {},
+        reference.train, reference.held_out, analyzed.sounds, reference.controls, corpus, model, cost or {},
         reference.tagger is not None,
         options.seed,
     )  # fmt: skip
@@ -179,17 +166,45 @@ def evaluate(
             f"{unlabelled} of {len(made)} recordings have no genre of this collection: genre accuracy leaves them out"
         )
         warnings = [*warnings, note]
-    result = _result(title, found, sounds, options) | {"cost": dict(cost or {})}
+    result = _result(title, found, analyzed.sounds, options) | {"cost": dict(cost or {})}
     result |= {"warnings": list(warnings), "skipped": [list(s) for s in skipped]}
     result = dict(plain(result))
     make_folder(out)
     write_json(out / "report.json", result)
-    players |= _worst_pair_players(found, corpus, {m.name: m for m in made}, options.real_seconds)
-    pictures = [("Spectrograms", draw_spectrograms(_pairs(spectrograms, corpus)))]
+    worst = _worst_pair_players(found, corpus, {m.name: m for m in made}, options.real_seconds)
+    pictures = [("Spectrograms", draw_spectrograms(_pairs(analyzed.spectrograms, corpus)))]
     if found.details["distributions"]:
         pictures.append(("Music over time", draw_distributions(found.details["distributions"])))
-    write_text(out / "report.html", report.page(result, pictures, players))
+    write_text(out / "report.html", report.page(result, pictures, analyzed.players | worst))
     return result
+
+
+class _Analyzed(NamedTuple):
+    """Analysed recordings, their players by name, and the first recording of each genre with its beginning."""
+
+    sounds: list[AnalyzedRecording]
+    players: dict[str, str]
+    spectrograms: dict[str, tuple[Recording, NDArray[np.float32]]]
+
+
+def _analyze_made(
+    made: Sequence[Recording], tagger: Tagger | None, on_analyzed: Callable[[str, float], None]
+) -> _Analyzed:
+    found = _Analyzed([], {}, {})
+    for i, recording in enumerate(made):
+        recorder = _Recorder(round(PLAYER_S * recording.sample_rate))
+        recorded = replace(
+            recording,
+            blocks=lambda r=recording, recorder=recorder: recorder.record(r.blocks()),  # type: ignore[misc]
+        )
+        found.sounds.append(analyze(recorded, tagger))
+        if len(samples := recorder.samples()):
+            found.players[recording.name] = report.data_url(samples, recording.sample_rate)
+            if len(found.spectrograms) < MAX_SPECTROGRAMS:
+                beginning = samples[: round(SPECTROGRAM_S * recording.sample_rate)]
+                found.spectrograms.setdefault(recording.genre, (recording, beginning))
+        on_analyzed(recording.name, (i + 1) / len(made))
+    return found
 
 
 def _pairs(

@@ -11,9 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from noizenet.base.errors import UsageError
 from noizenet.model import kernel_batch
-from noizenet.model.engine import class_frames
+from noizenet.model.engine import class_frames, sampling_numbers
 from noizenet.model.engine_tiered import TieredEngine
 from noizenet.model.engine_tokens import TokenEngine
+from noizenet.model.kernel_tiered import TieredDraws, TieredState
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import DEFAULT_SAMPLING, Stepper
 
@@ -52,24 +53,28 @@ def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = DEF
         raise UsageError("streams form a batch only if all are at the same position")
     memory = {k: np.stack([e.memory[k] for e in engines], -1) for k in first.memory if k != "position"}
     position = first.memory["position"].copy()
-    draws = [s.draw(count) for s in steppers]
-    uniforms, coarse = (np.stack([d[i] for d in draws], -1) for i in range(2))
+    uniforms, coarse = (np.stack(drawn, -1) for drawn in zip(*(s.draw(count) for s in steppers), strict=True))
     out = np.zeros((count, len(engines)), np.int64)
-    widest = max(len(v) for v in first.scratch.values())
-    wide = [np.zeros((widest, len(engines)), np.float32) for _ in range(6)]
     genre = np.stack([e.genre for e in engines if isinstance(e, TieredEngine)], -1)
-    run: Any = kernel_batch.run_batch
+    no_classes = np.zeros(0, np.int64)
     with threadpool_limits(1, user_api="blas"):  # products this small are slower with threads
-        run(
-            *first.packed(genre), memory["h"], memory["c"], memory["ring"], position, memory["taps"], memory["recent"],
-            memory["condition"], memory["coarse_drawn"], coarse, *first.lpc, memory["lpc"],
-            memory["lpc_stats"], first.scratch["lpc_work"], uniforms, float(sampling.temperature), int(sampling.top_k),
-            float(sampling.top_p), *wide, np.zeros(widest, np.float32), np.zeros(64, np.float32), out,
+        kernel_batch.run_batch(
+            first.cell, first.mixture, first.packed, first.tables._replace(genre=genre),
+            TieredState(**{name: position if name == "position" else memory[name] for name in TieredState._fields}),
+            TieredDraws(no_classes, uniforms, no_classes, coarse), sampling_numbers(sampling),
+            _scratch(first, len(engines)), out,
         )  # fmt: skip
     for i, (stepper, engine) in enumerate(zip(steppers, engines, strict=True)):
         engine.memory = {k: np.ascontiguousarray(v[..., i]) for k, v in memory.items()} | {"position": position.copy()}
         stepper.advance(count)
     return np.stack([class_frames(column, first.levels) for column in out.T])
+
+
+def _scratch(engine: TieredEngine, streams: int) -> kernel_batch.BatchScratch:
+    widest = max(len(v) for v in engine.scratch.values())
+    wide = (np.zeros((widest, streams), np.float32) for _ in range(6))
+    narrow = (np.zeros(size, np.float32) for size in (widest, 64, streams))
+    return kernel_batch.BatchScratch(*wide, *narrow, engine.scratch["lpc_work"])
 
 
 def _tokens(

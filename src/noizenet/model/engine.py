@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from noizenet.base.errors import UsageError
 from noizenet.model import CELLS
 from noizenet.model.cells.description import Cell
-from noizenet.model.numeric import cell_kind
+from noizenet.model.numeric import SamplingNumbers, cell_kind
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, PRECISIONS, Weights
 
@@ -46,7 +46,7 @@ class Engine(ABC):
         if precision not in PRECISIONS:
             raise UsageError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
         self._a = weights.architecture
-        self._cell = cell_kind(self._a.options.cell)
+        self.cell = cell_kind(self._a.options.cell)
         self._start = np.asarray(start)
         self.nll_sum = np.zeros(2)
 
@@ -110,6 +110,11 @@ def class_inputs(forced: NDArray[Any] | None, noise: F32) -> tuple[NDArray[np.in
     """Return teacher-forced classes and injected noise as the kernels take them, int64 [n or 0]."""
     forced_classes = np.zeros(0, np.int64) if forced is None else np.ascontiguousarray(forced[:, 0], np.int64)
     return forced_classes, noise.reshape(-1).astype(np.int64)
+
+
+def sampling_numbers(sampling: Sampling) -> SamplingNumbers:
+    """Return the settings of sampling as the kernels take them."""
+    return SamplingNumbers(float(sampling.temperature), int(sampling.top_k), float(sampling.top_p))
 
 
 def class_frames(classes: NDArray[np.int64], levels: int) -> NDArray[Any]:

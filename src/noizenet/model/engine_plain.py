@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.kernels.products import Pack
-from noizenet.model.engine import Engine, class_frames, class_inputs, layer_arrays
-from noizenet.model.kernel import run_classes, run_vectors
+from noizenet.model.engine import Engine, class_frames, class_inputs, layer_arrays, sampling_numbers
+from noizenet.model.kernel import PlainScratch, PlainState, run_classes, run_vectors
+from noizenet.model.numeric import Draws, Outputs, Packed
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -36,9 +37,8 @@ class PlainEngine(Engine):
             layout += [pack.add(w_ih, b_ih[: len(w_ih)]), pack.add(w_hh, b_hh)]
         layout.append(pack.add(weights["head.linear.weight"], weights["head.linear.bias"]))
         self._genres = weights.get("genre.weight")
-        self._layout = np.asarray(layout, np.int64)
-        self._weights, self._scales, self._biases = pack.arrays()
-        width = self._cell.gates * a.options.hidden
+        self._packed = Packed(*pack.arrays(), np.asarray(layout, np.int64))
+        width = self.cell.gates * a.options.hidden
         self.scratch = {
             "z": np.zeros(width, np.float32), "zh": np.zeros(width, np.float32),
             "output": np.zeros(a.outputs, np.float32), "raw": np.zeros(a.outputs, np.float32),
@@ -66,40 +66,26 @@ class PlainEngine(Engine):
     @property
     def bytes_per_frame(self) -> float:
         """All matrices, and a row of the table."""
-        return float(self._weights.nbytes + (self._table[0].nbytes if len(self._table) else 0))
+        return float(self._packed.weights.nbytes + (self._table[0].nbytes if len(self._table) else 0))
 
     def run(
         self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], coarse: NDArray[np.float64],
         noise: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` frames."""
-        m, s = self.memory, self.scratch
-        packed = (self._cell, self._weights, self._scales, self._biases, self._layout)
-        if self._a.kind == "classes":
+        m, s, a = self.memory, self.scratch, self._a
+        state = PlainState(m["h"], m["c"], m["current"])
+        scratch = PlainScratch(s["z"], s["zh"], s["output"], s["raw"])
+        if a.kind == "classes":
             forced_classes, class_noise = class_inputs(forced, noise)
             classes = np.zeros(count, np.int64)
             run_classes(
-                *packed, self._table, self._genre, m["h"], m["c"], m["current"], forced_classes, uniforms, class_noise,
-                float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-                s["z"], s["zh"], s["output"], s["raw"], self.nll_sum, classes, record,
+                self.cell, self._packed, self._table, self._genre, state, Draws(forced_classes, uniforms, class_noise),
+                sampling_numbers(sampling), scratch, Outputs(self.nll_sum, classes, record),
             )  # fmt: skip
-            return class_frames(classes, self._a.levels)
-        forced_rows = (
-            np.zeros((0, self._a.dim), np.float32) if forced is None else np.ascontiguousarray(forced, np.float32)
-        )
-        out = np.zeros((count, self._a.dim), np.float32)
-        run_vectors(
-            *packed,
-            self._genre,
-            m["h"],
-            m["c"],
-            m["current"],
-            forced_rows,
-            noise,
-            s["z"],
-            s["zh"],
-            s["output"],
-            out,
-            record,
-        )
+            return class_frames(classes, a.levels)
+        forced_rows = np.zeros((0, a.dim), np.float32) if forced is None else np.ascontiguousarray(forced, np.float32)
+        out = np.zeros((count, a.dim), np.float32)
+        draws, outputs = Draws(forced_rows, uniforms, noise), Outputs(self.nll_sum, out, record)
+        run_vectors(self.cell, self._packed, self._genre, state, draws, scratch, outputs)
         return out

@@ -8,9 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.kernels.products import COLUMNS, ROWS, Pack, W
-from noizenet.model.engine import Engine, class_frames, class_inputs, layer_arrays
+from noizenet.model.engine import Engine, class_frames, class_inputs, layer_arrays, sampling_numbers
 from noizenet.model.features import COARSE, LPC_WINDOW, edges_of, features_of, lpc_taper
-from noizenet.model.kernel_tiered import ADAPT, COARSE_PROJ, OUT_PROJ, TIER, run_tiered
+from noizenet.model.kernel_tiered import (
+    ADAPT,
+    COARSE_PROJ,
+    OUT_PROJ,
+    TIER,
+    TieredDraws,
+    TieredScratch,
+    TieredState,
+    TieredTables,
+    run_tiered,
+)
+from noizenet.model.numeric import Outputs, Packed
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -39,36 +50,41 @@ class TieredEngine(Engine):
         layout.append(pack.add(weights["latest.weight"]))
         for name in ("head.linear", *(f"layers.{i}" for i in range(o.depth))):
             layout.append(pack.add(weights[f"{name}.weight"], weights[f"{name}.bias"]))
+        self.packed = Packed(*pack.arrays(), np.asarray(layout, np.int64))
         self._layer_biases = [weights[f"tiers.{k}.frame.bias"] for k in range(len(o.tiers))] + [weights["latest.bias"]]
         self._genre_weights = [weights.get(f"tiers.{k}.genre.weight") for k in range(len(o.tiers))]
         self._genre_weights.append(weights.get("genre_proj.weight"))
         self._genres = weights.get("genre.weight")
         self._logit_bias = weights.get("coarse.logit_bias")
-        self._base_taps = np.zeros(0, np.float32)
-        if a.order:
-            adapt = weights.get("adapt.bias")
-            self._base_taps = weights["taps"] if adapt is None else weights["taps"] + adapt
         self._values = weights["values"]
-        self._features, self._edges = features_of(self._values), edges_of(self._values)
         self._starts = [weights[f"tiers.{k}.start"] for k in range(len(o.tiers))]
-        self._coarse_table = _coarse_tables(weights)
-        tables = [weights[f"tables.{i}.weight"] for i in range(o.embedded)]
-        self._tables = np.stack(tables) if tables else np.zeros((0, 1, 1), np.float32)
-        self._mixture = o.head == "mixture"
-        self.lpc = (lpc_taper(), a.lpc_hop, a.n_learned_mixtures)
-        self._layout, self._tiers = np.asarray(layout, np.int64), np.asarray(o.tiers, np.int64)
-        self._weights, self._scales, self._biases = pack.arrays()
+        self.mixture = o.head == "mixture"
+        self.tables = self._make_tables(weights)
         self._history = a.history + 1
         units = max(h for _, h in o.tiers)
         most_inputs = max(a.latest_size, *(tier.input_size for tier in a.tiers))
-        widest = max(
-            o.width, o.tier_inputs, self._cell.gates * units, 3 * o.mixtures, o.prediction_order, most_inputs, 64
-        )
+        gates = self.cell.gates * units
+        widest = max(o.width, o.tier_inputs, gates, 3 * o.mixtures, o.prediction_order, most_inputs, 64)
         wide = {k: np.zeros(widest, np.float32) for k in ("x", "z", "zh", "a", "b")}
-        narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "raw")}
+        narrow = {k: np.zeros(self._a.outputs, np.float32) for k in ("output", "raw_output")}
         self.scratch = {**wide, **narrow, "lpc_work": np.zeros(LPC_WINDOW + 2 * a.lpc + 1)}
         self.set_genre(np.zeros(self._a.genres, np.float32))
         self.reset()
+
+    def _make_tables(self, weights: Weights) -> TieredTables:
+        """Return the kernel's arrays besides the matrices; the genre's terms are those of a run."""
+        a, o = self._a, self._a.options
+        base_taps = np.zeros(0, np.float32)
+        if a.order:
+            adapt = weights.get("adapt.bias")
+            base_taps = weights["taps"] if adapt is None else weights["taps"] + adapt
+        embedded = [weights[f"tables.{i}.weight"] for i in range(o.embedded)]
+        previous, coarse = _coarse_tables(weights)
+        return TieredTables(
+            np.asarray(o.tiers, np.int64), o.tier_context, None, features_of(self._values),
+            np.stack(embedded) if embedded else np.zeros((0, 1, 1), np.float32), base_taps, edges_of(self._values),
+            previous, coarse, lpc_taper(), a.lpc_hop, a.n_learned_mixtures,
+        )  # fmt: skip
 
     def reset(self) -> None:
         """Reset the memory to the start of a track."""
@@ -81,13 +97,13 @@ class TieredEngine(Engine):
         first = int(self._start.reshape(-1)[0])
         self.memory = {
             "h": h, "c": c,
-            "ring": np.tile(self._features[first], 2 * self._history),
+            "ring": np.tile(self.tables.features[first], 2 * self._history),
             "position": np.zeros(2, np.int64),
-            "taps": np.zeros_like(self._base_taps),
+            "taps": np.zeros_like(self.tables.base_taps),
             "lpc": np.zeros(self._a.lpc), "lpc_stats": np.zeros(2),
-            "condition": np.zeros((len(self._tiers) + 1, self._coarse_table[1].shape[-1]), np.float32),
+            "condition": np.zeros((len(self._starts) + 1, self.tables.coarse.shape[-1]), np.float32),
             "coarse_drawn": np.zeros(len(COARSE), np.int64),
-            "recent": np.full(len(self._tables), first, np.int64),
+            "recent": np.full(len(self.tables.tables), first, np.int64),
         }  # fmt: skip
 
     def set_genre(self, mix: F32) -> None:
@@ -105,16 +121,8 @@ class TieredEngine(Engine):
 
     def shares_weights(self, other: Engine) -> bool:
         """Return whether another engine shares these packed weights, in float32."""
-        ours: NDArray[Any] = self._weights
-        return isinstance(other, TieredEngine) and ours is other._weights and ours.dtype == np.float32
-
-    def packed(self, genre: F32) -> tuple[Any, ...]:
-        """Return the constant arguments of both loops, given the genre's terms (of one stream or all)."""
-        return (
-            self._cell, self._mixture, self._weights, self._biases, self._layout, self._tiers,
-            self._a.options.tier_context, genre, self._features, self._tables, self._base_taps, self._edges,
-            *self._coarse_table,
-        )  # fmt: skip
+        ours: NDArray[Any] = self.packed.weights
+        return isinstance(other, TieredEngine) and ours is other.packed.weights and ours.dtype == np.float32
 
     @property
     def levels(self) -> int:
@@ -126,26 +134,26 @@ class TieredEngine(Engine):
 
         Once in `period` samples one of a matrix's `parts` is read, in turn.
         """
-        bottom = len(self._tiers) * TIER
-        periods = {bottom + ADAPT: (int(self._tiers[0, 0]), 1)}
+        bottom = len(self.tables.tiers) * TIER
+        periods = {bottom + ADAPT: (int(self.tables.tiers[0, 0]), 1)}
         below = 1
-        for k, samples in enumerate(map(int, self._tiers[:, 0])):
+        for k, samples in enumerate(map(int, self.tables.tiers[:, 0])):
             periods |= {k * TIER + j: (samples, 1) for j in range(TIER)}
             periods[k * TIER + OUT_PROJ] = (below, samples // below)
             below = samples
         periods |= {bottom + COARSE_PROJ + s: (below, 1) for s in range(len(COARSE))}
-        rows = [(row[W], row[ROWS] * row[COLUMNS], *periods.get(j, (1, 1))) for j, row in enumerate(self._layout)]
+        rows = [(row[W], row[ROWS] * row[COLUMNS], *periods.get(j, (1, 1))) for j, row in enumerate(self.packed.layout)]
         return np.asarray([row for row in rows if row[1]], np.int64)
 
     @property
     def bytes_per_frame(self) -> float:
         """Each tier's weights at its own rate, the per-sample network's at every sample."""
         _, weights, period, parts = self.schedule().T
-        return float((weights / period / parts).sum() * self._weights.itemsize) + self._tables[:, 0].nbytes
+        return float((weights / period / parts).sum() * self.packed.weights.itemsize) + self.tables.tables[:, 0].nbytes
 
     def coarse_steps(self, count: int) -> int:
         """Count the slowest tier's steps."""
-        step, now = int(self._tiers[-1, 0]), int(self.memory["position"][1])
+        step, now = int(self.tables.tiers[-1, 0]), int(self.memory["position"][1])
         return -(-(now + count) // step) - -(-now // step) if self._a.options.coarse_features else 0
 
     def _coarse_classes(self, forced: NDArray[Any]) -> NDArray[np.float64]:
@@ -156,7 +164,7 @@ class TieredEngine(Engine):
 
         from noizenet.model.coarse import classify, measure
 
-        step, now = int(self._tiers[-1, 0]), int(self.memory["position"][1])
+        step, now = int(self.tables.tiers[-1, 0]), int(self.memory["position"][1])
         samples = torch.from_numpy(self._values[forced[-now % step :, 0].astype(np.int64)])
         whole = len(samples) // step * step
         parts = [samples[:whole].reshape(-1, step)]
@@ -170,17 +178,15 @@ class TieredEngine(Engine):
         noise: F32, sampling: Sampling, record: F32,
     ) -> NDArray[Any]:  # fmt: skip
         """Run `count` samples."""
-        m, s = self.memory, self.scratch
+        m = self.memory
         forced_classes, class_noise = class_inputs(forced, noise)
         out = np.zeros(count, np.int64)
-        coarse = np.ascontiguousarray(coarse, np.float64)
-        run: Any = run_tiered
-        run(
-            *self.packed(self.genre), self._scales, m["h"], m["c"], m["ring"], m["position"], m["taps"], m["recent"],
-            m["condition"], m["coarse_drawn"], coarse if forced is None else self._coarse_classes(forced), *self.lpc,
-            m["lpc"], m["lpc_stats"], s["lpc_work"], forced_classes, uniforms, class_noise,
-            float(sampling.temperature), int(sampling.top_k), float(sampling.top_p),
-            s["x"], s["z"], s["zh"], s["a"], s["b"], s["output"], s["raw"], self.nll_sum, out, record,
+        coarse = np.ascontiguousarray(coarse, np.float64) if forced is None else self._coarse_classes(forced)
+        run_tiered(
+            self.cell, self.mixture, self.packed, self.tables._replace(genre=self.genre),
+            TieredState(**{name: m[name] for name in TieredState._fields}),
+            TieredDraws(forced_classes, uniforms, class_noise, coarse), sampling_numbers(sampling),
+            TieredScratch(**self.scratch), Outputs(self.nll_sum, out, record),
         )  # fmt: skip
         return class_frames(out, self._a.levels)
 

@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from noizenet.kernels.products import Pack
 from noizenet.model.engine import Engine, as_frame_type, layer_arrays
-from noizenet.model.kernel_tokens import run_tokens
+from noizenet.model.kernel_tokens import (
+    Beat,
+    HeadTables,
+    StackTables,
+    TokenSampling,
+    TokenScratch,
+    TokenState,
+    run_tokens,
+)
 from noizenet.model.lookback import FRAMES_PER_BEAT, UNKNOWN, frames_before, steps_of
+from noizenet.model.numeric import Draws, Outputs, Packed
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
 
@@ -52,26 +61,13 @@ class TokenEngine(Engine):
             layout.append(pack.add(weights["lookback.weight"]))
         for k in range(a.dim if o.depth_block == "gated" else 0):
             layout += [pack.add(weights[f"head.{part}.{k}.weight"]) for part in ("up", "down")]
-        self._layout = np.asarray(layout, np.int64)
-        self._weights, self._scales, self._biases = pack.arrays()
-        self._codes = np.stack([weights[f"codes.{k}.weight"] for k in range(a.dim)])
-        tables = [weights[f"head.code_embeddings.{i}.weight"] for i in range(a.n_code_tables)]
-        self._code_embeddings = np.stack(tables) if tables else np.zeros((0, a.levels, o.depth_width), np.float32)
+        self._packed = Packed(*pack.arrays(), np.asarray(layout, np.int64))
         self._start_state, self._genres = weights["start"], weights.get("genre.weight")
         conditioned = range(a.dim if self._genres is not None else 0)
         self._genre_projs = [weights[f"head.genre_proj.{k}.weight"] for k in conditioned]  # K of [D, E]
-        self._stack_phase, self._head_phase = self._tables(weights, "phase_embedding", o.clock)
-        self._stack_phrase, self._head_phrase = self._tables(weights, "phrase_embedding", o.phrase)
         self._n_lookbacks = len(o.lookback_beats)
         self._history_length = FRAMES_PER_BEAT * max(o.lookback_beats, default=0)
-        self._head_lookback = np.zeros((0, a.dim, a.levels + 1, o.depth_width), np.float32)
-        if self._n_lookbacks:
-            tables = [weights[f"head.lookback.{i}.weight"] for i in range(self._n_lookbacks * a.dim)]
-            self._head_lookback = np.stack(tables).reshape(self._n_lookbacks, *self._head_lookback.shape[1:])
-        gated = range(a.dim if o.depth_block == "gated" else 0)
-        self._norms = (
-            np.stack([weights[f"head.norm.{k}"] for k in gated]) if gated else np.zeros((0, o.depth_width), "f4")
-        )
+        self._stack, self._head = self._tables(weights)
         self.pace = 0.0  # beats per frame
         self.scratch: dict[str, NDArray[Any]] = {}
         self.genre_projs = np.zeros((a.dim, o.depth_width), np.float32)
@@ -137,7 +133,26 @@ class TokenEngine(Engine):
         if self._n_lookbacks:
             self.memory["steps"] = np.concatenate([self.memory["steps"], schedule.steps])[-self._history_length :]
 
-    def _tables(self, weights: Weights, name: str, rows: int) -> tuple[F32, F32]:
+    def _tables(self, weights: Weights) -> tuple[StackTables, HeadTables]:
+        """Return the embeddings of the stack and of the head; the genre's are those of the streams in a run."""
+        a, o = self._a, self._a.options
+        codes = np.stack([weights[f"codes.{k}.weight"] for k in range(a.dim)])
+        tables = [weights[f"head.code_embeddings.{i}.weight"] for i in range(a.n_code_tables)]
+        code_embeddings = np.stack(tables) if tables else np.zeros((0, a.levels, o.depth_width), np.float32)
+        stack_phase, head_phase = self._position_tables(weights, "phase_embedding", o.clock)
+        stack_phrase, head_phrase = self._position_tables(weights, "phrase_embedding", o.phrase)
+        lookback = np.zeros((0, a.dim, a.levels + 1, o.depth_width), np.float32)
+        if self._n_lookbacks:
+            tables = [weights[f"head.lookback.{i}.weight"] for i in range(self._n_lookbacks * a.dim)]
+            lookback = np.stack(tables).reshape(self._n_lookbacks, *lookback.shape[1:])
+        gated = range(a.dim if o.depth_block == "gated" else 0)
+        norms = np.zeros((0, o.depth_width), np.float32)
+        if gated:
+            norms = np.stack([weights[f"head.norm.{k}"] for k in gated])
+        head = HeadTables(code_embeddings, o.depth_shared, None, head_phase, head_phrase, lookback, norms)
+        return StackTables(codes, stack_phase, stack_phrase), head
+
+    def _position_tables(self, weights: Weights, name: str, rows: int) -> tuple[F32, F32]:
         """Return the embeddings of a position in time: stack [rows + 1, E], head [K, rows + 1, D]; zeros if unused."""
         o, codebooks = self._a.options, range(self._a.dim)
         if not rows:
@@ -155,12 +170,13 @@ class TokenEngine(Engine):
     @property
     def bytes_per_frame(self) -> float:
         """All matrices, and a row of each code table."""
-        rows = self._codes[:, 0].nbytes + (self._code_embeddings[:, 0].nbytes if len(self._code_embeddings) else 0)
-        return float(self._weights.nbytes + rows)
+        head = self._head.codes
+        rows = self._stack.codes[:, 0].nbytes + (head[:, 0].nbytes if len(head) else 0)
+        return float(self._packed.weights.nbytes + rows)
 
     def shares_tokens(self, other: Engine) -> bool:
         """Return whether both are token networks that share their packed weights."""
-        return isinstance(other, TokenEngine) and other._weights is self._weights
+        return isinstance(other, TokenEngine) and other._packed.weights is self._packed.weights
 
     def run(
         self, count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64], coarse: NDArray[np.float64],
@@ -170,6 +186,15 @@ class TokenEngine(Engine):
         forced_codes = None if forced is None else forced[None]
         out = self.run_batch([self], count, forced_codes, uniforms, noise[None], sampling, record[None])
         return np.asarray(out[0])
+
+    def _scratch(self, streams: int) -> TokenScratch:
+        o = self._a.options
+        width, depth, rows = self.cell.gates * o.hidden, o.depth_width, 3 * streams
+        shapes = (
+            (streams, o.embedding), (streams, self._n_lookbacks * o.embedding), (streams, o.hidden), (streams, width),
+            (streams, width), (rows, depth), (rows, depth), (rows, 2 * depth), (rows, self._a.levels), self._a.levels,
+        )  # fmt: skip
+        return TokenScratch(*(np.zeros(shape, np.float32) for shape in shapes))
 
     def run_batch(
         self, engines: Sequence[TokenEngine], count: int, forced: NDArray[Any] | None, uniforms: NDArray[np.float64],
@@ -188,28 +213,25 @@ class TokenEngine(Engine):
         history_before = memory.get("history", np.zeros((streams, 0, codebooks), np.int16))
         history = np.concatenate([history_before, np.zeros((streams, count, codebooks), np.int16)], 1)
         nll_sum, (temperatures, top_p) = np.zeros((streams, 2)), sampling.by_code(codebooks)
-        width, depth = self._cell.gates * o.hidden, o.depth_width
-        x, lookback_embedding, layer_output, z, zh, hidden, y, wide, logits, raw_logits = (
-            np.zeros(shape, np.float32)
-            for shape in (
-                (streams, o.embedding), (streams, self._n_lookbacks * o.embedding), (streams, o.hidden),
-                (streams, width), (streams, width), (3 * streams, depth), (3 * streams, depth),
-                (3 * streams, 2 * depth), (3 * streams, self._a.levels), self._a.levels,
-            )
+        beat = Beat(
+            np.stack([c.beat_phase for c in schedules]), np.stack([c.phrase_beat for c in schedules]),
+            np.stack([c.lookback_codes for c in schedules]), history,
         )  # fmt: skip
-        run_tokens(
-            self._cell, o.residual, np.asarray(self._a.dilations),
-            self._weights, self._scales, self._biases, self._layout, self._codes, self._code_embeddings, o.depth_shared,
-            np.stack([e.genre_projs for e in engines]), self._stack_phase, self._head_phase,
-            np.stack([c.beat_phase for c in schedules]),
-            self._stack_phrase, self._head_phrase, np.stack([c.phrase_beat for c in schedules]), self._head_lookback,
-            np.stack([c.lookback_codes for c in schedules]), history, self._norms,
-            memory["h"], memory["c"], memory["current"], forced_codes,
-            uniforms.reshape(streams, count, codebooks) if uniforms.size else np.zeros((0, 0, codebooks)), class_noise,
+        state = TokenState(memory["h"], memory["c"], memory["current"])
+        draws = Draws(
+            forced_codes,
+            uniforms.reshape(streams, count, codebooks) if uniforms.size else np.zeros((0, 0, codebooks)),
+            class_noise,
+        )
+        numbers = TokenSampling(
             np.asarray(temperatures), int(sampling.top_k), np.asarray(top_p),
             self.genre_guidance(sampling), self.beat_guidance(sampling),
-            x, lookback_embedding, layer_output, z, zh, hidden, y, wide, logits, raw_logits,
-            nll_sum, out, record if record.size else np.zeros((0, 0, 0), np.float32),
+        )  # fmt: skip
+        head = self._head._replace(genre=np.stack([e.genre_projs for e in engines]))
+        outputs = Outputs(nll_sum, out, record if record.size else np.zeros((0, 0, 0), np.float32))
+        run_tokens(
+            self.cell, o.residual, np.asarray(self._a.dilations), self._packed, self._stack, head, beat, state, draws,
+            numbers, self._scratch(streams), outputs,
         )  # fmt: skip
         if self._n_lookbacks:
             memory["history"] = history[:, -self._history_length :]

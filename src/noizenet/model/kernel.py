@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from noizenet.kernels.functions import compiled
 from noizenet.kernels.products import add_product, begin
@@ -12,78 +12,111 @@ from noizenet.model.numeric import NLL_EVERY, draw_class, nll, recur
 W_IH, W_HH = 0, 1
 
 
+class PlainState(NamedTuple):
+    """State of a stream: h and c [layers, H], and the current frame: a class [1] or a vector [D]."""
+
+    h: Any
+    c: Any
+    current: Any
+
+
+class PlainScratch(NamedTuple):
+    """Scratch: z and zh [G · H]; output and raw_output [O]."""
+
+    z: Any
+    zh: Any
+    output: Any
+    raw_output: Any
+
+
 @compiled
-def _upper_layers(
-    cell: Any, weights: Any, scales: Any, biases: Any, layout: Any, h: Any, c: Any, z: Any, zh: Any
-) -> None:
+def _upper_layers(cell: Any, packed: Any, state: Any, scratch: Any) -> None:
     """Finish the bottom layer's step (z holds its input part), then run every layer above it."""
+    h, c, z, zh = state.h, state.c, scratch.z, scratch.zh
     width = cell.gates * h.shape[1]
-    recur(cell, weights, scales, biases, layout[W_HH], h[0], c[0], z, zh)
+    recur(cell, packed, packed.layout[W_HH], h[0], c[0], z, zh)
     for layer in range(1, h.shape[0]):
-        begin(biases, layout[2 * layer + W_IH], 0, width, z)
-        add_product(weights, scales, layout[2 * layer + W_IH], 0, width, h[layer - 1], z)
-        recur(cell, weights, scales, biases, layout[2 * layer + W_HH], h[layer], c[layer], z, zh)
+        inputs = packed.layout[2 * layer + W_IH]
+        begin(packed.biases, inputs, 0, width, z)
+        add_product(packed.weights, packed.scales, inputs, 0, width, h[layer - 1], z)
+        recur(cell, packed, packed.layout[2 * layer + W_HH], h[layer], c[layer], z, zh)
+
+
+@compiled
+def _head(packed: Any, h: Any, output: Any) -> None:
+    """Compute the output [O] from the states h [layers, H]."""
+    row, rows = packed.layout[2 * h.shape[0]], output.shape[0]
+    begin(packed.biases, row, 0, rows, output)
+    add_product(packed.weights, packed.scales, row, 0, rows, h[h.shape[0] - 1], output)
 
 
 @compiled
 def run_classes(
-    cell: Any, weights: Any, scales: Any, biases: Any, layout: Any, table: Any, genre: Any,
-    h: Any, c: Any, current: Any, forced: Any, uniforms: Any, noise: Any,
-    temperature: Any, top_k: Any, top_p: Any, z: Any, zh: Any, logits: Any, raw_logits: Any, nll_sum: Any,
-    out: Any, record: Any,
-) -> None:  # fmt: skip
+    cell: Any, packed: Any, table: Any, genre: Any, state: Any, draws: Any, sampling: Any, scratch: Any, outputs: Any
+) -> None:
     """Run ``len(out)`` steps over classes.
 
-    `table` [V, G·H] and `genre` [G·H] are the input parts of the bottom layer that a class and the genre contribute.
-    `forced` holds the classes of teacher forcing, or is empty to sample. `noise` is added to the chosen class, or is
-    empty. `record` [n, V] receives the logits, or is empty. `nll_sum` accumulates nats and the number of their terms.
+    Parameters
+    ----------
+    cell : CellKind
+    packed : Packed
+    table, genre : float32
+        Input parts of the bottom layer that a class [V, G · H] and the genre [G · H] contribute.
+    state : PlainState
+    draws : Draws
+        `forced` [n or 0], `uniforms` and `noise` [n or 0], which is added to the chosen class.
+    sampling : SamplingNumbers
+    scratch : PlainScratch
+    outputs : Outputs
+        `out` [n], `record` [n or 0, V].
     """
-    V, top = table.shape[0], h.shape[0] - 1
-    width, head = cell.gates * h.shape[1], layout[2 * h.shape[0]]
-    for t in range(out.shape[0]):
-        row = current[0]
+    V, width = table.shape[0], cell.gates * state.h.shape[1]
+    logits, raw_logits = scratch.output, scratch.raw_output
+    for t in range(outputs.out.shape[0]):
+        row = state.current[0]
         for j in range(width):
-            z[j] = table[row, j] + genre[j]
-        _upper_layers(cell, weights, scales, biases, layout, h, c, z, zh)
-        begin(biases, head, 0, V, logits)
-        add_product(weights, scales, head, 0, V, h[top], logits)
-        if record.shape[0] > 0:
+            scratch.z[j] = table[row, j] + genre[j]
+        _upper_layers(cell, packed, state, scratch)
+        _head(packed, state.h, logits)
+        if outputs.record.shape[0] > 0:
             for j in range(V):
-                record[t, j] = logits[j]
+                outputs.record[t, j] = logits[j]
         with_nll = t % NLL_EVERY == 0
         if with_nll:
             for j in range(V):
                 raw_logits[j] = logits[j]
-        chosen = forced[t] if forced.shape[0] > 0 else draw_class(logits, uniforms[t], temperature, top_k, top_p)
+        if draws.forced.shape[0] > 0:
+            chosen = draws.forced[t]
+        else:
+            chosen = draw_class(logits, draws.uniforms[t], sampling.temperature, sampling.top_k, sampling.top_p)
         if with_nll:
-            nll_sum[0] += nll(raw_logits, chosen)
-            nll_sum[1] += 1.0
-        if noise.shape[0] > 0:
-            chosen = min(max(chosen + noise[t], 0), V - 1)
-        out[t] = chosen
-        current[0] = chosen
+            outputs.nll_sum[0] += nll(raw_logits, chosen)
+            outputs.nll_sum[1] += 1.0
+        if draws.noise.shape[0] > 0:
+            chosen = min(max(chosen + draws.noise[t], 0), V - 1)
+        outputs.out[t] = chosen
+        state.current[0] = chosen
 
 
 @compiled
-def run_vectors(
-    cell: Any, weights: Any, scales: Any, biases: Any, layout: Any, genre: Any,
-    h: Any, c: Any, current: Any, forced: Any, noise: Any, z: Any, zh: Any, prediction: Any, out: Any, record: Any,
-) -> None:  # fmt: skip
-    """Run ``len(out)`` steps over vectors [D]; the prediction (or `forced`) is the next input."""
-    D, top = out.shape[1], h.shape[0] - 1
-    width, head = cell.gates * h.shape[1], layout[2 * h.shape[0]]
-    for t in range(out.shape[0]):
+def run_vectors(cell: Any, packed: Any, genre: Any, state: Any, draws: Any, scratch: Any, outputs: Any) -> None:
+    """Run ``len(out)`` steps over vectors [D]; the prediction (or `forced`) is the next input.
+
+    Parameters are those of :func:`run_classes`; frames are [n, D], and `noise` is added to the output.
+    """
+    D, width = outputs.out.shape[1], cell.gates * state.h.shape[1]
+    prediction = scratch.output
+    for t in range(outputs.out.shape[0]):
         for j in range(width):
-            z[j] = genre[j]
-        add_product(weights, scales, layout[W_IH], 0, width, current, z)
-        _upper_layers(cell, weights, scales, biases, layout, h, c, z, zh)
-        begin(biases, head, 0, D, prediction)
-        add_product(weights, scales, head, 0, D, h[top], prediction)
+            scratch.z[j] = genre[j]
+        add_product(packed.weights, packed.scales, packed.layout[W_IH], 0, width, state.current, scratch.z)
+        _upper_layers(cell, packed, state, scratch)
+        _head(packed, state.h, prediction)
         for j in range(D):
-            if record.shape[0] > 0:
-                record[t, j] = prediction[j]
-            value = forced[t, j] if forced.shape[0] > 0 else prediction[j]
-            if noise.shape[0] > 0:
-                value += noise[t, j]
-            out[t, j] = value
-            current[j] = value
+            if outputs.record.shape[0] > 0:
+                outputs.record[t, j] = prediction[j]
+            value = draws.forced[t, j] if draws.forced.shape[0] > 0 else prediction[j]
+            if draws.noise.shape[0] > 0:
+                value += draws.noise[t, j]
+            outputs.out[t, j] = value
+            state.current[j] = value

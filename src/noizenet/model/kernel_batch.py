@@ -6,7 +6,7 @@ A weight matrix is read once for all streams, and BLAS computes the product.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import float32
@@ -41,18 +41,20 @@ from noizenet.model.numeric import apply_gates, draw_class
 
 
 @compiled
-def _begin(biases: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
+def _begin(packed: Any, row: Any, part: Any, rows: Any, y: Any) -> None:
+    """Set each column of y [rows, S] to a matrix's biases."""
     for j in range(rows):
-        bias = biases[row[B] + part * rows + j]
+        bias = packed.biases[row[B] + part * rows + j]
         for s in range(y.shape[1]):
             y[j, s] = bias
 
 
 @compiled
-def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, product_buffer: Any) -> None:
+def _add_product(packed: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, product_buffer: Any) -> None:
+    """Add W x to y [rows, S]; see :func:`noizenet.kernels.products.add_product`."""
     columns = row[COLUMNS]
     first = row[W] + part * rows * columns
-    block = weights[first : first + rows * columns]
+    block = packed.weights[first : first + rows * columns]
     product = product_buffer[:rows]
     if rows >= TALL:
         for j in range(0, rows, TILE):
@@ -66,15 +68,13 @@ def _add_product(weights: Any, row: Any, part: Any, rows: Any, x: Any, y: Any, p
 
 
 @compiled
-def _recur(
-    cell: Any, weights: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any, product_buffer: Any
-) -> None:
+def _recur(cell: Any, packed: Any, row: Any, h: Any, c: Any, z: Any, zh: Any, product_buffer: Any) -> None:
     width = row[ROWS]
     if cell.separate:
-        _begin(biases, row, 0, width, zh)
-        _add_product(weights, row, 0, width, h, zh, product_buffer)
+        _begin(packed, row, 0, width, zh)
+        _add_product(packed, row, 0, width, h, zh, product_buffer)
     elif cell.recurrent:
-        _add_product(weights, row, 0, width, h, z, product_buffer)
+        _add_product(packed, row, 0, width, h, z, product_buffer)
     # The gates of all streams are those of one vector, since each unit of each stream is computed on its own.
     size = cell.gates * h.shape[0]
     apply_gates(cell, h.reshape(-1), c.reshape(-1), z[:size].reshape(-1), zh[:size].reshape(-1))
@@ -87,126 +87,166 @@ def _relu_sum(y: Any, rows: Any, genre: Any, condition: Any) -> None:
             y[j, s] = max(y[j, s] + genre[j, s] + condition[j, s], float32(0.0))
 
 
+class BatchScratch(NamedTuple):
+    """Scratch: x, z, zh, a, b and product_buffer [widest, S]; column [widest]; row_p [64]; lpc_means [S]; lpc_work."""
+
+    x: Any
+    z: Any
+    zh: Any
+    a: Any
+    b: Any
+    product_buffer: Any
+    column: Any
+    row_p: Any
+    lpc_means: Any
+    lpc_work: Any
+
+
+@compiled
+def _step_tier(
+    k: Any, now: Any, end: Any, gain: Any, cell: Any, packed: Any, net: Any, state: Any, scratch: Any
+) -> None:
+    """Run one step of tier k of every stream."""
+    x, z, b, product_buffer = scratch.x, scratch.z, scratch.b, scratch.product_buffer
+    count, samples, units = net.tiers.shape[0], net.tiers[k, SAMPLES], net.tiers[k, HIDDEN]
+    rows = packed.layout[k * TIER : (k + 1) * TIER]
+    inputs, width, size = rows[FRAME][ROWS], rows[W_IH][ROWS], 2 * samples * net.context
+    window = state.ring[end - size : end]
+    if net.coarse.shape[2] > 0 and k == count - 1:
+        b[:size] = window
+        for s in range(x.shape[1]):
+            measure(window[:, s], samples, gain, b[size : size + MEASURES, s])
+        window = b[: size + MEASURES]
+    if k < count - 1:
+        part, proj_row = now % net.tiers[k + 1, SAMPLES] // samples, packed.layout[(k + 1) * TIER + OUT_PROJ]
+        _begin(packed, proj_row, part, inputs, x)
+        above = state.h[k + 1, : net.tiers[k + 1, HIDDEN]]
+        _add_product(packed, proj_row, part, inputs, above, x, product_buffer)
+    else:
+        x[:inputs] = float32(0.0)
+    _add_product(packed, rows[FRAME], 0, inputs, window, x, product_buffer)
+    _relu_sum(x, inputs, net.genre[k], state.condition[k])
+    _begin(packed, rows[W_IH], 0, width, z)
+    _add_product(packed, rows[W_IH], 0, width, x[:inputs], z, product_buffer)
+    _recur(cell, packed, rows[W_HH], state.h[k, :units], state.c[k, :units], z, scratch.zh, product_buffer)
+
+
+@compiled
+def _draw_coarse(step: Any, packed: Any, net: Any, state: Any, draws: Any, sampling: Any, scratch: Any) -> None:
+    """Draw the coarse features of every stream for the slowest tier's next step."""
+    k = net.tiers.shape[0] - 1
+    units, bottom, drawn, condition = net.tiers[k, HIDDEN], (k + 1) * TIER, state.coarse_drawn, state.condition
+    z, column, S = scratch.z, scratch.column, drawn.shape[1]
+    for q in range(MEASURES):
+        row = packed.layout[bottom + COARSE_PROJ + q]
+        R = row[ROWS]
+        _begin(packed, row, 0, R, z)
+        _add_product(packed, row, 0, R, state.h[k, :units], z, scratch.product_buffer)
+        for s in range(S):
+            for j in range(R):
+                column[j] = z[j, s] + net.genre[k + 2 + q, j, s]
+                if q > 0:
+                    column[j] += net.previous[q, drawn[q - 1, s], j]
+            drawn[q, s] = draw_class(column[:R], draws.coarse[step, q, s], sampling.temperature, 0, sampling.top_p)
+    for layer in range(condition.shape[0]):
+        for j in range(condition.shape[1]):
+            for s in range(S):
+                condition[layer, j, s] = net.coarse[0, layer, drawn[0, s], j]
+                for q in range(1, MEASURES):
+                    condition[layer, j, s] += net.coarse[q, layer, drawn[q, s], j]
+
+
+@compiled
+def _adapt_taps(packed: Any, net: Any, state: Any, product_buffer: Any) -> None:
+    """Compute the learned prediction's taps of every stream from the fastest tier's states."""
+    order, row = net.base_taps.shape[0], packed.layout[net.tiers.shape[0] * TIER + ADAPT]
+    for j in range(order):
+        for s in range(state.taps.shape[1]):
+            state.taps[j, s] = net.base_taps[j]
+    if row[ROWS] > 0:
+        _add_product(packed, row, 0, order, state.h[0, : net.tiers[0, HIDDEN]], state.taps, product_buffer)
+
+
+@compiled
+def _sample_network(now: Any, end: Any, gain: Any, packed: Any, net: Any, state: Any, scratch: Any) -> None:
+    """Run the per-sample network of every stream: its outputs are the first rows of z."""
+    layout, ring, a, b, product_buffer = packed.layout, state.ring, scratch.a, scratch.b, scratch.product_buffer
+    count, S = net.tiers.shape[0], ring.shape[1]
+    bottom = count * TIER
+    latest, head = layout[bottom + LATEST], layout[bottom + HEAD]
+    C, size = latest[ROWS], latest[COLUMNS]
+    part = now % net.tiers[0, SAMPLES]
+    _begin(packed, layout[OUT_PROJ], part, C, a)
+    _add_product(packed, layout[OUT_PROJ], part, C, state.h[0, : net.tiers[0, HIDDEN]], a, product_buffer)
+    if state.lpc.shape[0] > 0:
+        size -= 3
+        if now % net.hop == 0:
+            for s in range(S):
+                past = ring[end - 2 * net.taper.shape[0] : end, s]
+                adapt_lpc(past, net.taper, gain, state.lpc[:, s], scratch.lpc_work, state.lpc_stats[:, s])
+        b[:size] = ring[end - size : end]
+        for s in range(S):
+            scratch.lpc_means[s] = lpc_predict(state.lpc[:, s], ring[:, s], end, gain)
+            lpc_features(scratch.lpc_means[s], state.lpc_stats[:, s], gain, b[size : size + 3, s])
+        _add_product(packed, latest, 0, C, b[: size + 3], a, product_buffer)
+    else:
+        _add_product(packed, latest, 0, C, ring[end - size : end], a, product_buffer)
+    for lag in range(net.tables.shape[0]):
+        for s in range(S):
+            for j in range(C):
+                a[j, s] += net.tables[lag, state.recent[lag, s], j]
+    _relu_sum(a, C, net.genre[count], state.condition[count])
+    for layer in range(bottom + LAYERS, layout.shape[0]):
+        _begin(packed, layout[layer], 0, C, b)
+        _add_product(packed, layout[layer], 0, C, a[:C], b, product_buffer)
+        for j in range(C):
+            for s in range(S):
+                a[j, s] = max(b[j, s], float32(0.0))
+    _begin(packed, head, 0, head[ROWS], scratch.z)
+    _add_product(packed, head, 0, head[ROWS], a[:C], scratch.z, product_buffer)
+
+
 @compiled
 def run_batch(
-    cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, base_taps: Any, edges: Any, previous: Any, coarse_table: Any,
-    h: Any, c: Any, ring: Any, position: Any, taps: Any, recent: Any, condition: Any, coarse_drawn: Any, coarse: Any,
-    taper: Any, hop: Any, n_learned: Any, lpc: Any, lpc_stats: Any, lpc_work: Any,
-    uniforms: Any, temperature: Any, top_k: Any, top_p: Any,
-    x: Any, z: Any, zh: Any, a: Any, b: Any, product_buffer: Any, column: Any, row_p: Any, out: Any,
-) -> None:  # fmt: skip
+    cell: Any, mixture: Any, packed: Any, net: Any, state: Any, draws: Any, sampling: Any, scratch: Any, out: Any
+) -> None:
     """Run samples of every stream: :func:`noizenet.model.kernel_tiered.run_tiered` with streams as the last axis.
 
-    h, c [tiers, H, streams]; ring [2 · 2R, streams]; taps [order, streams]; recent [E, streams]; genre
-    [tiers + 1 + M, D, streams]; condition [tiers + 1, D, streams]; coarse_drawn [M, streams]; coarse [n, M, streams];
-    lpc [P, streams]; lpc_stats [2, streams]; uniforms and out [samples, streams].
+    Arrays of the state (h, c [tiers, H, S]; ring [2 · 2R, S]; …) and of the draws (uniforms [n, S]; coarse [m, M, S])
+    have that axis, and of the tables `genre`; `position` is the same for all streams. out [n, S].
     """
-    count, order = tiers.shape[0], base_taps.shape[0]
+    count, ring, column = net.tiers.shape[0], state.ring, scratch.column
     length, S = ring.shape[0] // 4, ring.shape[1]
-    bottom = count * TIER
-    C = layout[bottom + LATEST][ROWS]
-    outputs = layout[bottom + HEAD][ROWS]
-    has_coarse = coarse_table.shape[2] > 0
-    coarse_step = 0
-    lpc_means = np.zeros(S, np.float32)
+    n_outputs = packed.layout[count * TIER + HEAD][ROWS]
+    has_coarse, coarse_step = net.coarse.shape[2] > 0, 0
     gain = float32(1.0) / float32(GAIN)
+    scratch.lpc_means[:] = float32(0.0)
     for t in range(out.shape[0]):
-        now = position[1]
-        end = 2 * (position[0] + length)
+        now, end = state.position[1], 2 * (state.position[0] + length)
         for k in range(count - 1, -1, -1):
-            if now % tiers[k, SAMPLES] != 0:
+            if now % net.tiers[k, SAMPLES] != 0:
                 continue
-            size, units = 2 * tiers[k, SAMPLES] * context, tiers[k, HIDDEN]
-            rows = layout[k * TIER : (k + 1) * TIER]
-            inputs, width = rows[FRAME][ROWS], rows[W_IH][ROWS]
-            window = ring[end - size : end]
+            _step_tier(k, now, end, gain, cell, packed, net, state, scratch)
             if has_coarse and k == count - 1:
-                b[:size] = window
-                for s in range(S):
-                    measure(window[:, s], tiers[k, SAMPLES], gain, b[size : size + MEASURES, s])
-                window = b[: size + MEASURES]
-            if k < count - 1:
-                part = now % tiers[k + 1, SAMPLES] // tiers[k, SAMPLES]
-                proj_row = layout[(k + 1) * TIER + OUT_PROJ]
-                _begin(biases, proj_row, part, inputs, x)
-                _add_product(weights, proj_row, part, inputs, h[k + 1, : tiers[k + 1, HIDDEN]], x, product_buffer)
-            else:
-                x[:inputs] = float32(0.0)
-            _add_product(weights, rows[FRAME], 0, inputs, window, x, product_buffer)
-            _relu_sum(x, inputs, genre[k], condition[k])
-            _begin(biases, rows[W_IH], 0, width, z)
-            _add_product(weights, rows[W_IH], 0, width, x[:inputs], z, product_buffer)
-            _recur(cell, weights, biases, rows[W_HH], h[k, :units], c[k, :units], z, zh, product_buffer)
-            if has_coarse and k == count - 1:
-                for q in range(MEASURES):
-                    row = layout[bottom + COARSE_PROJ + q]
-                    R = row[ROWS]
-                    _begin(biases, row, 0, R, z)
-                    _add_product(weights, row, 0, R, h[k, :units], z, product_buffer)
-                    for s in range(S):
-                        for j in range(R):
-                            column[j] = z[j, s] + genre[count + 1 + q, j, s]
-                            if q > 0:
-                                column[j] += previous[q, coarse_drawn[q - 1, s], j]
-                        coarse_drawn[q, s] = draw_class(column[:R], coarse[coarse_step, q, s], temperature, 0, top_p)
+                _draw_coarse(coarse_step, packed, net, state, draws, sampling, scratch)
                 coarse_step += 1
-                for layer in range(condition.shape[0]):
-                    for j in range(condition.shape[1]):
-                        for s in range(S):
-                            condition[layer, j, s] = coarse_table[0, layer, coarse_drawn[0, s], j]
-                            for q in range(1, MEASURES):
-                                condition[layer, j, s] += coarse_table[q, layer, coarse_drawn[q, s], j]
-            if k == 0 and order > 0:
-                for j in range(order):
-                    for s in range(S):
-                        taps[j, s] = base_taps[j]
-                if layout[bottom + ADAPT][ROWS] > 0:
-                    _add_product(weights, layout[bottom + ADAPT], 0, order, h[0, :units], taps, product_buffer)
-
-        part = now % tiers[0, SAMPLES]
-        _begin(biases, layout[OUT_PROJ], part, C, a)
-        _add_product(weights, layout[OUT_PROJ], part, C, h[0, : tiers[0, HIDDEN]], a, product_buffer)
-        size = layout[bottom + LATEST][COLUMNS]
-        if lpc.shape[0] > 0:
-            size -= 3
-            if now % hop == 0:
-                for s in range(S):
-                    adapt_lpc(
-                        ring[end - 2 * taper.shape[0] : end, s], taper, gain, lpc[:, s], lpc_work, lpc_stats[:, s]
-                    )
-            b[:size] = ring[end - size : end]
-            for s in range(S):
-                lpc_means[s] = lpc_predict(lpc[:, s], ring[:, s], end, gain)
-                lpc_features(lpc_means[s], lpc_stats[:, s], gain, b[size : size + 3, s])
-            _add_product(weights, layout[bottom + LATEST], 0, C, b[: size + 3], a, product_buffer)
-        else:
-            _add_product(weights, layout[bottom + LATEST], 0, C, ring[end - size : end], a, product_buffer)
-        for lag in range(tables.shape[0]):
-            for s in range(S):
-                for j in range(C):
-                    a[j, s] += tables[lag, recent[lag, s], j]
-        _relu_sum(a, C, genre[count], condition[count])
-        for layer in range(bottom + LAYERS, layout.shape[0]):
-            _begin(biases, layout[layer], 0, C, b)
-            _add_product(weights, layout[layer], 0, C, a[:C], b, product_buffer)
-            for j in range(C):
-                for s in range(S):
-                    a[j, s] = max(b[j, s], float32(0.0))
-        _begin(biases, layout[bottom + HEAD], 0, outputs, z)
-        _add_product(weights, layout[bottom + HEAD], 0, outputs, a[:C], z, product_buffer)
+            if k == 0 and net.base_taps.shape[0] > 0:
+                _adapt_taps(packed, net, state, scratch.product_buffer)
+        _sample_network(now, end, gain, packed, net, state, scratch)
         for s in range(S):
-            for j in range(outputs):
-                column[j] = z[j, s]
+            for j in range(n_outputs):
+                column[j] = scratch.z[j, s]
+            output, uniform = column[:n_outputs], draws.uniforms[t, s]
             if mixture:
-                level = coarse_drawn[0, s] if has_coarse else -1
+                level = state.coarse_drawn[0, s] if has_coarse else -1
                 mixture_params(
-                    column[:outputs], n_learned, taps[:, s], lpc_means[s], ring[:, s], end, gain, lpc_stats[:, s], level
-                )
-                chosen = draw_mixture(column[:outputs], uniforms[t, s], temperature, top_p, edges, row_p)
+                    output, net.n_learned, state.taps[:, s], scratch.lpc_means[s], ring[:, s], end, gain,
+                    state.lpc_stats[:, s], level,
+                )  # fmt: skip
+                chosen = draw_mixture(output, uniform, sampling.temperature, sampling.top_p, net.edges, scratch.row_p)
             else:
-                chosen = draw_class(column[:outputs], uniforms[t, s], temperature, top_k, top_p)
+                chosen = draw_class(output, uniform, sampling.temperature, sampling.top_k, sampling.top_p)
             out[t, s] = chosen
-            push(chosen, features, ring[:, s], position[0], recent[:, s])
-        position[0] = (position[0] + 1) % length
-        position[1] = now + 1
+            push(chosen, net.features, ring[:, s], state.position[0], state.recent[:, s])
+        state.position[0] = (state.position[0] + 1) % length
+        state.position[1] = now + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import float32
@@ -34,27 +34,134 @@ SAMPLES, HIDDEN = range(2)
 MEASURES, LEVEL_LOW_DB, LEVEL_STEP_DB = len(COARSE), LEVEL.low_db, LEVEL.step_db
 
 
+class TieredTables(NamedTuple):
+    """Arrays of a tiered network besides its matrices.
+
+    `tiers` int [tiers, 2]: SAMPLES and HIDDEN of each tier. `context` int: input window of each tier in steps. `genre`
+    float32 [tiers + 1 + M, D]: terms of the genre, added (with the biases) in each tier and in the per-sample network,
+    and to the logits of each coarse feature. `features` float32 [V, 2]: input features of each class. `tables` float32
+    [E, V, C]: embeddings of the latest classes. `base_taps` float32 [order]: taps of the learned linear prediction
+    before adaptation, oldest sample first. `edges` float32 [V + 1]: bin edges of the classes. `previous` float32
+    [M, L, L] and `coarse` float32 [M, tiers + 1, L, D]: tables of the coarse features, see
+    :class:`noizenet.model.coarse.CoarseFeatures`; empty without them. LPC: `taper` float64 [window], `hop` int, and
+    `n_learned` int, the number of components that are centred on the learned prediction.
+    """
+
+    tiers: Any
+    context: int
+    genre: Any
+    features: Any
+    tables: Any
+    base_taps: Any
+    edges: Any
+    previous: Any
+    coarse: Any
+    taper: Any
+    hop: int
+    n_learned: int
+
+
+class TieredState(NamedTuple):
+    """State of a stream.
+
+    `h` and `c` float32 [tiers, H]. `ring` float32 [2 · 2R]: ring buffer of the latest R samples' features, written
+    twice so that the latest n are always contiguous. `position` int64 [2]: write index, and number of samples so far.
+    `taps` float32 [order]: the current taps, oldest sample first. `recent` int64 [E]: the latest classes, newest first.
+    `condition` float32 [tiers + 1, D]: terms of the coarse features in each layer; `coarse_drawn` int64 [M]: their
+    classes. `lpc` float64 [P]: LPC's taps, newest sample first (empty without LPC). `lpc_stats` float64 [2]: the log
+    scale of LPC's error, and the log level of the past.
+    """
+
+    h: Any
+    c: Any
+    ring: Any
+    position: Any
+    taps: Any
+    recent: Any
+    condition: Any
+    coarse_drawn: Any
+    lpc: Any
+    lpc_stats: Any
+
+
+class TieredScratch(NamedTuple):
+    """Scratch: x, z, zh, a, b [widest]; output, raw_output [O]; lpc_work float64 [window + 2 P + 1]."""
+
+    x: Any
+    z: Any
+    zh: Any
+    a: Any
+    b: Any
+    output: Any
+    raw_output: Any
+    lpc_work: Any
+
+
 @compiled
 def _step_tier(
-    cell: Any, weights: Any, scales: Any, biases: Any, rows: Any, part: Any, proj_row: Any, above: Any,
-    genre: Any, condition: Any, window: Any, h: Any, c: Any, x: Any, z: Any, zh: Any,
-) -> None:  # fmt: skip
-    """Run one step of one tier. `above` is the output of the tier above, `proj_row` its projection's layout row."""
-    inputs = rows[FRAME][ROWS]
+    k: Any, now: Any, end: Any, gain: Any, cell: Any, packed: Any, net: Any, state: Any, scratch: Any
+) -> None:
+    """Run one step of tier k. The latest features end at `end` in the ring buffer."""
+    x, z, zh, a = scratch.x, scratch.z, scratch.zh, scratch.a
+    count, samples, units = net.tiers.shape[0], net.tiers[k, SAMPLES], net.tiers[k, HIDDEN]
+    rows = packed.layout[k * TIER : (k + 1) * TIER]
+    inputs, width, size = rows[FRAME][ROWS], rows[W_IH][ROWS], 2 * samples * net.context
+    window = state.ring[end - size : end]
+    if net.coarse.shape[2] > 0 and k == count - 1:
+        for j in range(size):
+            a[j] = window[j]
+        measure(window, samples, gain, a[size : size + MEASURES])
+        window = a[: size + MEASURES]
     for j in range(inputs):
-        x[j] = genre[j] + condition[j]
-    add_product(weights, scales, rows[FRAME], 0, inputs, window, x)
-    if above.shape[0] > 0:
-        begin(biases, proj_row, part, inputs, zh)
-        add_product(weights, scales, proj_row, part, inputs, above, zh)
+        x[j] = net.genre[k, j] + state.condition[k, j]
+    add_product(packed.weights, packed.scales, rows[FRAME], 0, inputs, window, x)
+    if k < count - 1:
+        part = now % net.tiers[k + 1, SAMPLES] // samples
+        above, proj_row = state.h[k + 1, : net.tiers[k + 1, HIDDEN]], packed.layout[(k + 1) * TIER + OUT_PROJ]
+        begin(packed.biases, proj_row, part, inputs, zh)
+        add_product(packed.weights, packed.scales, proj_row, part, inputs, above, zh)
         for j in range(inputs):
             x[j] += zh[j]
     for j in range(inputs):
         x[j] = max(x[j], float32(0.0))
-    width = rows[W_IH][ROWS]
-    begin(biases, rows[W_IH], 0, width, z)
-    add_product(weights, scales, rows[W_IH], 0, width, x[:inputs], z)
-    recur(cell, weights, scales, biases, rows[W_HH], h, c, z, zh)
+    begin(packed.biases, rows[W_IH], 0, width, z)
+    add_product(packed.weights, packed.scales, rows[W_IH], 0, width, x[:inputs], z)
+    recur(cell, packed, rows[W_HH], state.h[k, :units], state.c[k, :units], z, zh)
+
+
+@compiled
+def _draw_coarse(step: Any, packed: Any, net: Any, state: Any, draws: Any, sampling: Any, z: Any) -> None:
+    """Draw (or, with `forced`, set) the coarse features of the slowest tier's next step, and compute their terms."""
+    k = net.tiers.shape[0] - 1
+    units, bottom, drawn, condition = net.tiers[k, HIDDEN], (k + 1) * TIER, state.coarse_drawn, state.condition
+    for s in range(MEASURES):
+        row = packed.layout[bottom + COARSE_PROJ + s]
+        logits = z[: row[ROWS]]
+        begin(packed.biases, row, 0, row[ROWS], logits)
+        add_product(packed.weights, packed.scales, row, 0, row[ROWS], state.h[k, :units], logits)
+        for j in range(row[ROWS]):
+            logits[j] += net.genre[k + 2 + s, j]
+            if s > 0:
+                logits[j] += net.previous[s, drawn[s - 1], j]
+        if draws.forced.shape[0] > 0:
+            drawn[s] = np.int64(draws.coarse[step, s])
+        else:
+            drawn[s] = draw_class(logits, draws.coarse[step, s], sampling.temperature, 0, sampling.top_p)
+    for layer in range(condition.shape[0]):
+        for j in range(condition.shape[1]):
+            condition[layer, j] = net.coarse[0, layer, drawn[0], j]
+            for s in range(1, MEASURES):
+                condition[layer, j] += net.coarse[s, layer, drawn[s], j]
+
+
+@compiled
+def _adapt_taps(packed: Any, net: Any, state: Any) -> None:
+    """Compute the learned prediction's taps from the fastest tier's state."""
+    order, row = net.base_taps.shape[0], packed.layout[net.tiers.shape[0] * TIER + ADAPT]
+    for j in range(order):
+        state.taps[j] = net.base_taps[j]
+    if row[ROWS] > 0:
+        add_product(packed.weights, packed.scales, row, 0, order, state.h[0, : net.tiers[0, HIDDEN]], state.taps)
 
 
 @compiled
@@ -243,175 +350,119 @@ def _nll_of_mixture(output: Any, chosen: Any, edges: Any) -> Any:
     return -math.log(max(inside / total, 1e-8))
 
 
+class TieredDraws(NamedTuple):
+    """As :class:`noizenet.model.numeric.Draws`, for samples [n].
+
+    `coarse` float64 [m, M] holds, for each step of the slowest tier, uniform numbers or (with `forced`) the classes of
+    the coarse features.
+    """
+
+    forced: Any
+    uniforms: Any
+    noise: Any
+    coarse: Any
+
+
+@compiled
+def _sample_network(now: Any, end: Any, gain: Any, packed: Any, net: Any, state: Any, scratch: Any) -> Any:
+    """Run the per-sample network into `output`; return LPC's prediction."""
+    weights, scales, biases, layout = packed.weights, packed.scales, packed.biases, packed.layout
+    count, ring, a, b, x, output = net.tiers.shape[0], state.ring, scratch.a, scratch.b, scratch.x, scratch.output
+    bottom = count * TIER
+    latest, head = layout[bottom + LATEST], layout[bottom + HEAD]
+    C, size = latest[ROWS], latest[COLUMNS]
+    part = now % net.tiers[0, SAMPLES]
+    begin(biases, layout[OUT_PROJ], part, C, a)
+    for j in range(C):
+        a[j] += net.genre[count, j] + state.condition[count, j]
+    add_product(weights, scales, layout[OUT_PROJ], part, C, state.h[0, : net.tiers[0, HIDDEN]], a)
+    lpc_mean = float32(0.0)
+    if state.lpc.shape[0] > 0:
+        if now % net.hop == 0:
+            past = ring[end - 2 * net.taper.shape[0] : end]
+            adapt_lpc(past, net.taper, gain, state.lpc, scratch.lpc_work, state.lpc_stats)
+        lpc_mean = lpc_predict(state.lpc, ring, end, gain)
+        size -= 3
+        for j in range(size):
+            x[j] = ring[end - size + j]
+        lpc_features(lpc_mean, state.lpc_stats, gain, x[size : size + 3])
+        add_product(weights, scales, latest, 0, C, x[: size + 3], a)
+    else:
+        add_product(weights, scales, latest, 0, C, ring[end - size : end], a)
+    for lag in range(net.tables.shape[0]):
+        for j in range(C):
+            a[j] += net.tables[lag, state.recent[lag], j]
+    for j in range(C):
+        a[j] = max(a[j], float32(0.0))
+    for layer in range(bottom + LAYERS, layout.shape[0]):
+        begin(biases, layout[layer], 0, C, b)
+        add_product(weights, scales, layout[layer], 0, C, a, b)
+        for j in range(C):
+            a[j] = max(b[j], float32(0.0))
+    begin(biases, head, 0, output.shape[0], output)
+    add_product(weights, scales, head, 0, output.shape[0], a, output)
+    return lpc_mean
+
+
 @compiled
 def run_tiered(
-    cell: Any, mixture: Any, weights: Any, biases: Any, layout: Any, tiers: Any, context: Any,
-    genre: Any, features: Any, tables: Any, base_taps: Any, edges: Any, previous: Any, coarse_table: Any,
-    scales: Any, h: Any, c: Any, ring: Any, position: Any, taps: Any, recent: Any, condition: Any, coarse_drawn: Any,
-    coarse: Any,
-    taper: Any, hop: Any, n_learned: Any, lpc: Any, lpc_stats: Any, lpc_work: Any,
-    forced: Any, uniforms: Any, noise: Any, temperature: Any, top_k: Any, top_p: Any,
-    x: Any, z: Any, zh: Any, a: Any, b: Any, output: Any, raw_output: Any, nll_sum: Any, out: Any, record: Any,
-) -> None:  # fmt: skip
+    cell: Any, mixture: Any, packed: Any, net: Any, state: Any, draws: Any, sampling: Any, scratch: Any, outputs: Any
+) -> None:
     """Run ``len(out)`` samples.
 
     Parameters
     ----------
-    cell, mixture : int, bool
-        Kind of cell; whether the head is a mixture (else categorical).
-    weights, biases, layout, scales : arrays
-        As :class:`noizenet.kernels.products.Pack` lays them out.
-    tiers, context : int [tiers, 2], int
-        SAMPLES and HIDDEN of each tier; input window of each tier in steps.
-    genre : float32 [tiers + 1 + M, D]
-        Terms of the genre: added (with the biases) in each tier and in the per-sample network, and to the logits of
-        each coarse feature.
-    features : float32 [V, 2]
-        Input features of each class.
-    tables : float32 [E, V, C]
-        Embeddings of the latest classes.
-    base_taps : float32 [order]
-        Taps of the learned linear prediction before adaptation, oldest sample first.
-    edges : float32 [V + 1]
-        Bin edges of the classes.
-    previous, coarse_table : float32 [M, L, L], [M, tiers + 1, L, D]
-        Tables of the coarse features, see :class:`noizenet.model.coarse.CoarseFeatures`; empty without them.
-    h, c : float32 [tiers, H]
-        States.
-    ring, position : float32 [2 · 2R], int64 [2]
-        Ring buffer of the latest R samples' features, written twice so that the latest n are always contiguous; write
-        index, and number of samples generated so far.
-    taps, recent : float32 [order], int64 [E]
-        The current taps, oldest sample first; the latest classes, newest first.
-    condition, coarse_drawn : float32 [tiers + 1, D], int64 [M]
-        Terms of the coarse features in each layer, and their classes.
-    coarse : float64 [n, M]
-        For each step of the slowest tier, uniform numbers or (with `forced`) the classes of the coarse features.
-    taper, hop, n_learned : float64 [window], int, int
-        LPC's window, its hop, and the number of components that are centred on the learned prediction.
-    lpc, lpc_stats : float64 [P], float64 [2]
-        LPC's taps, newest sample first (empty without LPC); the log scale of its error, and the log level of the past.
-    lpc_work : float64 [window + 2 P + 1]
-        Scratch of LPC.
-    forced, uniforms, noise, temperature, top_k, top_p, nll_sum, out, record
-        As for :func:`noizenet.model.kernel.run_classes`.
+    cell : CellKind
+    mixture : bool
+        Whether the head is a mixture (else categorical).
+    packed : Packed
+    net : TieredTables
+    state : TieredState
+    draws : TieredDraws
+        `forced`, `uniforms` and `noise` as for :func:`noizenet.model.kernel.run_classes`.
+    sampling : SamplingNumbers
+    scratch : TieredScratch
+    outputs : Outputs
+        `out` [n], `record` [n or 0, O].
     """
-    count, order = tiers.shape[0], base_taps.shape[0]
-    length = ring.shape[0] // 4
-    bottom = count * TIER
-    V = features.shape[0]
-    C = layout[bottom + LATEST][ROWS]
-    no_input = ring[:0]
-    has_coarse = coarse_table.shape[2] > 0
-    coarse_step = 0
+    count, ring, output, raw_output = net.tiers.shape[0], state.ring, scratch.output, scratch.raw_output
+    length, V, n_outputs = ring.shape[0] // 4, net.features.shape[0], output.shape[0]
+    has_coarse, coarse_step = net.coarse.shape[2] > 0, 0
     gain = float32(1.0) / float32(GAIN)
-    for t in range(out.shape[0]):
-        now = position[1]
-        end = 2 * (position[0] + length)
+    for t in range(outputs.out.shape[0]):
+        now, end = state.position[1], 2 * (state.position[0] + length)
         for k in range(count - 1, -1, -1):
-            if now % tiers[k, SAMPLES] != 0:
+            if now % net.tiers[k, SAMPLES] != 0:
                 continue
-            size = 2 * tiers[k, SAMPLES] * context
-            units = tiers[k, HIDDEN]
-            rows = layout[k * TIER : (k + 1) * TIER]
-            if k < count - 1:
-                part = now % tiers[k + 1, SAMPLES] // tiers[k, SAMPLES]
-                above, proj_row = h[k + 1, : tiers[k + 1, HIDDEN]], layout[(k + 1) * TIER + OUT_PROJ]
-            else:
-                part, above, proj_row = 0, no_input, rows[OUT_PROJ]
-            window = ring[end - size : end]
+            _step_tier(k, now, end, gain, cell, packed, net, state, scratch)
             if has_coarse and k == count - 1:
-                for j in range(size):
-                    a[j] = window[j]
-                measure(window, tiers[k, SAMPLES], gain, a[size : size + MEASURES])
-                window = a[: size + MEASURES]
-            _step_tier(
-                cell, weights, scales, biases, rows, part, proj_row, above, genre[k], condition[k], window,
-                h[k, :units], c[k, :units], x, z, zh,
-            )  # fmt: skip
-            if has_coarse and k == count - 1:
-                for s in range(MEASURES):
-                    row = layout[bottom + COARSE_PROJ + s]
-                    logits = z[: row[ROWS]]
-                    begin(biases, row, 0, row[ROWS], logits)
-                    add_product(weights, scales, row, 0, row[ROWS], h[k, :units], logits)
-                    for j in range(row[ROWS]):
-                        logits[j] += genre[count + 1 + s, j]
-                        if s > 0:
-                            logits[j] += previous[s, coarse_drawn[s - 1], j]
-                    if forced.shape[0] > 0:
-                        coarse_drawn[s] = np.int64(coarse[coarse_step, s])
-                    else:
-                        coarse_drawn[s] = draw_class(logits, coarse[coarse_step, s], temperature, 0, top_p)
+                _draw_coarse(coarse_step, packed, net, state, draws, sampling, scratch.z)
                 coarse_step += 1
-                for layer in range(condition.shape[0]):
-                    for j in range(condition.shape[1]):
-                        condition[layer, j] = coarse_table[0, layer, coarse_drawn[0], j]
-                        for s in range(1, MEASURES):
-                            condition[layer, j] += coarse_table[s, layer, coarse_drawn[s], j]
-            if k == 0 and order > 0:
-                for j in range(order):
-                    taps[j] = base_taps[j]
-                if layout[bottom + ADAPT][ROWS] > 0:
-                    add_product(weights, scales, layout[bottom + ADAPT], 0, order, h[0, :units], taps)
-
-        part = now % tiers[0, SAMPLES]
-        begin(biases, layout[OUT_PROJ], part, C, a)
-        for j in range(C):
-            a[j] += genre[count, j] + condition[count, j]
-        add_product(weights, scales, layout[OUT_PROJ], part, C, h[0, : tiers[0, HIDDEN]], a)
-        lpc_mean = float32(0.0)
-        if lpc.shape[0] > 0:
-            if now % hop == 0:
-                adapt_lpc(ring[end - 2 * taper.shape[0] : end], taper, gain, lpc, lpc_work, lpc_stats)
-            lpc_mean = lpc_predict(lpc, ring, end, gain)
-            size = layout[bottom + LATEST][COLUMNS] - 3
-            for j in range(size):
-                x[j] = ring[end - size + j]
-            lpc_features(lpc_mean, lpc_stats, gain, x[size : size + 3])
-            add_product(weights, scales, layout[bottom + LATEST], 0, C, x[: size + 3], a)
-        else:
-            size = layout[bottom + LATEST][COLUMNS]
-            add_product(weights, scales, layout[bottom + LATEST], 0, C, ring[end - size : end], a)
-        for lag in range(tables.shape[0]):
-            for j in range(C):
-                a[j] += tables[lag, recent[lag], j]
-        for j in range(C):
-            a[j] = max(a[j], float32(0.0))
-        for layer in range(bottom + LAYERS, layout.shape[0]):
-            begin(biases, layout[layer], 0, C, b)
-            add_product(weights, scales, layout[layer], 0, C, a, b)
-            for j in range(C):
-                a[j] = max(b[j], float32(0.0))
-        begin(biases, layout[bottom + HEAD], 0, output.shape[0], output)
-        add_product(weights, scales, layout[bottom + HEAD], 0, output.shape[0], a, output)
-
+            if k == 0 and net.base_taps.shape[0] > 0:
+                _adapt_taps(packed, net, state)
+        lpc_mean = _sample_network(now, end, gain, packed, net, state, scratch)
         if mixture:
-            mixture_params(
-                output, n_learned, taps, lpc_mean, ring, end, gain, lpc_stats, coarse_drawn[0] if has_coarse else -1
-            )
-        if record.shape[0] > 0:
-            for j in range(output.shape[0]):
-                record[t, j] = output[j]
+            level = state.coarse_drawn[0] if has_coarse else -1
+            mixture_params(output, net.n_learned, state.taps, lpc_mean, ring, end, gain, state.lpc_stats, level)
+        if outputs.record.shape[0] > 0:
+            for j in range(n_outputs):
+                outputs.record[t, j] = output[j]
         with_nll = now % NLL_EVERY == 0
         if with_nll:
-            for j in range(output.shape[0]):
+            for j in range(n_outputs):
                 raw_output[j] = output[j]
-        if forced.shape[0] > 0:
-            chosen = forced[t]
+        if draws.forced.shape[0] > 0:
+            chosen = draws.forced[t]
         elif mixture:
-            chosen = draw_mixture(output, uniforms[t], temperature, top_p, edges, b)
+            chosen = draw_mixture(output, draws.uniforms[t], sampling.temperature, sampling.top_p, net.edges, scratch.b)
         else:
-            chosen = draw_class(output, uniforms[t], temperature, top_k, top_p)
+            chosen = draw_class(output, draws.uniforms[t], sampling.temperature, sampling.top_k, sampling.top_p)
         if with_nll:
-            if mixture:
-                nll_sum[0] += _nll_of_mixture(raw_output, chosen, edges)
-            else:
-                nll_sum[0] += nll(raw_output, chosen)
-            nll_sum[1] += 1.0
-        if noise.shape[0] > 0:
-            chosen = min(max(chosen + noise[t], 0), V - 1)
-        out[t] = chosen
-        push(chosen, features, ring, position[0], recent)
-        position[0] = (position[0] + 1) % length
-        position[1] = now + 1
+            outputs.nll_sum[0] += _nll_of_mixture(raw_output, chosen, net.edges) if mixture else nll(raw_output, chosen)
+            outputs.nll_sum[1] += 1.0
+        if draws.noise.shape[0] > 0:
+            chosen = min(max(chosen + draws.noise[t], 0), V - 1)
+        outputs.out[t] = chosen
+        push(chosen, net.features, ring, state.position[0], state.recent)
+        state.position[0] = (state.position[0] + 1) % length
+        state.position[1] = now + 1

@@ -1,4 +1,4 @@
-"""Base class of networks, and their construction from an architecture."""
+"""Base class of networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from noizenet.model import HEADS
@@ -75,24 +74,6 @@ class Network(nn.Module):
     def parameter_count(self) -> int:
         """Return the number of weights."""
         return sum(p.numel() for p in self.parameters())
-
-
-def make_network(architecture: Architecture, values: ArrayLike | Tensor | None = None) -> Network:
-    """Return a network with random weights.
-
-    Parameters
-    ----------
-    architecture : Architecture
-    values : array, optional
-        The value of each class, increasing, [V]; evenly spaced over [-1, 1] by default. Only tiered networks use it.
-    """
-    from noizenet.model.plain import PlainNetwork
-    from noizenet.model.tiered import TieredNetwork
-    from noizenet.model.tokens import TokenNetwork
-
-    if architecture.options.tiers:
-        return TieredNetwork(architecture, None if values is None else torch.as_tensor(values))
-    return TokenNetwork(architecture) if architecture.tokens else PlainNetwork(architecture)
 
 
 def make_head(architecture: Architecture, inputs: int) -> Head:

@@ -17,6 +17,47 @@ NLL_EVERY = 16
 """The NLL is computed once in this number of samples: enough for monitoring, at almost no cost."""
 
 
+class Packed(NamedTuple):
+    """Matrices and biases as :class:`noizenet.kernels.products.Pack` stores them, and the layout row of each matrix."""
+
+    weights: Any
+    scales: Any
+    biases: Any
+    layout: Any
+
+
+class Draws(NamedTuple):
+    """What the frames of a run come from.
+
+    `forced` holds the classes (or vectors) of teacher forcing, or is empty to sample. `uniforms` are the random numbers
+    that draw. `noise` is injected into the chosen classes, or is empty.
+    """
+
+    forced: Any
+    uniforms: Any
+    noise: Any
+
+
+class SamplingNumbers(NamedTuple):
+    """Settings of :class:`~noizenet.model.sampling.Sampling` for one class per frame."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+class Outputs(NamedTuple):
+    """What a run writes.
+
+    `nll_sum` accumulates nats and the number of their terms; `out` receives the frames; `record` the logits, or is
+    empty.
+    """
+
+    nll_sum: Any
+    out: Any
+    record: Any
+
+
 class CellKind(NamedTuple):
     """What a compiled loop knows of a cell: its place in CELLS, and facts of its description."""
 
@@ -66,14 +107,14 @@ _update_cell = _dispatch()
 
 
 @compiled
-def recur(cell: Any, weights: Any, scales: Any, biases: Any, row: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
+def recur(cell: Any, packed: Any, row: Any, h: Any, c: Any, z: Any, zh: Any) -> None:
     """Finish a cell's step: add the recurrent product to the input part in z, and update h and c."""
     rows = row[ROWS]
     if cell.separate:
-        begin(biases, row, 0, rows, zh)
-        add_product(weights, scales, row, 0, rows, h, zh)
+        begin(packed.biases, row, 0, rows, zh)
+        add_product(packed.weights, packed.scales, row, 0, rows, h, zh)
     elif cell.recurrent:
-        add_product(weights, scales, row, 0, rows, h, z)
+        add_product(packed.weights, packed.scales, row, 0, rows, h, z)
     apply_gates(cell, h, c, z, zh)
 
 

@@ -81,7 +81,7 @@ class Model:
         """The network in torch, made at the first access (generation does not need it)."""
         import torch
 
-        from noizenet.model.network import make_network
+        from noizenet.model.factory import make_network
 
         network = make_network(self.architecture)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in self.weights.arrays.items()})

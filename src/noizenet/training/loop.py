@@ -14,7 +14,7 @@ from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus
 from noizenet.model.architecture import Architecture
-from noizenet.model.network import make_network
+from noizenet.model.factory import make_network
 from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
 from noizenet.store.model import ABOUT, Model, load
