@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from noizenet.corpus.corpus import Corpus
-from noizenet.model.sampling import Sampling
+from noizenet.model.sampling import Sampling, default_sampling
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ablation import held_out_bits, slug, train_variant
@@ -61,7 +61,9 @@ def main() -> None:
             continue
         folder = o.out / slug(name)
         model = train_variant(o.corpus, folder, sets, o.minutes)
-        rows, text = measure(model, Corpus(o.corpus), o.streams, o.seconds, Sampling(model.architecture.temperature))
+        rows, text = measure(
+            model, Corpus(o.corpus), o.streams, o.seconds, Sampling(default_sampling(model.architecture).temperature)
+        )
         (folder / "table.md").write_text(text + "\n")
         bits = held_out_bits(model, Corpus(o.corpus))
         causes = ", ".join(sorted({c for cell in rows.causes for c in cell.split()})) or "–"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from noizenet.evaluation.aliveness import Aliveness, Report
 from noizenet.evaluation.drift import DescriptorRange, Descriptors, descriptor_range, descriptors_of
 from noizenet.generation.tempo import tempo_of_genre
 from noizenet.model.batch import step_batch
-from noizenet.model.sampling import Sampling
+from noizenet.model.sampling import Sampling, default_sampling
 from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model, load
 
@@ -134,9 +135,9 @@ def main() -> None:
     o = parser.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
     model = load(o.model)
-    temperature = model.architecture.temperature if o.temperature is None else o.temperature
-    genre_guidance = model.architecture.genre_guidance if o.genre_guidance is None else o.genre_guidance
-    sampling = Sampling(temperature, 0, o.top_p, genre_guidance, beat_guidance=model.architecture.beat_guidance)
+    given = {"temperature": o.temperature, "genre_guidance": o.genre_guidance}
+    default = replace(default_sampling(model.architecture), top_p=o.top_p)
+    sampling = replace(default, **{name: value for name, value in given.items() if value is not None})
     rows, text = measure(model, Corpus(o.corpus), o.streams, o.minutes * 60, sampling, o.seed)
     rows.to_csv(o.out / "streams.csv", index=False)
     (o.out / "table.md").write_text(text + "\n")

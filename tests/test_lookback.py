@@ -10,6 +10,7 @@ import torch
 
 from noizenet.base.errors import ConfigError
 from noizenet.kernels.products import reduce_precision
+from noizenet.model import PRECISIONS
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
 from noizenet.model.factory import make_network
@@ -18,7 +19,7 @@ from noizenet.model.lookback import UNKNOWN, frames_before, steps_of
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper
 from noizenet.model.tokens import TokenNetwork
-from noizenet.model.weights import PRECISIONS, Weights, expected_shapes
+from noizenet.model.weights import Weights, expected_shapes
 
 BOOKS, LEVELS, PHASES = 3, 12, 8
 MIX = np.array([0.5, 0.3, 0.2], np.float32)

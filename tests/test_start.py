@@ -603,7 +603,7 @@ def test_a_lack_of_memory_is_not_reported_as_a_bug(
 ) -> None:
     from noizenet.cli import main as cli_main
 
-    def fail() -> None:
+    def fail(_: list[str]) -> None:
         raise error
 
     monkeypatch.setattr(cli_main, "build_app", fail)

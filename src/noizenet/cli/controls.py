@@ -1,60 +1,81 @@
-"""Command-line options that ``generate`` and ``play`` share."""
+"""Command-line options made from :class:`noizenet.generation.controls.Controls`, which declares each control once."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from noizenet.generation.controls import Controls
+from noizenet.generation.controls import Controls, parse_injection, parse_numbers
 
-Genre = Annotated[str | None, typer.Option("--genre", help='A genre, or a mix: "A:0.7,B:0.3".')]
-Temperature = Annotated[
-    float | None,
-    typer.Option("--temperature", help="Sampling temperature: higher is more random. Default: the model's."),
-]
-TopP = Annotated[
-    float | None, typer.Option("--top-p", help="Sample from the most probable classes up to this total probability.")
-]
-TopK = Annotated[int | None, typer.Option("--top-k", help="Sample from the k most probable classes.")]
-GenreGuidance = Annotated[
-    float | None,
-    typer.Option("--genre-guidance", help="Guidance scale of the genre, 0 (none) to 20. Default: the model's."),
-]
-Tempo = Annotated[
-    float | None,
-    typer.Option("--tempo", help="Beats a minute, 0 for no beat. Default: that of the prompt or genre."),
-]
-BeatGuidance = Annotated[
-    float | None,
-    typer.Option("--beat-guidance", help="Guidance scale of the beat, 0 (none) to 20. Default: the model's."),
-]
-CodeTemperatures = Annotated[
-    str | None,
-    typer.Option("--code-temperatures", help="A factor of the temperature for each code of a frame: 1,1,0.9,…"),
-]
-CodeTopP = Annotated[str | None, typer.Option("--code-top-p", help="A top-p for each code of a frame: 1,0.95,…")]
-Prompt = Annotated[Path | None, typer.Option("--prompt", help="A recording to continue.")]
-PromptNoise = Annotated[str | None, typer.Option("--prompt-noise", help="Continue noise: normal or perlin.")]
-PromptSeconds = Annotated[float, typer.Option("--prompt-seconds", help="Length of the prompt, in seconds.")]
-Inject = Annotated[
+INJECT = Annotated[
     str | None,
     typer.Option("--inject-noise", help="Add noise to the fed-back frame, EVERY:AMOUNT (seconds, strength)."),
 ]
-Watch = Annotated[str, typer.Option("--watch", help="Monitor of degenerate output: off, report or recover.")]
-Precision = Annotated[str, typer.Option("--precision", help="Precision of the weights: fp32, bf16 or int8.")]
-Seed = Annotated[int, typer.Option("--seed", help="Random seed: the same seed gives the same samples.")]
 
 
-def make_controls(inject: str | None = None, **values: Any) -> Controls:
+def with_controls(
+    *, leave_out: Sequence[str] = (), **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each control; the command receives them as its parameter ``controls``.
+
+    Parameters
+    ----------
+    leave_out : sequence of str
+        Controls that the command does not have.
+    **defaults
+        Defaults that differ from those of :class:`Controls`.
+    """
+    options = _options(leave_out, defaults)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature, hints = inspect.signature(command), typing.get_type_hints(command, include_extras=True)
+        own = [p.replace(annotation=hints[n]) for n, p in signature.parameters.items() if n != "controls"]
+        first = [p for p in own if p.default is inspect.Parameter.empty]
+        last = [p for p in own if p.default is not inspect.Parameter.empty]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            given = {option.name: values.pop(option.name) for option in options}
+            command(**values, controls=_controls(given))
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*first, *options, *last)]
+        del run.__dict__["__wrapped__"]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def _options(leave_out: Sequence[str], defaults: dict[str, Any]) -> list[inspect.Parameter]:
+    hints, found = typing.get_type_hints(Controls), []
+    for field in dataclasses.fields(Controls):
+        if not field.metadata["help"] or field.name in leave_out:
+            continue
+        kind, default = hints[field.name], defaults.get(field.name, field.default)
+        if typing.get_origin(kind) is tuple:  # numbers separated by commas
+            kind, default = str | None, None
+        flag = f"--{field.name.replace('_', '-')}"
+        annotation = Annotated[kind, typer.Option(flag, help=field.metadata["help"])]
+        found.append(_parameter(field.name, annotation, default))
+    at = next((i for i, p in enumerate(found) if p.name == "watch"), len(found))
+    return [*found[:at], _parameter("inject_noise", INJECT, None), *found[at:]]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _controls(given: dict[str, Any]) -> Controls:
     """Return the controls of command-line values."""
-    from noizenet.generation.controls import Controls, parse_injection, parse_numbers
-
+    injection = given.pop("inject_noise")
+    every, amount = parse_injection(injection) if injection is not None else (0.0, 0.0)
     for name in ("code_temperatures", "code_top_p"):
-        text = values.pop(name, None)
-        values[name] = () if text is None else parse_numbers(name.replace("_", " "), text)
-
-    every, amount = parse_injection(inject) if inject is not None else (0.0, 0.0)
-    return Controls(inject_every=every, inject_amount=amount, **values)
+        given[name] = () if given[name] is None else parse_numbers(name.replace("_", " "), given[name])
+    return Controls(inject_every=every, inject_amount=amount, **given)

@@ -9,41 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noizenet.base import process
-from noizenet.cli import controls as c
+from noizenet.cli.controls import with_controls
 from noizenet.cli.output import print_json, print_message, print_notes, print_table, progress_bar
+from noizenet.generation.controls import Controls
 
 if TYPE_CHECKING:
     from noizenet.api import Generated
 
 
+@with_controls()
 def generate(
     model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
     out: Annotated[Path, typer.Argument(help="OUT.wav, .flac or .ogg; - for 16-bit PCM on standard output.")],
-    seconds: Annotated[float, typer.Option(help="Length in seconds.")] = 10.0,
-    genre: c.Genre = None,
-    morph: Annotated[str | None, typer.Option(help='Transition from one genre to another: "A>B".')] = None,
-    temperature: c.Temperature = None,
-    top_p: c.TopP = None,
-    genre_guidance: c.GenreGuidance = None,
-    tempo: c.Tempo = None,
-    beat_guidance: c.BeatGuidance = None,
-    code_temperatures: c.CodeTemperatures = None,
-    code_top_p: c.CodeTopP = None,
-    top_k: c.TopK = None,
-    prompt: c.Prompt = None,
-    prompt_noise: c.PromptNoise = None,
-    prompt_seconds: c.PromptSeconds = 5.0,
-    include_prompt: Annotated[
-        bool,
-        typer.Option(
-            "--include-prompt",
-            help="Put the prompt in front, as decoded by the model's representation (not the recording itself).",
-        ),
-    ] = False,
-    inject_noise: c.Inject = None,
-    watch: c.Watch = "report",
-    precision: c.Precision = "fp32",
-    seed: c.Seed = 0,
+    controls: Controls,
     count: Annotated[
         int, typer.Option(help="Number of pieces, with consecutive random seeds; a batch is faster than single pieces.")
     ] = 1,
@@ -54,13 +32,6 @@ def generate(
     from noizenet.audio.write import write_pcm
     from noizenet.base.errors import InterruptedRunError, UsageError
 
-    controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, morph=morph, temperature=temperature, genre_guidance=genre_guidance,
-        tempo=tempo, beat_guidance=beat_guidance,
-        code_temperatures=code_temperatures, code_top_p=code_top_p,
-        top_p=top_p, top_k=top_k, prompt=prompt, prompt_noise=prompt_noise, prompt_seconds=prompt_seconds,
-        include_prompt=include_prompt, watch=watch, precision=precision, seed=seed,
-    )  # fmt: skip
     if not 1 <= count <= 1000:
         raise UsageError(f"count: {count} is not between 1 and 1,000")
     if str(out) == "-":
@@ -76,10 +47,10 @@ def generate(
     if count > 1:
         digits = len(str(count))
         takes = [
-            (out.with_name(f"{out.stem}-{i + 1:0{digits}d}{out.suffix}"), replace(controls, seed=seed + i))
+            (out.with_name(f"{out.stem}-{i + 1:0{digits}d}{out.suffix}"), replace(controls, seed=controls.seed + i))
             for i in range(count)
         ]
-    total = seconds * count
+    total = (controls.seconds or 0.0) * count
     try:
         with progress_bar("generating") as update:
             pieces = api.generate_batch(
@@ -110,7 +81,7 @@ def generate(
             rows,
         )
         return
-    _show(pieces[0], genre_drawn=not (genre or morph))
+    _show(pieces[0], genre_drawn=not (controls.genre or controls.morph))
 
 
 def _summary(piece: Generated, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -29,8 +30,11 @@ NO_ROOM = ("failed to map segment", "cannot allocate memory", "Cannot allocate m
 """Messages of the dynamic loader for a library that does not fit into memory."""
 
 
-def build_app() -> typer.Typer:
-    """Return the Typer application with every command of :data:`noizenet.cli.COMMANDS`."""
+def build_app(command_line: Sequence[str] = ()) -> typer.Typer:
+    """Return the Typer application with the commands of :data:`noizenet.cli.COMMANDS` that a command line may mean.
+
+    If it begins with a command, only that command's module is imported; otherwise all are.
+    """
     app = typer.Typer(
         name="noizenet",
         help="Learn music from recordings and play new music, live, on an ordinary computer.",
@@ -47,7 +51,8 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for name in COMMANDS:
+    meant = [name for name in COMMANDS if name.split(" ")[0] in command_line[:1]]
+    for name in meant or COMMANDS:
         group, _, command = name.rpartition(" ")
         target = app
         if group:
@@ -76,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         arguments, remarks = modern_arguments(sys.argv[1:] if arguments is None else arguments)
         print_notes(remarks)
-        result = build_app()(args=arguments, standalone_mode=False)
+        result = build_app(arguments)(args=arguments, standalone_mode=False)
         if result == INTERRUPTED:  # some versions of Typer return this code after Ctrl-C, without a message
             return _print_error("interrupted", INTERRUPTED)
         return result if isinstance(result, int) else SUCCESS

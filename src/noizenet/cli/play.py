@@ -9,46 +9,25 @@ import typer
 
 from noizenet.base import process
 from noizenet.base.errors import UsageError
-from noizenet.cli import controls as c
+from noizenet.cli.controls import with_controls
 from noizenet.cli.output import print_message, print_notes, status_line
+from noizenet.generation.controls import Controls
 
 if TYPE_CHECKING:
     from noizenet.api import Playing
 
 
+@with_controls(leave_out=("morph", "include_prompt"), seconds=None, watch="recover")
 def play(
     model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
+    controls: Controls,
     out: Annotated[str, typer.Option("--out", help="- writes 16-bit PCM to standard output.")] = "",
-    genre: c.Genre = None,
-    temperature: c.Temperature = None,
-    top_p: c.TopP = None,
-    genre_guidance: c.GenreGuidance = None,
-    tempo: c.Tempo = None,
-    beat_guidance: c.BeatGuidance = None,
-    code_temperatures: c.CodeTemperatures = None,
-    code_top_p: c.CodeTopP = None,
-    top_k: c.TopK = None,
-    prompt: c.Prompt = None,
-    prompt_noise: c.PromptNoise = None,
-    prompt_seconds: c.PromptSeconds = 5.0,
-    inject_noise: c.Inject = None,
-    seconds: Annotated[float | None, typer.Option(help="Length in seconds. Default: endless.")] = None,
-    watch: c.Watch = "recover",
-    precision: c.Precision = "fp32",
-    seed: c.Seed = 0,
 ) -> None:
-    """Play in real time, on the sound card or as a stream of PCM."""
+    """Play in real time, on the sound card or as a stream of PCM. Without --seconds it plays until it is stopped."""
     from noizenet import api
 
     if out not in ("", "-"):
         raise UsageError(f"--out {out}: only - (standard output) is allowed; 'noizenet generate' writes files")
-    controls = c.make_controls(
-        inject_noise, seconds=seconds, genre=genre, temperature=temperature, genre_guidance=genre_guidance,
-        tempo=tempo, beat_guidance=beat_guidance,
-        code_temperatures=code_temperatures, code_top_p=code_top_p, top_p=top_p,
-        top_k=top_k, prompt=prompt, prompt_noise=prompt_noise, prompt_seconds=prompt_seconds, watch=watch,
-        precision=precision, seed=seed,
-    )  # fmt: skip
     pipe = process.binary_output() if out == "-" else None
     with status_line() as show:
         playing = api.play(model, controls, pipe, on_block=lambda p: show(describe(p)))

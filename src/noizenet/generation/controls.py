@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import dataclass
+import typing
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from noizenet.base.errors import UsageError
 from noizenet.generation import PROMPT_NOISES
+from noizenet.model import PRECISIONS
 from noizenet.model.sampling import Sampling
-from noizenet.model.weights import PRECISIONS
 
 WATCHES = ("off", "report", "recover")
-FIELD_TYPES: dict[type, tuple[str, ...]] = {
-    Real: (
-        "seconds", "temperature", "top_p", "genre_guidance", "tempo", "beat_guidance", "prompt_seconds",
-        "block_seconds",
-        "inject_every", "inject_amount",
-    ),
-    Integral: ("seed", "top_k"),
-    str: ("genre", "morph", "prompt_noise", "watch", "precision"),
-    bool: ("include_prompt",),
-}  # fmt: skip
-TYPE_NAMES: dict[type, str] = {Real: "a number", Integral: "a whole number", str: "text", bool: "true or false"}
-OPTIONAL = (
-    "seconds",
-    "temperature",
-    "top_p",
-    "top_k",
-    "genre_guidance",
-    "tempo",
-    "beat_guidance",
-    "genre",
-    "morph",
-    "prompt_noise",
-)
+TYPE_NAMES: dict[type, str] = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+
+
+def control(default: Any, help: str = "") -> Any:
+    """Declare a control; with a help text it is an option of ``generate`` and ``play``."""
+    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
@@ -92,27 +78,31 @@ class Controls:
         For a control of a wrong type or out of range, or controls that exclude each other.
     """
 
-    seconds: float | None = 10.0
-    seed: int = 0
-    genre: str | None = None
-    morph: str | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    genre_guidance: float | None = None
-    tempo: float | None = None
-    beat_guidance: float | None = None
-    code_temperatures: tuple[float, ...] = ()
-    code_top_p: tuple[float, ...] = ()
-    prompt: Path | None = None
-    prompt_noise: str | None = None
-    prompt_seconds: float = 5.0
-    include_prompt: bool = False
-    inject_every: float = 0.0
-    inject_amount: float = 0.0
-    block_seconds: float = 0.25
-    watch: str = "report"
-    precision: str = "fp32"
+    seconds: float | None = control(10.0, "Length in seconds.")
+    seed: int = control(0, "Random seed: the same seed gives the same samples.")
+    genre: str | None = control(None, 'A genre, or a mix: "A:0.7,B:0.3".')
+    morph: str | None = control(None, 'Transition from one genre to another: "A>B".')
+    temperature: float | None = control(None, "Sampling temperature: higher is more random. Default: the model's.")
+    top_k: int | None = control(None, "Sample from the k most probable classes.")
+    top_p: float | None = control(None, "Sample from the most probable classes up to this total probability.")
+    genre_guidance: float | None = control(None, "Guidance scale of the genre, 0 (none) to 20. Default: the model's.")
+    tempo: float | None = control(None, "Beats a minute, 0 for no beat. Default: that of the prompt or genre.")
+    beat_guidance: float | None = control(None, "Guidance scale of the beat, 0 (none) to 20. Default: the model's.")
+    code_temperatures: tuple[float, ...] = control(
+        (), "A factor of the temperature for each code of a frame: 1,1,0.9,…"
+    )
+    code_top_p: tuple[float, ...] = control((), "A top-p for each code of a frame: 1,0.95,…")
+    prompt: Path | None = control(None, "A recording to continue.")  # noqa: RUF009 - a dataclass field
+    prompt_noise: str | None = control(None, "Continue noise: normal or perlin.")
+    prompt_seconds: float = control(5.0, "Length of the prompt, in seconds.")
+    include_prompt: bool = control(
+        False, "Put the prompt in front, as decoded by the model's representation (not the recording itself)."
+    )
+    inject_every: float = control(0.0)
+    inject_amount: float = control(0.0)
+    block_seconds: float = control(0.25)
+    watch: str = control("report", "Monitor of degenerate output: off, report or recover.")
+    precision: str = control("fp32", "Precision of the weights: fp32, bf16 or int8.")
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -145,40 +135,43 @@ class Controls:
 
     def _check_types(self) -> None:
         """Check the type of every control; convert NumPy numbers to Python's and the prompt's path to a Path."""
-        for field_type, names in FIELD_TYPES.items():
-            for name in names:
-                value = getattr(self, name)
-                valid = isinstance(value, field_type) and (field_type is bool or not isinstance(value, bool))
-                if not valid and not (value is None and name in OPTIONAL):
-                    raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {TYPE_NAMES[field_type]}")
-                if valid and field_type in (Real, Integral):  # recipes hold plain numbers
-                    object.__setattr__(self, name, float(value) if field_type is Real else int(value))
-        for name in ("code_temperatures", "code_top_p"):
-            values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or not all(isinstance(v, Real) for v in values):
-                raise UsageError(f"{name.replace('_', ' ')}: {values!r:.80} is not a tuple of numbers")
-            object.__setattr__(self, name, tuple(map(float, values)))
+        for name, (kind, optional) in _types().items():
+            value = getattr(self, name)
+            if kind is tuple:
+                if not isinstance(value, (tuple, list)) or not all(isinstance(v, Real) for v in value):
+                    raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not a tuple of numbers")
+                object.__setattr__(self, name, tuple(map(float, value)))
+            elif not (value is None and optional) and kind is not Path:
+                expected: Any = {float: Real, int: Integral}.get(kind, kind)
+                if not isinstance(value, expected) or (kind is not bool and isinstance(value, bool)):
+                    raise UsageError(f"{name.replace('_', ' ')}: {value!r:.80} is not {TYPE_NAMES[kind]}")
+                if kind in (float, int):  # recipes hold plain numbers
+                    object.__setattr__(self, name, kind(value))
         if self.prompt is not None:
             if not isinstance(self.prompt, (str, Path)) or "\0" in str(self.prompt):
                 raise UsageError(f"prompt: {self.prompt!r:.80} is not a path")
             object.__setattr__(self, "prompt", Path(self.prompt))
 
-    def sampling(self, temperature: float = 1.0, genre_guidance: float = 0.0, beat_guidance: float = 0.0) -> Sampling:
-        """Return the sampling controls; the arguments are the model's defaults for controls that are not set."""
-        return Sampling(
-            temperature if self.temperature is None else self.temperature,
-            0 if self.top_k is None else self.top_k,
-            1.0 if self.top_p is None else self.top_p,
-            genre_guidance if self.genre_guidance is None else self.genre_guidance,
-            self.code_temperatures,
-            self.code_top_p,
-            beat_guidance if self.beat_guidance is None else self.beat_guidance,
-        )
+    def sampling(self, default: Sampling | None = None) -> Sampling:
+        """Return the sampling options: the fields of the same names where they are set, else the model's defaults."""
+        given = {f.name: getattr(self, f.name) for f in fields(Sampling)}
+        return replace(default or Sampling(), **{name: value for name, value in given.items() if value is not None})
 
     @property
     def samples_differently(self) -> bool:
         """Whether any sampling control is set."""
         return any(v is not None for v in (self.temperature, self.top_k, self.top_p))
+
+
+@functools.cache
+def _types() -> dict[str, tuple[type, bool]]:
+    """Return the type of every control, and whether it may be None."""
+    hints = typing.get_type_hints(Controls)
+    found = {}
+    for name, hint in hints.items():
+        parts = typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
+        found[name] = (typing.get_origin(parts[0]) or parts[0], len(parts) > 1)
+    return found
 
 
 def parse_injection(text: str) -> tuple[float, float]:

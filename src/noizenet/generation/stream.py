@@ -17,7 +17,7 @@ from noizenet.generation.monitor import HOP_S, FailureDetector, StreamMonitor, W
 from noizenet.generation.prompts import load_prompt
 from noizenet.generation.tempo import beat_of_song, tempo_of_genre
 from noizenet.model.batch import step_batch
-from noizenet.model.sampling import Sampling
+from noizenet.model.sampling import Sampling, default_sampling
 from noizenet.model.stepper import Stepper
 from noizenet.representation.base import Decoder, Frames
 from noizenet.store.model import Model
@@ -84,7 +84,7 @@ class Stream(Iterator[Waveform]):
         if detector is not None and controls.watch != "off":
             expected = model.training.get("metrics", {}).get("best_validation_bits_per_frame")
             self._monitor = StreamMonitor(
-                detector, r.sample_rate, expected, a.temperature, recover=controls.watch == "recover"
+                detector, r.sample_rate, expected, default_sampling(a).temperature, recover=controls.watch == "recover"
             )
         self._unmonitored: list[NDArray[np.float32]] = []
         self._fade, self._fade_length = np.zeros((0, r.channels), np.float32), 1
@@ -119,7 +119,7 @@ class Stream(Iterator[Waveform]):
                 raise UsageError(f"{name.replace('_', ' ')}: {count} numbers, but {codes}")
         self._controls = controls
         self._every = max(1, round(controls.inject_every * self._r.frame_rate)) if controls.inject_every else 0
-        self._sampling = controls.sampling(a.temperature, a.genre_guidance, a.beat_guidance)
+        self._sampling = controls.sampling(default_sampling(a))
 
     def __iter__(self) -> Stream:
         return self

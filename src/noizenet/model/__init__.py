@@ -16,6 +16,9 @@ CELLS = Registry(
     },
 )
 
+PRECISIONS = ("fp32", "bf16", "int8")
+"""Precisions of the packed matrices in generation."""
+
 HEADS = Registry(
     "head",
     {

@@ -269,23 +269,6 @@ class Architecture:
         return self.options.head != "point"
 
     @property
-    def temperature(self) -> float:
-        """Default sampling temperature, at which generated music is closest to real music (docs/results.md)."""
-        if self.tokens:
-            return 1.2
-        return 0.85 if self.options.head == "mixture" else 1.0
-
-    @property
-    def genre_guidance(self) -> float:
-        """Default genre guidance, at which generated music is closest to real music (docs/results.md)."""
-        return 1.0 if self.tokens and self.genre_size else 0.0
-
-    @property
-    def beat_guidance(self) -> float:
-        """Default beat guidance, at which generated music is closest to real music (docs/results.md)."""
-        return 2.0 if self.options.clock else 0.0
-
-    @property
     def dilations(self) -> tuple[int, ...]:
         """Dilation of each layer, in frames."""
         return self.options.dilations or (1,) * self.options.layers

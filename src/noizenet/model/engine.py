@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.model import CELLS
+from noizenet.model import CELLS, PRECISIONS
 from noizenet.model.cells.description import Cell
 from noizenet.model.numeric import SamplingNumbers, cell_kind
 from noizenet.model.sampling import Sampling
-from noizenet.model.weights import F32, PRECISIONS, Weights
+from noizenet.model.weights import F32, Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on

@@ -11,6 +11,8 @@ from noizenet.base.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from noizenet.model.architecture import Architecture
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -78,6 +80,17 @@ class Sampling:
             [self.temperature * factor for factor in self.code_temperatures or (1.0,) * codes],
             list(self.code_top_p or (self.top_p,) * codes),
         )
+
+
+def default_sampling(architecture: Architecture) -> Sampling:
+    """Return the sampling at which a network's music is closest to real music (docs/results.md)."""
+    a = architecture
+    mixture = a.options.head == "mixture"
+    return Sampling(
+        temperature=1.2 if a.tokens else 0.85 if mixture else 1.0,
+        genre_guidance=1.0 if a.tokens and a.genre_size else 0.0,
+        beat_guidance=2.0 if a.options.clock else 0.0,
+    )
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
-PRECISIONS = ("fp32", "bf16", "int8")
-"""Precisions of the packed matrices in generation."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.batch import step_batch
 from noizenet.model.coarse import coarse_classes
 from noizenet.model.features import COARSE
-from noizenet.model.sampling import Sampling
+from noizenet.model.sampling import Sampling, default_sampling
 from noizenet.model.stepper import Stepper, StepperState
 from noizenet.model.weights import F32, Weights
 from noizenet.representation.base import Representation
@@ -166,9 +166,9 @@ def expected_seconds(weights: Weights, start: NDArray[Any], samples: int, clock:
     step = a.options.tiers[-1][0]
     first = Stepper(weights, start)
     streams = [first.fork() for _ in range(a.n_bias_rows * STREAMS)]
-    step_batch(streams, CHUNK * step, Sampling(a.temperature))  # loops may have to be compiled
+    step_batch(streams, CHUNK * step, Sampling(default_sampling(a).temperature))  # loops may have to be compiled
     begun = clock()
-    step_batch(streams, CHUNK * step, Sampling(a.temperature))
+    step_batch(streams, CHUNK * step, Sampling(default_sampling(a).temperature))
     return (clock() - begun) * ROUNDS * max(2, samples // step) / CHUNK
 
 
@@ -203,7 +203,7 @@ def _play(streams: Sequence[Stepper], weights: Weights, current: _Round) -> NDAr
             (current.number + played / current.length) / ROUNDS, f"playing round {current.number + 1} of {ROUNDS}"
         )
         count = min(CHUNK, current.length - played)
-        parts.append(step_batch(streams, count * step, Sampling(a.temperature))[..., 0])
+        parts.append(step_batch(streams, count * step, Sampling(default_sampling(a).temperature))[..., 0])
         played += count
     return _coarse(weights["values"], np.concatenate(parts, 1), step)
 
