@@ -72,9 +72,9 @@ def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = DEF
 
 def _scratch(engine: TieredEngine, streams: int) -> kernel_batch.BatchScratch:
     widest = max(len(v) for v in engine.scratch.values())
-    wide = (np.zeros((widest, streams), np.float32) for _ in range(6))
-    narrow = (np.zeros(size, np.float32) for size in (widest, 64, streams))
-    return kernel_batch.BatchScratch(*wide, *narrow, engine.scratch["lpc_work"])
+    shapes: list[Any] = [*[(widest, streams)] * 6, widest, 64, streams]
+    arrays = [np.zeros(shape, np.float32) for shape in shapes]
+    return kernel_batch.BatchScratch(*arrays, lpc_work=engine.scratch["lpc_work"])
 
 
 def _tokens(

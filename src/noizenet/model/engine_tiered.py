@@ -149,7 +149,8 @@ class TieredEngine(Engine):
     def bytes_per_frame(self) -> float:
         """Each tier's weights at its own rate, the per-sample network's at every sample."""
         _, weights, period, parts = self.schedule().T
-        return float((weights / period / parts).sum() * self.packed.weights.itemsize) + self.tables.tables[:, 0].nbytes
+        row_bytes = float(self.tables.tables[:, 0].nbytes)
+        return float((weights / period / parts).sum() * self.packed.weights.itemsize) + row_bytes
 
     def coarse_steps(self, count: int) -> int:
         """Count the slowest tier's steps."""

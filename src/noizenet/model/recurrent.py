@@ -66,7 +66,7 @@ class RecurrentLayer(nn.Module):
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Take T steps at once: x [B, T, I], state [S, B, H] → outputs [B, T, H], state."""
         if self.cell.torch_kernel:
-            given = state.to(x.dtype).split(1)
+            given = [part[None] for part in state.to(x.dtype)]
             y, after = self.kernel(x, given[0] if len(given) == 1 else tuple(s.contiguous() for s in given))
             return y, after if len(given) == 1 else torch.cat(after)
         if self.cell.sequence is not None:
