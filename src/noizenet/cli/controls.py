@@ -62,7 +62,7 @@ def _options(leave_out: Sequence[str], defaults: dict[str, Any]) -> list[inspect
         if typing.get_origin(kind) is tuple:  # numbers separated by commas
             kind, default = str | None, None
         flag = f"--{field.name.replace('_', '-')}"
-        annotation: Any = Annotated[kind, typer.Option(flag, help=field.metadata["help"])]  # type: ignore[valid-type]
+        annotation: Any = Annotated[kind, typer.Option(flag, help=field.metadata["help"])]
         found.append(_parameter(field.name, annotation, default))
     at = next((i for i, p in enumerate(found) if p.name == "watch"), len(found))
     return [*found[:at], _parameter("inject_noise", INJECT, None), *found[at:]]

@@ -73,8 +73,9 @@ def step_batch(steppers: Sequence[Stepper], count: int, sampling: Sampling = DEF
 def _scratch(engine: TieredEngine, streams: int) -> kernel_batch.BatchScratch:
     widest = max(len(v) for v in engine.scratch.values())
     shapes: list[Any] = [*[(widest, streams)] * 6, widest, 64, streams]
-    arrays = [np.zeros(shape, np.float32) for shape in shapes]
-    return kernel_batch.BatchScratch(*arrays, lpc_work=engine.scratch["lpc_work"])
+    return kernel_batch.BatchScratch._make(
+        [*(np.zeros(shape, np.float32) for shape in shapes), engine.scratch["lpc_work"]]
+    )
 
 
 def _tokens(
