@@ -1,4 +1,4 @@
-"""Fit the speech classifier of ``noizenet.training.speech`` and measure its accuracy.
+"""Fit the speech classifier of ``noizenet.corpus.speech`` and measure its accuracy.
 
     python examples/speech.py SPEECH MUSIC
 
@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from noizenet.training.speech import EXCERPT_S, RATE_HZ, SILENT_RMS, features, to_8_khz
+from noizenet.corpus.speech import EXCERPT_S, RATE_HZ, SILENT_RMS, features, to_8_khz
 
 MUSIC_S, MUSIC_START_S, SPEECH_S, PAUSE_S = 30.0, 30.0, 240.0, 0.3
 ENDINGS = (".wav", ".ogg", ".flac", ".mp3", ".opus")

@@ -16,7 +16,7 @@ import noizenet
 PACKAGE = Path(noizenet.__file__).parent
 RUNGS = {
     "base": 0, "course": 0, "kernels": 1, "audio": 2, "corpus": 3, "representation": 3, "views": 3, "model": 4, "store": 5,
-    "training": 6, "generation": 6, "evaluation": 6, "figures": 6, "api": 7, "bench": 7, "studio": 8, "cli": 9,
+    "training": 6, "generation": 6, "evaluation": 6, "figures": 6, "export": 7, "api": 8, "bench": 8, "studio": 9, "cli": 10,
 }  # fmt: skip
 FREE = {"__init__", "__main__", "_version"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noizenet.base.errors import ConfigError, ModelError, UsageError
+from noizenet.generation.gates import OPS
 from noizenet.model import CELLS
 from noizenet.model.architecture import ModelOptions
 from noizenet.model.cells.description import linear_recurrence
-from noizenet.model.gates import OPS
 from noizenet.model.numeric import apply_gates, cell_kind
 from noizenet.model.recurrent import RecurrentLayer
 from noizenet.store.model import load

@@ -13,9 +13,9 @@ from test_stepper import start
 from test_tokens import BOOKS
 from test_tokens import make as make_tokens
 
+from noizenet.generation.gates import OPS, SHOWN, visible
 from noizenet.model import CELLS
 from noizenet.model.cells.description import Cell
-from noizenet.model.gates import OPS, SHOWN, visible
 from noizenet.model.stepper import Stepper
 from noizenet.model.weights import Weights
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from noizenet.base.errors import ConfigError
+from noizenet.generation.gates import SHOWN, visible
 from noizenet.kernels.products import reduce_precision
 from noizenet.model import PRECISIONS
 from noizenet.model.architecture import Architecture, ModelOptions
 from noizenet.model.batch import step_batch
 from noizenet.model.factory import make_network
-from noizenet.model.gates import SHOWN, visible
 from noizenet.model.lookback import UNKNOWN, frames_before, steps_of
 from noizenet.model.sampling import Sampling
 from noizenet.model.stepper import Stepper

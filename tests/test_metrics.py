@@ -12,11 +12,11 @@ import pytest
 from test_evaluation import RATE, song
 
 import noizenet
-from noizenet.base.energy import joule_meter, read_joules
 from noizenet.base.errors import UsageError
 from noizenet.cli.main import main
 from noizenet.corpus.corpus import Corpus
 from noizenet.evaluation.controls import CONTROLS, control
+from noizenet.evaluation.energy import joule_meter, read_joules
 from noizenet.evaluation.intervals import Estimate, bootstrap
 from noizenet.evaluation.judge import Results, compute_metrics
 from noizenet.evaluation.metric import MetricInputs, is_worse

@@ -17,6 +17,7 @@ from conftest import RATE, quick_train, tone
 import noizenet
 from noizenet.base.errors import ConfigError, TrainingError, UsageError
 from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.speech import count_speech
 from noizenet.evaluation.likelihood import likelihood
 from noizenet.generation.stream import Stream
 from noizenet.model import CELLS
@@ -34,7 +35,6 @@ from noizenet.training.adapting import load_initial_weights
 from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.encoded import EncodedTracks
 from noizenet.training.log import read_metrics
-from noizenet.training.speech import count_speech
 from noizenet.training.step import corrupt_codes, drop_condition
 from noizenet.training.windows import WindowReader
 

@@ -180,7 +180,7 @@ def _generate_streams(
 
     import psutil
 
-    from noizenet.base.energy import joule_meter
+    from noizenet.evaluation.energy import joule_meter
 
     joules, started = joule_meter(), time.perf_counter()
 

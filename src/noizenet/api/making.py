@@ -104,8 +104,8 @@ def train(
 
 
 def export_onnx(model: Model | Path | str, folder: Path | str) -> list[Path]:
-    """Write a token model as ONNX graphs; see :func:`noizenet.training.onnx.export_onnx`."""
-    from noizenet.training.onnx import export_onnx as export
+    """Write a token model as ONNX graphs; see :func:`noizenet.export.onnx.export_onnx`."""
+    from noizenet.export.onnx import export_onnx as export
 
     folder = a_path(folder, "folder")
     check_outputs([folder], inputs_of(model))

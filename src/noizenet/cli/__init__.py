@@ -1,4 +1,4 @@
-"""Rung 9: the command line. Each command is one function that calls one function of the API.
+"""Rung 10: the command line. Each command is one function that calls one function of the API.
 
 A new command needs one module and one line in this table.
 """

@@ -20,10 +20,10 @@ from noizenet.base.errors import UsageError
 from noizenet.base.renamed import CONTROLS, MOVES, WATCHES, renamed
 from noizenet.base.seeds import derive_seed
 from noizenet.generation.controls import Controls
+from noizenet.generation.gates import visible
 from noizenet.generation.genre import format_mix, parse_schedule
 from noizenet.generation.monitor import FailureDetector
 from noizenet.generation.stream import FADE_S, Stream
-from noizenet.model.gates import visible
 from noizenet.model.stepper import Stepper, StepperState
 from noizenet.representation.base import Decoder
 from noizenet.store.model import Model
@@ -197,7 +197,7 @@ class Instrument(Stream):
         }  # fmt: skip
 
     def visible(self) -> dict[str, list[float]]:
-        """Return the network's current gates and states for display; see :func:`noizenet.model.gates.visible`."""
+        """Return the network's current gates and states for display; see :func:`noizenet.generation.gates.visible`."""
         return visible(self._stepper, self._model.weights)
 
     def recipe(self) -> dict[str, Any]:

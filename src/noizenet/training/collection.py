@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from noizenet.base.errors import TrainingError
 from noizenet.corpus.corpus import Corpus, Track
+from noizenet.corpus.speech import count_speech
 from noizenet.representation.base import Representation
-from noizenet.training.speech import count_speech
 
 MIN_S, RECOMMENDED_S = 15.0, 300.0
 SILENT_RMS = 1e-3

@@ -1,0 +1,1 @@
+"""Rung 7: models for other programs: ONNX graphs."""
