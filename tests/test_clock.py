@@ -35,6 +35,7 @@ from noizenet.representation.base import create
 from noizenet.store.model import Model, load
 from noizenet.training.adapting import load_initial_weights
 from noizenet.training.encoded import EncodedTracks
+from noizenet.training.sources import BeatOptions
 from noizenet.training.step import drop_beat
 from noizenet.training.windows import WindowReader
 
@@ -137,7 +138,15 @@ class TestReading:
                         near = (phases[1:] > 0.8) | (phases[1:] < 0.3)  # half of a beat
                     assert rise[near].sum() > 0.85 * rise[~np.isnan(phases[1:])].sum()
         reader = WindowReader(
-            corpus, corpus.tracks, r, batch=2, window=64, segment_seconds=2.0, seed=0, transpose=2, clock=PHASES
+            corpus,
+            corpus.tracks,
+            r,
+            batch=2,
+            window=64,
+            segment_seconds=2.0,
+            seed=0,
+            transpose=2,
+            beat=BeatOptions(PHASES),
         )
         assert sorted(reader.tempi()["a"]) == pytest.approx([100, 120, 150], rel=0.02)
         known: dict[bytes, list[bytes]] = {}
@@ -163,7 +172,7 @@ class TestReading:
     def test_a_clock_needs_codes(self, corpus: Corpus) -> None:
         r = create({"name": "mu-law"}, sample_rate=corpus.sample_rate, channels=1)
         with pytest.raises(UsageError, match="clock"):
-            WindowReader(corpus, corpus.tracks, r, batch=1, window=64, segment_seconds=1.0, seed=0, clock=8)
+            WindowReader(corpus, corpus.tracks, r, batch=1, window=64, segment_seconds=1.0, seed=0, beat=BeatOptions(8))
         with pytest.raises(ConfigError, match="clock"):
             ModelOptions(head="categorical", clock=8)
 

@@ -80,6 +80,7 @@ def test_the_beat_conditioning_is_that_of_validation(
 ) -> None:
     from noizenet.audio.beats import beat_phase_ids, find_beats
     from noizenet.evaluation.likelihood import _excerpts
+    from noizenet.training.sources import BeatOptions
     from noizenet.training.windows import WindowReader
 
     monkeypatch.setattr("noizenet.evaluation.likelihood.TRAINING_EXCERPTS", 2)
@@ -107,9 +108,9 @@ def test_the_beat_conditioning_is_that_of_validation(
     assert set(np.unique(excerpts.beat_phase)) <= set(range(clock + 1))
     # In a track without silence, the conditioning of a frame is the same as in training.
     reader = WindowReader(
-        corpus, tracks, model.representation, batch=1, window=8, segment_seconds=60.0, seed=0, clock=clock
+        corpus, tracks, model.representation, batch=1, window=8, segment_seconds=60.0, seed=0, beat=BeatOptions(clock)
     )
-    phases_in_training = reader._encoded.phases(tracks[0])  # type: ignore[union-attr]
+    phases_in_training = reader.source.encoded.phases(tracks[0])  # type: ignore[attr-defined]
     expected = phases.phases((np.arange(len(phases_in_training)) + 0.5) / model.representation.frame_rate)
     np.testing.assert_array_equal(
         beat_phase_ids(phases_in_training, clock), beat_phase_ids(expected.astype(np.float32), clock)

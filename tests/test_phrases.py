@@ -36,6 +36,7 @@ from noizenet.training.encoded import EncodedTracks
 from noizenet.training.loop import train
 from noizenet.training.options import TrainingOptions, configure
 from noizenet.training.plan import Budget
+from noizenet.training.sources import BeatOptions
 from noizenet.training.step import corrupt_lookback, drop_lookback, train_step
 from noizenet.training.windows import Batch, WindowReader
 
@@ -127,8 +128,8 @@ class TestReading:
         assert len(list((corpus.folder / "codes").rglob("*-phrases.npy"))) == 2
         assert len(list((corpus.folder / "codes").rglob("*-positions*.npy"))) == 4
         reader = WindowReader(
-            corpus, corpus.tracks, r, batch=2, window=64, segment_seconds=4.0, seed=0, transpose=1, clock=8, phrase=16,
-            lookback=(1, 4),
+            corpus, corpus.tracks, r, batch=2, window=64, segment_seconds=4.0, seed=0, transpose=1,
+            beat=BeatOptions(8, 16, (1, 4)),
         )  # fmt: skip
         found_codes = 0
         for _ in range(20):
@@ -137,7 +138,7 @@ class TestReading:
             assert batch.lookback_codes is not None
             assert batch.lookback_codes.shape == (2, 65, 2, 3)
             for lane in range(2):
-                held, (_, at) = reader._held[lane], reader._lanes[lane]
+                held, (_, at) = reader._current[lane], reader._rows[lane]
                 assert held is not None
                 version = reader._tracks[held[1].track]
                 positions, frames = encoded.positions(*version), encoded.frames(*version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
-from noizenet.corpus.corpus import Corpus
+from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.architecture import Architecture
 from noizenet.model.factory import make_network
+from noizenet.model.network import Network
 from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
 from noizenet.store.model import ABOUT, Model, load
@@ -30,6 +31,7 @@ from noizenet.training.options import Config
 from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
 from noizenet.training.resume import has_checkpoint, restore, write_checkpoint
+from noizenet.training.sources import BeatOptions
 from noizenet.training.step import StepResult, train_step
 from noizenet.training.stopping import Interrupted, stop_requests
 from noizenet.training.storing import store
@@ -94,49 +96,15 @@ class Trainer:
         o, m = config.training, config.model
         self.calibrates = bool(o.calibration_seconds and config.model.tiers and config.model.coarse_features)
         self.plan = Plan(budget, calibrates=self.calibrates)
-        train, held_out = corpus.split("train"), corpus.split("validation")
-        if not train:
-            raise TrainingError(f"{corpus.folder}: no track to train on; add recordings and build the corpus again")
-        if o.validate and not held_out:
-            raise UsageError(
-                f"{corpus.folder}: with {len(corpus.tracks)} track(s) none can be held out for validation; "
-                "add recordings, or train without validation: --set training.validate=false"
-            )
+        train, held_out = self._tracks()
         base = create(config.representation, sample_rate=corpus.sample_rate, channels=corpus.channels)
         self.representation: Representation = fitted(base, corpus, train)
-        self.architecture = Architecture(config.model, base.kind, base.levels, base.dim, len(corpus.genres))
+        self.architecture = Architecture(m, base.kind, base.levels, base.dim, len(corpus.genres))
         if resumes and not has_checkpoint(self):
             self._messages.append(f"{folder}: holds no run to resume; a new run starts")
-        if self.architecture.tokens and (remark := check_collection(corpus, train)):
-            self._messages.append(remark)  # before the reader, which would report silent tracks as too short
-        if remark := check_sound(corpus, self.representation):
-            self._messages.append(remark)
-        torch.manual_seed(derive_seed(seed, "weights"))
-        self.network = make_network(self.architecture, self.representation.values()).train()
-        if o.init_from:
-            load_initial_weights(load(o.init_from), self.network, self.representation, corpus.genres)
-        if o.window % self.network.frame_multiple:
-            raise UsageError(
-                f"training.window: {o.window} is not a multiple of "
-                f"{self.network.frame_multiple}, the frames per step of the slowest tier"
-            )
-        read = corpus.seconds("train") * (2 * o.transpose + 1)
-        of_all = read / (read + corpus.seconds("validation") * o.validate)
-        self.reader = WindowReader(
-            corpus, train, self.representation,
-            batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=seed, balance=o.balance,
-            transpose=o.transpose, clock=m.clock, phrase=m.phrase, lookback=m.lookback_beats,
-            on_track=lambda share: self._report_encoding(share * of_all),
-        )  # fmt: skip
-        self.validation = (
-            Validation(
-                corpus, held_out, self.representation, window=o.window, seconds=o.validation_seconds,
-                seed=derive_seed(seed, "validation"), clock=m.clock, phrase=m.phrase, lookback=m.lookback_beats,
-                on_track=lambda share: self._report_encoding(of_all + share * (1 - of_all)),
-            )
-            if o.validate
-            else None
-        )  # fmt: skip
+        self._check_tracks(train)
+        self.network = self._make_network()
+        self.reader, self.validation = self._make_readers(train, held_out)
         self.optimizer: torch.optim.Optimizer = OPTIMIZERS.load(o.optimizer)(self.network.parameters(), o)
         self.guard = DivergenceGuard(self.network, self.optimizer, o.warmup_steps)
         self.bf16 = use_bf16(o.precision, config)
@@ -150,8 +118,69 @@ class Trainer:
         self._reported_at = 0.0
         self._saved_at = 0.0
         self._stored_step: float | None = None
-        if o.gain_jitter and not config.model.tiers:
-            self._messages.append("training.gain_jitter has no effect: only networks with tiers use it")
+
+    def _tracks(self) -> tuple[list[Track], list[Track]]:
+        """Return the tracks to train on and those to validate on.
+
+        Raises
+        ------
+        TrainingError, UsageError
+            If there are none.
+        """
+        train, held_out = self.corpus.split("train"), self.corpus.split("validation")
+        if not train:
+            raise TrainingError(
+                f"{self.corpus.folder}: no track to train on; add recordings and build the corpus again"
+            )
+        if self.config.training.validate and not held_out:
+            raise UsageError(
+                f"{self.corpus.folder}: with {len(self.corpus.tracks)} track(s) none can be held out for validation; "
+                "add recordings, or train without validation: --set training.validate=false"
+            )
+        return train, held_out
+
+    def _check_tracks(self, train: Sequence[Track]) -> None:
+        """Collect remarks on the corpus before the reader, which would report silent tracks as too short."""
+        remarks = [check_collection(self.corpus, train)] if self.architecture.tokens else []
+        remarks.append(check_sound(self.corpus, self.representation))
+        if self.config.training.gain_jitter and not self.config.model.tiers:
+            remarks.append("training.gain_jitter has no effect: only networks with tiers use it")
+        self._messages += [remark for remark in remarks if remark]
+
+    def _make_network(self) -> Network:
+        o = self.config.training
+        torch.manual_seed(derive_seed(self.seed, "weights"))
+        network = make_network(self.architecture, self.representation.values()).train()
+        if o.init_from:
+            load_initial_weights(load(o.init_from), network, self.representation, self.corpus.genres)
+        if o.window % network.frame_multiple:
+            raise UsageError(
+                f"training.window: {o.window} is not a multiple of "
+                f"{network.frame_multiple}, the frames per step of the slowest tier"
+            )
+        return network
+
+    def _make_readers(
+        self, train: Sequence[Track], held_out: Sequence[Track]
+    ) -> tuple[WindowReader, Validation | None]:
+        """Encode the tracks; return what reads them for training, and for validation."""
+        o, m, corpus = self.config.training, self.config.model, self.corpus
+        read = corpus.seconds("train") * (2 * o.transpose + 1)
+        of_all = read / (read + corpus.seconds("validation") * o.validate)
+        beat = BeatOptions(m.clock, m.phrase, m.lookback_beats)
+        reader = WindowReader(
+            corpus, train, self.representation,
+            batch=o.batch, window=o.window, segment_seconds=o.segment_seconds, seed=self.seed, balance=o.balance,
+            transpose=o.transpose, beat=beat, on_track=lambda share: self._report_encoding(share * of_all),
+        )  # fmt: skip
+        if not o.validate:
+            return reader, None
+        validation = Validation(
+            corpus, held_out, self.representation, window=o.window, seconds=o.validation_seconds,
+            seed=derive_seed(self.seed, "validation"), beat=beat,
+            on_track=lambda share: self._report_encoding(of_all + share * (1 - of_all)),
+        )  # fmt: skip
+        return reader, validation
 
     def run(self, *, resume: bool) -> Model:
         """Train until the budget is spent and return the best model.

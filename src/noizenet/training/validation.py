@@ -11,6 +11,7 @@ import torch
 from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.network import Network
 from noizenet.representation.base import Representation
+from noizenet.training.sources import NO_BEAT, BeatOptions
 from noizenet.training.step import autocast, detach_state, to_tensors
 from noizenet.training.windows import Batch, WindowReader
 
@@ -30,7 +31,7 @@ class Validation:
         Audio to read.
     seed : int
         Selects the segments.
-    clock, phrase, lookback
+    beat : BeatOptions
         As for :class:`WindowReader`.
     on_track : callable, optional
         As for :class:`WindowReader`.
@@ -45,9 +46,7 @@ class Validation:
         window: int,
         seconds: float,
         seed: int,
-        clock: int = 0,
-        phrase: int = 0,
-        lookback: Sequence[int] = (),
+        beat: BeatOptions = NO_BEAT,
         on_track: Callable[[float], None] | None = None,
     ) -> None:
         windows = max(1, math.ceil(seconds * representation.frame_rate / window))
@@ -65,9 +64,7 @@ class Validation:
             window=window,
             segment_seconds=segment,
             seed=seed,
-            clock=clock,
-            phrase=phrase,
-            lookback=lookback,
+            beat=beat,
             on_track=on_track,
         )
         self._batches: list[Batch] = [reader.next() for _ in range(steps)]

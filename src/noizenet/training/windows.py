@@ -13,13 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.audio.beats import beat_phase_ids, phrase_beat_ids
 from noizenet.base.errors import TrainingError, UsageError
 from noizenet.base.seeds import derive_seed
 from noizenet.corpus.corpus import Corpus, Track
-from noizenet.model.lookback import frames_before, steps_of
 from noizenet.representation.base import Frames, Representation
-from noizenet.training.encoded import EncodedTracks
+from noizenet.training.sources import NO_BEAT, BeatFrames, BeatOptions, EncodedSource, FrameSource, SampleSource
 
 
 class Batch(NamedTuple):
@@ -66,12 +64,8 @@ class WindowReader:
         0: every segment is read once per epoch; 1: segments of short genres are repeated until all genres are equal.
     transpose : int
         Every track is also read up to so many semitones higher and lower; only of representations with cached frames.
-    clock : int
-        Number of beat phases of the network's clock; 0: no clock.
-    phrase : int
-        Number of beats of a phrase; 0: no phrases.
-    lookback : sequence of int
-        Distances in beats of the lookback codes, which may lie before the segment.
+    beat : BeatOptions
+        The beat conditioning of the network; lookback codes may lie before the segment.
     on_track : callable, optional
         Called with the share of the tracks that is encoded, of representations with cached frames.
 
@@ -99,39 +93,28 @@ class WindowReader:
         seed: int,
         balance: float = 0.0,
         transpose: int = 0,
-        clock: int = 0,
-        phrase: int = 0,
-        lookback: Sequence[int] = (),
+        beat: BeatOptions = NO_BEAT,
         on_track: Callable[[float], None] | None = None,
     ) -> None:
-        self._corpus, self._r, self._seed = corpus, representation, seed
-        self._batch, self._window = batch, window
+        self._seed, self._batch, self._window, self._multiple = seed, batch, window, representation.frame_multiple
         if window % representation.frame_multiple:
             raise UsageError(f"training.window: {window} is odd; stereo samples are interleaved, choose an even number")
-        self._encoded = EncodedTracks(corpus, representation) if representation.cache_key else None
-        if transpose and self._encoded is None:
-            raise UsageError("training.transpose: only representations over codes can be transposed; set it to 0")
-        if clock and self._encoded is None:
-            raise UsageError("model.clock: only networks over codes have a clock; set it to 0")
-        self._clock, self._phrase, self._lookback = clock, phrase, tuple(lookback)
-        self._lookback_frames = dict[int, NDArray[np.int32]]()
-        if self._encoded is None:
-            versions = [(t, 0) for t in tracks]
-            lengths = [representation.frames_for(t.frames) for t in tracks]
-        else:
-            shifts = sorted(range(-transpose, transpose + 1), key=abs)  # untransposed first
-            versions = [(t, shift) for shift in shifts for t in tracks]
-            self._encoded.prepare(versions, on_track, beats=clock > 0, phrases=bool(phrase or lookback))
-            lengths = [len(self._encoded.frames(t, shift)) for t, shift in versions]
+        self.source: FrameSource = (
+            EncodedSource(corpus, tracks, representation, transpose, beat, on_track)
+            if representation.cache_key
+            else SampleSource(corpus, tracks, representation, transpose, beat)
+        )
+        versions, lengths = self.source.versions, self.source.lengths
         self.skipped = [t for (t, shift), n in zip(versions, lengths, strict=True) if n < window and not shift]
-        self._tracks = [v for v, n in zip(versions, lengths, strict=True) if n >= window]
+        self._version_of = [i for i, n in enumerate(lengths) if n >= window]  # versions of the tracks that are read
+        self._tracks = [versions[i] for i in self._version_of]
         if not self._tracks:
             seconds = window / representation.frame_rate
             raise TrainingError(
                 f"every track is shorter than one window ({window} frames = {seconds:.2f} s); "
                 "add longer recordings or lower training.window"
             )
-        self._lengths = [n for n in lengths if n >= window]
+        self._lengths = [lengths[i] for i in self._version_of]
         self._genres = [corpus.genres.index(t.genre) for t, _ in self._tracks]
         per_genre = np.zeros(len(corpus.genres))
         np.add.at(per_genre, self._genres, self._lengths)
@@ -152,8 +135,8 @@ class WindowReader:
 
     def next(self) -> Batch:
         """Return the next window of every row."""
-        frames, beat_phase, phrase_beat, lookback_codes, genres = [], [], [], [], np.zeros(self._batch, np.int64)
-        fresh = np.zeros(self._batch, bool)
+        frames, beats = list[Frames](), list[BeatFrames]()
+        genres, fresh = np.zeros(self._batch, np.int64), np.zeros(self._batch, bool)
         for row in range(self._batch):
             number, index = self._rows[row]
             current = self._current[row]
@@ -165,26 +148,16 @@ class WindowReader:
                 current = self._current[row] = self._load(number)
             first = index * self._window
             frames.append(current[2][first : first + self._window + 1])
-            if self._clock:
-                beat_phase.append(self._beat_phase(current[1], first))
-            if self._phrase:
-                phrase_beat.append(self._phrase_beat(current[1], first))
-            if self._lookback:
-                lookback_codes.append(self._lookback_codes(current[1], first))
+            beats.append(self._beats(current[1], first))
             genres[row] = self._genres[current[1].track]
             fresh[row] = index == 0
             self._rows[row] = (number, index + 1)
-        beat = [np.stack(x) if x else None for x in (beat_phase, phrase_beat, lookback_codes)]
-        return Batch(np.stack(frames), genres, fresh, *beat)
+        columns = (None if part[0] is None else np.stack(part) for part in zip(*beats, strict=True))
+        return Batch(np.stack(frames), genres, fresh, *columns)
 
     def tempi(self) -> dict[str, list[float]]:
         """Return the tempi of each genre's tracks in beats a minute, 0 without a clear beat; empty without a clock."""
-        found: dict[str, list[float]] = {}
-        if self._clock and self._encoded is not None:
-            for track, shift in self._tracks:
-                if not shift:
-                    found.setdefault(track.genre, []).append(round(self._encoded.tempo(track), 2))
-        return found
+        return self.source.tempi()
 
     def state(self) -> dict[str, Any]:
         """Return the position of the reader as plain data."""
@@ -199,45 +172,25 @@ class WindowReader:
         self._rows = rows
         self._current = [None] * self._batch
 
-    def _beat_phase(self, segment: Segment, first: int) -> NDArray[np.int64]:
-        """Return the beat phases [T + 1] of a segment's window, of which `first` is the frame before it."""
-        assert self._encoded is not None
-        phases = self._encoded.phases(*self._tracks[segment.track])
-        return self._aligned(beat_phase_ids(self._slice(phases, segment, first), self._clock), segment, first, 0)
+    def _beats(self, segment: Segment, first: int) -> BeatFrames:
+        """Return the beat conditioning [T + 1] of a segment's window, of which `first` is the frame before it.
 
-    def _phrase_beat(self, segment: Segment, first: int) -> NDArray[np.int64]:
-        """Return the beats of the phrase [T + 1] of a window."""
-        assert self._encoded is not None
-        positions = self._encoded.positions(*self._tracks[segment.track])
-        return self._aligned(phrase_beat_ids(self._slice(positions, segment, first), self._phrase), segment, first, 0)
-
-    def _lookback_codes(self, segment: Segment, first: int) -> NDArray[np.int64]:
-        """Return the lookback codes [T + 1, L, K] of a window."""
-        assert self._encoded is not None
-        track = self._tracks[segment.track]
-        if segment.track not in self._lookback_frames:
-            steps = steps_of(self._encoded.positions(*track))
-            self._lookback_frames[segment.track] = frames_before(steps, self._lookback, len(steps), len(steps)).astype(
-                np.int32
-            )
-        before = self._slice(self._lookback_frames[segment.track], segment, first)[..., None]
-        codes = np.where(before >= 0, self._encoded.frames(*track)[before[..., 0].clip(min=0)], -1)
-        return self._aligned(codes.astype(np.int64), segment, first, -1)
-
-    def _slice(self, whole: NDArray[Any], segment: Segment, first: int) -> NDArray[Any]:
-        """Return the values of a window from those of its track, without frames before the track."""
+        The silence before a segment has none.
+        """
         begin = segment.start + first - 1
-        return whole[max(0, begin) : begin + self._window + 1]
-
-    def _aligned(self, values: NDArray[np.int64], segment: Segment, first: int, none: int) -> NDArray[np.int64]:
-        """Return the values of a window; the silence before a segment has the value `none`."""
+        found = self.source.beats(self._version_of[segment.track], max(0, begin), begin + self._window + 1)
         if first:
-            return values
-        return np.concatenate([np.full_like(values[-1:], none), values[-self._window :]])
+            return found
+        aligned = (
+            None if values is None else np.concatenate([np.full_like(values[-1:], none), values[-self._window :]])
+            for values, none in zip(found, (0, 0, -1), strict=True)
+        )
+        return BeatFrames(*aligned)
 
     def _load(self, number: int) -> tuple[int, Segment, Frames]:
         segment = self._segment(number)
-        return number, segment, self._read(segment)
+        count = segment.windows * self._window
+        return number, segment, self.source.frames(self._version_of[segment.track], segment.start, count)
 
     def _segment(self, number: int) -> Segment:
         """Return a segment by its number; epochs are shuffled when they are reached, or again after a resume."""
@@ -255,7 +208,7 @@ class WindowReader:
         for index, length in enumerate(self._lengths):
             # Another offset in each epoch, so that windows do not always end at the same frames.
             offset = int(rng.integers(0, min(self._window, length - self._window) + 1)) if epoch else 0
-            offset -= offset % self._r.frame_multiple
+            offset -= offset % self._multiple
             windows = (length - offset) // self._window
             for first in range(0, windows, self._segment_windows):
                 count = min(self._segment_windows, windows - first)
@@ -263,18 +216,3 @@ class WindowReader:
                 segments += [Segment(index, offset + first * self._window, count)] * times
         rng.shuffle(segments)
         return [Segment(*map(int, s)) for s in segments]
-
-    def _read(self, segment: Segment) -> Frames:
-        r = self._r
-        count = segment.windows * self._window
-        if self._encoded is not None:
-            whole = self._encoded.frames(*self._tracks[segment.track])
-            # Like a stream, every segment starts from silence; so streams start within music and not like tracks.
-            return np.concatenate([r.silence(), whole[segment.start : segment.start + count]])
-        context = min(r.left_context, segment.start)
-        first = r.samples_for(segment.start - context)
-        track, _ = self._tracks[segment.track]
-        frames = r.encode(self._corpus.waveform(track, first, r.samples_for(context + count)))
-        if context:
-            return frames[context - 1 : context + count]
-        return np.concatenate([r.silence(), frames[:count]])
