@@ -209,6 +209,7 @@ def test_a_run_stopped_by_a_signal_resumes_bit_for_bit(number: int, corpus: Corp
 KILLED = """
 import os, signal, sys
 import noizenet.base.files as files
+import noizenet.training.calibration_phase as calibration_phase
 import noizenet.training.loop as loop
 from noizenet.corpus.corpus import Corpus
 from noizenet.training.options import configure
@@ -217,7 +218,7 @@ corpus, folder, where, *sets = sys.argv[1:]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if where == "calibration":
-    loop.calibrate = die
+    calibration_phase.calibrate = die
 else:  # between writing a checkpoint and renaming it
     real, calls = os.fsync, []
     def fsync(handle):

@@ -16,19 +16,18 @@ from noizenet.corpus.corpus import Corpus, Track
 from noizenet.model.architecture import Architecture
 from noizenet.model.factory import make_network
 from noizenet.model.network import Network
-from noizenet.model.weights import Weights
 from noizenet.representation.base import Representation, create
 from noizenet.store.model import ABOUT, Model, load
 from noizenet.training import OPTIMIZERS, SCHEDULES, checkpoint
 from noizenet.training.adapting import load_initial_weights
-from noizenet.training.calibration import ROUNDS, STREAMS, calibrate, expected_seconds, target_means
+from noizenet.training.calibration_phase import calibrate_best, fit_calibration
 from noizenet.training.collection import check_collection, check_sound
 from noizenet.training.fitting import fitted
 from noizenet.training.folder import check_run_folder, run_folder
 from noizenet.training.guard import DivergenceGuard
 from noizenet.training.log import MetricsLog
 from noizenet.training.options import Config
-from noizenet.training.plan import CALIBRATION_SHARE, VALIDATION_SHARE, Budget, Plan, Progress
+from noizenet.training.plan import VALIDATION_SHARE, Budget, Plan, Progress
 from noizenet.training.precision import use_bf16
 from noizenet.training.resume import has_checkpoint, restore, write_checkpoint
 from noizenet.training.sources import BeatOptions
@@ -40,11 +39,8 @@ from noizenet.training.validation import Validation
 from noizenet.training.windows import WindowReader
 
 LOG_EVERY_S = 0.5
-NOTE_EVERY_S = 2.0
 FORWARD_COST = 0.4
 """Cost of a forward pass without training, relative to a training step."""
-MARGIN, CORPUS_READ_S = 1.2, 1.5
-"""Calibration: factor on its expected duration, and seconds for reading the corpus."""
 FIT_STEP = 3
 """The step whose duration is used to fit validation and calibration to the budget; the first steps are slower."""
 
@@ -89,8 +85,8 @@ class Trainer:
         self._threads = threads
         self.corpus, self.folder, self.config, self.budget, self.seed = corpus, folder, config, budget, seed
         self._command, self._on_progress = command, on_progress
-        self._stop = stop or threading.Event()
-        self._messages: list[str] = []
+        self.stop = stop or threading.Event()
+        self.messages: list[str] = []
         self.history: list[float] = []
         self.step = 0
         o, m = config.training, config.model
@@ -101,7 +97,7 @@ class Trainer:
         self.representation: Representation = fitted(base, corpus, train)
         self.architecture = Architecture(m, base.kind, base.levels, base.dim, len(corpus.genres))
         if resumes and not has_checkpoint(self):
-            self._messages.append(f"{folder}: holds no run to resume; a new run starts")
+            self.messages.append(f"{folder}: holds no run to resume; a new run starts")
         self._check_tracks(train)
         self.network = self._make_network()
         self.reader, self.validation = self._make_readers(train, held_out)
@@ -145,7 +141,7 @@ class Trainer:
         remarks.append(check_sound(self.corpus, self.representation))
         if self.config.training.gain_jitter and not self.config.model.tiers:
             remarks.append("training.gain_jitter has no effect: only networks with tiers use it")
-        self._messages += [remark for remark in remarks if remark]
+        self.messages += [remark for remark in remarks if remark]
 
     def _make_network(self) -> Network:
         o = self.config.training
@@ -202,9 +198,9 @@ class Trainer:
         recent: list[float] = []
         shown_step = self.step
         while (self._training_done() < 1.0 or not self.step) and not self._stops_early():
-            if self._stop.is_set():
+            if self.stop.is_set():
                 self._write_checkpoint()
-                self._store()
+                self.store()
                 log.finish()
                 raise Interrupted
             self._step(recent, log)
@@ -224,8 +220,8 @@ class Trainer:
         self.elapsed = self.plan.elapsed()
         self._write_checkpoint()
         if self.calibrates:
-            self._calibrate(log)
-        model = self._store()
+            calibrate_best(self, log)
+        model = self.store()
         log.finish()
         return model
 
@@ -248,7 +244,7 @@ class Trainer:
         self.plan.step_s += (0.2 if self.plan.step_s else 1.0) * (duration - self.plan.step_s)
         if self.step == FIT_STEP and self.plan.requested_s < math.inf:
             self._fit_validation(duration)
-            self._fit_calibration()
+            fit_calibration(self)
 
     def _fit_validation(self, step_s: float) -> None:
         """Limit validations to their share of the minutes, by reading less of each segment."""
@@ -261,32 +257,20 @@ class Trainer:
         self.validate_every = o.validate_every or self.validation_interval()
         self.plan.validation_s = FORWARD_COST * step_s * self.validation.frames / (o.batch * o.window)
 
-    def _fit_calibration(self) -> None:
-        """Measure how long calibration will take, so that training gets the rest of the time."""
-        if self.calibrates:
-            weights = Weights.of_state(self.architecture, self.network.state_dict())
-            seconds = expected_seconds(
-                weights, self.representation.silence(), self._calibration_samples(), self.plan.elapsed
-            )
-            self.plan.fit_calibration(MARGIN * seconds + CORPUS_READ_S)
-
-    def _calibration_samples(self) -> int:
-        return round(self.config.training.calibration_seconds / STREAMS * self.representation.frame_rate)
-
     def _report_encoding(self, share: float) -> None:
-        if self._stop.is_set():
+        if self.stop.is_set():
             raise Interrupted
         left, plan = self.plan.encoding(share)
         done, whole_left = self.plan.run_share(0.0)
         left = whole_left if self.plan.total_s < math.inf else left
-        self._report_phase(done, left, "encoding", f"{share:.0%} of the tracks", plan)
+        self.report_phase(done, left, "encoding", f"{share:.0%} of the tracks", plan)
 
-    def _report_phase(self, done: float, left: float, phase: str, note: str, plan: str = "") -> None:
+    def report_phase(self, done: float, left: float, phase: str, note: str, plan: str = "") -> None:
         """Report on a phase other than training."""
         if self._on_progress is not None:
             validation_loss = self.history[-1] if self.history else None
-            message = "\n".join(self._messages)
-            self._messages.clear()
+            message = "\n".join(self.messages)
+            self.messages.clear()
             self._on_progress(
                 Progress(self.step, done, math.nan, validation_loss, 0.0, left, message, note, phase, plan)
             )
@@ -328,7 +312,7 @@ class Trainer:
         self.guard.recover(self.network, self.optimizer, problem)
         self.state = self.network.start_state(len(self.state)).detach()
         message = f"step {self.step}: {problem}; restored the last good weights, learning rate × {self.guard.scale:g}"
-        self._messages.append(message)
+        self.messages.append(message)
         log.add(self.step, {"event": message})
 
     def _validate(self, log: MetricsLog) -> None:
@@ -336,7 +320,7 @@ class Trainer:
         if self.validation is None:
             return
         started = self.plan.elapsed()
-        self._report_phase(*self.plan.run_share(self._training_done()), "validation", f"step {self.step:,}")
+        self.report_phase(*self.plan.run_share(self._training_done()), "validation", f"step {self.step:,}")
         metrics = self.validation.measure(self.network, bf16=self.bf16)
         self.plan.validation_s = self.plan.elapsed() - started
         self.history.append(metrics["loss"])
@@ -364,56 +348,12 @@ class Trainer:
         if self._on_progress is None:
             return
         done, left = self.plan.run_share(min(1.0, self._training_done()))
-        message = "\n".join(self._messages)
-        self._messages.clear()
+        message = "\n".join(self.messages)
+        self.messages.clear()
         validation_loss = self.history[-1] if self.history else None
         self._on_progress(Progress(self.step, done, loss, validation_loss, rate, left, message))
 
-    def _calibrate(self, log: MetricsLog) -> None:
-        """Calibrate the best weights; a run that is stopped meanwhile calibrates when it is resumed."""
-        started, deadline = self.plan.elapsed(), self.plan.deadline()
-        noted = -math.inf
-
-        def show(share: float, note: str) -> None:
-            nonlocal noted
-            if self._stop.is_set():
-                self._store()
-                raise Interrupted
-            now = self.plan.elapsed()
-            spent = now - started
-            if now - noted >= NOTE_EVERY_S:
-                noted = now
-                log.add(self.step, {"phase": "calibration", "seconds": round(now, 3)})
-            if deadline < math.inf:
-                done, left = self.plan.run_share(1.0)
-            else:
-                done = 1 - CALIBRATION_SHARE * (1 - share)
-                left = spent * (1 - share) / share if share else math.nan
-            self._report_phase(min(0.999, done), left, "calibration", note)
-
-        show(0.0, "measuring the corpus")
-        target = target_means(
-            self.corpus, self.corpus.split("train"), self.representation, self.network.frame_multiple, self.seed
-        )
-        weights = Weights.of_state(self.architecture, self._best_weights())
-        time_left = None if deadline == math.inf else lambda: deadline - self.plan.elapsed()
-        calibration = calibrate(
-            weights, self.representation.silence(), target, self._calibration_samples(), self.seed, show, time_left
-        )
-        self.best = {**self._best_weights(), "coarse.logit_bias": torch.from_numpy(calibration.logit_bias)}
-        self.network.load_state_dict(self.best)
-        if self.validation is not None:
-            self.calibrated_metrics = self.validation.measure(self.network, bf16=self.bf16)
-        self.calibration = calibration.by_genre(self.corpus.genres)
-        if calibration.rounds < ROUNDS:
-            self._messages.append(
-                f"calibration had time for {calibration.rounds} of {ROUNDS} rounds; more minutes make it more accurate"
-            )
-            log.add(self.step, {"event": self._messages[-1]})
-            self._report_phase(0.999, 0.0, "calibration", "done")
-        self.calibrated_s = self.plan.elapsed() - started
-
-    def _best_weights(self) -> dict[str, Tensor]:
+    def best_weights(self) -> dict[str, Tensor]:
         """Return the best weights so far, or the latest without a validation."""
         return self.best or self.network.state_dict()
 
@@ -425,10 +365,11 @@ class Trainer:
         """Write the model folder during training if there are better weights, so that the model can be used."""
         if self.best_metrics and self.best_metrics["step"] != self._stored_step:
             self._stored_step = self.best_metrics["step"]
-            self._store()
+            self.store()
 
-    def _store(self) -> Model:
-        return store(self, self._best_weights(), self._command)
+    def store(self) -> Model:
+        """Write the model folder of the best weights so far."""
+        return store(self, self.best_weights(), self._command)
 
 
 def train(
