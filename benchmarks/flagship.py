@@ -23,8 +23,8 @@ import numpy as np
 
 import noizenet
 from noizenet.generation.stream import Stream
-from noizenet.model.stepper import Stepper
 from noizenet.model import PRECISIONS
+from noizenet.model.stepper import Stepper
 from noizenet.store.model import Model
 
 ROUNDS, SECONDS, BATCH, MUSICGEN_S = 3, 20.0, 16, 2.0

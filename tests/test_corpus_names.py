@@ -135,7 +135,7 @@ def test_genre_folders(tmp_path: Path) -> None:
 class Steps:
     """A representation whose frames are sums of 100 samples."""
 
-    key, dim, levels, sample_rate = "steps", 1, 256, RATE
+    cache_key, dim, levels, sample_rate = "steps", 1, 256, RATE
 
     def samples_for(self, frames: int) -> int:
         return 100 * frames

@@ -290,11 +290,12 @@ class TestRecurrence:
 
     def test_outputs_equal_those_of_noizenets_cell(self) -> None:
         """The course's LSTM with the weights of a noizenet cell has the same outputs."""
-        from noizenet.model.cells import LstmCell
+        from noizenet.model.recurrent import RecurrentLayer
 
         torch.manual_seed(3)
-        cell = LstmCell(self.D, self.H).double()
-        ours = lstm.Lstm(*(w.detach().numpy() for w in (cell.w_ih, cell.w_hh, cell.b_ih, cell.b_hh)))
+        cell = RecurrentLayer("lstm", self.D, self.H).double()
+        names = [f"{part}_l0" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        ours = lstm.Lstm(*(cell.kernel.get_parameter(name).detach().numpy() for name in names))
         x, _ = self.data()
         with torch.no_grad():
             y, _ = cell(torch.tensor(x)[None], cell.zero_state(1))

@@ -164,7 +164,7 @@ class TestPipesDevicesAndLinks:
         folder = copied(corpus, tmp_path)
         (folder / "audio").rename(tmp_path / "elsewhere")
         (folder / "audio").symlink_to(tmp_path / "elsewhere")
-        with pytest.raises(CorpusError, match="is a link"):
+        with pytest.raises(CorpusError, match="is a symbolic link"):
             Corpus(folder).read(corpus.tracks[0])
 
     def test_a_code_cache_that_is_a_link_is_not_used(self, corpus: Corpus, tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ class TestPipesDevicesAndLinks:
         (tmp_path / "elsewhere").mkdir()
         (folder / "codes").symlink_to(tmp_path / "elsewhere")
         path = folder / "codes" / "key" / "x.npy"
-        encoded._keep(path, np.zeros((3, 2)))
+        encoded._save_array(path, np.zeros((3, 2)))
         assert not any((tmp_path / "elsewhere").iterdir())
         (tmp_path / "elsewhere" / "key").mkdir()
         np.save(path, np.zeros((3, 2)))
-        assert encoded._load(path) is None
+        assert encoded._load_array(path) is None
 
     def test_a_lock_that_is_a_link_leaves_its_target_alone(self, tmp_path: Path) -> None:
         (tmp_path / "precious").write_text("x")
@@ -192,15 +192,15 @@ class TestContent:
     def test_an_array_larger_than_its_file_is_not_used(self, tmp_path: Path) -> None:
         path = tmp_path / "k" / "codes.npy"
         for values in (np.arange(12, dtype=np.int16).reshape(6, 2), np.zeros((0, 4), np.float32), np.ones(3)):
-            encoded._keep(path, values)
-            kept = encoded._load(path)
+            encoded._save_array(path, values)
+            kept = encoded._load_array(path)
             assert kept is not None
             assert np.array_equal(kept, values)
             assert kept.dtype == values.dtype
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, {"descr": "<i2", "fortran_order": False, "shape": (10**12, 2)})
         path.write_bytes(header.getvalue() + b"\0" * 100)
-        assert encoded._load(path) is None
+        assert encoded._load_array(path) is None
 
     def test_deeply_nested_toml_is_an_error_of_one_line(self, tmp_path: Path) -> None:
         deep = "[" * 100_000

@@ -185,8 +185,8 @@ def unpack(archive: Path, folder: Path) -> None:
             free = shutil.disk_usage(folder).free
             if needed > free:
                 raise DiskFullError(
-                    f"{folder}: unpacking {archive.name} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                    "free some disk space and run the command again"
+                    f"{folder}: unpacking {archive.name} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
+                    "the disk is full; free some disk space and run the command again"
                 )
             for member in missing:
                 _extract(bundle, member, folder)

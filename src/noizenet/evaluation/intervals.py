@@ -52,7 +52,7 @@ def expansion_factor(recordings: int) -> float:
 
     Examples
     --------
-    >>> [round(widening(n), 2) for n in (5, 24, 1000)]
+    >>> [round(expansion_factor(n), 2) for n in (5, 24, 1000)]
     [1.45, 1.06, 1.0]
     """
     from scipy import stats
