@@ -31,9 +31,9 @@ class Cell:
     next_states : callable
         ``(gates, states, ops) -> states``.
     update : compiled function
-        ``(h, c, z, zh) -> None``: one step of both in place, by :func:`noizenet.kernels.functions.compiled`. h [H] and,
-        with two states, c [H] are overwritten. z [G · H] is the sum of both parts and may be overwritten; for a
-        `separate` cell it is the input part, and zh the recurrent part.
+        ``(h, c, z, zh) -> None``: one step of both in place, decorated with ``noizenet.kernels.functions.compiled``.
+        h [H] and, with two states, c [H] are overwritten. z [G · H] is the sum of both parts and may be overwritten;
+        for a `separate` cell it is the input part, and zh the recurrent part.
     separate : bool
         Whether the compiled step needs the two parts apart, not only their sum.
     recurrent : bool
