@@ -210,8 +210,8 @@ def test_a_cell_is_one_file_and_one_line(tmp_path: Path) -> None:
     paths = [ROOT / "tests" / name for name in tests]
     said = run("pytest", "-q", "-m", "not slow", "-k", "coupled", "-p", "no:cacheprovider", *paths)
     assert re.search(r"(\d{2}) passed", said), said
-    run("noizenet", "corpus", "demo", "c", "--minutes", 0.5)
-    for recipe in ("token-lstm", "sample-lstm", "paper-lstm"):
+    run("noizenet", "corpus", "demo", "c", "--minutes", 1)
+    for recipe in ("token-lstm", "paper-lstm"):
         sets = ("model.cell=coupled", "training.init_from=", "training.calibration_seconds=0.5")
         run(
             "noizenet",
