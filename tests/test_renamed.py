@@ -485,3 +485,9 @@ class TestRecipes:
         with pytest.raises(UsageError, match=r"beat_guidance: is given twice.*pulse"):
             instrument.set(pulse=1.0, beat_guidance=1.0)
         assert not instrument.moves
+
+
+def test_the_earlier_module_of_recordings_can_be_imported() -> None:
+    from noizenet.evaluation import material, recording
+
+    assert material.of_folder is recording.of_folder
