@@ -225,3 +225,23 @@ class TestSite:
         finally:
             server.shutdown()
             server.server_close()
+
+
+SCRIPTS = sorted(p for p in (ROOT / "src" / "noizenet").rglob("*.js") if "vendor" not in p.parts)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
+def test_scripts_import_names_that_exist(script: Path) -> None:
+    """A page whose script imports a missing name shows nothing at all."""
+    static, live = (ROOT / "src" / "noizenet" / part for part in ("studio/static", "course/live"))
+    text = script.read_text(encoding="utf-8")
+    imports = re.findall(r"import\s*\{([^}]*)\}\s*from\s*\"([^\"]+)\"", text)
+    imports += re.findall(r"const\s*\{([^}]*)\}\s*=\s*await import\([\"`]([^\"`$]+)[\"`]\)", text)
+    for names, source in imports:
+        path = live / source.removeprefix("/live/") if source.startswith("/live/") else script.parent / source
+        path = path if path.exists() else static / source.lstrip("/")
+        exported = set(
+            re.findall(r"export (?:async )?(?:function|const|let|class) ([\w$]+)", path.read_text(encoding="utf-8"))
+        )
+        wanted = {re.split(r"\s+as\s+|:", name.strip())[0].strip() for name in names.split(",") if name.strip()}
+        assert wanted <= exported, f"{script.name}: {source} does not export {wanted - exported}"

@@ -1,6 +1,6 @@
 // A genre pad: the genres are on a circle, and the handle mixes those near it.
 
-import { ARROWS, place } from "/live/dom.js";
+import { ARROWS, pointerPosition } from "/live/dom.js";
 
 const SIZE = 320, RING = 120;
 
@@ -50,7 +50,7 @@ export class Pad {
   }
 
   to(e) {
-    this.move(...place(e, this.canvas, SIZE, SIZE));
+    this.move(...pointerPosition(e, this.canvas, SIZE, SIZE));
   }
 
   move(x, y) {
