@@ -1,4 +1,4 @@
-"""Draw ``docs/studio.png``, the screenshot in the README: ``python tools/screenshot.py [--seconds 10]``.
+"""Draw ``docs/studio.png``, the screenshot in the README: ``python tools/screenshot.py [--seconds 24]``.
 
 Starts the studio, plays the default model in Debian's Chromium (``noizenet[dev]`` brings Playwright) and writes the
 page as a picture.
@@ -23,10 +23,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-req
 def main() -> None:
     """Write the screenshot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of playback before the screenshot")
+    parser.add_argument("--seconds", type=float, default=24.0, help="of playback before the screenshot")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "studio.png")
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=900)
+    parser.add_argument("--height", type=int, default=1480)
     parser.add_argument("--scheme", choices=("light", "dark"), default="light")
     o = parser.parse_args()
     with tempfile.TemporaryDirectory() as data:

@@ -73,7 +73,8 @@ export class Scopes {
   gates() {
     const canvas = $("gates"), g = canvas.getContext("2d"), { width, height } = canvas;
     g.clearRect(0, 0, width, height);
-    const names = Object.keys(this.states.at(-1) ?? {}); // states, then the gates of the model's cell
+    // States, then the gates of the cell of the model.
+    const latest = this.states.at(-1) ?? {}, names = Object.keys(latest).filter((name) => Array.isArray(latest[name]));
     const tall = height / Math.max(1, names.length), step = (width - 20) / 150;
     g.font = "13px system-ui, sans-serif";
     names.forEach((name, n) => {
