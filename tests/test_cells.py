@@ -119,8 +119,8 @@ def test_a_step_equals_torchs_own_cell(name: str) -> None:
     y, after = cell.step(x[:, 0], state)
     expected = result if len(state) > 1 else (result,)
     torch.testing.assert_close(y, expected[0], rtol=1e-12, atol=1e-12)
-    for mine, other in zip(after, expected, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
+    for own, other in zip(after, expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-12)
 
 
 def test_mingru_follows_its_paper() -> None:
@@ -208,8 +208,8 @@ def test_a_cell_is_one_file_and_one_line(tmp_path: Path) -> None:
 
     tests = ("test_cells.py", "test_stepper.py", "test_tokens.py", "test_tiered.py", "test_gates.py")
     paths = [ROOT / "tests" / name for name in tests]
-    said = run("pytest", "-q", "-m", "not slow", "-k", "coupled", "-p", "no:cacheprovider", *paths)
-    assert re.search(r"(\d{2}) passed", said), said
+    output = run("pytest", "-q", "-m", "not slow", "-k", "coupled", "-p", "no:cacheprovider", *paths)
+    assert re.search(r"(\d{2}) passed", output), output
     run("noizenet", "corpus", "demo", "c", "--minutes", 1)
     for recipe in ("token-lstm", "paper-lstm"):
         sets = ("model.cell=coupled", "training.init_from=", "training.calibration_seconds=0.5")

@@ -149,6 +149,8 @@ class TestReading:
             beat=BeatOptions(PHASES),
         )
         assert sorted(reader.tempi()["a"]) == pytest.approx([100, 120, 150], rel=0.02)
+        assert reader.source.tempi([0]) == {"a": reader.tempi()["a"][:1]}  # a track that is not read does not count
+        assert reader.source.tempi([]) == {}
         known: dict[bytes, list[bytes]] = {}
         for track in corpus.tracks:
             for shift in range(-2, 3):

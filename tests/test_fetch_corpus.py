@@ -10,12 +10,12 @@ import io
 import lzma
 import tarfile
 import threading
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from test_fetch import make_zip
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACK = bytes(range(256)) * 2000  # 512 kB
@@ -47,14 +47,6 @@ def package(files: dict[str, bytes], compression: str = "xz") -> bytes:
         out += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}".encode() + b"`\n" + content
         out += b"\n" * (len(content) % 2)
     return out
-
-
-def pk3(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return out.getvalue()
 
 
 def copyright_of(name: str) -> dict[str, bytes]:
@@ -113,7 +105,9 @@ def test_music_and_licences_are_kept_and_nothing_else(
         "./usr/share/games/../../../../etc/evil.mp3": TRACK,
         "./usr/share/games/click.ogg": TRACK[:1000],
         "./usr/share/games/level.png": TRACK,
-        "./usr/share/games/pack.pk3": pk3({"music/deep.OGG": TRACK[::-1], "..\\up.flac": TRACK, "short.ogg": b"x"}),
+        "./usr/share/games/pack.pk3": make_zip(
+            {"music/deep.OGG": TRACK[::-1], "..\\up.flac": TRACK, "short.ogg": b"x"}
+        ),
     }
     mirror.add("noiz2sa-data", package(games | copyright_of("noiz2sa-data"), compression))
     mirror.add("hex-a-hop-data", package({"./m/t.mp3": TRACK} | copyright_of("hex-a-hop-data"), compression))

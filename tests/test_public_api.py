@@ -94,31 +94,10 @@ def test_controls_of_wrong_types_raise_an_error(field: str) -> None:
     assert noizenet.Controls(temperature=np.float32(0.5), seed=np.int64(3)).seed == 3  # type: ignore[arg-type]
 
 
-NUMBERS = {
-    "generate": (
-        "seconds",
-        "temperature",
-        "top-p",
-        "top-k",
-        "genre-guidance",
-        "tempo",
-        "beat-guidance",
-        "prompt-seconds",
-        "seed",
-        "count",
-    ),
-    "play": (
-        "seconds",
-        "temperature",
-        "top-p",
-        "top-k",
-        "genre-guidance",
-        "tempo",
-        "beat-guidance",
-        "prompt-seconds",
-        "seed",
-    ),
-}
+SHARED_NUMBERS = (
+    "seconds", "temperature", "top-p", "top-k", "genre-guidance", "tempo", "beat-guidance", "prompt-seconds", "seed",
+)  # fmt: skip
+NUMBERS = {"generate": (*SHARED_NUMBERS, "count"), "play": SHARED_NUMBERS}
 
 
 @pytest.mark.parametrize(("command", "option"), [(c, o) for c, options in NUMBERS.items() for o in options])

@@ -1,7 +1,7 @@
 """Draw ``docs/studio.png``, the screenshot in the README: ``python tools/screenshot.py [--seconds 24]``.
 
-Starts the studio, plays the default model in Debian's Chromium (``noizenet[dev]`` brings Playwright) and writes the
-page as a picture.
+Starts the studio, plays the default model in Debian's Chromium (``noizenet[dev]`` brings Playwright) and writes a
+picture of the page.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def main() -> None:
             try:
                 home = re.search(r"http://\S+/", studio.stdout.readline())
                 assert home is not None, "the studio did not start"
-                photograph(home[0], o)
+                take_screenshot(home[0], o)
             finally:
                 studio.terminate()
 
 
-def photograph(home: str, o: argparse.Namespace) -> None:
-    """Play in a browser, and write a picture of the page."""
+def take_screenshot(home: str, o: argparse.Namespace) -> None:
+    """Play in a browser, and write the screenshot of the page."""
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(

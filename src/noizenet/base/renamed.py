@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TypeVar
 
-from noizenet.base.errors import ConfigError, UsageError
+from noizenet.base.errors import ConfigError, NoizenetError, UsageError
 
 T = TypeVar("T")
 
@@ -74,10 +74,14 @@ def renamed(values: Mapping[str, T], names: Mapping[str, str], prefix: str = "")
     >>> renamed({"pulse": 1.0, "seed": 3}, CONTROLS)
     {'beat_guidance': 1.0, 'seed': 3}
     """
-    for old, new in names.items():
-        if old in values and new in values:
-            raise ConfigError(f"{prefix}{new}: is given twice, also under its earlier name {old}; remove one")
+    _check_given_once(values, names, prefix, ConfigError)
     return {names.get(name, name): value for name, value in values.items()}
+
+
+def _check_given_once(given: Container[str], names: Mapping[str, str], prefix: str, error: type[NoizenetError]) -> None:
+    for old, new in names.items():
+        if old in given and new in given:
+            raise error(f"{prefix}{new}: is given twice, also under its earlier name {old}; remove one")
 
 
 def remark_on(origin: str, section: str, keys: Iterable[str]) -> None:
@@ -123,9 +127,7 @@ def modern_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     found, remarks = list[str](), dict[str, None]()
     end = arguments.index("--") if "--" in arguments else len(arguments)
     given = {argument.partition("=")[0] for argument in arguments[:end]}
-    for old, new in options.items():
-        if old in given and new in given:
-            raise UsageError(f"{new}: is given twice, also under its earlier name {old}; remove one")
+    _check_given_once(given, options, "", UsageError)
     for argument in arguments[:end]:
         name, equals, value = argument.partition("=")
         new = options.get(name, name)

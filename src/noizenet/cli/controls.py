@@ -13,6 +13,8 @@ import typer
 
 from noizenet.generation.controls import Controls, parse_injection, parse_numbers
 
+HELP: dict[str, str] = {f.name: f.metadata["help"] for f in dataclasses.fields(Controls)}
+"""Help text of every control, also for commands that have single ones."""
 INJECT = Annotated[
     str | None,
     typer.Option("--inject-noise", help="Add noise to the fed-back frame, EVERY:AMOUNT (seconds, strength)."),
@@ -56,13 +58,13 @@ def with_controls(
 def _options(leave_out: Sequence[str], defaults: dict[str, Any]) -> list[inspect.Parameter]:
     hints, found = typing.get_type_hints(Controls), []
     for field in dataclasses.fields(Controls):
-        if not field.metadata["help"] or field.name in leave_out:
+        if not HELP[field.name] or field.name in leave_out:
             continue
         kind, default = hints[field.name], defaults.get(field.name, field.default)
         if typing.get_origin(kind) is tuple:  # numbers separated by commas
             kind, default = str | None, None
         flag = f"--{field.name.replace('_', '-')}"
-        annotation: Any = Annotated[kind, typer.Option(flag, help=field.metadata["help"])]
+        annotation: Any = Annotated[kind, typer.Option(flag, help=HELP[field.name])]
         found.append(_parameter(field.name, annotation, default))
     at = next((i for i, p in enumerate(found) if p.name == "watch"), len(found))
     return [*found[:at], _parameter("inject_noise", INJECT, None), *found[at:]]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from noizenet.base.errors import UsageError
+from noizenet.cli.controls import HELP
 from noizenet.cli.output import print_json, print_notes, print_table, progress_bar
 
 
@@ -18,7 +19,7 @@ def evaluate(
     seconds: Annotated[float, typer.Option(help="Length of each stream.")] = 60.0,
     embedding: Annotated[str, typer.Option(help="tagger (downloaded once) or crafted (no download).")] = "tagger",
     real_seconds: Annotated[float, typer.Option(help="Seconds analysed of each real track.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same samples.")] = 0,
+    seed: Annotated[int, typer.Option(help=HELP["seed"])] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare generated music with real music.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from noizenet.cli.controls import HELP
 from noizenet.cli.output import print_json, print_message, print_table
 
 
@@ -14,7 +15,7 @@ def reproduce(
     model: Annotated[Path, typer.Argument(help="A model folder, a zip of one, or a bundled model's name.")],
     song: Annotated[Path, typer.Argument(help="The recording to predict.")],
     out: Annotated[Path, typer.Argument(help="OUT.wav; the baseline is written next to it.")],
-    genre: Annotated[str | None, typer.Option(help='A genre, or a mix: "A:0.7,B:0.3".')] = None,
+    genre: Annotated[str | None, typer.Option(help=HELP["genre"])] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Predict a recording one step ahead, with teacher forcing.

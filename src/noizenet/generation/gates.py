@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from noizenet.model import CELLS
 from noizenet.model.cells.description import Cell
 from noizenet.model.engine_tokens import BeatSchedule, TokenEngine
 from noizenet.model.stepper import Stepper
@@ -24,7 +23,7 @@ def visible(stepper: Stepper, weights: Weights) -> dict[str, list[float]]:
 
     States are the top layer's. Gates are the bottom layer's, computed for the next frame.
     """
-    memory, cell = stepper.engine.memory, CELLS.load(weights.architecture.options.cell)
+    memory, cell = stepper.engine.memory, weights.architecture.cell
     parts: dict[str, NDArray[Any]] = {"h": _top(memory.get("h")), "c": _top(memory.get("c"))}
     if len(cell.states) == 1:
         del parts["c"]

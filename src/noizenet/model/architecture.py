@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noizenet.base.config import check, option
 from noizenet.base.errors import ConfigError
 from noizenet.model import CELLS
 from noizenet.model.features import COARSE, LPC_HOP, LPC_WINDOW
+
+if TYPE_CHECKING:
+    from noizenet.model.cells.description import Cell
 
 RMS_EPS = 1.1920929e-07
 """Epsilon of the RMS norm of gated layers: the machine epsilon of float32, torch's default."""
@@ -262,6 +265,12 @@ class Architecture:
         o = self.options
         lpc = LPC_WINDOW if self.lpc else 0
         return max([lpc, o.lookback, self.order, o.embedded, *(n * o.tier_context for n, _ in o.tiers)]) - 1
+
+    @property
+    def cell(self) -> Cell:
+        """The description of the recurrent cell."""
+        found: Cell = CELLS.load(self.options.cell)
+        return found
 
     @property
     def samples(self) -> bool:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noizenet.base.errors import UsageError
-from noizenet.model import CELLS, PRECISIONS
-from noizenet.model.cells.description import Cell
+from noizenet.model import PRECISIONS
 from noizenet.model.numeric import SamplingNumbers, cell_kind
 from noizenet.model.sampling import Sampling
 from noizenet.model.weights import F32, Weights
@@ -98,7 +97,7 @@ def layer_arrays(weights: Weights, layer: str) -> tuple[F32, F32, F32, F32]:
 
     Unless the cell needs its parts apart, the first bias is the sum of both. Without a recurrent part W_hh has no rows.
     """
-    cell: Cell = CELLS.load(weights.architecture.options.cell)
+    cell = weights.architecture.cell
     w_ih, b_ih = weights[f"{layer}.kernel.weight_ih_l0"], weights[f"{layer}.kernel.bias_ih_l0"]
     if not cell.recurrent:
         return w_ih, np.zeros((0, len(b_ih) // len(cell.gates)), np.float32), b_ih, np.zeros(0, np.float32)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from noizenet.model import CELLS
 from noizenet.model.architecture import Architecture
 from noizenet.model.cells.description import Cell
 from noizenet.model.features import COARSE
@@ -54,11 +53,6 @@ def expected_shapes(architecture: Architecture) -> Shapes:
     return _tiered(architecture) if architecture.options.tiers else _plain(architecture)
 
 
-def _cell(a: Architecture) -> Cell:
-    cell: Cell = CELLS.load(a.options.cell)
-    return cell
-
-
 def _linear(name: str, outputs: int, inputs: int, *, bias: bool = True) -> Shapes:
     weight: Shapes = {f"{name}.weight": (outputs, inputs)}
     return weight | {f"{name}.bias": (outputs,)} if bias else weight
@@ -69,7 +63,7 @@ def _layer(name: str, cell: Cell, inputs: int, hidden: int) -> Shapes:
 
 
 def _plain(a: Architecture) -> Shapes:
-    o, cell = a.options, _cell(a)
+    o, cell = a.options, a.cell
     shapes: Shapes = {}
     if a.kind == "classes":
         shapes["frame.weight"] = (a.levels, o.embedding)
@@ -82,7 +76,7 @@ def _plain(a: Architecture) -> Shapes:
 
 
 def _tokens(a: Architecture) -> Shapes:
-    o, cell = a.options, _cell(a)
+    o, cell = a.options, a.cell
     shapes: Shapes = {f"codes.{k}.weight": (a.levels, o.embedding) for k in range(a.dim)}
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)
@@ -113,7 +107,7 @@ def _tokens(a: Architecture) -> Shapes:
 
 
 def _tiered(a: Architecture) -> Shapes:
-    o, cell = a.options, _cell(a)
+    o, cell = a.options, a.cell
     shapes: Shapes = {"values": (a.levels,)}
     if a.genre_size:
         shapes["genre.weight"] = (a.genres, a.genre_size)

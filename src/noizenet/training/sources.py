@@ -64,8 +64,11 @@ class FrameSource(ABC):
         """Return the beat conditioning of frames."""
         return BeatFrames()
 
-    def tempi(self) -> dict[str, list[float]]:
-        """Return the tempi of each genre's tracks in beats a minute, 0 without a clear beat; empty without a clock."""
+    def tempi(self, read: Sequence[int]) -> dict[str, list[float]]:
+        """Return the tempi of each genre's tracks among the versions `read`, in beats a minute.
+
+        0 without a clear beat; empty without a clock.
+        """
         return {}
 
 
@@ -151,10 +154,11 @@ class EncodedSource(FrameSource):
         codes = np.where(before >= 0, self.encoded.frames(*track)[before[..., 0].clip(min=0)], -1)
         return codes.astype(np.int64)
 
-    def tempi(self) -> dict[str, list[float]]:
-        """Return the tempi of each genre's tracks in beats a minute, 0 without a clear beat; empty without a clock."""
+    def tempi(self, read: Sequence[int]) -> dict[str, list[float]]:
+        """Return the tempi of each genre's tracks among the versions `read`, in beats a minute."""
         found: dict[str, list[float]] = {}
-        for track, shift in self.versions if self._beat.clock else ():
+        for version in read if self._beat.clock else ():
+            track, shift = self.versions[version]
             if not shift:
                 found.setdefault(track.genre, []).append(round(self.encoded.tempo(track), 2))
         return found

@@ -157,7 +157,7 @@ class WindowReader:
 
     def tempi(self) -> dict[str, list[float]]:
         """Return the tempi of each genre's tracks in beats a minute, 0 without a clear beat; empty without a clock."""
-        return self.source.tempi()
+        return self.source.tempi(self._version_of)
 
     def state(self) -> dict[str, Any]:
         """Return the position of the reader as plain data."""
